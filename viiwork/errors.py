@@ -1,0 +1,141 @@
+"""Every error VIIWork raises on purpose.
+
+    ViiworkError                 the root: what happened, what to do, whether trying again helps
+    ├── UsageError               the caller asked for something that cannot be (HTTP 400, exit 2)
+    │   ├── SettingsError        a settings file, variable or flag is wrong
+    │   ├── NotFound             no such job, analysis or document (404)
+    │   ├── ModelNotServed       nobody serves the model that was asked for (404)
+    │   ├── Conflict             an idempotency key came back with another body (409)
+    │   ├── Gone                 the results' time to live is over (410)
+    │   └── TooLarge             an upload or a body is over its limit (413)
+    ├── Unavailable              a service is not reachable or is shutting down (503, exit 3)
+    │   └── StoreUnavailable     Redis does not answer, or answers what we cannot work with
+    ├── StartupError             a process of the fleet cannot be started (exit 2)
+    ├── DocumentError            a document cannot be read; its `code` is the typed outcome
+    └── EngineError              an engine cannot run a job
+        ├── JobRefused           the job's own fault: trying again cannot help
+        └── EngineFault          the engine's or the card's fault: another attempt may succeed
+
+A foreign error is translated once, at the seam that met it, with `raise ... from`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ViiworkError(Exception):
+    """What happened (`message`), what to do (`hint`), and whether a retry helps (`retryable`)."""
+
+    code: str = "internal"
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "", code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.param = param
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(ViiworkError):
+    """Raised when the caller asked for something that cannot be."""
+
+    code = "invalid_request"
+    http_status = 400
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """Raised when a settings file, a VIIWORK_* variable or a flag is wrong."""
+
+    code = "invalid_settings"
+
+
+class NotFound(UsageError):
+    """Raised when no job, analysis or document has this id."""
+
+    code = "not_found"
+    http_status = 404
+
+
+class ModelNotServed(NotFound):
+    """Raised when no worker serves the model that was asked for."""
+
+    code = "model_not_found"
+
+
+class Conflict(UsageError):
+    """Raised when an `Idempotency-Key` comes back with another body."""
+
+    code = "idempotency_conflict"
+    http_status = 409
+
+
+class Gone(UsageError):
+    """Raised when results have outlived their time to live; the message carries the date."""
+
+    code = "expired"
+    http_status = 410
+
+
+class TooLarge(UsageError):
+    """Raised when an upload or a body is over its limit."""
+
+    code = "too_large"
+    http_status = 413
+
+
+class Unavailable(ViiworkError):
+    """Raised when a service is not reachable, not ready or shutting down."""
+
+    code = "unavailable"
+    http_status = 503
+    exit_code = 3
+    retryable = True
+
+
+class StoreUnavailable(Unavailable):
+    """Raised when Redis does not answer, or answers in a way the store cannot work with."""
+
+    code = "store_unavailable"
+
+
+class StartupError(ViiworkError):
+    """Raised when a process of the fleet cannot be started: a port in use, a binary missing."""
+
+    code = "startup"
+    exit_code = 2
+
+
+class DocumentError(ViiworkError):
+    """Raised when a document cannot be read; `code` is its typed outcome, such as `encrypted`."""
+
+    code = "damaged"
+    http_status = 400
+
+
+class EngineError(ViiworkError):
+    """Raised when an engine cannot run a job."""
+
+    code = "engine_error"
+
+
+class JobRefused(EngineError):
+    """Raised when the job itself is at fault: too long, or a task the engine cannot do."""
+
+    code = "job_refused"
+    http_status = 400
+
+
+class EngineFault(EngineError):
+    """Raised when the engine or its card is at fault; another attempt may succeed."""
+
+    code = "engine_fault"
+    retryable = True

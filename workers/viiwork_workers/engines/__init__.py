@@ -1,0 +1,1 @@
+"""What answers a job: one Protocol, and the engines that speak it."""

@@ -1,0 +1,45 @@
+"""The seam to whatever answers a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from viiwork.jobs import Answer, ChatInput, StepInput
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What a worker tells the fleet about the engine that it holds."""
+
+    name: str
+    """The engine's kind as people see it: `extractive preview`, `simulated Radeon VII`."""
+    model: str
+    """The served alias."""
+    slots: int
+    """Requests that may be in flight at once, K."""
+    context_tokens: int
+    """The longest prompt plus output, in tokens of `tokenizer`."""
+    tokenizer: str
+    """The tokenizer that counts for this model: `wordllama`, or a path to a `tokenizer.json`."""
+    notice: str = ""
+    """What a reader of its answers must know, if it is not a language model."""
+
+
+class Engine(Protocol):
+    """Loads once, then runs up to `facts.slots` jobs at the same time on one event loop."""
+
+    @property
+    def facts(self) -> EngineFacts: ...
+
+    async def load(self) -> None:
+        """Make ready to run. Raises EngineFault when that fails."""
+
+    async def run(self, work: ChatInput | StepInput) -> Answer:
+        """Answer one job. Cancelling the task ends the work and frees its slot.
+
+        Raises JobRefused when the job itself is at fault, EngineFault when the engine is.
+        """
+
+    async def close(self) -> None:
+        """Let go of what `load` took."""
