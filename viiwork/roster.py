@@ -1,0 +1,63 @@
+"""Who works in the fleet: what each worker tells of itself, and what its beats say."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from viiwork.jobs import SCHEMA, Lane, Wire
+
+
+class WorkerCard(Wire):
+    """What a worker tells when it joins."""
+
+    name: str
+    """`gpu0@host`, `cpu0@host`, `reader0@host`."""
+    incarnation: str
+    """One life of that worker: a new one after every start. Leases belong to it."""
+    host: str
+    pid: int
+    engine: str
+    """The engine's kind as people see it, such as `simulated Radeon VII`; `reader` for the CPU lane."""
+    model: str
+    """The served alias; `read` for the CPU lane."""
+    slots: int
+    context_tokens: int = 0
+    tokenizer: str = ""
+    notice: str = ""
+    schema_version: int = SCHEMA
+
+
+class WorkerStatus(Wire):
+    """A worker as its last beat showed it."""
+
+    card: WorkerCard
+    in_flight: dict[Lane, int] = Field(default_factory=dict)
+    beat_age_ms: int = 0
+
+
+class QueueDepth(Wire):
+    """How much stands before the workers of one model in one lane."""
+
+    model: str
+    lane: Lane
+    waiting: int = 0
+    """In the backlog: not yet released."""
+    queued: int = 0
+    """Released: a hint lies in the ready queue."""
+    running: int = 0
+
+
+class FleetStatus(Wire):
+    """The fleet at one moment."""
+
+    fleet: str
+    workers: tuple[WorkerStatus, ...] = ()
+    queues: tuple[QueueDepth, ...] = ()
+    closing: bool = False
+    """True while the fleet is shutting down and takes no new work."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The aliases that somebody serves, readers left out."""
+        from_cards = {worker.card.model for worker in self.workers if worker.card.engine != "reader"}
+        return tuple(sorted(from_cards))
