@@ -1,0 +1,160 @@
+"""The store as workers see it: claims, commits, beats, and the upkeep that any worker may do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import TypeAdapter
+
+from viiwork.jobs import SCHEMA, Answer, Fault, JobInput, Lane, TaskName, as_json
+from viiwork.roster import WorkerCard
+from viiwork.store.facade import Fence, Store
+from viiwork.store.records import INLINE_BYTES, result_json
+from viiwork.store.scripts import Arg, Call
+
+INPUT: TypeAdapter[JobInput] = TypeAdapter(JobInput)
+TOMBSTONE_MS = 365 * 86_400_000
+"""How long a purged id answers 410 with its date rather than 404."""
+CLAIM_REPLY_MS = 5000
+"""How long a claim's reply may be under way before its job is given back."""
+
+
+class Verdict(StrEnum):
+    """What a worker says of an attempt."""
+
+    SUCCEEDED = "succeeded"
+    CONTINUES = "continues"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    RETRY = "retry"
+    GIVE_BACK = "give_back"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job in a worker's hands."""
+
+    fence: Fence
+    seconds_left: float
+    task: TaskName
+    lane: Lane
+    model: str
+    tenant: str
+    batch: str
+    item: str
+    input_json: str
+    input_blob: str
+
+    async def input(self, store: Store) -> JobInput:
+        """The job's input, from its record or the blob store. Raises NotFound when the blob is missing."""
+        raw = (await store.blobs.read(self.input_blob)) if self.input_blob else self.input_json
+        return INPUT.validate_json(raw)
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A hint whose job was not to be had: cancelled, done, or claimed by another."""
+
+    state: str
+
+
+def claim_call(*, job: str, attempt: int, token: str, card: WorkerCard) -> Call:
+    """The call that claims a job; safe to repeat with the same token."""
+    return Call("claim", (job, attempt, token, card.incarnation, card.name, SCHEMA))
+
+
+def read_claim(reply: Sequence[str | int], *, job: str, token: str) -> Claim | Stale:
+    """What `claim` answered."""
+    if reply[0] != "run":
+        return Stale(str(reply[1]))
+    attempt, left, task, queue, tenant, batch, item, body, blob = reply[1:]
+    lane, _, model = str(queue).partition(".")
+    return Claim(
+        fence=Fence(job, int(attempt), token),
+        seconds_left=int(left) / 1000,
+        task=TaskName(str(task)),
+        lane=Lane(lane),
+        model=model,
+        tenant=str(tenant),
+        batch=str(batch),
+        item=str(item),
+        input_json=str(body),
+        input_blob=str(blob),
+    )
+
+
+async def commit_call(
+    store: Store, fence: Fence, verdict: Verdict, result: Answer | Fault | None, *, max_attempts: int
+) -> Call:
+    """The call that ends an attempt; a large result goes to the blob store first."""
+    body = result_json(result) if result else ""
+    blob = ""
+    if len(body) > INLINE_BYTES:
+        blob, body = (await store.blobs.put(body.encode())).id, ""
+    usage = result.usage if isinstance(result, Answer) else None
+    tokens = (usage.prompt_tokens, usage.output_tokens) if usage else (0, 0)
+    return Call("commit", (fence.job, fence.attempt, fence.token, verdict.value, body, blob, *tokens, max_attempts))
+
+
+class Upkeep:
+    """Beats of one incarnation, and the upkeep that whoever holds the short lock does for the whole fleet."""
+
+    def __init__(self, store: Store, *, lease_ttl_s: float, hint_grace_s: float, max_attempts: int) -> None:
+        self._store = store
+        self._ttl_ms = int(lease_ttl_s * 1000)
+        self._grace_ms = int(hint_grace_s * 1000)
+        self._max_attempts = max_attempts
+
+    async def beat(
+        self, card: WorkerCard, *, queues: Sequence[str], in_flight: Mapping[Lane, int], held: Sequence[Fence]
+    ) -> list[str]:
+        """Say that this incarnation lives and what it holds; answers the jobs that are no longer its own."""
+        hands = [part for fence in held for part in (fence.job, fence.token)]
+        counts = json.dumps(in_flight)
+        head: tuple[Arg, ...] = (
+            card.incarnation,
+            as_json(card),
+            counts,
+            card.slots,
+            CLAIM_REPLY_MS,
+            len(queues),
+            *queues,
+        )
+        return [str(job) for job in await self._store.call("beat", *head, *hands)]
+
+    async def server_ms(self) -> int:
+        """Redis' clock."""
+        (time,) = await self._store.read([("TIME",)])
+        return int(time[0]) * 1000 + int(time[1]) // 1000
+
+    async def take_lock(self, *, owner: str, for_ms: int) -> bool:
+        """The right to do the fleet's upkeep for a moment."""
+        (taken,) = await self._store.read([("SET", f"{self._store.prefix}upkeep", owner, "NX", "PX", str(for_ms))])
+        return bool(taken)
+
+    async def reap(self, *incarnations: str) -> int:
+        """Take back the jobs of incarnations that are silent for a whole lease, or of those named."""
+        back, dead = await self._store.call("reap", self._ttl_ms, self._max_attempts, *incarnations)
+        return int(back) + int(dead)
+
+    async def mend(self) -> int:
+        """Publish the hints that vanished, and fill the ready queues."""
+        (queues,) = await self._store.read([("SMEMBERS", f"{self._store.prefix}queues")])
+        mended = int(await self._store.call("mend", self._store.envelope, self._grace_ms, *queues)) if queues else 0
+        await self._store.release(*queues)
+        return mended
+
+    async def sweep(self) -> None:
+        """Go on with cancelled batches, and purge one slice of what has outlived its time."""
+        (cancelling,) = await self._store.read([("SMEMBERS", f"{self._store.prefix}cancelling")])
+        for batch_id in cancelling:
+            await self._store.sweep_cancelled(batch_id)
+        more = True
+        while more:
+            flag, *blobs = await self._store.call("purge", TOMBSTONE_MS)
+            more = flag == 1
+            for blob in blobs:
+                await self._store.blobs.delete(blob)

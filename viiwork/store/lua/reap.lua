@@ -1,0 +1,32 @@
+#!lua flags=allow-oom
+-- Takes the jobs of dead incarnations back. ARGV: time to live in milliseconds, max attempts, then incarnations that
+-- are known to be dead (their process was seen to exit); without any, those whose last beat is older than the ttl.
+-- Answers {jobs sent back, jobs dead}.
+
+local function bury(inc)
+  local key = P .. 'inc:' .. inc
+  redis.call('ZREM', P .. 'incs', inc)
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do redis.call('HDEL', P .. 'slots:' .. queue, inc) end
+  redis.call('DEL', key, key .. ':running')
+end
+
+local dead = {}
+for i = 3, #ARGV do dead[#dead + 1] = ARGV[i] end
+if #dead == 0 then dead = redis.call('ZRANGEBYSCORE', P .. 'incs', '-inf', NOW - tonumber(ARGV[1]), 'LIMIT', 0, 10) end
+
+local back, given_up, touched = 0, 0, 0
+for _, inc in ipairs(dead) do
+  local running = redis.call('ZRANGE', P .. 'inc:' .. inc .. ':running', 0, SLICE - touched - 1)
+  for _, id in ipairs(running) do
+    local job = load(id)
+    touched = touched + 1
+    if job and job.state == 'running' and job.inc == inc then
+      if send_back(job, true, tonumber(ARGV[2])) == 'dead' then given_up = given_up + 1 else back = back + 1 end
+    else
+      redis.call('ZREM', P .. 'inc:' .. inc .. ':running', id)
+    end
+  end
+  if redis.call('ZCARD', P .. 'inc:' .. inc .. ':running') == 0 then bury(inc) end
+  if touched >= SLICE then break end
+end
+return {back, given_up}

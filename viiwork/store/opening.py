@@ -1,0 +1,45 @@
+"""Opening the store: find the server, check it, make the scripts known."""
+
+from __future__ import annotations
+
+from redis.exceptions import RedisError
+
+from viiwork.queues import make_envelope
+from viiwork.settings import Settings
+from viiwork.store.blobs import BlobStore
+from viiwork.store.connection import unavailable
+from viiwork.store.embedded import locate
+from viiwork.store.endpoint import connect
+from viiwork.store.facade import Store
+from viiwork.store.server_check import check_server
+
+
+async def open_store(settings: Settings) -> Store:
+    """The fleet's store, on the embedded server or the one that `redis.url` names.
+
+    Raises StoreUnavailable, in one line, for a server that is not there, too old, or a Redis Cluster.
+    """
+    url = locate(settings)
+    store = make_store(settings, url)
+    try:
+        await check_server(store.client, url=url)
+        await store.scripts.load(store.client)
+    except (RedisError, OSError) as error:
+        await store.close()
+        raise unavailable(error) from error
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+def make_store(settings: Settings, url: str) -> Store:
+    """A store on `url`; nothing is sent yet."""
+    return Store(
+        connect(url, decode_responses=True),
+        fleet=settings.fleet.name,
+        prefix=settings.prefix,
+        envelope=make_envelope(),
+        blobs=BlobStore(settings.state_dir / "blobs"),
+        ttl_ms=settings.results.ttl_ms,
+    )

@@ -1,0 +1,154 @@
+"""What can be asked of the store: jobs, batches, rows, the fleet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from redis.asyncio import Redis
+
+from viiwork.errors import Gone, NotFound
+from viiwork.jobs import BatchStatus, Lane, Result, Row, State, Status, batch_of
+from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
+from viiwork.store.blobs import BlobStore
+from viiwork.store.connection import Connection
+from viiwork.store.records import Hash, batch_status_of, result_of, row_of, status_of
+
+PAGE = 200
+"""Rows read in one round trip."""
+
+
+class Reading(Connection):
+    """The store's questions; none of them changes anything."""
+
+    def __init__(self, client: Redis, *, fleet: str, prefix: str, blobs: BlobStore, headers: bool = True) -> None:
+        super().__init__(client, prefix=prefix, headers=headers)
+        self.fleet_name = fleet
+        self.blobs = blobs
+
+    async def job(self, job_id: str) -> Status:
+        """A job's record. Raises NotFound, or Gone with the date when its time is over."""
+        (record,) = await self.read([("HGETALL", f"{self.prefix}job:{job_id}")])
+        record = _as_hash(record)
+        if not record:
+            await self._raise_missing(job_id)
+        if record.get("batch"):
+            await self.batch(record["batch"])  # raises Gone when the whole batch is over, swept or not
+        status = status_of(job_id, record, await self._result(record))
+        await self._raise_if_over(status.expires_ms)
+        return status
+
+    async def batch(self, batch_id: str) -> BatchStatus:
+        """A batch's record. Raises NotFound, or Gone with the date when its time is over."""
+        (record,) = await self.read([("HGETALL", f"{self.prefix}batch:{batch_id}")])
+        record = _as_hash(record)
+        if not record.get("state"):
+            await self._raise_missing(batch_id)
+        status = batch_status_of(batch_id, record)
+        await self._raise_if_over(status.expires_ms)
+        return status
+
+    async def rows(self, batch_id: str, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Row]:
+        """Settled items in the order they settled, from the `after`-th on; the order never changes."""
+        await self.batch(batch_id)
+        end = None if limit is None else after + limit
+        while end is None or after < end:
+            page = PAGE if end is None else min(PAGE, end - after)
+            (items,) = await self.read(
+                [("LRANGE", f"{self.prefix}batch:{batch_id}:rows", str(after), str(after + page - 1))]
+            )
+            for row in await self._rows_of(items):
+                yield row
+            after += len(items)
+            if len(items) < page:
+                return
+
+    async def results(self, job_ids: Sequence[str]) -> list[tuple[State, Result]]:
+        """State and result of each job, in order. Raises NotFound when one is missing."""
+        records = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{i}") for i in job_ids)]
+        if not all(records):
+            raise NotFound("A job that this one builds on is missing.")
+        return [(State(record["state"]), await self._result(record)) for record in records]
+
+    async def fleet(self) -> FleetStatus:
+        """Workers by their last beats, queues by their depths."""
+        incarnations, depth, closing = await self.read(
+            [
+                ("ZRANGE", f"{self.prefix}incs", "0", "-1"),
+                ("HGETALL", f"{self.prefix}depth"),
+                ("GET", f"{self.prefix}closing"),
+            ]
+        )
+        cards = await self.read([("TIME",), *(("HGETALL", f"{self.prefix}inc:{inc}") for inc in incarnations)])
+        now_ms = _now_ms(cards[0])
+        workers = [_worker(_as_hash(card), now_ms) for card in cards[1:] if card]
+        queues = _depths(_as_hash(depth))
+        ordered = tuple(sorted(workers, key=lambda worker: worker.card.name))
+        return FleetStatus(fleet=self.fleet_name, workers=ordered, queues=queues, closing=bool(closing))
+
+    async def _rows_of(self, items: Sequence[str]) -> list[Row]:
+        roots = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{item}") for item in items)]
+        ends = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{r['item_by']}") for r in roots)]
+        pairs = zip(items, roots, ends, strict=True)
+        return [row_of(item, root, await self._result(end)) for item, root, end in pairs]
+
+    async def _result(self, record: Hash) -> Result:
+        raw = record.get("result", "")
+        if record.get("result_blob"):
+            raw = (await self.blobs.read(record["result_blob"])).decode()
+        return result_of(record, raw)
+
+    async def _raise_missing(self, any_id: str) -> None:
+        keys = [any_id, batch_of(any_id) or any_id]
+        for when in await self.read(("GET", f"{self.prefix}gone:{key}") for key in keys):
+            if when:
+                raise Gone(_over(int(when)))
+        raise NotFound(
+            f"There is no {'analysis' if any_id.startswith('an_') and '-' not in any_id else 'job'} {any_id}."
+        )
+
+    async def _raise_if_over(self, expires_ms: int | None) -> None:
+        if expires_ms:
+            (now,) = await self.read([("TIME",)])
+            if expires_ms <= _now_ms(now):
+                raise Gone(_over(expires_ms))
+
+
+def _as_hash(reply: Any) -> dict[str, str]:
+    """HGETALL's reply: a dict, or a flat list when sent through `execute_command` in a pipeline."""
+    if isinstance(reply, dict):
+        return reply
+    return dict(zip(reply[::2], reply[1::2], strict=True)) if reply else {}
+
+
+def _now_ms(time: Sequence[Any]) -> int:
+    return int(time[0]) * 1000 + int(time[1]) // 1000
+
+
+def _over(when_ms: int) -> str:
+    day = datetime.fromtimestamp(when_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return f"These results were kept until {day} and are gone."
+
+
+def _worker(record: Hash, now_ms: int) -> WorkerStatus:
+    return WorkerStatus(
+        card=WorkerCard.model_validate_json(record["card"]),
+        in_flight=json.loads(record.get("in_flight") or "{}"),
+        beat_age_ms=max(0, now_ms - int(record["beat_ms"])),
+    )
+
+
+def _depths(depth: Hash) -> tuple[QueueDepth, ...]:
+    counts: dict[str, dict[str, int]] = {}
+    for field, value in depth.items():
+        queue, _, state = field.partition("|")
+        counts.setdefault(queue, {})[state] = int(value)
+    return tuple(_depth(queue, states) for queue, states in sorted(counts.items()))
+
+
+def _depth(queue: str, states: dict[str, int]) -> QueueDepth:
+    lane, _, model = queue.partition(".")
+    known = {state: states.get(state, 0) for state in ("waiting", "queued", "running")}
+    return QueueDepth(model=model, lane=Lane(lane), **known)

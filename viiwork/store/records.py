@@ -1,0 +1,136 @@
+"""Between the wire types and the flat hashes that Redis keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from viiwork.jobs import (
+    Answer,
+    BatchState,
+    BatchStatus,
+    Counts,
+    Fault,
+    Job,
+    Lane,
+    ReadInput,
+    Result,
+    Row,
+    State,
+    Status,
+    TaskName,
+    as_json,
+)
+
+INLINE_BYTES = 16 * 1024
+"""Inputs and outputs over this go to the blob store."""
+
+Hash = Mapping[str, str]
+
+
+def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> list[str]:
+    """A job as field, value, field, value, …: empty ones left out."""
+    fields: dict[str, str] = {
+        "schema": str(job.schema_version),
+        "task": job.task.value,
+        "tenant": job.tenant,
+        "lane": job.lane.value,
+        "model": job.model,
+        "queue": job.queue,
+        "batch": job.batch,
+        "item": job.item,
+        "settle": job.settle.value,
+        "then": job.then,
+        "waits_for": str(job.waits_for),
+        "cost": str(job.cost),
+        "custom_id": job.custom_id,
+        "metadata": json.dumps(job.metadata, separators=(",", ":")) if job.metadata else "",
+        "timeout_ms": str(int(job.timeout_s * 1000)),
+        "ttl_ms": str(ttl_ms),
+        "input": input_json,
+        "input_blob": input_blob,
+    }
+    if isinstance(job.input, ReadInput):
+        fields["document"] = job.input.name
+        fields["document_blob"] = job.input.blob or ""
+        fields["feeds"] = f"{job.lane.value}.{job.input.model}"
+    return [part for name, value in fields.items() if value for part in (name, value)]
+
+
+def status_of(job_id: str, record: Hash, result: Result) -> Status:
+    """A job's record as a client may see it."""
+    return Status(
+        id=job_id,
+        state=State(record["state"]),
+        lane=Lane(record["lane"]),
+        model=record["model"],
+        task=TaskName(record["task"]),
+        tenant=record.get("tenant", ""),
+        batch=record.get("batch", ""),
+        custom_id=record.get("custom_id", ""),
+        metadata=json.loads(record.get("metadata") or "{}"),
+        attempt=int(record.get("attempt", 0)),
+        worker=record.get("worker", ""),
+        created_ms=int(record["created_ms"]),
+        started_ms=_optional(record.get("started_ms")),
+        finished_ms=_optional(record.get("finished_ms")),
+        expires_ms=_optional(record.get("expires_ms")),
+        answer=result.answer,
+        error=result.fault,
+    )
+
+
+def batch_status_of(batch_id: str, record: Hash) -> BatchStatus:
+    """A batch's record as a client may see it."""
+    return BatchStatus(
+        id=batch_id,
+        state=BatchState(record["state"]),
+        tenant=record.get("tenant", ""),
+        lane=Lane(record["lane"]),
+        model=record["model"],
+        task=record.get("task", ""),
+        counts=Counts(
+            total=int(record.get("total") or record.get("items") or 0),
+            succeeded=int(record.get("succeeded", 0)),
+            failed=int(record.get("failed", 0)),
+            cancelled=int(record.get("cancelled", 0)),
+        ),
+        created_ms=int(record["created_ms"]),
+        finished_ms=_optional(record.get("finished_ms")),
+        expires_ms=_optional(record.get("expires_ms")),
+    )
+
+
+def row_of(item_id: str, root: Hash, result: Result) -> Row:
+    """One settled item: `root` is the record of the job that stands for the document."""
+    index = item_id.rpartition("-")[2]
+    return Row(
+        index=int(index) if index.isdigit() else 0,
+        custom_id=root.get("custom_id", ""),
+        document=root.get("document", ""),
+        state=State(root["item_state"]),
+        answer=result.answer,
+        error=result.fault,
+        metadata=json.loads(root.get("metadata") or "{}"),
+        seconds=max(0, int(root.get("item_ms", 0)) - int(root.get("created_ms", 0))) / 1000,
+    )
+
+
+def result_of(record: Hash, raw: str) -> Result:
+    """A job's result: what it committed (`raw`), or the fault that a script ended it with."""
+    if record.get("fault_code"):
+        fault = Fault(code=record["fault_code"], message=record.get("fault_message", ""))
+        last = Result.model_validate_json(record["last_result"]) if record.get("last_result") else Result()
+        if fault.code == "dead" and last.fault:
+            fault = fault.model_copy(update={"message": f"{fault.message} The last one said: {last.fault.message}"})
+        return Result(fault=fault)
+    return Result.model_validate_json(raw) if raw else Result()
+
+
+def result_json(result: Answer | Fault) -> str:
+    """What a worker commits."""
+    return as_json(Result(answer=result) if isinstance(result, Answer) else Result(fault=result))
+
+
+def _optional(value: str | None) -> int | None:
+    return int(value) if value and value != "0" else None

@@ -1,0 +1,84 @@
+"""The Lua scripts, one file each, and how they are called: one at a time or many in one pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+LIBRARY = "lib"
+Arg = str | int | float | bytes
+HEADER = "#!lua"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of one script."""
+
+    script: str
+    args: tuple[Arg, ...]
+
+
+class Scripts:
+    """Every script's source and digest. Scripts take the fleet's key prefix as their one key.
+
+    `headers=False` leaves out the `#!lua flags=…` line, which Redis 7 needs to let a full server finish what runs
+    and which fakeredis cannot parse.
+    """
+
+    def __init__(self, *, prefix: str, headers: bool = True) -> None:
+        self._prefix = prefix
+        self._sources = {name: _source(name, headers=headers) for name in _names()}
+        self._digests = {name: _digest(source) for name, source in self._sources.items()}
+
+    async def call(self, client: Redis, script: str, *args: Arg) -> Any:
+        """Run one script. Raises redis' own errors."""
+        try:
+            return await client.evalsha(self._digests[script], 1, self._prefix, *args)
+        except NoScriptError:
+            return await client.eval(self._sources[script], 1, self._prefix, *args)
+
+    async def call_many(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
+        """Run many in one round trip; the answer to each is its reply or its error, in order."""
+        replies = await self._send(client, calls)
+        missing = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if (
+            missing
+        ):  # a server that restarted has forgotten them; these calls did nothing, so sending them again is safe
+            await self.load(client)
+            for at, reply in zip(missing, await self._send(client, [calls[at] for at in missing]), strict=True):
+                replies[at] = reply
+        return replies
+
+    async def load(self, client: Redis) -> None:
+        """Make the server know every script."""
+        for source in self._sources.values():
+            await client.script_load(source)
+
+    async def _send(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
+        pipeline = client.pipeline(transaction=False)
+        for call in calls:
+            pipeline.evalsha(self._digests[call.script], 1, self._prefix, *call.args)
+        return await pipeline.execute(raise_on_error=False)
+
+
+def _names() -> list[str]:
+    folder = files(__package__) / "lua"
+    stems = (entry.name.removesuffix(".lua") for entry in folder.iterdir() if entry.name.endswith(".lua"))
+    return sorted(name for name in stems if name != LIBRARY)
+
+
+def _source(name: str, *, headers: bool) -> str:
+    folder = files(__package__) / "lua"
+    header, _, body = (folder / f"{name}.lua").read_text("utf-8").partition("\n")
+    library = (folder / f"{LIBRARY}.lua").read_text("utf-8")
+    return (f"{header}\n" if headers else "") + library + body
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
