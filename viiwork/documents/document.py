@@ -1,0 +1,102 @@
+"""A document that has been read: its pages of text and what a reader of an answer must know about them."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+from viiwork.documents.outcomes import outcome
+
+PAGE_BREAK = "\n\n"
+MAX_TITLE = 300
+MAX_HEADINGS = 10_000
+
+# What no answer needs and JSON, terminals or Redis may choke on: control characters but tab and newline, lone
+# surrogates, byte order marks inside the text, and the two code points that are never characters.
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]")
+_NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
+_BLANK_RUN = re.compile(r"\n{4,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading and where it starts in the document's text; level 1 is the highest."""
+
+    level: int
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class Document:
+    """The text of a document, page by page; formats without pages have one."""
+
+    media_type: str
+    pages: tuple[str, ...]
+    title: str = ""
+    headings: tuple[Heading, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Plain sentences, such as which pages have no text."""
+
+    @cached_property
+    def text(self) -> str:
+        """All pages, joined by `PAGE_BREAK`; spans count characters of this."""
+        return PAGE_BREAK.join(self.pages)
+
+    @cached_property
+    def page_starts(self) -> tuple[int, ...]:
+        """Where each page starts in `text`."""
+        lengths = (len(page) + len(PAGE_BREAK) for page in self.pages[:-1])
+        return tuple(accumulate(lengths, initial=0))
+
+    @property
+    def characters(self) -> int:
+        """How many characters of text all pages have together."""
+        return sum(len(page) for page in self.pages)
+
+
+def inline_document(text: str, *, title: str = "") -> Document:
+    """The document that a text given inline is. Raises DocumentError `empty` when there is nothing in it."""
+    page = tidy(text)
+    if not page:
+        raise outcome("empty")
+    return Document(media_type="text/plain", pages=(page,), title=title_of(title))
+
+
+def tidy(text: str) -> str:
+    """The text with plain newlines, without control characters, trailing spaces and long runs of blank lines."""
+    text = _UNWANTED.sub("", _NEWLINES.sub("\n", text))
+    return _BLANK_RUN.sub("\n\n\n", _TRAILING.sub("", text)).strip("\n")
+
+
+def title_of(text: str) -> str:
+    """The text as a title: one line, at most `MAX_TITLE` characters."""
+    return " ".join(tidy(text[: 4 * MAX_TITLE]).split())[:MAX_TITLE]
+
+
+def find_headings(text: str, headings: Iterable[tuple[int, str]]) -> tuple[Heading, ...]:
+    """Where the headings (level and words, in reading order) stand as lines of their own; others are left out."""
+    lines = _lines(text)
+    found: list[Heading] = []
+    position = 0
+    for level, words in headings:
+        starts = lines.get(" ".join(words.split()), [])
+        at = bisect_left(starts, position)
+        if at < len(starts) and len(found) < MAX_HEADINGS:
+            found.append(Heading(level=level, text=title_of(words), start=starts[at]))
+            position = starts[at] + 1
+    return tuple(found)
+
+
+def _lines(text: str) -> dict[str, list[int]]:
+    """Each non-empty line, its spaces evened out, and where its words start."""
+    lines: dict[str, list[int]] = defaultdict(list)
+    for match in re.finditer(r"[^\s][^\n]*", text):
+        lines[" ".join(match.group().split())].append(match.start())
+    return lines

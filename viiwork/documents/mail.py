@@ -1,0 +1,67 @@
+"""E-mail (.eml): who wrote to whom about what, and the body. Attachments are named, not read."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.errors import MessageError
+from email.message import EmailMessage, MIMEPart
+from email.policy import default
+
+from viiwork.documents.document import Document, tidy, title_of
+from viiwork.documents.html import read_html
+from viiwork.documents.outcomes import Unread
+from viiwork.documents.text import decode
+
+SHOWN_HEADERS = ("Subject", "From", "To", "Cc", "Date")
+MAX_NAMED = 20
+
+
+def read_mail(data: bytes) -> Document:
+    """Header lines, a blank line, then the body; a body in HTML alone is read as HTML."""
+    try:
+        mail = message_from_bytes(data, policy=default)
+        headers = [f"{name}: {value}" for name in SHOWN_HEADERS if (value := _header(mail, name))]
+        body, notes = _body(mail)
+        notes += _attachments(mail)
+    except (MessageError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # the standard library's parser answers malformed headers with almost any of these
+        raise Unread("damaged") from error
+    page = tidy("\n".join(headers) + "\n\n" + body)
+    return Document(media_type="message/rfc822", pages=(page,), title=title_of(_header(mail, "Subject")), notes=notes)
+
+
+def _header(mail: EmailMessage, name: str) -> str:
+    try:
+        value = mail.get(name, "")
+    except (ValueError, LookupError, AttributeError, TypeError, IndexError):
+        return ""  # one header that cannot be parsed must not cost the whole message
+    return " ".join(str(value).split())[:2000]
+
+
+def _body(mail: EmailMessage) -> tuple[str, tuple[str, ...]]:
+    part = mail.get_body(preferencelist=("plain", "html"))
+    if part is None:
+        return "", ("The message has no text.",)
+    text, notes = _part_text(part)
+    if part.get_content_type() != "text/html":
+        return text, notes
+    page = read_html(text, notes)
+    return page.text, page.notes
+
+
+def _part_text(part: MIMEPart) -> tuple[str, tuple[str, ...]]:
+    """The part's characters; its declared encoding may be wrong or unknown."""
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else b""
+    try:
+        return decode(data, declared=part.get_content_charset() or "")
+    except Unread:
+        return data.decode("latin-1"), ("The message's body has bytes that are no text.",)
+
+
+def _attachments(mail: EmailMessage) -> tuple[str, ...]:
+    names = [title_of(part.get_filename() or part.get_content_type()) for part in mail.iter_attachments()]
+    if not names:
+        return ()
+    shown = ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
+    return (f"{len(names)} attachment{'s' if len(names) > 1 else ''} not read: {shown}.",)

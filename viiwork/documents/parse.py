@@ -1,0 +1,79 @@
+"""One file, from bytes to a Document. Runs in a reading process and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from viiwork.documents import sniff
+from viiwork.documents.document import Document, tidy
+from viiwork.documents.html import declared_charset, read_html
+from viiwork.documents.limits import Limits
+from viiwork.documents.mail import read_mail
+from viiwork.documents.outcomes import Unread
+from viiwork.documents.pdf import read_pdf
+from viiwork.documents.text import decode, read_markdown, read_text
+from viiwork.documents.word import read_docx
+
+TextReader = Callable[[str, tuple[str, ...]], Document]
+TEXT_READERS: dict[sniff.Kind, TextReader] = {
+    sniff.TEXT: read_text,
+    sniff.MARKDOWN: read_markdown,
+    sniff.HTML: read_html,
+}
+
+
+def parse(path: Path, *, name: str, limits: Limits) -> Document:
+    """The document in the file; `name` is what people call it, for its ending. Raises Unread."""
+    data = load(path, limits)
+    suffix = sniff.suffix_of(name)
+    kind, document = _read(data, suffix, limits)
+    if not document.text.strip():
+        raise Unread("empty", ": there is no text in it")
+    return replace(document, notes=(*sniff.wrong_name_note(kind, suffix), *document.notes))
+
+
+def load(path: Path, limits: Limits) -> bytes:
+    """The file's bytes. Raises Unread: `unreadable`, `empty`, `too_big`."""
+    try:
+        # O_NONBLOCK: opening a pipe that nobody writes to must not hang
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise Unread("unreadable") from error
+    try:
+        data = _whole(descriptor, limits)
+    except OSError as error:
+        raise Unread("unreadable") from error
+    finally:
+        os.close(descriptor)
+    if not data:
+        raise Unread("empty")
+    return data
+
+
+def _whole(descriptor: int, limits: Limits) -> bytes:
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        raise Unread("unreadable")
+    if facts.st_size > limits.input_bytes:
+        raise Unread("too_big", f": it has {facts.st_size:,} bytes, and {limits.input_bytes:,} are allowed")
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(limits.input_bytes)
+
+
+def _read(data: bytes, suffix: str, limits: Limits) -> tuple[sniff.Kind, Document]:
+    kind = sniff.sniff_bytes(data)
+    if kind is sniff.PDF:
+        return kind, read_pdf(data)
+    if kind is sniff.DOCX:
+        return kind, read_docx(data, limits)
+    text, notes = decode(data, declared=declared_charset(data))
+    if not tidy(text[:100_000]) and not tidy(text):
+        raise Unread("empty", ": there is nothing but blanks in it")
+    kind = sniff.sniff_text(text, suffix)
+    if kind is sniff.MAIL:
+        return kind, read_mail(data)
+    return kind, TEXT_READERS[kind](text, notes)

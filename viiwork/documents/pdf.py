@@ -1,0 +1,79 @@
+"""PDF, through PDFium. It may abort its whole process on a hostile file, so it runs in a reading process only."""
+
+from __future__ import annotations
+
+import re
+
+import pypdfium2
+import pypdfium2.raw as pdfium
+
+from viiwork.documents.document import Document, tidy, title_of
+from viiwork.documents.outcomes import Unread
+
+# PDFium writes U+FFFE where a word was broken at the end of a line.
+_BROKEN_WORD = re.compile("\ufffe(?=[a-z\u00df-\u00ff])")
+_BROKEN_COMPOUND = re.compile("\ufffe(?=\\w)")
+
+
+def read_pdf(data: bytes) -> Document:
+    """The text of each page; pages without any are kept, empty, and named in the notes."""
+    pdf = _open(data)
+    pages = tuple(_page_text(pdf, index) for index in range(len(pdf)))
+    if all(page is None for page in pages):
+        raise Unread("damaged")
+    if not any(pages):
+        raise Unread("no_text_layer")
+    return Document(
+        media_type="application/pdf",
+        pages=tuple(page or "" for page in pages),
+        title=_title(pdf),
+        notes=_notes(pages),
+    )
+
+
+def _open(data: bytes) -> pypdfium2.PdfDocument:
+    try:
+        pdf = pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        locked = error.err_code in (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
+        raise Unread("encrypted" if locked else "damaged") from error
+    if len(pdf) == 0:
+        raise Unread("damaged", ": it has no pages")
+    return pdf
+
+
+def _page_text(pdf: pypdfium2.PdfDocument, index: int) -> str | None:
+    """The page's text, or None when the page cannot be opened."""
+    try:
+        page = pdf[index]
+        textpage = page.get_textpage()
+    except pypdfium2.PdfiumError:
+        return None
+    text = textpage.get_text_range()
+    textpage.close()
+    page.close()
+    return tidy(_BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", text)))
+
+
+def _title(pdf: pypdfium2.PdfDocument) -> str:
+    title = title_of(pdf.get_metadata_value("Title"))
+    # Word processors leave their own file name there, which is not what a person calls the document.
+    return "" if re.search(r"\.(docx?|odt|rtf|tex|indd|pages|dvi)$", title, re.IGNORECASE) else title
+
+
+def _notes(pages: tuple[str | None, ...]) -> tuple[str, ...]:
+    bare = [number for number, page in enumerate(pages, 1) if page == ""]
+    lost = [number for number, page in enumerate(pages, 1) if page is None]
+    notes = []
+    if bare:
+        notes.append(f"{_named(bare)} no text layer (no OCR).")
+    if lost:
+        notes.append(f"{_named(lost)} damage and could not be read.")
+    return tuple(notes)
+
+
+def _named(numbers: list[int]) -> str:
+    """`Page 3 has`, `Pages 3, 4 have`, or with many the first ten and how many more."""
+    shown = ", ".join(str(number) for number in numbers[:10])
+    more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
+    return f"Page {shown} has" if len(numbers) == 1 else f"Pages {shown}{more} have"

@@ -1,0 +1,113 @@
+"""Reading documents from asyncio, each in a bounded process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from viiwork.documents.document import Document
+from viiwork.documents.helper import Helper, HelperGone
+from viiwork.documents.limits import Limits
+from viiwork.documents.outcomes import OUTCOMES, outcome
+
+SMALL_BYTES = 256 * 1024
+"""Answers up to this size are decoded on the event loop; bigger ones in a thread."""
+
+
+class Refusal(BaseModel):
+    """What a child says when it cannot read the document."""
+
+    code: str
+    detail: str = ""
+
+
+class Reading(BaseModel):
+    """What a child says when it can."""
+
+    document: Document
+
+
+ANSWER: TypeAdapter[Refusal | Reading] = TypeAdapter(Refusal | Reading)
+
+
+class Reader:
+    """Reads any number of documents at the same time on one event loop; the caller bounds how many.
+
+    The helper process starts with the first document and again when it has died. Nothing that a document does
+    to its process reaches this one: it becomes a DocumentError whose `code` is the typed outcome.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._helper: Helper | None = None
+        self._starting = asyncio.Lock()
+
+    async def read(self, path: Path, *, name: str = "") -> Document:
+        """The document in the file; `name` is what its owner calls it (default: the file's own name).
+
+        Cancelling the task kills the process that reads. Raises DocumentError.
+        """
+        try:
+            return await self._attempt(path, name or path.name)
+        except HelperGone:
+            pass  # the helper died, whoever killed it: once more with a fresh one
+        try:
+            return await self._attempt(path, name or path.name)
+        except HelperGone as error:
+            raise outcome("crash") from error
+
+    async def close(self) -> None:
+        """End the helper and every child that still reads; their `read` raises DocumentError `crash`."""
+        async with self._starting:
+            helper, self._helper = self._helper, None
+        if helper is not None:
+            await helper.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _attempt(self, path: Path, name: str) -> Document:
+        helper = await self._living_helper()
+        payload, ended = await helper.read(_absolute(path), name=name, limits=self._limits)
+        if len(payload) > self._limits.output_bytes:
+            raise outcome("too_big", f": its text is over {self._limits.output_bytes:,} bytes")
+        if ended.late or ended.status == -signal.SIGXCPU:
+            raise outcome("timeout")
+        if ended.status != 0:
+            raise outcome("crash")
+        return judge(payload) if len(payload) <= SMALL_BYTES else await asyncio.to_thread(judge, payload)
+
+    async def _living_helper(self) -> Helper:
+        async with self._starting:
+            if self._helper is not None and not self._helper.alive:
+                await self._helper.close()
+                self._helper = None
+            if self._helper is None:
+                self._helper = await Helper.start()
+            return self._helper
+
+
+def _absolute(path: Path) -> str:
+    """The helper keeps the working directory that it was started in; this process may have changed its own."""
+    return str(path.absolute())
+
+
+def judge(payload: bytes) -> Document:
+    """The document in a child's answer. Raises the DocumentError that the answer stands for."""
+    try:
+        answer = ANSWER.validate_json(payload)
+    except ValidationError as error:
+        raise outcome("crash") from error
+    if isinstance(answer, Reading):
+        return answer.document
+    raise outcome(answer.code if answer.code in OUTCOMES else "crash", answer.detail)

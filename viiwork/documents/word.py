@@ -1,0 +1,154 @@
+"""Word documents (docx): paragraphs, headings and tables in the order in which they are read.
+
+python-docx opens the package and knows the styles; the text is gathered from the XML itself, because its
+`paragraph.text` leaves out content controls and tracked insertions, which templates and contracts are full of.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import docx
+from docx.opc.exceptions import PackageNotFoundError
+from docx.oxml.ns import qn
+from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
+
+from viiwork.documents.document import Document, find_headings, tidy, title_of
+from viiwork.documents.limits import MIB, Limits
+from viiwork.documents.outcomes import Unread
+
+MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+MAX_PARTS = 10_000
+MAX_RATIO = 200
+"""Honest XML packs 10 to 40 to 1; the ratio counts for parts over `RATIO_FROM_BYTES` only."""
+RATIO_FROM_BYTES = 16 * MIB
+
+_PARAGRAPH, _TABLE, _ROW, _CELL = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
+_TEXT, _TAB, _BREAKS = qn("w:t"), qn("w:tab"), {qn("w:br"), qn("w:cr")}
+# Text boxes come twice (once for old programs); deleted and moved-away text is no longer part of the document.
+_SKIPPED = {
+    "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",
+    qn("w:del"),
+    qn("w:moveFrom"),
+    qn("w:pPr"),
+    qn("w:rPr"),
+}
+_HEADING_STYLE = re.compile(r"^(?:heading|überschrift|titre|título|titolo) ?([1-9])$", re.IGNORECASE)
+
+
+def read_docx(data: bytes, limits: Limits) -> Document:
+    """The text with one blank line between blocks; a table row is one line, its cells parted by ` | `."""
+    check_package(data, limits)
+    try:
+        package = docx.Document(io.BytesIO(data))
+        blocks = list(_blocks(package.element.body, _heading_levels(package)))
+        title = title_of(package.core_properties.title or "")
+    except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError, AttributeError, etree.LxmlError) as error:
+        raise Unread("damaged") from error
+    page = tidy("\n\n".join(text for _, text in blocks) + _footnotes(package))
+    headings = find_headings(page, ((level, text) for level, text in blocks if level))
+    return Document(
+        media_type=MEDIA_TYPE,
+        pages=(page,),
+        title=title or (headings[0].text if headings else ""),
+        headings=headings,
+    )
+
+
+def check_package(data: bytes, limits: Limits) -> None:
+    """Refuse what would unpack to too much, from the directory alone, before anything is unpacked."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as package:
+            parts = package.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise Unread("damaged") from error
+    if any(part.flag_bits & 1 for part in parts):
+        raise Unread("encrypted")
+    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > limits.unpacked_bytes:
+        raise Unread("zip_bomb")
+    if any(part.file_size > max(RATIO_FROM_BYTES, MAX_RATIO * part.compress_size) for part in parts):
+        raise Unread("zip_bomb")
+
+
+def _heading_levels(package: Any) -> dict[str, int]:
+    """The styles that are headings, by id; `Title` is level 1."""
+    levels = {}
+    for style in package.styles.element.style_lst:
+        name = (style.name_val or "").strip()
+        if match := _HEADING_STYLE.match(name):
+            levels[style.styleId] = int(match[1])
+        elif name.lower() == "title":
+            levels[style.styleId] = 1
+    return levels
+
+
+def _blocks(parent: Any, levels: dict[str, int]) -> Iterator[tuple[int, str]]:
+    """Level (0 for no heading) and text of each block; content controls and the like are looked into."""
+    for element in parent.iterchildren(tag=etree.Element):
+        if element.tag == _PARAGRAPH:
+            if text := _paragraph_text(element).strip():
+                yield levels.get(_style_id(element), 0), text
+        elif element.tag == _TABLE:
+            if text := _table_text(element):
+                yield 0, text
+        elif element.tag not in _SKIPPED:
+            yield from _blocks(element, levels)
+
+
+def _style_id(paragraph: Any) -> str:
+    style = paragraph.find(f"{qn('w:pPr')}/{qn('w:pStyle')}")
+    return str(style.get(qn("w:val"), "")) if style is not None else ""
+
+
+def _paragraph_text(paragraph: Any) -> str:
+    return "".join(_runs(paragraph))
+
+
+def _runs(element: Any) -> Iterator[str]:
+    for child in element.iterchildren(tag=etree.Element):
+        if child.tag == _TEXT:
+            yield child.text or ""
+        elif child.tag == _TAB:
+            yield "\t"
+        elif child.tag in _BREAKS:
+            yield "\n"
+        elif child.tag not in _SKIPPED:
+            if child.tag == _PARAGRAPH:
+                yield "\n"  # a paragraph inside a paragraph is one of a text box
+            yield from _runs(child)
+
+
+def _table_text(table: Any) -> str:
+    rows = (" | ".join(_cell_text(cell) for cell in row.iter(_CELL) if _owner(cell) is row) for row in _rows(table))
+    return "\n".join(row for row in rows if row.strip(" |"))
+
+
+def _rows(table: Any) -> Iterator[Any]:
+    for element in table.iterchildren(tag=etree.Element):
+        if element.tag == _ROW:
+            yield element
+        elif element.tag not in _SKIPPED and element.tag != _TABLE:
+            yield from _rows(element)
+
+
+def _owner(cell: Any) -> Any:
+    """The row that a cell is in: its parent, but for content controls between the two."""
+    return next(cell.iterancestors(_ROW))
+
+
+def _cell_text(cell: Any) -> str:
+    return " ".join(" ".join(text.split()) for _, text in _blocks(cell, {}))
+
+
+def _footnotes(package: Any) -> str:
+    """Footnotes and endnotes, after the text, in their own order."""
+    notes = []
+    for relation in package.part.rels.values():
+        if not relation.is_external and relation.reltype.rsplit("/", 1)[-1] in ("footnotes", "endnotes"):
+            root = etree.fromstring(relation.target_part.blob, etree.XMLParser(resolve_entities=False, no_network=True))
+            notes += [text for note in root for _, text in _blocks(note, {})]
+    return "\n\n" + "\n".join(notes) if notes else ""
