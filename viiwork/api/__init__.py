@@ -1,0 +1,1 @@
+"""The HTTP door: jobs, analyses, results and the fleet."""

@@ -1,0 +1,80 @@
+"""`python -m viiwork.api`: the HTTP door as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+
+import uvicorn
+
+from viiwork.api.app import create_app
+from viiwork.api.door import is_loopback
+from viiwork.errors import StartupError, ViiworkError
+from viiwork.settings import Settings, load_settings
+from viiwork.store import open_store
+
+GRACEFUL_S = 5
+
+
+def main() -> int:
+    """Serve until told to stop; answers the exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        asyncio.run(serve(load_settings()))
+    except ViiworkError as error:
+        print(f"viiwork api: {error}", file=sys.stderr)  # noqa: T201 - the one line a person sees
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+async def serve(settings: Settings) -> None:
+    """Run uvicorn on `settings.api`. Raises StartupError when the port is taken, StoreUnavailable without Redis."""
+    listener = listen(settings.api.host, settings.api.port)
+    host, port = listener.getsockname()[:2]
+    log = logging.getLogger("viiwork.api")
+    log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+    if not is_loopback(settings.api.host):
+        log.warning("api.host is %s: there are no API keys yet, so whoever reaches this port may use it", host)
+    store = await open_store(settings)
+    config = uvicorn.Config(
+        create_app(settings, store),
+        access_log=False,  # addresses and query strings are nobody's business
+        server_header=False,
+        log_level="warning",
+        proxy_headers=False,  # nobody may claim another client's address
+        timeout_graceful_shutdown=GRACEFUL_S,
+    )
+    try:
+        end_quietly()
+        await uvicorn.Server(config).serve(sockets=[listener])
+    finally:
+        await store.close()
+
+
+def end_quietly() -> None:
+    """Once it has shut down, uvicorn raises the signal again that it caught; by then there is nothing left to end."""
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, lambda *_: None)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises StartupError naming host and port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        message = f"The API cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}."
+        raise StartupError(message, hint="Choose another with --port or VIIWORK_API_PORT.") from error
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

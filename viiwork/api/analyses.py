@@ -1,0 +1,109 @@
+"""`/v1/analyses`: documents in, answers out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from viiwork.api.intake import Intake, Order, sender
+from viiwork.api.orders import json_body, order_of_form, order_of_json
+from viiwork.api.requests import AnalysisBody
+from viiwork.api.uploads import Upload, discard
+from viiwork.errors import NotFound, UsageError
+from viiwork.jobs import ID_PATTERN, BatchStatus, public
+
+router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
+
+FORM_SCHEMA = {
+    "type": "object",
+    "required": ["files", "task"],
+    "properties": {
+        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "task": {"type": "string", "enum": ["summarize", "classify", "ask"]},
+        "options": {"type": "string", "description": "JSON, as in the JSON form"},
+        "labels": {"type": "string", "description": "`a,b:description,c`, or a JSON list"},
+        "question": {"type": "string"},
+        "lane": {"type": "string", "enum": ["interactive", "batch"]},
+        "model": {"type": "string"},
+        "documents": {"type": "string", "description": "JSON list of {name, custom_id, metadata}, one a file"},
+    },
+}
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {"schema": FORM_SCHEMA},
+        "application/json": {"schema": {"$ref": "#/components/schemas/AnalysisBody"}},
+    },
+}
+
+
+@router.post("", status_code=202, response_model=BatchStatus, openapi_extra={"requestBody": REQUEST_BODY})
+async def start(request: Request) -> JSONResponse:
+    """Analyse documents: files as multipart/form-data, or texts as JSON."""
+    desk: Intake = request.app.state.intake
+    who = sender(request)
+    await desk.check_open()
+    order = await _order(request, desk)
+    status = await desk.submit_analysis(order, who)
+    return JSONResponse(public(status), 202, headers={"location": f"/v1/analyses/{status.id}"})
+
+
+@router.get("/{analysis_id}", response_model=BatchStatus)
+async def status(request: Request, analysis_id: str) -> JSONResponse:
+    """How far an analysis is."""
+    desk: Intake = request.app.state.intake
+    return JSONResponse(public(await desk.store.batch(checked(analysis_id))))
+
+
+@router.post("/{analysis_id}/cancel", response_model=BatchStatus)
+async def cancel(request: Request, analysis_id: str) -> JSONResponse:
+    """Cancel what has not ended yet; what has stays."""
+    desk: Intake = request.app.state.intake
+    return JSONResponse(public(await desk.store.cancel_batch(checked(analysis_id))))
+
+
+@router.get("/{analysis_id}/results", response_class=StreamingResponse)
+async def results(
+    request: Request,
+    analysis_id: str,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int | None, Query(ge=1)] = None,
+) -> StreamingResponse:
+    """Settled documents as JSON Lines, in the order they settled, from the `after`-th on; that order never changes."""
+    desk: Intake = request.app.state.intake
+    await desk.store.batch(checked(analysis_id))  # an error must come before the first byte
+    lines = _lines(desk, analysis_id, after=after, limit=limit)
+    return StreamingResponse(lines, media_type="application/x-ndjson")
+
+
+async def _lines(desk: Intake, analysis_id: str, *, after: int, limit: int | None) -> AsyncIterator[str]:
+    async for row in desk.store.rows(analysis_id, after=after, limit=limit):
+        yield json.dumps({"analysis": analysis_id, **public(row)}, ensure_ascii=False) + "\n"
+
+
+async def _order(request: Request, desk: Intake) -> Order:
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.split(";")[0].strip().lower()
+    limits = desk.settings.api
+    if kind == "application/json":
+        return await order_of_json(await json_body(request, AnalysisBody, limits), desk)
+    if kind != "multipart/form-data":
+        message = "content-type: must be multipart/form-data (files) or application/json (texts)."
+        raise UsageError(message, param="content-type")
+    form = await Upload(desk.store.blobs, limits).take(request.stream(), content_type=content_type)
+    try:
+        return await order_of_form(form, desk)
+    except BaseException:
+        await discard(desk.store.blobs, [file.blob for file in form.files])
+        raise
+
+
+def checked(analysis_id: str) -> str:
+    """The id if it can be one. Raises NotFound."""
+    if not ID_PATTERN.match(analysis_id) or not analysis_id.startswith("an_") or "-" in analysis_id:
+        raise NotFound("There is no such analysis; its id starts with `an_`.")
+    return analysis_id

@@ -1,0 +1,67 @@
+"""Composition root of the HTTP door: routes, error translation and the store's life."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from viiwork.api import analyses, fleet, jobs, problems
+from viiwork.api.door import Door
+from viiwork.api.intake import Intake
+from viiwork.api.requests import AnalysisBody, JobBody
+from viiwork.settings import Settings
+from viiwork.store import Store, open_store
+
+
+def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
+    """The application. Without a `store` it opens one when it starts and closes it when it stops."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        if store is not None:
+            yield
+            return
+        opened = await open_store(settings)
+        app.state.intake = Intake(opened, settings)
+        try:
+            yield
+        finally:
+            await opened.close()
+
+    # The pages that FastAPI offers for its schema load scripts from elsewhere, so they stay off.
+    app = FastAPI(title="VIIWork", version=installed_version(), lifespan=life, docs_url=None, redoc_url=None)
+    if store is not None:
+        app.state.intake = Intake(store, settings)
+    problems.install(app)
+    for router in (jobs.router, analyses.router, fleet.router):
+        app.include_router(router)
+    app.add_middleware(Door, bound_host=settings.api.host)
+    _describe_bodies(app)
+    return app
+
+
+def installed_version() -> str:
+    """This package's version."""
+    try:
+        return version("viiwork")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Bodies are read by hand (they stream, and have limits of their own), so their schemas are added by hand."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        template = "#/components/schemas/{model}"
+        _, bodies = models_json_schema([(AnalysisBody, "validation"), (JobBody, "validation")], ref_template=template)
+        document.setdefault("components", {}).setdefault("schemas", {}).update(bodies["$defs"])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

@@ -1,0 +1,135 @@
+"""The outermost layer: request ids, who may knock, and an answer for whatever goes wrong inside."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import re
+import secrets
+import traceback
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from viiwork.api.problems import problem
+
+log = logging.getLogger("viiwork.api")
+
+SANE_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+LINGER_S = 10.0
+"""How long an early refusal goes on taking in (and dropping) the rest of an upload.
+
+Closing a socket with unread bytes resets it, and the sender would see a broken pipe instead of the reason.
+"""
+
+
+class Door:
+    """ASGI middleware around the whole application."""
+
+    def __init__(self, app: ASGIApp, *, bound_host: str) -> None:
+        self._app = app
+        self._bound_host = bound_host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        visit = _Visit(scope, receive, send)
+        refusal = refuse(scope["method"], visit.headers, bound_host=self._bound_host)
+        await visit.run(refusal or self._app)
+
+
+class _Visit:
+    """One request: follows how far its body and its response have come."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self.headers = Headers(scope=scope)
+        self.request_id = request_id(self.headers.get("x-request-id"))
+        self._body_read = False
+        self._started = False
+        self._status = 0
+
+    async def run(self, app: ASGIApp) -> None:
+        try:
+            await app(self._scope, self.receive, self.send)
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 - the last line of defence: nothing may reach a client as it is
+            self._report(error)
+            if not self._started:  # else the broken-off response is the answer; the client sees that it is not whole
+                message = f"Something went wrong inside the service; its log says more under {self.request_id}."
+                await problem(500, message, code="internal")(self._scope, self.receive, self.send)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._body_read = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._started, self._status = True, message["status"]
+            MutableHeaders(scope=message)["x-request-id"] = self.request_id
+        early = self._status >= 400 and not self._body_read and self._expects_body()
+        if not early or message["type"] != "http.response.body" or message.get("more_body"):
+            await self._send(message)
+            return
+        await self._send({**message, "more_body": True})
+        await self._linger()
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _linger(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while not self._body_read:
+                    await self.receive()
+
+    def _expects_body(self) -> bool:
+        return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
+
+    def _report(self, error: Exception) -> None:
+        # Where, not what: the text of a foreign exception may quote a document.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        route = f"{self._scope['method']} {self._scope['path']}"
+        log.error("%s %s failed with %s\n%s", self.request_id, route, type(error).__name__, frames)
+
+
+def request_id(offered: str | None) -> str:
+    """The caller's own id if it is a sane one, else a new one."""
+    return offered if offered and SANE_REQUEST_ID.match(offered) else f"req_{secrets.token_hex(12)}"
+
+
+def refuse(method: str, headers: Headers, *, bound_host: str) -> Response | None:
+    """The refusal that a browser lured by a foreign page gets; None for everybody else.
+
+    A page may point its own name at 127.0.0.1 (DNS rebinding) or post across origins without reading the answer.
+    """
+    host = headers.get("host", "")
+    if is_loopback(bound_host) and not is_loopback(host_name(host)) and host_name(host) != bound_host:
+        return problem(403, "This service answers to loopback names only.", code="host_refused")
+    origin = headers.get("origin")
+    if method not in READING and origin is not None and urlsplit(origin).netloc != host:
+        return problem(403, "Web pages of another origin may not send work here.", code="origin_refused")
+    return None
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without its port."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.rstrip(".").lower()
+
+
+def is_loopback(name: str) -> bool:
+    """Whether `name` is this computer's own."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

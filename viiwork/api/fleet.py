@@ -1,0 +1,37 @@
+"""`/v1/fleet` and `/health`: what is up."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from viiwork.api.intake import Intake
+from viiwork.errors import Unavailable
+from viiwork.jobs import public
+from viiwork.roster import FleetStatus
+
+router = APIRouter()
+
+
+@router.get("/v1/fleet", response_model=FleetStatus, tags=["fleet"])
+async def fleet(request: Request) -> JSONResponse:
+    """Workers, models and queues at this moment."""
+    desk: Intake = request.app.state.intake
+    status = await desk.store.fleet()
+    return JSONResponse({**public(status), "models": list(status.models)})
+
+
+@router.get("/health/live", tags=["health"])
+async def live() -> dict[str, str]:
+    """This process answers."""
+    return {"status": "live"}
+
+
+@router.get("/health/ready", tags=["health"])
+async def ready(request: Request) -> dict[str, str]:
+    """Redis answers and the fleet takes work; 503 with the reason otherwise."""
+    desk: Intake = request.app.state.intake
+    await desk.store.ping()
+    if (await desk.fleet(fresh=True)).closing:
+        raise Unavailable("The fleet is shutting down and takes no new work.", code="closing")
+    return {"status": "ready"}

@@ -1,0 +1,278 @@
+"""Taking work in: who sends it, whether the fleet takes any, which model serves it, and once only."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakValueDictionary
+
+from starlette.requests import Request
+
+from viiwork.api.requests import JobBody
+from viiwork.api.uploads import discard
+from viiwork.errors import Gone, ModelNotServed, NotFound, Unavailable, UsageError, ViiworkError
+from viiwork.jobs import (
+    READER_MODEL,
+    AnalysisTask,
+    BatchState,
+    BatchStatus,
+    ChatInput,
+    Job,
+    Lane,
+    ReadInput,
+    Settle,
+    Status,
+    TaskName,
+    TaskOptions,
+    child_id,
+    new_id,
+)
+from viiwork.roster import FleetStatus
+from viiwork.settings import Settings
+from viiwork.store import Store
+from viiwork.store.blobs import BlobRef
+
+FLEET_AGE_S = 1.0
+SLICE = 500
+IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+SUBMITTER = re.compile(r"[^A-Za-z0-9._@+-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends, and under which Idempotency-Key."""
+
+    tenant: str
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One document of an order: its bytes lie in `blob`, or it is `text`."""
+
+    name: str
+    custom_id: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    blob: BlobRef | None = None
+    text: str | None = None
+
+    def canonical(self) -> list[Any]:
+        """What makes this document the same as another; where its bytes lie does not."""
+        digest = self.blob.sha256 if self.blob else hashlib.sha256((self.text or "").encode()).hexdigest()
+        return [self.name, self.custom_id, self.metadata, digest]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An analysis that has been checked and can be submitted."""
+
+    task: AnalysisTask
+    options: TaskOptions
+    lane: Lane
+    model: str
+    asked_model: str | None
+    items: Sequence[Item]
+
+    def canonical(self) -> list[Any]:
+        options = self.options.model_dump(mode="json")
+        return [self.task, options, self.lane, self.asked_model, [item.canonical() for item in self.items]]
+
+
+def sender(request: Request) -> Sender:
+    """Who sends this request. Raises UsageError for an unusable Idempotency-Key."""
+    client = request.client.host if request.client else "unknown"
+    label = SUBMITTER.sub("_", request.headers.get("x-viiwork-submitter", "").strip())[:128]
+    key = request.headers.get("idempotency-key")
+    if key is not None and not IDEMPOTENCY_KEY.match(key):
+        message = "Idempotency-Key: must be 1 to 255 printable ASCII characters without spaces."
+        raise UsageError(message, param="Idempotency-Key")
+    return Sender(tenant=label or f"anonymous@{client}", key=key)
+
+
+def fingerprint(kind: str, canonical: object) -> str:
+    """The same for the same request, however its body was written."""
+    text = json.dumps([kind, canonical], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def choose_model(wanted: str | None, served: Sequence[str]) -> str:
+    """The model that an order runs on; the only served one is the default.
+
+    Raises ModelNotServed, UsageError when the choice is open, Unavailable when nobody serves anything yet.
+    """
+    if wanted and wanted not in served:
+        known = f"Served here: {', '.join(served)}." if served else "No engine worker is up."
+        raise ModelNotServed("model: nobody serves the model that was asked for.", hint=known, param="model")
+    if wanted:
+        return wanted
+    if not served:
+        raise Unavailable("No engine worker is up yet.", hint="Try again in a moment, or look at `viiwork status`.")
+    if len(served) > 1:
+        raise UsageError(f"model: say which one; served here are {', '.join(served)}.", param="model")
+    return served[0]
+
+
+class Intake:
+    """The desk behind the POST routes."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store, self.settings = store, settings
+        self._fleet: FleetStatus | None = None
+        self._fleet_until = 0.0
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def fleet(self, *, fresh: bool = False) -> FleetStatus:
+        """The fleet, at most a second old."""
+        if fresh or self._fleet is None or time.monotonic() >= self._fleet_until:
+            self._fleet = await self.store.fleet()
+            self._fleet_until = time.monotonic() + FLEET_AGE_S
+        return self._fleet
+
+    async def check_open(self) -> None:
+        """Raises Unavailable while the fleet is shutting down."""
+        if (await self.fleet()).closing:
+            message = "The fleet is shutting down and takes no new work."
+            raise Unavailable(message, hint="Send it again once `viiwork up` runs.", code="closing")
+
+    async def model(self, wanted: str | None) -> str:
+        """The model to run on; a worker that has only just joined counts."""
+        try:
+            return choose_model(wanted, (await self.fleet()).models)
+        except ViiworkError:
+            return choose_model(wanted, (await self.fleet(fresh=True)).models)
+
+    async def submit_job(self, body: JobBody, who: Sender) -> Status:
+        """One job on its own."""
+        await self.check_open()
+        model = await self.model(body.model)
+        canonical = body.model_dump(mode="json")
+        async with self._turn(who):
+            job_id = await self._admit(who, fingerprint("job", canonical), new_id("job"))
+            await self.store.submit([single(body, model, who.tenant, job_id, self.settings.queue.job_timeout_s)])
+            return await self.store.job(job_id)
+
+    async def submit_analysis(self, order: Order, who: Sender) -> BatchStatus:
+        """All documents of an order. A retry with the same key goes on where the first try stopped.
+
+        Blobs that no job names in the end are removed.
+        """
+        fresh_id = new_id("an")
+        unsent = dict(enumerate(order.items))
+        async with self._turn(who):
+            try:
+                batch_id = await self._admit(who, fingerprint("analysis", order.canonical()), fresh_id)
+                known = await self._known(batch_id) if batch_id != fresh_id else None
+                if known is None or known.state is BatchState.UPLOADING:
+                    await self._submit_items(batch_id, order, unsent, who.tenant, again=known is not None)
+                return await self.store.batch(batch_id)
+            except BaseException:
+                if who.key is None:  # nobody can come back for it
+                    await self._give_up(fresh_id)
+                raise
+            finally:
+                await discard(self.store.blobs, [item.blob for item in unsent.values() if item.blob])
+
+    async def _submit_items(
+        self, batch_id: str, order: Order, unsent: dict[int, Item], tenant: str, *, again: bool
+    ) -> None:
+        """Submit in slices, taking out of `unsent` what the store has from now on."""
+        await self.store.open_batch(
+            id=batch_id,
+            tenant=tenant,
+            lane=order.lane,
+            model=order.model,
+            task=order.task.value,
+            total=len(order.items),
+        )
+        timeout_s = self.settings.queue.job_timeout_s
+        for start in range(0, len(order.items), SLICE):
+            indexes: Sequence[int] = range(start, min(start + SLICE, len(order.items)))
+            if again:
+                indexes = [i for i in indexes if not await self._has_job(child_id(batch_id, str(i)))]
+            jobs = [
+                reading(batch_id, order, index, unsent.pop(index), tenant=tenant, timeout_s=timeout_s)
+                for index in indexes
+            ]
+            await self.store.submit(jobs)
+        await self.store.seal(batch_id)
+
+    async def _known(self, batch_id: str) -> BatchStatus | None:
+        try:
+            return await self.store.batch(batch_id)
+        except NotFound:
+            return None
+
+    async def _has_job(self, job_id: str) -> bool:
+        try:
+            await self.store.job(job_id)
+        except NotFound:
+            return False
+        except Gone:
+            return True
+        return True
+
+    async def _give_up(self, batch_id: str) -> None:
+        with suppress(ViiworkError):
+            await self.store.cancel_batch(batch_id)
+
+    async def _admit(self, who: Sender, print_: str, new: str) -> str:
+        if who.key is None:
+            return new
+        return await self.store.admit(tenant=who.tenant, key=who.key, fingerprint=print_, id=new)
+
+    def _turn(self, who: Sender) -> asyncio.Lock:
+        """Two requests with one key take turns, so that the second sees all that the first has done."""
+        if who.key is None:
+            return asyncio.Lock()
+        return self._locks.setdefault((who.tenant, who.key), asyncio.Lock())
+
+
+def single(body: JobBody, model: str, tenant: str, job_id: str, default_timeout_s: float) -> Job:
+    """The job of `POST /v1/jobs`."""
+    messages = tuple(message.to_wire() for message in body.messages)
+    characters = sum(len(message.content) for message in messages)
+    return Job(
+        id=job_id,
+        tenant=tenant,
+        lane=body.lane,
+        task=TaskName.RUN,
+        model=model,
+        input=ChatInput(messages=messages, max_output_tokens=body.max_output_tokens, temperature=body.temperature),
+        custom_id=body.custom_id,
+        metadata=body.metadata,
+        prompt_tokens=-(-characters // 4),  # a rough price for the scheduler; the engine counts exactly
+        max_output_tokens=body.max_output_tokens,
+        timeout_s=body.timeout_s or default_timeout_s,
+    )
+
+
+def reading(batch_id: str, order: Order, index: int, item: Item, *, tenant: str, timeout_s: float) -> Job:
+    """The job that reads one document; it settles the document's row only if it fails."""
+    source = ReadInput(
+        name=item.name,
+        blob=item.blob.id if item.blob else None,
+        text=item.text,
+        task=order.task,
+        options=order.options,
+        model=order.model,
+    )
+    return Job(
+        id=child_id(batch_id, str(index)),
+        tenant=tenant,
+        lane=order.lane,
+        task=TaskName.READ,
+        model=READER_MODEL,
+        input=source,
+        custom_id=item.custom_id,
+        metadata=item.metadata,
+        batch=batch_id,
+        settle=Settle.ON_FAILURE,
+        timeout_s=timeout_s,
+    )

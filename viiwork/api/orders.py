@@ -1,0 +1,136 @@
+"""From the body of `POST /v1/analyses`, in either form, to a checked order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import Request
+
+from viiwork.api.intake import Intake, Item, Order
+from viiwork.api.problems import wrong_field
+from viiwork.api.requests import AnalysisBody, NoteBody, OrderBody
+from viiwork.api.uploads import Form, UploadedFile, in_mib, over
+from viiwork.documents.tasks import check_options
+from viiwork.errors import UsageError
+from viiwork.labels import parse_labels
+from viiwork.settings import ApiSection
+
+M = TypeVar("M", bound=BaseModel)
+FORM_FIELDS = frozenset({"task", "options", "labels", "question", "lane", "model", "documents", "callback_url"})
+NOTES = TypeAdapter(tuple[NoteBody, ...])
+UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
+
+
+async def json_body(request: Request, model: type[M], limits: ApiSection) -> M:
+    """The request's JSON body as `model`. Raises UsageError naming the field, TooLarge."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > limits.max_json_bytes:
+            raise over("the body", in_mib(limits.max_json_bytes), "max_json_bytes", param="body")
+    try:
+        return model.model_validate_json(bytes(raw))
+    except ValidationError as error:
+        raise wrong_field(error) from error
+
+
+async def order_of_json(body: AnalysisBody, desk: Intake) -> Order:
+    """The order of a JSON body. Raises UsageError, TooLarge, ModelNotServed."""
+    limit = desk.settings.api.max_documents
+    if len(body.documents) > limit:
+        raise over("documents", f"{limit} documents", "max_documents", param="documents")
+    items = [
+        Item(
+            name=display_name(document.name) or f"text-{index + 1}",
+            custom_id=document.custom_id,
+            metadata=document.metadata,
+            text=document.text,
+        )
+        for index, document in enumerate(body.documents)
+    ]
+    return await _checked(body, items, desk, param="documents")
+
+
+async def order_of_form(form: Form, desk: Intake) -> Order:
+    """The order of a multipart form. Raises UsageError, ModelNotServed."""
+    unknown = sorted(set(form.fields) - FORM_FIELDS)
+    if unknown:
+        raise UsageError(f"{unknown[0][:64]}: there is no such field.", param=unknown[0][:64])
+    notes = _notes(form.fields.get("documents"), len(form.files))
+    items = [_uploaded(file, note, index) for index, (file, note) in enumerate(zip(form.files, notes, strict=True))]
+    return await _checked(_form_body(form.fields), items, desk, param="files")
+
+
+async def _checked(body: OrderBody, items: list[Item], desk: Intake, *, param: str) -> Order:
+    if body.callback_url is not None:
+        message = "callback_url: callbacks are not available yet."
+        raise UsageError(message, hint="Poll GET /v1/analyses/{id} instead.", param="callback_url")
+    if not items:
+        raise UsageError(f"{param}: send at least one document.", param=param)
+    options = body.options.to_wire()
+    check_options(body.task, options)
+    model = await desk.model(body.model)
+    return Order(
+        task=body.task, options=options, lane=body.lane, model=model, asked_model=body.model or None, items=items
+    )
+
+
+def _form_body(fields: Mapping[str, str]) -> OrderBody:
+    body: dict[str, Any] = {
+        name: fields[name] for name in ("task", "lane", "model", "callback_url") if fields.get(name)
+    }
+    body["options"] = _form_options(fields)
+    try:
+        return OrderBody.model_validate(body)
+    except ValidationError as error:
+        raise wrong_field(error) from error
+
+
+def _form_options(fields: Mapping[str, str]) -> dict[str, Any]:
+    options = _json(fields, "options") if fields.get("options") else {}
+    if not isinstance(options, dict):
+        raise UsageError("options: must be a JSON object.", param="options")
+    if fields.get("question"):
+        options["question"] = fields["question"]
+    if fields.get("labels"):
+        options["labels"] = _form_labels(fields)
+    return options
+
+
+def _form_labels(fields: Mapping[str, str]) -> object:
+    if fields["labels"].lstrip().startswith("["):
+        return _json(fields, "labels")
+    return [label.model_dump() for label in parse_labels(fields["labels"])]
+
+
+def _json(fields: Mapping[str, str], name: str) -> Any:
+    try:
+        return json.loads(fields[name])
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name}: is not valid JSON.", param=name) from error
+
+
+def _notes(raw: str | None, files: int) -> tuple[NoteBody, ...]:
+    if not raw:
+        return (NoteBody(),) * files
+    try:
+        notes = NOTES.validate_json(raw)
+    except ValidationError as error:
+        raise wrong_field(error, within="documents") from error
+    if len(notes) != files:
+        message = f"documents: speaks of {len(notes)} files, but {files} came."
+        raise UsageError(message, hint="Give one entry a file, in the order of the files.", param="documents")
+    return notes
+
+
+def _uploaded(file: UploadedFile, note: NoteBody, index: int) -> Item:
+    name = display_name(note.name or file.name) or f"file-{index + 1}"
+    return Item(name=name, custom_id=note.custom_id, metadata=note.metadata, blob=file.blob)
+
+
+def display_name(name: str) -> str:
+    """A name fit to be shown; it is never used as a path."""
+    return name.translate(UNPRINTABLE).strip()[:1024]

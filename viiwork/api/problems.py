@@ -1,0 +1,68 @@
+"""Every error as `{"error": {"message", "type", "param", "code"}}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from viiwork.errors import Conflict, Unavailable, UsageError, ViiworkError
+
+RETRY_AFTER_S = 2
+NAMED = {404: ("not_found", "There is nothing at this address."), 405: ("method_not_allowed", "Not with this method.")}
+
+
+def problem(status: int, message: str, *, code: str, param: str | None = None) -> JSONResponse:
+    """An error as a client sees it."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return JSONResponse({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
+
+
+def answer_to(error: ViiworkError) -> JSONResponse:
+    """The response that an error of ours becomes."""
+    response = problem(error.http_status, str(error), code=error.code, param=error.param)
+    if isinstance(error, Unavailable):
+        response.headers["retry-after"] = str(RETRY_AFTER_S)
+    if isinstance(error, Conflict):
+        response.headers["x-should-retry"] = "false"  # SDKs retry a 409 unless told not to
+    return response
+
+
+def wrong_field(error: ValidationError | RequestValidationError, *, within: str = "") -> UsageError:
+    """The first thing that is wrong with a body, named by its field; what was sent is not repeated."""
+    first: dict[str, Any] = dict(error.errors()[0])
+    parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    field = ".".join(([within] if within else []) + parts)
+    reason = _reason(first)
+    return UsageError(f"{field}: {reason}." if field else f"The body is not valid: {reason}.", param=field or None)
+
+
+def _reason(first: dict[str, Any]) -> str:
+    if first["type"] == "extra_forbidden":
+        return "there is no such field"
+    if first["type"] == "missing":
+        return "this field is required"
+    return str(first["msg"]).rstrip(".")
+
+
+def install(app: FastAPI) -> None:
+    """Translate every exception that leaves a route."""
+
+    @app.exception_handler(ViiworkError)
+    async def _ours(_request: Request, error: ViiworkError) -> JSONResponse:
+        return answer_to(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer_to(wrong_field(error))
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        code, message = NAMED.get(error.status_code, ("invalid_request", str(error.detail)))
+        response = problem(error.status_code, message, code=code)
+        response.headers.update(error.headers or {})
+        return response

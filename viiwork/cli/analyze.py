@@ -1,0 +1,144 @@
+"""`viiwork analyze`: documents in, answers out."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from viiwork.cli.options import AsJson, Server, connect, server_flag
+from viiwork.cli.progress import display
+from viiwork.cli.report import Report
+from viiwork.cli.rowfile import check_new, open_rows
+from viiwork.cli.screen import print_json, say
+from viiwork.cli.sources import find_files
+from viiwork.cli.watch import DETACHED, Sink, exit_code, follow_or_detach, raw_printer, row_reader
+from viiwork.client import Client
+from viiwork.errors import UsageError
+from viiwork.jobs import AnalysisTask, BatchStatus, Label, Lane, public
+from viiwork.labels import parse_labels
+from viiwork.multipart import FileDocument
+
+TASKS = ", ".join(AnalysisTask)
+LANES = ", ".join(Lane)
+
+
+def analyze(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files and folders; hidden files are skipped.")],
+    *,
+    task: Annotated[str, typer.Option(help=f"One of {TASKS}. Default: what the other options ask for.")] = "",
+    labels: Annotated[str, typer.Option(help="Classes: `invoice,letter:mail from a person,other`.")] = "",
+    labels_file: Annotated[
+        Path | None, typer.Option(help="Classes from a file, one `name: description` a line.")
+    ] = None,
+    question: Annotated[str, typer.Option(help="What to ask of each document.")] = "",
+    lane: Annotated[str, typer.Option(help=f"One of {LANES}.")] = Lane.BATCH.value,
+    model: Annotated[str, typer.Option(help="The model to use. Default: the only one served.")] = "",
+    out_file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Rows as they come, JSON Lines.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
+    recursive: Annotated[bool, typer.Option("--recursive/--no-recursive", "-r", help="Folders in folders too.")] = True,
+    server: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """Analyse documents: summarize, classify, or ask a question of each.
+
+    Exit code: 0 all documents have an answer, 1 some have none, 130 detached with Ctrl-C.
+    """
+    chosen = choose_task(task, labels=bool(labels or labels_file), question=bool(question))
+    classes = read_labels(labels, labels_file)
+    travel = choose_lane(lane)
+    files = find_files(paths, recursive=recursive)
+    if out_file is not None:
+        check_new(out_file)
+    with connect(server) as client:
+        status = send(client, files, task=chosen, labels=classes, question=question, lane=travel, model=model or None)
+        if not wait:
+            started(status, as_json=as_json, server=server)
+            return
+        status = finish(client, status, out_file=out_file, as_json=as_json, server=server)
+    raise typer.Exit(exit_code(status))
+
+
+def send(
+    client: Client,
+    files: list[FileDocument],
+    *,
+    task: AnalysisTask,
+    labels: tuple[Label, ...],
+    question: str,
+    lane: Lane,
+    model: str | None,
+) -> BatchStatus:
+    """Upload with a display; Ctrl-C before its end starts nothing."""
+    try:
+        with display() as shown:
+            return client.analyze(
+                files, task=task, labels=labels, question=question, lane=lane, model=model, on_upload=shown.upload
+            )
+    except KeyboardInterrupt:
+        say("Stopped before the upload was complete; no analysis was started.")
+        raise typer.Exit(DETACHED) from None
+
+
+def started(status: BatchStatus, *, as_json: bool, server: str | None) -> None:
+    """Say which analysis was started, and how to follow it."""
+    if as_json:
+        print_json(public(status))
+        return
+    flag = server_flag(server)
+    print(status.id)
+    say(f"{status.counts.total} documents sent. Follow them with: viiwork watch {status.id}{flag}")
+
+
+def finish(
+    client: Client, status: BatchStatus, *, out_file: Path | None, as_json: bool, server: str | None
+) -> BatchStatus:
+    """Follow the analysis, writing rows where they were asked for, and show what came of it."""
+    report = Report()
+    sinks: list[Sink] = [raw_printer() if as_json else row_reader(report)]
+    if not as_json:
+        say(f"{status.id}: {status.counts.total} documents, model {status.model}")
+    with ExitStack() as stack:
+        if out_file is not None:
+            sinks.append(stack.enter_context(open_rows(out_file, status.id)).add)
+        status = follow_or_detach(client, status.id, sinks, server=server)
+    if not as_json:
+        where = f"they are in {out_file}" if out_file else f"all: viiwork results {status.id} --out FILE"
+        report.show(status, more=where + ("" if out_file else server_flag(server)))
+    return status
+
+
+def choose_task(task: str, *, labels: bool, question: bool) -> AnalysisTask:
+    """The task that was named, or that the other options ask for. Raises UsageError."""
+    if task and task not in frozenset(AnalysisTask):
+        raise UsageError(f"--task {task}: there is no such task.", hint=f"Choose one of {TASKS}.", param="task")
+    if task:
+        return AnalysisTask(task)
+    if labels and question:
+        raise UsageError("--task: say whether to classify or to ask.", param="task")
+    return AnalysisTask.CLASSIFY if labels else AnalysisTask.ASK if question else AnalysisTask.SUMMARIZE
+
+
+def choose_lane(lane: str) -> Lane:
+    """The lane of this name. Raises UsageError."""
+    if lane not in frozenset(Lane):
+        raise UsageError(f"--lane {lane}: there is no such lane.", hint=f"Choose one of {LANES}.", param="lane")
+    return Lane(lane)
+
+
+def read_labels(labels: str, labels_file: Path | None) -> tuple[Label, ...]:
+    """Classes from the option, the file, or both. Raises UsageError."""
+    if labels_file is None:
+        return parse_labels(labels)
+    try:
+        text = labels_file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{labels_file}: {reason}.", param="labels-file") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{labels_file}: is not UTF-8 text.", param="labels-file") from error
+    return parse_labels(labels) + parse_labels(text, separator="\n")

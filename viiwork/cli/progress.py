@@ -1,0 +1,110 @@
+"""Progress on standard error: a live bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from viiwork.cli.pace import Pace, duration
+from viiwork.cli.screen import err, say
+from viiwork.jobs import BatchStatus
+
+LINE_EVERY_S = 5.0
+MIB = 1024 * 1024
+
+
+class Display(Protocol):
+    """Shows how far an upload and an analysis are."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def upload(self, sent_bytes: int, total_bytes: int) -> None: ...
+    def progress(self, status: BatchStatus) -> None: ...
+
+
+def display() -> Display:
+    """The display that fits standard error."""
+    return Bar() if err().is_terminal else Lines()
+
+
+def describe(status: BatchStatus, pace: Pace) -> str:
+    """`12 of 40 done, 1 failed, 3.2 a second, 9 s left`."""
+    counts = status.counts
+    parts = [f"{counts.settled} of {counts.total} done"]
+    parts += [f"{counts.failed} failed"] if counts.failed else []
+    parts += [f"{counts.cancelled} cancelled"] if counts.cancelled else []
+    if not status.finished:
+        parts += [f"{pace.per_second:.1f} a second"] if pace.per_second else []
+        left_s = pace.left_s(counts.total - counts.settled)
+        parts += [f"{duration(left_s)} left"] if left_s is not None else []
+    return ", ".join(parts)
+
+
+class Bar:
+    """A bar for the upload, then one for the documents."""
+
+    def __init__(self) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[note]}"))
+        self._bars = Progress(*columns, console=err(), transient=False, refresh_per_second=8)
+        self._pace = Pace()
+        self._upload: TaskID | None = None
+        self._documents: TaskID | None = None
+
+    def __enter__(self) -> Bar:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def upload(self, sent_bytes: int, total_bytes: int) -> None:
+        if self._upload is None:
+            self._upload = self._bars.add_task("Uploading", note="")
+        note = f"{sent_bytes / MIB:.1f} of {total_bytes / MIB:.1f} MiB"
+        self._bars.update(self._upload, total=max(1, total_bytes), completed=sent_bytes, note=note)
+
+    def progress(self, status: BatchStatus) -> None:
+        self._pace.see(time.monotonic(), status.counts.settled)
+        if self._documents is None:
+            self._documents = self._bars.add_task("Analysing", note="")
+        note, counts = describe(status, self._pace), status.counts
+        self._bars.update(self._documents, total=max(1, counts.total), completed=counts.settled, note=note)
+
+
+class Lines:
+    """A line when something begins or ends, and now and then in between."""
+
+    def __init__(self) -> None:
+        self._pace = Pace()
+        self._next_s = 0.0
+        self._said = ""
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def upload(self, sent_bytes: int, total_bytes: int) -> None:
+        text = f"uploading: {sent_bytes / MIB:.1f} of {total_bytes / MIB:.1f} MiB"
+        self._say(text, urgent=sent_bytes >= total_bytes)
+
+    def progress(self, status: BatchStatus) -> None:
+        self._pace.see(time.monotonic(), status.counts.settled)
+        self._say(f"analysing: {describe(status, self._pace)}", urgent=status.finished)
+
+    def _say(self, text: str, *, urgent: bool) -> None:
+        now_s = time.monotonic()
+        if text == self._said or (now_s < self._next_s and not urgent):
+            return
+        self._said, self._next_s = text, now_s + LINE_EVERY_S
+        say(text)

@@ -1,0 +1,62 @@
+"""`viiwork results`: the answers so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from viiwork.cli.options import AsJson, Server, connect, server_flag
+from viiwork.cli.report import Report
+from viiwork.cli.rowfile import open_rows
+from viiwork.cli.screen import print_json, say
+from viiwork.cli.watch import raw_printer, row_reader
+from viiwork.client import Client
+from viiwork.jobs import BatchStatus
+
+
+def results(
+    analysis_id: Annotated[str, typer.Argument(metavar="ID", help="The analysis, `an_…`.")],
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write rows to FILE (JSON Lines); a half-written one is continued."),
+    ] = None,
+    server: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show or save the answers that an analysis has so far.
+
+    Exit code: 0, or 1 when the analysis has ended and some documents have no answer.
+    """
+    with connect(server) as client:
+        status = client.analysis(analysis_id)
+        if out_file is not None:
+            save(client, status, out_file, as_json=as_json)
+        else:
+            show(client, status, as_json=as_json, server=server)
+    if not status.finished:
+        say(f"{analysis_id} is not finished: {status.counts.settled} of {status.counts.total} documents so far.")
+    raise typer.Exit(1 if status.finished and status.counts.succeeded < status.counts.total else 0)
+
+
+def save(client: Client, status: BatchStatus, path: Path, *, as_json: bool) -> None:
+    """Add to the file the rows that it does not have yet."""
+    with open_rows(path, status.id) as file:
+        had = file.rows
+        for line in client.result_lines(status.id, after=had):
+            file.add(line)
+    if as_json:
+        print_json({"analysis": status.id, "file": str(path), "rows": file.rows, "new": file.rows - had})
+    else:
+        say(f"{path}: {file.rows} rows, {file.rows - had} of them new.")
+
+
+def show(client: Client, status: BatchStatus, *, as_json: bool, server: str | None) -> None:
+    """Print the rows, as a table or as they come."""
+    report = Report()
+    sink = raw_printer() if as_json else row_reader(report)
+    for line in client.result_lines(status.id):
+        sink(line)
+    if not as_json:
+        report.show(status, more=f"all: viiwork results {status.id} --out FILE{server_flag(server)}")

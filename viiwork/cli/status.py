@@ -1,0 +1,46 @@
+"""`viiwork status`: the fleet, an analysis or a job at this moment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+from rich.console import RenderableType
+
+from viiwork.cli.options import AsJson, Server, connect
+from viiwork.cli.screen import out, print_json
+from viiwork.cli.tables import analysis_view, fleet_view, job_view
+from viiwork.client import Client
+from viiwork.jobs import public
+
+
+def status(
+    any_id: Annotated[str, typer.Argument(metavar="[ID]", help="An analysis or a job. Default: the fleet.")] = "",
+    server: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the fleet, or one analysis or job."""
+    with connect(server) as client:
+        record, view = look(client, any_id)
+    if as_json:
+        print_json(public(record))
+    else:
+        out().print(view)
+
+
+def look(client: Client, any_id: str) -> tuple[BaseModel, RenderableType]:
+    """What an id stands for, and how it is shown."""
+    if not any_id:
+        fleet = client.fleet()
+        return fleet, fleet_view(fleet)
+    if is_analysis(any_id):
+        analysis = client.analysis(any_id)
+        return analysis, analysis_view(analysis)
+    job = client.job(any_id)
+    return job, job_view(job)
+
+
+def is_analysis(any_id: str) -> bool:
+    """Whether an id is an analysis'; its documents' jobs carry a dash."""
+    return any_id.startswith("an_") and "-" not in any_id

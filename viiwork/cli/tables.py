@@ -1,0 +1,140 @@
+"""Tables of answers, workers and queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from viiwork.cli.screen import one_line, plain
+from viiwork.jobs import Answer, BatchStatus, Lane, Row, State, Status
+from viiwork.roster import FleetStatus
+
+ANSWER_CHARACTERS = 700
+"""Longer answers are cut in tables; the rows have them whole."""
+
+
+def answers_table(rows: Iterable[Row]) -> Table:
+    """One line a document, in the order they were sent."""
+    table = Table(expand=True, show_lines=True)
+    table.add_column("File", overflow="fold", ratio=2)
+    table.add_column("Pages", justify="right", no_wrap=True)
+    table.add_column("Answer", overflow="fold", ratio=6)
+    table.add_column("Engine", overflow="fold", ratio=1, min_width=12)
+    table.add_column("Seconds", justify="right", no_wrap=True)
+    for row in sorted(rows, key=lambda row: row.index):
+        if row.answer is not None:
+            pages = str(row.answer.pages) if row.answer.pages else ""
+            engine = one_line(row.answer.engine)
+            table.add_row(plain(row.document), pages, answer_cell(row.answer), engine, f"{row.seconds:.1f}")
+    return table
+
+
+def answer_cell(answer: Answer) -> Text:
+    """The answer as a person reads it: a label with its certainty first, remarks below."""
+    body = one_line(answer.text)
+    cell = plain(body if len(body) <= ANSWER_CHARACTERS else body[: ANSWER_CHARACTERS - 1] + "…")
+    if answer.label is not None:
+        sure = "" if answer.confidence is None else f" ({answer.confidence:.0%})"
+        head = plain(one_line(answer.label), "bold") + plain(sure)
+        cell = head if body in ("", answer.label) else head + plain("  ") + cell
+    for note in answer.notes:
+        cell += plain(f"\n({one_line(note)})", "dim")
+    return cell
+
+
+def bad_rows(rows: Iterable[Row]) -> list[Text]:
+    """A line for each document without an answer: its name and its own reason."""
+    return [_bad(row) for row in sorted(rows, key=lambda row: row.index) if row.answer is None]
+
+
+def _bad(row: Row) -> Text:
+    reason = f"{row.error.message} {row.error.hint}".strip() if row.error else row.state.value
+    mark = plain("· ", "yellow" if row.state is State.CANCELLED else "red")
+    return mark + plain(one_line(row.document), "bold") + plain(f": {one_line(reason)}")
+
+
+def notices(rows: Iterable[Row]) -> list[str]:
+    """What has to be said of the engines that answered, each once."""
+    return list(dict.fromkeys(row.answer.notice for row in rows if row.answer and row.answer.notice))
+
+
+def fleet_view(status: FleetStatus) -> RenderableType:
+    """Workers, and what stands before them."""
+    title = plain(f"Fleet {status.fleet}" + (", shutting down" if status.closing else ""), "bold")
+    if not status.workers:
+        return Group(title, plain("No worker is up."), _queues(status))
+    return Group(title, _workers(status), _queues(status))
+
+
+def _workers(status: FleetStatus) -> Table:
+    table = Table("Worker", "Engine", "Model")
+    for heading in ("Slots", "Interactive", "Batch", "Last beat"):
+        table.add_column(heading, justify="right")
+    for worker in status.workers:
+        card, busy = worker.card, worker.in_flight
+        cells = (card.name, card.engine, card.model, str(card.slots))
+        lanes = (str(busy.get(Lane.INTERACTIVE, 0)), str(busy.get(Lane.BATCH, 0)))
+        beat = f"{worker.beat_age_ms / 1000:.1f} s ago"
+        table.add_row(*(plain(cell) for cell in (*cells, *lanes, beat)))
+    return table
+
+
+def _queues(status: FleetStatus) -> RenderableType:
+    if not status.queues:
+        return plain("Nothing is queued.")
+    table = Table("Model", "Lane")
+    for heading in ("Backlog", "Ready", "Running"):
+        table.add_column(heading, justify="right")
+    for depth in status.queues:
+        counts = (str(depth.waiting), str(depth.queued), str(depth.running))
+        table.add_row(plain(depth.model), depth.lane.value, *counts)
+    return table
+
+
+def facts_view(facts: Sequence[tuple[str, str]]) -> Table:
+    """Names and values, one pair a line."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in facts:
+        if value:
+            table.add_row(plain(name, "bold"), plain(value))
+    return table
+
+
+def analysis_view(status: BatchStatus) -> Table:
+    """An analysis at one moment."""
+    counts = status.counts
+    return facts_view(
+        [
+            ("Analysis", status.id),
+            ("State", status.state.value),
+            ("Task", status.task),
+            ("Model", status.model),
+            ("Lane", status.lane.value),
+            ("Submitter", status.tenant),
+            ("Documents", str(counts.total)),
+            ("Succeeded", str(counts.succeeded)),
+            ("Failed", str(counts.failed)),
+            ("Cancelled", str(counts.cancelled)),
+        ]
+    )
+
+
+def job_view(status: Status) -> Table:
+    """A job at one moment."""
+    return facts_view(
+        [
+            ("Job", status.id),
+            ("State", status.state.value),
+            ("Model", status.model),
+            ("Lane", status.lane.value),
+            ("Submitter", status.tenant),
+            ("Attempt", str(status.attempt)),
+            ("Worker", status.worker),
+            ("Answer", status.answer.text if status.answer else ""),
+            ("Error", f"{status.error.message} {status.error.hint}".strip() if status.error else ""),
+            ("Notice", status.answer.notice if status.answer else ""),
+        ]
+    )

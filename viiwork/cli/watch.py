@@ -1,0 +1,103 @@
+"""`viiwork watch`: follow an analysis to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from viiwork.cli.options import AsJson, Server, connect, server_flag
+from viiwork.cli.progress import Display, display
+from viiwork.cli.report import Report
+from viiwork.cli.screen import say
+from viiwork.client import Client
+from viiwork.errors import Unavailable
+from viiwork.jobs import BatchStatus, Row
+
+DETACHED = 130
+"""The exit code after Ctrl-C, as shells have it; the analysis goes on."""
+LOOK_EVERY_S = (0.1, 1.0)
+PATIENCE_S = 60.0
+"""How long a service that was there may be away, such as for a restart, before following it is given up."""
+
+
+def watch(
+    analysis_id: Annotated[str, typer.Argument(metavar="ID", help="The analysis, `an_…`.")],
+    server: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow an analysis to its end. Ctrl-C detaches; the analysis goes on.
+
+    Exit code: 0 all documents have an answer, 1 some have none, 130 detached.
+    """
+    with connect(server) as client:
+        report = Report()
+        status = follow_or_detach(
+            client, analysis_id, [raw_printer() if as_json else row_reader(report)], server=server
+        )
+        if not as_json:
+            report.show(status, more=f"all: viiwork results {analysis_id} --out FILE{server_flag(server)}")
+    raise typer.Exit(exit_code(status))
+
+
+Sink = Callable[[bytes], None]
+
+
+def follow_or_detach(client: Client, analysis_id: str, sinks: list[Sink], *, server: str | None) -> BatchStatus:
+    """`follow` with a display; Ctrl-C leaves with directions for coming back."""
+    try:
+        with display() as shown:
+            return follow(client, analysis_id, sinks, shown)
+    except KeyboardInterrupt:
+        flag = server_flag(server)
+        say(f"Detached; {analysis_id} goes on.")
+        say(f"  come back:    viiwork watch {analysis_id}{flag}")
+        say(f"  the answers:  viiwork results {analysis_id} --out FILE{flag}")
+        say(f"  cancel it:    viiwork cancel {analysis_id}{flag}")
+        raise typer.Exit(DETACHED) from None
+
+
+def follow(client: Client, analysis_id: str, sinks: list[Sink], shown: Display) -> BatchStatus:
+    """Hand every row to every sink as it comes, until the analysis has ended."""
+    had, pause_s = 0, LOOK_EVERY_S[0]
+    while True:
+        status = patiently(lambda: client.analysis(analysis_id))
+        if status.counts.settled > had or status.finished:
+            for line in client.result_lines(analysis_id, after=had):
+                had += 1
+                for sink in sinks:
+                    sink(line)
+        shown.progress(status)
+        if status.finished:
+            return status
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.3, LOOK_EVERY_S[1])
+
+
+def patiently(ask: Callable[[], BatchStatus]) -> BatchStatus:
+    """`ask`, over and over while nobody answers. Raises Unavailable once patience is at its end."""
+    until_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except Unavailable:
+            if time.monotonic() >= until_s:
+                raise
+            time.sleep(LOOK_EVERY_S[1])
+
+
+def row_reader(report: Report) -> Sink:
+    """A sink that keeps rows for the report."""
+    return lambda line: report.add(Row.model_validate_json(line))
+
+
+def raw_printer() -> Sink:
+    """A sink that prints rows as they came."""
+    return lambda line: print(line.decode(), flush=True)
+
+
+def exit_code(status: BatchStatus) -> int:
+    """0 when every document has an answer, 1 when some have none."""
+    return 0 if status.counts.succeeded == status.counts.total else 1

@@ -1,0 +1,251 @@
+"""VIIWork from Python, over HTTP: `with Client() as client: client.analyze(["a.pdf"], task="summarize")`."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from viiwork.connection import DEFAULT_URL, Connection
+from viiwork.errors import NotFound, UsageError
+from viiwork.jobs import TERMINAL, BatchStatus, Label, Lane, Row, Status
+from viiwork.multipart import FileDocument, TextDocument, multipart_body
+from viiwork.roster import FleetStatus
+
+READ_TIMEOUT_S = 300.0
+"""An upload of thousands of files is answered once all of them are safely on disk."""
+LOOK_EVERY_S = 0.5
+LONG_POLL_S = 30.0
+
+Document = str | Path | FileDocument | TextDocument
+OnUpload = Callable[[int, int], None]
+"""Called with the bytes sent so far and the bytes in all."""
+
+
+class Client:
+    """A connection to one VIIWork service. Every method raises a ViiworkError, Unavailable if nothing answers.
+
+    Lost connections are tried again `retries` times; each POST carries an Idempotency-Key, so nothing is done twice.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        submitter: str | None = None,
+        retries: int = 4,
+        timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:
+        headers = {"x-viiwork-submitter": label(submitter or default_submitter())}
+        self._wire = Connection(url, headers=headers, retries=retries, timeout_s=timeout_s)
+
+    @property
+    def url(self) -> str:
+        """Where the service is."""
+        return self._wire.url
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._wire.close()
+
+    # -- analyses ---------------------------------------------------------------------------------------------------
+
+    def analyze(
+        self,
+        documents: Iterable[Document],
+        *,
+        task: str,
+        labels: Sequence[Label | str] = (),
+        question: str = "",
+        max_output_tokens: int | None = None,
+        lane: Lane | str = Lane.BATCH,
+        model: str | None = None,
+        on_upload: OnUpload | None = None,
+        idempotency_key: str | None = None,
+    ) -> BatchStatus:
+        """Send documents (paths or `TextDocument`s) and start a task on each; answers with the analysis' id."""
+        options = task_options(labels, question, max_output_tokens)
+        files, texts = sorted_out(documents)
+        key = {"idempotency-key": idempotency_key or new_key()}
+        order: dict[str, Any] = {
+            "task": task,
+            "options": options,
+            "lane": str(lane),
+            **({"model": model} if model else {}),
+        }
+        if texts:
+            order["documents"] = [note(text) | {"text": text.text} for text in texts]
+            return self._wire.ask(BatchStatus, "POST", "/v1/analyses", json=order, headers=key)
+        return self._upload(order, files, headers=key, on_upload=on_upload)
+
+    def analysis(self, analysis_id: str) -> BatchStatus:
+        """How far an analysis is."""
+        return self._wire.ask(BatchStatus, "GET", f"/v1/analyses/{safe(analysis_id)}")
+
+    def wait_analysis(self, analysis_id: str, *, timeout_s: float | None = None) -> BatchStatus:
+        """Wait for an analysis' end, or for `timeout_s`; look at `.finished`."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        status = self.analysis(analysis_id)
+        while not status.finished and (until is None or time.monotonic() < until):
+            time.sleep(LOOK_EVERY_S)
+            status = self.analysis(analysis_id)
+        return status
+
+    def cancel_analysis(self, analysis_id: str) -> BatchStatus:
+        """Cancel what has not ended yet."""
+        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/cancel")
+
+    def results(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Row]:
+        """The settled documents so far, in the order they settled, from the `after`-th on."""
+        for line in self.result_lines(analysis_id, after=after, limit=limit):
+            yield self._wire.parsed(Row, line)
+
+    def result_lines(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[bytes]:
+        """The same as JSON lines (without the line break). A broken connection is taken up where it broke."""
+        return self._wire.lines(f"/v1/analyses/{safe(analysis_id)}/results", after=after, limit=limit)
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+
+    def submit_job(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        model: str,
+        lane: Lane | str = Lane.INTERACTIVE,
+        wait_s: float = 0,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Status:
+        """Submit one job; `fields` are those of `POST /v1/jobs`. `wait_s` (at most 60) waits for its end."""
+        body = {"model": model, "messages": [dict(message) for message in messages], "lane": str(lane), **fields}
+        headers = {"idempotency-key": idempotency_key or new_key()}
+        return self._wire.ask(Status, "POST", "/v1/jobs", json=body, headers=headers, params={"wait": wait_s})
+
+    def job(self, job_id: str, *, wait_s: float = 0) -> Status:
+        """A job's status; with `wait_s` (at most 60) it waits that long for the job's end."""
+        return self._wire.ask(Status, "GET", f"/v1/jobs/{safe(job_id)}", params={"wait": wait_s})
+
+    def wait_job(self, job_id: str, *, timeout_s: float | None = None) -> Status:
+        """Wait for a job's end, or for `timeout_s`; look at `.state`."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left_s = LONG_POLL_S if until is None else max(0.0, until - time.monotonic())
+            status = self.job(job_id, wait_s=min(left_s, LONG_POLL_S))
+            if status.state in TERMINAL or (until is not None and time.monotonic() >= until):
+                return status
+
+    def cancel_job(self, job_id: str) -> Status:
+        """Cancel a job; one that has ended stays as it is."""
+        return self._wire.ask(Status, "POST", f"/v1/jobs/{safe(job_id)}/cancel")
+
+    # -- the fleet --------------------------------------------------------------------------------------------------
+
+    def fleet(self) -> FleetStatus:
+        """Workers, models and queues at this moment."""
+        return self._wire.ask(FleetStatus, "GET", "/v1/fleet")
+
+    def _upload(
+        self,
+        order: Mapping[str, Any],
+        files: Sequence[FileDocument],
+        *,
+        headers: dict[str, str],
+        on_upload: OnUpload | None,
+    ) -> BatchStatus:
+        fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in order.items()}
+        fields["documents"] = json.dumps([note(file) for file in files])
+        total_bytes = sum(size_bytes(file.path) for file in files)
+        boundary = f"viiwork-{secrets.token_hex(16)}"
+        headers = headers | {"content-type": f"multipart/form-data; boundary={boundary}"}
+
+        def tell(sent_bytes: int) -> None:
+            if on_upload is not None:
+                on_upload(sent_bytes, total_bytes)
+
+        def body() -> Iterator[bytes]:
+            return multipart_body(fields, files, boundary=boundary, on_sent=tell)
+
+        return self._wire.ask(BatchStatus, "POST", "/v1/analyses", body=body, headers=headers)
+
+
+def sorted_out(documents: Iterable[Document]) -> tuple[list[FileDocument], list[TextDocument]]:
+    """Files and texts. Raises UsageError unless there is one kind only, and at least one document."""
+    files: list[FileDocument] = []
+    texts: list[TextDocument] = []
+    for document in documents:
+        if isinstance(document, TextDocument):
+            texts.append(document)
+        else:
+            files.append(document if isinstance(document, FileDocument) else FileDocument(Path(document)))
+    if files and texts:
+        raise UsageError("documents: send files and texts in two analyses.", param="documents")
+    if not files and not texts:
+        raise UsageError("documents: there is nothing to analyse.", param="documents")
+    return files, texts
+
+
+def task_options(labels: Sequence[Label | str], question: str, max_output_tokens: int | None) -> dict[str, Any]:
+    """The options as the wire has them; what is not given is left to the service."""
+    options: dict[str, Any] = {}
+    if labels:
+        options["labels"] = [label if isinstance(label, str) else label.model_dump() for label in labels]
+    if question:
+        options["question"] = question
+    if max_output_tokens is not None:
+        options["max_output_tokens"] = max_output_tokens
+    return options
+
+
+def note(document: FileDocument | TextDocument) -> dict[str, Any]:
+    """What the service is told of a document besides its content."""
+    name = document.shown_name if isinstance(document, FileDocument) else document.name
+    return {"name": name[-1024:], "custom_id": document.custom_id, "metadata": dict(document.metadata)}
+
+
+def size_bytes(path: Path) -> int:
+    """A file's size. Raises UsageError for what cannot be sent."""
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.") from error
+
+
+def new_key() -> str:
+    """A new Idempotency-Key."""
+    return f"viiwork-{secrets.token_hex(16)}"
+
+
+def safe(any_id: str) -> str:
+    """An id that can stand in a path. Raises NotFound."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", any_id):
+        raise NotFound("This is not the id of a job or an analysis.")
+    return any_id
+
+
+def default_submitter() -> str:
+    """`user@host` of this process."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = "unknown"  # a container's user may have no name
+    return f"{user}@{socket.gethostname()}"
+
+
+def label(submitter: str) -> str:
+    """A submitter as a header can carry it."""
+    return re.sub(r"[^A-Za-z0-9._@+-]", "_", submitter)[:128]

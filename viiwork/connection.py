@@ -1,0 +1,172 @@
+"""One service over HTTP: lost connections are tried again, and every failure becomes an error of ours."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from viiwork.errors import Conflict, Gone, ModelNotServed, NotFound, TooLarge, Unavailable, UsageError, ViiworkError
+
+DEFAULT_URL = "http://127.0.0.1:8400"
+CONNECT_TIMEOUT_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
+BY_STATUS: Mapping[int, type[ViiworkError]] = {404: NotFound, 409: Conflict, 410: Gone, 413: TooLarge, 503: Unavailable}
+
+M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
+
+
+class Connection:
+    """Sends requests to `url`; lost connections are tried again `retries` times, with growing pauses.
+
+    Whoever sends a POST through it gives an Idempotency-Key, so that nothing is done twice.
+    """
+
+    def __init__(self, url: str, *, headers: Mapping[str, str], retries: int, timeout_s: float) -> None:
+        self.url = checked_url(url)
+        self._retries = retries
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=dict(headers),
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            trust_env=not is_loopback(self.url),  # a proxy must not be asked for this computer's own service
+            verify=self.url.startswith("https:"),  # reading the certificate store takes 20 ms; plain HTTP needs none
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ask(
+        self,
+        model: type[M],
+        method: str,
+        path: str,
+        *,
+        body: Callable[[], Iterator[bytes]] | None = None,
+        **request: Any,
+    ) -> M:
+        """The answer to one request as `model`; `body` makes a fresh stream for each try."""
+
+        def send() -> httpx.Response:
+            content = {} if body is None else {"content": body()}
+            return self._http.request(method, path, **request, **content)
+
+        response = self._persistently(send)
+        self._check(response)
+        return self.parsed(model, response.content)
+
+    def lines(self, path: str, *, after: int, limit: int | None) -> Iterator[bytes]:
+        """The lines of a stream that can be taken up anywhere; where it breaks it goes on by itself."""
+        had, failures = 0, 0
+        while limit is None or had < limit:
+            params = {"after": after + had} | ({} if limit is None else {"limit": limit - had})
+            try:
+                for line in self._stream(path, params):
+                    yield line
+                    had, failures = had + 1, 0
+            except httpx.TransportError as error:
+                if failures >= self._retries:
+                    raise self._lost(error) from error
+                time.sleep(pause_s(failures))
+                failures += 1
+            else:
+                return
+
+    def parsed(self, model: type[M], content: bytes) -> M:
+        """`content` as `model`. Raises Unavailable for what no VIIWork service says."""
+        try:
+            return model.model_validate_json(content)
+        except ValidationError as error:
+            raise stranger(self.url) from error
+
+    def _persistently(self, send: Callable[[], T]) -> T:
+        for failures in range(self._retries):
+            try:
+                return send()
+            except httpx.TransportError:
+                time.sleep(pause_s(failures))
+        try:
+            return send()
+        except httpx.TransportError as error:
+            raise self._lost(error) from error
+
+    def _stream(self, path: str, params: Mapping[str, int]) -> Iterator[bytes]:
+        with self._http.stream("GET", path, params=params) as response:
+            if response.is_error:
+                response.read()
+                self._check(response)
+            yield from split_lines(response.iter_bytes())
+
+    def _check(self, response: httpx.Response) -> None:
+        if not response.is_success:
+            raise error_of(response.status_code, response.content, url=self.url)
+
+    def _lost(self, error: httpx.TransportError) -> Unavailable:
+        hint = "Start one with `viiwork up`, or name another with --server or VIIWORK_URL."
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return Unavailable(f"No VIIWork service answers at {self.url}.", hint=hint)
+        return Unavailable(f"The connection to {self.url} broke off.", hint="Is the service still up?")
+
+
+def error_of(status: int, content: bytes, *, url: str) -> ViiworkError:
+    """The error that a response stands for."""
+    try:
+        error = json.loads(content)["error"]
+        message, code, param = str(error["message"]), str(error["code"]), error.get("param")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return stranger(url, status=status)
+    kind = ModelNotServed if code == ModelNotServed.code else BY_STATUS.get(status)
+    return (kind or (UsageError if status < 500 else ViiworkError))(message, code=code, param=param)
+
+
+def stranger(url: str, *, status: int | None = None) -> Unavailable:
+    """What answers is something else."""
+    answer = f" (HTTP {status})" if status else ""
+    return Unavailable(
+        f"What answers at {url} is not a VIIWork service{answer}.", hint="Check --server or VIIWORK_URL."
+    )
+
+
+def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines parted by \\n alone: JSON may hold other line separators, at which `str.splitlines` would cut."""
+    pending = b""
+    for chunk in chunks:
+        *lines, pending = (pending + chunk).split(b"\n")
+        yield from lines
+    if pending:
+        yield pending
+
+
+def pause_s(failures: int) -> float:
+    """How long to wait after the `failures`-th lost connection (from 0)."""
+    return float(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**failures))
+
+
+def checked_url(url: str) -> str:
+    """The URL without a slash at its end. Raises UsageError."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise UsageError(
+            "The server's address is not a URL.", hint=f"Such as {DEFAULT_URL}.", param="server"
+        ) from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        message = "The server's address must start with http:// or https://."
+        raise UsageError(message, hint=f"Such as {DEFAULT_URL}.", param="server")
+    return url.rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL points at this computer."""
+    host = httpx.URL(url).host
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
