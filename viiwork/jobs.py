@@ -145,6 +145,8 @@ class StepInput(Wire):
     text: str
     part: int = 0
     parts: int = 1
+    page_starts: tuple[tuple[int, int], ...] = ()
+    """(character of `text`, page) for each page that it has text of; empty when pages mean nothing."""
 
 
 class ReadInput(Wire):
@@ -165,6 +167,8 @@ class MergeInput(Wire):
     kind: Literal["merge"] = "merge"
     parts: tuple[str, ...]
     level: int = 0
+    below: tuple[str, ...] = ()
+    """The parts of the levels below: what they found and cost belongs to the document's answer."""
     task: AnalysisTask
     options: TaskOptions = TaskOptions()
     title: str = ""

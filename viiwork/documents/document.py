@@ -15,12 +15,14 @@ from viiwork.documents.outcomes import outcome
 PAGE_BREAK = "\n\n"
 MAX_TITLE = 300
 MAX_HEADINGS = 10_000
+MAX_SPACES = 64
 
 # What no answer needs and JSON, terminals or Redis may choke on: control characters but tab and newline, lone
 # surrogates, byte order marks inside the text, and the two code points that are never characters.
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]")
 _NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_TRAILING = re.compile(r"[ \t\u00a0]+$", re.MULTILINE)
+_BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
+_TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 _BLANK_RUN = re.compile(r"\n{4,}")
 
 
@@ -70,9 +72,17 @@ def inline_document(text: str, *, title: str = "") -> Document:
 
 
 def tidy(text: str) -> str:
-    """The text with plain newlines, without control characters, trailing spaces and long runs of blank lines."""
-    text = _UNWANTED.sub("", _NEWLINES.sub("\n", text))
+    """The text with plain newlines and blanks, without control characters, trailing spaces and long blank runs.
+
+    Besides newlines it knows two blanks: one tab, or spaces up to `MAX_SPACES`. With hundreds of kinds of blank runs a
+    hostile text could drive what cuts it, which recurses once a kind, out of its stack.
+    """
+    text = _BLANKS.sub(_even, _UNWANTED.sub("", _NEWLINES.sub("\n", text)))
     return _BLANK_RUN.sub("\n\n\n", _TRAILING.sub("", text)).strip("\n")
+
+
+def _even(blanks: re.Match[str]) -> str:
+    return "\t" if "\t" in blanks[0] else " " * min(len(blanks[0]), MAX_SPACES)
 
 
 def title_of(text: str) -> str:

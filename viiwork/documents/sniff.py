@@ -62,7 +62,7 @@ PDF_HEADER_WITHIN = 1024
 """PDF readers accept rubbish of up to this many bytes before the header."""
 
 _HTML_START = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
-_ANY_TAG = re.compile(r"<(?:p|div|h[1-6]|table|ul|ol|a|span|br|b|i|meta|title|font|center|pre)\b[^>]*>", re.I)
+_ANY_TAG = re.compile(r"<(?:p|div|h[1-6]|table|ul|ol|a|span|br|b|i|meta|title|font|center|pre)\b[^<>]*>", re.I)
 _HEADER_LINE = re.compile(r"([A-Za-z][A-Za-z0-9-]{1,60}):")
 _TECHNICAL = {"received", "message-id", "mime-version", "return-path", "delivered-to", "dkim-signature", "content-type"}
 _PERSONAL = {"from", "to", "subject", "date", "cc", "reply-to"}
