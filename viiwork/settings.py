@@ -78,7 +78,7 @@ class FlowerSection(Section):
 class EngineSection(Section):
     """What the engine workers hold."""
 
-    kind: Literal["extractive", "simulated"] = "extractive"
+    kind: Literal["extractive", "simulated", "noop"] = "extractive"
     model: Annotated[str, Field(pattern=MODEL_PATTERN)] | None = None
     """The served alias. Default: the engine's own."""
     slots: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -1,0 +1,27 @@
+"""The engine that the settings name."""
+
+from __future__ import annotations
+
+from viiwork.settings import EngineSection
+
+from viiwork_workers.engines.base import Engine
+from viiwork_workers.engines.card_model import MISTRAL_7B
+from viiwork_workers.engines.extractive import ExtractiveEngine
+from viiwork_workers.engines.noop import NoopEngine
+from viiwork_workers.engines.simulated import SimulatedEngine
+
+EXTRACTIVE_MODEL = "extractive-preview"
+NOOP_MODEL = "noop"
+
+
+def make_engine(settings: EngineSection, *, card: str) -> Engine:
+    """An engine that is not loaded yet. `card` says which card it gets, such as `gpu0`; none of these needs it."""
+    del card
+    match settings.kind:
+        case "extractive":
+            return ExtractiveEngine(model=settings.model or EXTRACTIVE_MODEL, slots=settings.slots or 2)
+        case "simulated":
+            model = settings.model or MISTRAL_7B.alias
+            return SimulatedEngine(model=model, slots=settings.slots or 16, time_scale=settings.time_scale)
+        case "noop":
+            return NoopEngine(model=settings.model or NOOP_MODEL, slots=settings.slots or 32)

@@ -1,0 +1,37 @@
+"""What every engine asks of a job before it starts."""
+
+from __future__ import annotations
+
+from viiwork.errors import JobRefused
+from viiwork.jobs import AnalysisTask, ChatInput, StepInput
+
+
+def texts_of(work: ChatInput | StepInput) -> list[str]:
+    """Every text of the job that counts as prompt."""
+    if isinstance(work, ChatInput):
+        return [turn.content for turn in work.messages]
+    labels = [f"{label.name} {label.description}" for label in work.options.labels]
+    return [work.title, work.options.question, *labels, work.text]
+
+
+def refuse_incomplete(work: ChatInput | StepInput) -> None:
+    """Raises JobRefused for a prompt that is empty or no Unicode, or a task without its labels or its question."""
+    try:
+        "".join(texts_of(work)).encode()
+    except UnicodeEncodeError as error:
+        # lone surrogates, which a JSON escape can smuggle in; no tokenizer takes them
+        raise JobRefused("the text is not valid Unicode.", hint="Decode it again.", code="invalid_text") from error
+    body = work.text if isinstance(work, StepInput) else "".join(texts_of(work))
+    if not any(character.isalnum() for character in body):
+        raise JobRefused("the passage has no words.", hint="Check that the document has text.", code="empty")
+    if isinstance(work, StepInput):
+        _refuse_without_options(work)
+
+
+def _refuse_without_options(step: StepInput) -> None:
+    if step.task is AnalysisTask.CLASSIFY and not step.options.labels:
+        raise JobRefused("classify needs labels.", hint="Name at least two.", code="invalid_request", param="labels")
+    if step.task is AnalysisTask.ASK and not step.options.question.strip():
+        raise JobRefused(
+            "ask needs a question.", hint="Say what to look for.", code="invalid_request", param="question"
+        )

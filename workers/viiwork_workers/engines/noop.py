@@ -1,0 +1,31 @@
+"""An engine that does nothing at once: for benchmarks of everything around it."""
+
+from __future__ import annotations
+
+from viiwork.jobs import Answer, ChatInput, StepInput
+
+from viiwork_workers.engines.base import EngineFacts
+
+NAME = "no-op"
+NOTICE = "For benchmarks: no engine ran."
+
+
+class NoopEngine:
+    """Gives every job the same answer without waiting."""
+
+    def __init__(self, *, model: str, slots: int) -> None:
+        self.facts = EngineFacts(
+            name=NAME, model=model, slots=slots, context_tokens=1_000_000, tokenizer="wordllama", notice=NOTICE
+        )
+        self._answer = Answer(text="no-op", engine=NAME, model=model, notice=NOTICE)
+
+    async def load(self) -> None:
+        """Nothing to load."""
+
+    async def run(self, work: ChatInput | StepInput) -> Answer:
+        """The one answer."""
+        del work
+        return self._answer
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
