@@ -173,6 +173,8 @@ class MergeInput(Wire):
     options: TaskOptions = TaskOptions()
     title: str = ""
     model: str
+    leaves: int = 1
+    """Parts that the document was cut into."""
     pages: int = 0
     characters: int = 0
     notes: tuple[str, ...] = ()

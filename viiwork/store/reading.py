@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from viiwork.errors import Gone, NotFound
+from viiwork.errors import Gone, ModelNotServed, NotFound
 from viiwork.jobs import BatchStatus, Lane, Result, Row, State, Status, batch_of
 from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
 from viiwork.store.blobs import BlobStore
@@ -71,6 +71,13 @@ class Reading(Connection):
         if not all(records):
             raise NotFound("A job that this one builds on is missing.")
         return [(State(record["state"]), await self._result(record)) for record in records]
+
+    async def model_card(self, model: str) -> WorkerCard:
+        """What the last worker that served `model` told of it. Raises ModelNotServed when there never was one."""
+        (card,) = await self.read([("HGET", f"{self.prefix}models", model)])
+        if not card:
+            raise ModelNotServed(f"No worker has ever served the model {model}.")
+        return WorkerCard.model_validate_json(card)
 
     async def fleet(self) -> FleetStatus:
         """Workers by their last beats, queues by their depths."""

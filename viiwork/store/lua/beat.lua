@@ -9,6 +9,8 @@ redis.call('HSET', P .. 'inc:' .. inc, 'card', ARGV[2], 'in_flight', ARGV[3], 'b
 for q = 7, 6 + queues do
   redis.call('HSET', P .. 'slots:' .. ARGV[q], inc, ARGV[4])
   redis.call('SADD', P .. 'queues', ARGV[q])
+  -- What a model can take outlives its workers: documents are cut for it while they restart.
+  redis.call('HSET', P .. 'models', string.match(ARGV[q], '^%l+%.(.+)$'), ARGV[2])
 end
 
 local lost, held = {}, {}

@@ -1,0 +1,38 @@
+"""`python -m viiwork_workers NAME` runs one worker: `gpu0`, `cpu0`, `reader0`, …"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+
+from viiwork.errors import ViiworkError
+from viiwork.settings import load_settings
+
+from viiwork_workers.app import compose, worker_argv
+
+NAME = re.compile(r"^(gpu|cpu|reader)\d{1,3}(\+gpu\d{1,3})*$")
+
+
+def main() -> int:
+    """Exit codes: 0 drained, 1 could not start, 2 wrong name or settings, 3 no server."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("celery", "kombu", "celery.redirected"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    if len(sys.argv) != 2 or not NAME.match(sys.argv[1]):
+        print("usage: python -m viiwork_workers NAME, where NAME is gpu0, cpu0, reader0, …", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        app = compose(load_settings(), sys.argv[1])
+    except ViiworkError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    # The interpreter's own `-m` line is all that `ps` shows: no address, no password.
+    os.environ["VIIWORK_WORKER_NAME"] = sys.argv[1]
+    app.worker_main(worker_argv(sys.argv[1]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The composition root: the one place where settings become a worker. `python -m viiwork_workers NAME` starts it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from celery import Celery, signals
+from viiwork.documents.provenance import ground
+from viiwork.errors import JobRefused
+from viiwork.jobs import ChatInput, JobInput, Lane, StepInput
+from viiwork.queues import lane_queue, make_app
+from viiwork.settings import Settings, load_settings
+from viiwork.store import Store
+from viiwork.store.embedded import locate
+from viiwork.store.endpoint import broker
+from viiwork.store.leases import Claim
+from viiwork.store.opening import make_store
+
+from viiwork_workers.boot import READER_FACTS, EngineUp, Parts
+from viiwork_workers.control import register_controls
+from viiwork_workers.engines.base import Engine
+from viiwork_workers.engines.choose import make_engine
+from viiwork_workers.execute import Product, Runner
+from viiwork_workers.hints import register_tasks
+from viiwork_workers.readers import ReaderSteps
+from viiwork_workers.slots import Slots
+
+POOL = "viiwork_workers.pool:LoopPool"
+Closer = Callable[[], Awaitable[None]]
+
+
+def compose(settings: Settings, name: str) -> Celery:
+    """The Celery app of the worker `name` (`gpu0`, `cpu0`, `reader0`).
+
+    Raises StoreUnavailable when there is no server to work for.
+    """
+    url = locate(settings)
+    parts = _parts(settings, name, open_store=lambda: make_store(settings, url))
+    server = broker(url)
+    app = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
+    app.conf.update(
+        worker_pool=POOL,
+        worker_concurrency=parts.facts.slots,
+        worker_send_task_events=settings.flower.enabled,
+        task_queues=[lane_queue(Lane.INTERACTIVE, parts.facts.model)],
+    )
+    app.parts = parts
+    app.drain_grace_s = settings.queue.drain_grace_s
+    app.steps["worker"].add(EngineUp)
+    app.steps["consumer"].add(Slots)
+    register_tasks(app)
+    register_controls()
+    return app
+
+
+def worker_argv(name: str) -> list[str]:
+    """Celery's own arguments: no gossip, no mingle (leases know better), heartbeats for Flower stay."""
+    return ["worker", "-n", f"{name}@%h", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
+
+
+def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) -> Parts:
+    if name.startswith("reader"):
+        facts = replace(READER_FACTS, slots=settings.workers.reader_slots)
+        return Parts(settings, name, facts, open_store, _make_reader)
+    engine = make_engine(settings.engine, card=name)
+
+    async def load(store: Store) -> tuple[Runner, Closer]:  # noqa: ARG001 - an engine needs no store
+        await engine.load()
+        return _engine_runner(engine), engine.close
+
+    return Parts(settings, name, engine.facts, open_store, load)
+
+
+async def _make_reader(store: Store) -> tuple[Runner, Closer]:
+    steps = ReaderSteps(store)
+    return steps, steps.close
+
+
+def _engine_runner(engine: Engine) -> Runner:
+    async def run(claim: Claim, work: JobInput) -> Product:  # noqa: ARG001 - engines know no queue
+        if not isinstance(work, ChatInput | StepInput):
+            raise JobRefused("This job is not for an engine.", code="wrong_queue")
+        answer = await engine.run(work)
+        return ground(answer, work.text, work.page_starts) if isinstance(work, StepInput) else answer
+
+    return run
+
+
+def __getattr__(name: str) -> Any:
+    """`celery -A viiwork_workers.app` finds `app` here: built when asked for, so that importing reads nothing."""
+    if name == "app":
+        return compose(load_settings(), os.environ.get("VIIWORK_WORKER_NAME", "cpu0"))
+    raise AttributeError(name)
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator] # celery is untyped
+def _own_logging(**_: Any) -> None:
+    """Logging is set up in `__main__`; Celery would log every hint."""

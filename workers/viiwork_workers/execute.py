@@ -1,0 +1,177 @@
+"""One pipeline for every job: claim → run → normalise → commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from viiwork.errors import DocumentError, JobRefused, NotFound, StoreUnavailable, ViiworkError
+from viiwork.jobs import Answer, Fault, JobInput
+from viiwork.queues import HintId
+from viiwork.roster import WorkerCard
+from viiwork.store import Fence, Store
+from viiwork.store.leases import Claim, Stale, Verdict, claim_call, commit_call, read_claim
+
+from viiwork_workers.tick import Tick
+
+log = logging.getLogger(__name__)
+
+COMMIT_PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""How long to wait before a commit is tried again; the last one repeats. Work that is done is never thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOn:
+    """What a CPU step returns when further jobs finish its item."""
+
+
+Product = Answer | HandedOn
+Runner = Callable[[Claim, JobInput], Awaitable[Product]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt came to, as it is committed."""
+
+    verdict: Verdict
+    result: Answer | Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a hint ended, for the transport and for Flower."""
+
+    state: str
+    fault: Fault | None = None
+
+
+@dataclass(slots=True)
+class Hands:
+    """The jobs that this worker holds: their fences, and the tasks that run them."""
+
+    _held: dict[str, tuple[Fence, asyncio.Task[Outcome]]] = field(default_factory=dict)
+    leaving: bool = False
+
+    def take(self, fence: Fence, task: asyncio.Task[Outcome]) -> None:
+        self._held[fence.job] = (fence, task)
+
+    def drop(self, fence: Fence) -> None:
+        self._held.pop(fence.job, None)
+
+    def fences(self) -> list[Fence]:
+        return [fence for fence, _ in list(self._held.values())]
+
+    def abort(self, job: str) -> bool:
+        """Stop a job whose lease is gone; must run on the engine's loop."""
+        held = self._held.get(job)
+        return held[1].cancel() if held else False
+
+    def abort_all(self) -> None:
+        """Stop everything and give it back; must run on the engine's loop."""
+        self.leaving = True
+        for _, task in list(self._held.values()):
+            task.cancel()
+
+
+class Executor:
+    """Runs hints on the engine's loop. `runner` is an engine, or the reader's steps."""
+
+    def __init__(self, store: Store, runner: Runner, *, card: WorkerCard, max_attempts: int) -> None:
+        self._store = store
+        self._runner = runner
+        self.card = card
+        self._max_attempts = max_attempts
+        self._tick = Tick(store)
+        self._slots = asyncio.Semaphore(card.slots)
+        self.hands = Hands()
+
+    async def run(self, hint: HintId, queue: str, *, started: Callable[[], None]) -> End:
+        """Claim the job, run it and commit what came of it."""
+        async with self._slots:
+            token = secrets.token_hex(8)
+            call = claim_call(job=hint.job, attempt=hint.attempt, token=token, card=self.card)
+            claim = read_claim(await self._tick.call(call, release=queue), job=hint.job, token=token)
+            if isinstance(claim, Stale):
+                return End("stale")
+            started()
+            return await self._hold(claim, queue)
+
+    async def cancel(self, job: str) -> None:
+        """Cancel a job, wherever it is; if it runs here it stops now rather than at the next beat."""
+        await self._store.cancel(job)
+        self.hands.abort(job)
+
+    async def _hold(self, claim: Claim, queue: str) -> End:
+        attempt = asyncio.ensure_future(self._attempt(claim))
+        self.hands.take(claim.fence, attempt)
+        try:
+            outcome = await attempt
+            return await self._commit(claim, outcome, queue)
+        except asyncio.CancelledError:
+            if not attempt.cancelled():
+                raise
+            return End("cancelled")
+        finally:
+            self.hands.drop(claim.fence)
+
+    async def _attempt(self, claim: Claim) -> Outcome:
+        try:
+            async with asyncio.timeout(max(0.0, claim.seconds_left)):
+                product = await self._runner(claim, await claim.input(self._store))
+        except asyncio.CancelledError:
+            if self.hands.leaving:
+                return Outcome(Verdict.GIVE_BACK)
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a job raises becomes its outcome
+            return normalise(error, claim)
+        if isinstance(product, HandedOn):
+            return Outcome(Verdict.CONTINUES)
+        return Outcome(Verdict.SUCCEEDED, product)
+
+    async def _commit(self, claim: Claim, outcome: Outcome, queue: str) -> End:
+        call = None
+        for tries in range(1_000_000):
+            try:
+                call = call or await commit_call(
+                    self._store, claim.fence, outcome.verdict, outcome.result, max_attempts=self._max_attempts
+                )
+                answer, state = await self._tick.call(call, release=queue)
+                return _end(answer, state, outcome)
+            except StoreUnavailable as error:
+                log.warning("job %s is done and waits to be committed: %s", claim.fence.job, error)
+                await asyncio.sleep(COMMIT_PAUSE_S[min(tries, len(COMMIT_PAUSE_S) - 1)])
+        return End("stale")
+
+
+def normalise(error: Exception, claim: Claim) -> Outcome:
+    """What an exception means for the job: its own fault fails it, anybody else's is worth another attempt."""
+    if isinstance(error, TimeoutError):
+        fault = Fault(code="timeout", message="The job ran longer than its time limit.", hint="Raise timeout_s.")
+        return Outcome(Verdict.FAILED, fault)
+    if isinstance(error, JobRefused | DocumentError | NotFound):
+        return Outcome(Verdict.FAILED, Fault(code=error.code, message=error.message, hint=error.hint))
+    if isinstance(error, ViiworkError):
+        log.warning("job %s goes back: %s", claim.fence.job, error.code)
+        fault = Fault(code=error.code, message=error.message, hint=error.hint)
+        return Outcome(Verdict.RETRY if error.retryable else Verdict.FAILED, fault)
+    # The exception's text may quote the document: only its type may be logged.
+    log.error("job %s met a defect: %s", claim.fence.job, _where(error))
+    return Outcome(Verdict.FAILED, Fault(code="internal", message="The worker met a defect while it ran this job."))
+
+
+def _where(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{place}"
+
+
+def _end(answer: str, state: str, outcome: Outcome) -> End:
+    fault = outcome.result if isinstance(outcome.result, Fault) else None
+    if answer == "fenced":
+        return End("cancelled" if state == "cancelled" else "stale")
+    return End(state, fault)

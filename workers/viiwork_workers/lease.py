@@ -1,0 +1,128 @@
+"""Beats and upkeep, on a thread and a loop of their own: a busy engine must not look like a dead worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from viiwork.errors import StoreUnavailable
+from viiwork.jobs import Lane
+from viiwork.queues import queue_name
+from viiwork.settings import QueueSection
+from viiwork.store import Store
+from viiwork.store.leases import Upkeep
+
+from viiwork_workers.station import LoopThread, Station
+
+log = logging.getLogger(__name__)
+
+CLOCK_JUMP_S = 2.0
+
+
+@dataclass(slots=True)
+class Contact:
+    """How long Redis has answered without a gap and without its clock jumping. Nobody is reaped on less than a lease.
+
+    Redis away for longer than a lease must not make every worker look dead to the first one that is back.
+    """
+
+    needed_s: float
+    _since: float | None = None
+    _last: tuple[float, float] | None = None
+
+    def lost(self) -> None:
+        self._since = self._last = None
+
+    def seen(self, *, here_s: float, server_s: float) -> None:
+        """Redis answered: its clock and ours (monotonic) at that moment."""
+        if self._last is not None:
+            drift_s = (server_s - self._last[1]) - (here_s - self._last[0])
+            if abs(drift_s) > CLOCK_JUMP_S:
+                log.warning("Redis' clock jumped by %.1f s: nobody is reaped for one lease", drift_s)
+                self._since = None
+        if self._since is None:
+            self._since = here_s
+        self._last = (here_s, server_s)
+
+    def long_enough(self, *, here_s: float) -> bool:
+        return self._since is not None and here_s - self._since >= self.needed_s
+
+
+class Beats:
+    """Says that this worker lives, drops what is no longer its own, and keeps the fleet tidy."""
+
+    def __init__(self, station: Station, settings: QueueSection, open_store: Callable[[], Store]) -> None:
+        self._station = station
+        self._settings = settings
+        self._open_store = open_store
+        self._queues = [queue_name(lane, station.card.model) for lane in Lane]
+        self._contact = Contact(needed_s=settings.lease_ttl_s)
+        self._thread = LoopThread("viiwork-beats")
+        self._stop = asyncio.Event()
+        self._running = self._thread.submit(self._run())
+
+    def close(self) -> None:
+        """The last beat: leave the roster, so that nobody waits for this worker."""
+        self._thread.loop.call_soon_threadsafe(self._stop.set)
+        self._running.result(timeout=15)
+        self._thread.close()
+
+    async def _run(self) -> None:
+        store = self._open_store()
+        upkeep = Upkeep(
+            store,
+            lease_ttl_s=self._settings.lease_ttl_s,
+            hint_grace_s=self._settings.hint_grace_s,
+            max_attempts=self._settings.max_attempts,
+        )
+        while not self._stop.is_set():
+            await self._turn(store, upkeep)
+            try:
+                await asyncio.wait_for(self._stop.wait(), self._settings.beat_s)
+            except TimeoutError:
+                continue
+        await self._leave(upkeep)
+        await store.close()
+
+    async def _turn(self, store: Store, upkeep: Upkeep) -> None:
+        try:
+            await self.beat(upkeep)
+            self._contact.seen(here_s=time.monotonic(), server_s=await upkeep.server_ms() / 1000)
+            await self._note_backlog(store)
+            if await upkeep.take_lock(owner=self._station.card.incarnation, for_ms=int(self._settings.beat_s * 900)):
+                await self._keep_up(upkeep)
+        except StoreUnavailable as error:
+            self._contact.lost()
+            log.warning("a beat was missed: %s", error)
+
+    async def beat(self, upkeep: Upkeep) -> None:
+        """One beat; jobs that are no longer ours are stopped."""
+        station = self._station
+        held = station.executor.hands.fences()
+        lost = await upkeep.beat(station.card, queues=self._queues, in_flight=station.ledger.counts(), held=held)
+        for job in lost:
+            station.abort(job)
+
+    async def _note_backlog(self, store: Store) -> None:
+        fields = [f"{queue}|{state}" for queue in self._queues for state in ("waiting", "queued")]
+        (depths,) = await store.read([("HMGET", f"{store.prefix}depth", *fields)])
+        waiting = [int(depth or 0) for depth in depths]
+        lanes = [lane.value for lane in Lane]
+        self._station.note_backlog({lane: sum(waiting[2 * at : 2 * at + 2]) for at, lane in enumerate(lanes)})
+
+    async def _keep_up(self, upkeep: Upkeep) -> None:
+        if self._contact.long_enough(here_s=time.monotonic()):
+            reaped = await upkeep.reap()
+            if reaped:
+                log.warning("took %d jobs back from a worker that went silent", reaped)
+        await upkeep.mend()
+        await upkeep.sweep()
+
+    async def _leave(self, upkeep: Upkeep) -> None:
+        try:
+            await upkeep.reap(self._station.card.incarnation)
+        except StoreUnavailable as error:
+            log.warning("could not leave the roster: %s", error)

@@ -1,0 +1,190 @@
+"""The CPU lane: reads a document and cuts it into engine jobs, and merges their answers to the document's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from viiwork.documents.chunk import Chunk, chunk
+from viiwork.documents.document import Document, inline_document
+from viiwork.documents.merge import combine, fold, reduce_steps
+from viiwork.documents.reader import Reader
+from viiwork.documents.tasks import passage_tokens
+from viiwork.documents.tokens import TokenCounter, load_counter
+from viiwork.errors import DocumentError, JobRefused
+from viiwork.jobs import (
+    READER_MODEL,
+    Answer,
+    Job,
+    JobInput,
+    MergeInput,
+    ReadInput,
+    Result,
+    Settle,
+    State,
+    StepInput,
+    TaskName,
+)
+from viiwork.roster import WorkerCard
+from viiwork.store import Store
+from viiwork.store.leases import Claim
+
+from viiwork_workers.execute import HandedOn, Product
+
+MIN_PAGED = 2
+"""A document of one page, or of a format without pages, gets no page numbers."""
+
+
+class ReaderSteps:
+    """Runs `viiwork.read` and `viiwork.merge`.
+
+    Every job that a step submits has an id made from the document's own, and is submitted under the step's fence. So
+    a step that is run again after a crash submits the same jobs, which are there already, and a step that lost its
+    lease submits none.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._reader = Reader()
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+    async def __call__(self, claim: Claim, work: JobInput) -> Product:
+        """Raises DocumentError for a document that cannot be read, or a part that failed."""
+        if isinstance(work, ReadInput):
+            return await self._read(claim, work)
+        if isinstance(work, MergeInput):
+            return await self._merge(claim, work)
+        raise JobRefused("This job is not for a reader.", code="wrong_queue")
+
+    async def _read(self, claim: Claim, work: ReadInput) -> Product:
+        document = await self._document(work)
+        card = await self._store.model_card(work.model)
+        limit = passage_tokens(card.context_tokens, work.options)
+        count = load_counter(card.tokenizer)
+        chunks = await asyncio.to_thread(chunk, document, limit_tokens=limit, count=count)
+        if not chunks:
+            raise DocumentError("The document has no text.", code="empty")
+        steps = [_step(work, document, piece, part, len(chunks)) for part, piece in enumerate(chunks)]
+        tree = Tree(claim, work.model)
+        merge = MergeInput(
+            parts=tree.parts(0, len(steps)),
+            task=work.task,
+            options=work.options,
+            title=document.title,
+            model=work.model,
+            pages=len(document.pages),
+            characters=document.characters,
+            notes=document.notes,
+            leaves=len(steps),
+        )
+        await self._submit(claim, tree.level(0, merge, steps, [piece.tokens for piece in chunks]))
+        return HandedOn()
+
+    async def _document(self, work: ReadInput) -> Document:
+        if work.text is not None:
+            return inline_document(work.text, title=work.name)
+        return await self._reader.read(self._store.blobs.path(work.blob or ""), name=work.name)
+
+    async def _merge(self, claim: Claim, work: MergeInput) -> Product:
+        answers = _answers(await self._store.results(work.parts))
+        if work.level > 0 and len(answers) == 1:
+            return await self._finish(work, answers[0])
+        combined = combine(work.task, work.options, answers, title=work.title)
+        if isinstance(combined, Answer):
+            return await self._finish(work, combined)
+        card = await self._store.model_card(work.model)
+        return await self._reduce(claim, work, answers, card)
+
+    async def _reduce(self, claim: Claim, work: MergeInput, answers: Sequence[Answer], card: WorkerCard) -> Product:
+        """One more level of the merge tree."""
+        count = load_counter(card.tokenizer)
+        limit = passage_tokens(card.context_tokens, work.options)
+        steps = reduce_steps(work.task, work.options, answers, limit_tokens=limit, count=count, title=work.title)
+        tree = Tree(claim, work.model)
+        level = work.level + 1
+        merge = work.model_copy(
+            update={"parts": tree.parts(level, len(steps)), "level": level, "below": work.below + work.parts}
+        )
+        await self._submit(claim, tree.level(level, merge, steps, _counts(steps, count)))
+        return HandedOn()
+
+    async def _finish(self, work: MergeInput, answer: Answer) -> Answer:
+        """The document's answer, with what all levels of the tree found and cost."""
+        if work.below:
+            answer = fold(answer, _answers(await self._store.results(work.below)))
+        notes = tuple(dict.fromkeys((*work.notes, *answer.notes)))
+        return answer.model_copy(update={"pages": work.pages, "parts": work.leaves, "notes": notes})
+
+    async def _submit(self, claim: Claim, jobs: Sequence[Job]) -> None:
+        await self._store.submit(jobs, fence=claim.fence)
+
+
+class Tree:
+    """Names and makes the jobs of one document's merge tree."""
+
+    def __init__(self, claim: Claim, model: str) -> None:
+        self._claim = claim
+        self._model = model
+        self._item = claim.item or claim.fence.job
+
+    def parts(self, level: int, count: int) -> tuple[str, ...]:
+        return tuple(f"{self._item}l{level}p{part}" for part in range(count))
+
+    def level(self, level: int, merge: MergeInput, steps: Sequence[StepInput], tokens: Sequence[int]) -> list[Job]:
+        """The merge job first: it must be there before the first of its parts can end."""
+        ids = self.parts(level, len(steps))
+        merge_id = f"{self._item}m{level}"
+        head = self._job(merge_id, merge, waits_for=len(steps), settle=Settle.ALWAYS)
+        return [head, *(self._part(i, s, t, merge_id) for i, s, t in zip(ids, steps, tokens, strict=True))]
+
+    def _part(self, job_id: str, step: StepInput, tokens: int, then: str) -> Job:
+        return self._job(job_id, step, settle=Settle.NEVER, then=then).model_copy(update={"prompt_tokens": tokens})
+
+    def _job(
+        self, job_id: str, work: StepInput | MergeInput, *, settle: Settle, then: str = "", waits_for: int = 0
+    ) -> Job:
+        is_step = isinstance(work, StepInput)
+        return Job(
+            id=job_id,
+            tenant=self._claim.tenant,
+            lane=self._claim.lane,
+            task=TaskName.RUN if is_step else TaskName.MERGE,
+            model=self._model if is_step else READER_MODEL,
+            input=work,
+            batch=self._claim.batch,
+            item=self._item,
+            settle=settle,
+            then=then,
+            waits_for=waits_for,
+            max_output_tokens=work.options.max_output_tokens if is_step else 0,
+        )
+
+
+def _step(work: ReadInput, document: Document, piece: Chunk, part: int, parts: int) -> StepInput:
+    title = " — ".join(filter(None, (document.title, piece.heading if piece.heading != document.title else "")))
+    return StepInput(
+        task=work.task,
+        options=work.options,
+        title=title,
+        text=piece.text,
+        part=part,
+        parts=parts,
+        page_starts=piece.page_starts if len(document.pages) >= MIN_PAGED else (),
+    )
+
+
+def _answers(results: Sequence[tuple[State, Result]]) -> list[Answer]:
+    """The answers of all parts. Raises DocumentError when one has none: half an answer must not look whole."""
+    for part, (state, result) in enumerate(results, start=1):
+        if result.answer is None:
+            fault = result.fault
+            what = fault.message if fault else f"It ended as {state.value}."
+            where = f"Part {part} of {len(results)} failed: " if len(results) > 1 else ""
+            raise DocumentError(f"{where}{what}", hint=fault.hint if fault else "", code=fault.code if fault else state)
+    return [result.answer for _, result in results if result.answer is not None]
+
+
+def _counts(steps: Sequence[StepInput], count: TokenCounter) -> list[int]:
+    return [count(step.text) for step in steps]

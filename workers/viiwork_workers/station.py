@@ -1,0 +1,143 @@
+"""One worker process: its engine's loop, its store, its beats and what is in its hands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from viiwork.errors import ViiworkError
+from viiwork.jobs import Fault
+from viiwork.queues import HintId
+from viiwork.roster import WorkerCard
+
+from viiwork_workers.execute import End, Executor
+from viiwork_workers.ledger import Ledger
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Hub = Callable[[Callable[[], None]], Any]
+
+
+class LoopThread:
+    """An asyncio loop on a thread of its own, so that nothing the transport does can hold the engine up."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=5)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+
+class Station:
+    """Where the transport (Celery's hub thread) hands jobs to the engine's loop, and gets their ends back.
+
+    `ended` callbacks touch Celery's state, so they run in the hub's thread: at once while it turns, and by `pump`
+    while the worker drains and the hub stands still.
+    """
+
+    def __init__(self, thread: LoopThread, executor: Executor, *, card: WorkerCard, ledger: Ledger) -> None:
+        self.card = card
+        self.ledger = ledger
+        self.executor = executor
+        self._thread = thread
+        self._mail: deque[Callable[[], None]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hub: Hub | None = None
+        self._backlog: dict[str, int] = {}
+        self.leaving = False
+
+    def attach(self, hub: Hub) -> None:
+        """Called after every (re)connection: `hub(callback)` runs `callback` in the transport's thread and wakes it."""
+        self._hub = hub
+
+    def start(self, hint: str, queue: str, *, started: Callable[[], None], ended: Callable[[End], None]) -> None:
+        """Run the job that `hint` names; called in the hub's thread."""
+        parsed = HintId.parse(hint)
+        if parsed is None or self.leaving:
+            self.ledger.drop(hint)  # a hint left lying is published again after its grace
+            ended(End("stale"))
+            return
+        self._thread.loop.call_soon_threadsafe(self._spawn, parsed, hint, queue, started, ended)
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the engine's loop from any thread."""
+        return self._thread.submit(coroutine)
+
+    def abort(self, job: str) -> None:
+        """Drop a job whose lease is gone; from any thread."""
+        self._thread.loop.call_soon_threadsafe(self.executor.hands.abort, job)
+
+    def note_backlog(self, backlog: dict[str, int]) -> None:
+        """What the last beat saw before this worker's queues."""
+        self._backlog = backlog
+
+    def facts(self) -> dict[str, Any]:
+        """What people see of this worker: in Flower, in `inspect stats`."""
+        counts = {lane.value: count for lane, count in self.ledger.counts().items()}
+        return {
+            "model": self.card.model,
+            "engine": self.card.engine,
+            "slots": self.card.slots,
+            "in_flight": counts,
+            "backlog": self._backlog,
+            "incarnation": self.card.incarnation,
+        }
+
+    def drain(self, grace_s: float) -> None:
+        """Finish what runs, give the rest back after `grace_s`; called in the hub's thread."""
+        self.leaving = True
+        self._wait(grace_s)
+        if self._tasks:
+            log.warning("giving %d jobs back after %.0f s of grace", len(self._tasks), grace_s)
+            self._thread.loop.call_soon_threadsafe(self.executor.hands.abort_all)
+            self._wait(5.0)
+
+    def pump(self) -> None:
+        """Deliver the ends that have come in; called in the hub's thread."""
+        while self._mail:
+            self._mail.popleft()()
+
+    def _wait(self, limit_s: float) -> None:
+        pause = threading.Event()
+        waited_s = 0.0
+        while self._tasks and waited_s < limit_s:
+            pause.wait(0.02)
+            waited_s += 0.02
+            self.pump()
+        self.pump()
+
+    def _spawn(
+        self, parsed: HintId, hint: str, queue: str, started: Callable[[], None], ended: Callable[[End], None]
+    ) -> None:
+        task = self._thread.loop.create_task(self._run(parsed, hint, queue, started, ended))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(
+        self, parsed: HintId, hint: str, queue: str, started: Callable[[], None], ended: Callable[[End], None]
+    ) -> None:
+        try:
+            end = await self.executor.run(parsed, queue, started=lambda: self._post(started))
+        except ViiworkError as error:
+            log.warning("hint of job %s is dropped: %s", parsed.job, error)
+            end = End("stale", Fault(code=error.code, message=error.message))
+        self.ledger.drop(hint)
+        self._post(lambda: ended(end))
+
+    def _post(self, callback: Callable[[], None]) -> None:
+        self._mail.append(callback)
+        if self._hub is not None:
+            self._hub(self.pump)  # waking the hub also makes it ask for more work
