@@ -64,6 +64,8 @@ class Run(Record):
     """All of `run.json`."""
 
     fleet: str
+    api_url: str = ""
+    """Once more, where programs look for it first."""
     server: ServerRecord | None = None
     supervisor: SupervisorRecord | None = None
 
@@ -114,7 +116,10 @@ class StateDir:
 
 
 class FleetLock:
-    """Held by the one supervisor of a state directory: `with FleetLock(state):`."""
+    """Held by the one supervisor of a state directory: `with FleetLock(state, fleet=name):`.
+
+    The operating system lets go of it when the supervisor dies, however it dies.
+    """
 
     def __init__(self, state: StateDir, *, fleet: str) -> None:
         self._path = state.root / "up.lock"
@@ -122,20 +127,31 @@ class FleetLock:
         self._handle: int | None = None
 
     def __enter__(self) -> FleetLock:
+        if not self.take():
+            raise StartupError(
+                f"the fleet '{self._fleet}' is already running (pid {self.holder() or 'unknown'}).",
+                hint="Stop it with `viiwork down`, or start another one with --fleet NAME.",
+            )
+        return self
+
+    def take(self) -> bool:
+        """Whether it is ours now; False when another process has it."""
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
+        except OSError:
             os.close(handle)
-            raise StartupError(
-                f"the fleet '{self._fleet}' is already running (pid {holder or 'unknown'}).",
-                hint="Stop it with `viiwork down`, or start another one with --fleet NAME.",
-            ) from error
+            return False
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
-        return self
+        return True
+
+    def holder(self) -> int:
+        """The process that has it; 0 when it does not say."""
+        with suppress(OSError, ValueError):
+            return int(self._path.read_text(encoding="ascii"))
+        return 0
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -161,14 +177,15 @@ def write_private(path: Path, text: str) -> None:
 
 
 def tail(path: Path, *, lines: int = 5) -> str:
-    """The last lines of a log, joined by ` | `; empty when there is none."""
+    """The last lines of a log in one line of at most 400 characters; empty when there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 16_384))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return " | ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    return " | ".join(said[-lines:])[-400:]
 
 
 def rotate(path: Path, *, limit_bytes: int = 10 * 1024 * 1024) -> None:

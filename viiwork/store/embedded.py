@@ -108,6 +108,22 @@ def running(state: StateDir) -> RunningServer | None:
     return RunningServer(run.server, state, adopted=True)
 
 
+def end_server(state: StateDir) -> bool:
+    """Stop the server of a state directory that no supervisor holds; False when there was none."""
+    found = running(state)
+    if found is not None:
+        found.stop()
+        return True
+    data = _data_dir(state)
+    with _data_lock(data) as lock:
+        if lock is not None:
+            forget(state)
+            return False
+    _end_holders(data)
+    forget(state)
+    return True
+
+
 def url_of(record: ServerRecord) -> str:
     """Raises StoreUnavailable when the password's file is gone."""
     try:

@@ -1,0 +1,142 @@
+"""`viiwork up`: the whole fleet from one command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from viiwork.cli.screen import err, out, plain, print_json, say
+from viiwork.fleet import Supervisor
+from viiwork.fleet.detach import start_detached
+from viiwork.fleet.report import Event, FleetReport, ProcessReport
+from viiwork.settings import Settings, load_settings
+
+
+def up(
+    *,
+    engine: Annotated[str | None, typer.Option(help="What answers: extractive, simulated or noop.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="Engine workers gpu0, gpu1, …, one a card.")] = None,
+    cpus: Annotated[int | None, typer.Option(help="Engine workers on the CPU, when there are no --gpus.")] = None,
+    readers: Annotated[int | None, typer.Option(help="Workers that read documents.")] = None,
+    slots: Annotated[int | None, typer.Option(help="Requests in flight a worker.")] = None,
+    model: Annotated[str | None, typer.Option(help="The name under which the engine is served.")] = None,
+    time_scale: Annotated[float | None, typer.Option(help="Of the simulated engine: 0.1 is ten times as fast.")] = None,
+    host: Annotated[str | None, typer.Option(help="Where the API listens.")] = None,
+    port: Annotated[int | None, typer.Option(help="The API's port; 0 takes a free one.")] = None,
+    flower: Annotated[bool | None, typer.Option("--flower/--no-flower", help="Flower, the fleet's page.")] = None,
+    flower_port: Annotated[int | None, typer.Option(help="Flower's port; 0 takes a free one.")] = None,
+    fleet: Annotated[str | None, typer.Option(help="The fleet's name; fleets do not see each other.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Where server, documents and logs are kept.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when it is ready.")] = False,
+) -> None:
+    """Start the fleet: Redis, the API, readers, engine workers and Flower. Ctrl-C stops it in order."""
+    settings = settings_from(
+        config,
+        engine={"kind": engine, "slots": slots, "model": model, "time_scale": time_scale},
+        workers={"gpus": gpus, "cpus": cpus, "readers": readers},
+        api={"host": host, "port": port},
+        flower={"enabled": flower, "port": flower_port},
+        fleet={"name": fleet, "state_dir": state_dir},
+    )
+    with Screen(as_json=as_json, detached=detach) as screen:
+        if detach:
+            screen.show(Event(kind="ready", fleet=start_detached(settings, report=screen.show)))
+        else:
+            asyncio.run(Supervisor(settings, report=screen.show).run())
+    if not detach:
+        say("Stopped.")
+
+
+def settings_from(config: Path | None, **sections: dict[str, Any]) -> Settings:
+    """The settings, with the flags that were given on top. Raises SettingsError."""
+    if config is not None:
+        os.environ["VIIWORK_CONFIG"] = str(config)
+    given = {
+        name: {key: value for key, value in fields.items() if value is not None} for name, fields in sections.items()
+    }
+    return load_settings({name: fields for name, fields in given.items() if fields})
+
+
+class Screen:
+    """Shows what the supervisor tells: progress in one line that changes, notices below each other, then the table."""
+
+    def __init__(self, *, as_json: bool, detached: bool) -> None:
+        self._as_json = as_json
+        self._detached = detached
+        self._console: Console = err()
+        self._status: Status = self._console.status(plain("starting"))
+        self._last = ""
+
+    def __enter__(self) -> Screen:
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def show(self, event: Event) -> None:
+        """One event of the supervisor."""
+        if event.fleet is not None:
+            self._status.stop()
+            self._show_fleet(event.fleet)
+        elif event.kind == "notice":
+            self._console.print(plain(event.text))
+        elif event.text != self._last:
+            self._last = event.text
+            self._show_progress(event.text)
+
+    def _show_progress(self, text: str) -> None:
+        if self._console.is_terminal:
+            self._status.update(plain(text))
+            self._status.start()
+        else:
+            say(text)
+
+    def _show_fleet(self, fleet: FleetReport) -> None:
+        if self._as_json:
+            print_json(fleet.model_dump(mode="json"))
+            return
+        console = out()
+        console.print(fleet_table(fleet))
+        for line in advice(fleet, detached=self._detached):
+            console.print(plain(line), soft_wrap=True)
+        sys.stdout.flush()
+
+
+def fleet_table(fleet: FleetReport) -> Table:
+    """What runs where."""
+    table = Table(title=f"Fleet {fleet.fleet}")
+    for column in ("Name", "What", "State", "PID", "Model", "Slots", "Address"):
+        table.add_column(column, justify="right" if column in ("PID", "Slots") else "left", overflow="fold")
+    for row in fleet.processes:
+        slots = str(row.slots) if row.slots else ""
+        cells = (row.name, what(row), row.state, str(row.pid or ""), row.model, slots, row.address)
+        table.add_row(*(plain(cell) for cell in cells))
+    return table
+
+
+def what(row: ProcessReport) -> str:
+    """`engine: simulated Radeon VII`, `api`, `server: Valkey 9.1.2`."""
+    told = row.engine if row.engine != row.role else ""
+    return f"{row.role}: {told}" if told else row.role
+
+
+def advice(fleet: FleetReport, *, detached: bool) -> list[str]:
+    """Where things are, and how to stop."""
+    lines = [f"API     {fleet.api_url}"]
+    if fleet.flower_url:
+        lines.append(f"Flower  {fleet.flower_url}  user {fleet.flower_user}, password in {fleet.flower_password_file}")
+    lines.append(f"Logs    {fleet.state_dir}/logs")
+    lines.append("Stop it with `viiwork down`." if detached else "Ctrl-C stops it; running work is finished first.")
+    return lines

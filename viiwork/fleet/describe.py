@@ -1,0 +1,61 @@
+"""The fleet in words: for run.json, for the table, for `--json`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from viiwork.fleet.child import Child
+from viiwork.fleet.plan import FLOWER_USER, api_url, flower_url
+from viiwork.fleet.report import FleetReport, ProcessReport
+from viiwork.processes import identity
+from viiwork.roster import WorkerCard
+from viiwork.settings import Settings
+from viiwork.statedir import StateDir, SupervisorRecord
+
+FLOWER_SECRET = "flower.secret"  # noqa: S105 - a file's name
+
+
+def supervisor_record(settings: Settings, children: Sequence[Child]) -> SupervisorRecord:
+    """What run.json tells a second terminal."""
+    return SupervisorRecord(
+        pid=os.getpid(),
+        identity=identity(os.getpid()) or "",
+        api_url=api_url(settings),
+        flower_url=flower_url(settings),
+        children=tuple(child.record() for child in children),
+    )
+
+
+def fleet_report(
+    settings: Settings, children: Sequence[Child], *, server: ProcessReport | None, cards: Mapping[int, WorkerCard]
+) -> FleetReport:
+    """What runs where."""
+    flower, root = flower_url(settings), StateDir(settings.state_dir).root
+    rows = [server] if server is not None else []
+    return FleetReport(
+        fleet=settings.fleet.name,
+        state_dir=str(root),
+        pid=os.getpid(),
+        api_url=api_url(settings),
+        flower_url=flower,
+        flower_user=FLOWER_USER if flower else "",
+        flower_password_file=str(root / FLOWER_SECRET) if flower else "",
+        processes=(*rows, *(_row(child, cards.get(child.pid)) for child in children)),
+    )
+
+
+def _row(child: Child, card: WorkerCard | None) -> ProcessReport:
+    told = {"engine": card.engine, "model": card.model, "slots": card.slots} if card is not None else {}
+    return ProcessReport.model_validate({**child.record().model_dump(), **told})
+
+
+def ending(returncode: int) -> str:
+    """How a process ended: `exit code 1`, `SIGKILL`."""
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    with suppress(ValueError):
+        return signal.Signals(-returncode).name
+    return f"signal {-returncode}"

@@ -1,0 +1,119 @@
+"""Which processes a fleet consists of. Pure: settings in, process specs out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from viiwork.settings import Settings
+
+TAG = "VIIWORK_SUPERVISED_BY"
+"""Carried by every process of a fleet (and what it starts): its state directory. Orphans are found by it."""
+FLOWER_USER = "viiwork"
+
+
+class Role(StrEnum):
+    """What a process is for."""
+
+    ENGINE = "engine"
+    READER = "reader"
+    API = "api"
+    FLOWER = "flower"
+
+
+STOP_ORDER = (Role.ENGINE, Role.READER, Role.API, Role.FLOWER)
+"""Readers after engines, since they merge the last answers; the API after both, since people still fetch results."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One process to keep running. `env` is complete; secrets stand there and never in `argv`."""
+
+    name: str
+    role: Role
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    stop_grace_s: float = 10.0
+    """From SIGTERM to SIGKILL."""
+    address: str = ""
+
+
+def plan(settings: Settings, *, environ: Mapping[str, str], flower_password: str = "") -> tuple[ProcessSpec, ...]:
+    """The processes of a fleet whose ports are settled (none is 0)."""
+    base = child_env(settings, environ=environ)
+    specs = [_api(settings, base)]
+    specs += [_worker(settings, base, name, Role.ENGINE) for name in engine_names(settings)]
+    specs += [_worker(settings, base, f"reader{n}", Role.READER) for n in range(settings.workers.readers)]
+    if settings.flower.enabled:
+        specs.append(_flower(settings, base, flower_password))
+    return tuple(specs)
+
+
+def engine_names(settings: Settings) -> tuple[str, ...]:
+    """`gpu0`, `gpu1`, … one a card; without cards `cpu0`, …"""
+    gpus = settings.workers.gpus
+    return tuple(f"gpu{n}" for n in range(gpus)) if gpus else tuple(f"cpu{n}" for n in range(settings.workers.cpus))
+
+
+def worker_argv(name: str) -> tuple[str, ...]:
+    """How a Celery worker is started: by name, since the library never imports the workers."""
+    return (sys.executable, "-m", "viiwork_workers", name)
+
+
+def _worker(settings: Settings, base: Mapping[str, str], name: str, role: Role) -> ProcessSpec:
+    env = {**base, "VIIWORK_WORKER_NAME": name, "VIIWORK_WORKER_ROLE": role.value}
+    return ProcessSpec(name, role, worker_argv(name), env, stop_grace_s=settings.queue.drain_grace_s + 10)
+
+
+def _api(settings: Settings, base: Mapping[str, str]) -> ProcessSpec:
+    return ProcessSpec("api", Role.API, (sys.executable, "-m", "viiwork.api"), base, address=api_url(settings))
+
+
+def _flower(settings: Settings, base: Mapping[str, str], password: str) -> ProcessSpec:
+    env = {**base, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"}
+    argv = (sys.executable, "-m", "viiwork_workers.flower")
+    return ProcessSpec("flower", Role.FLOWER, argv, env, stop_grace_s=5.0, address=flower_url(settings))
+
+
+def api_url(settings: Settings) -> str:
+    """Where a program on this machine reaches the API."""
+    return _url(settings.api.host, settings.api.port)
+
+
+def flower_url(settings: Settings) -> str:
+    """Where a browser on this machine finds Flower; empty when it is off."""
+    return _url(settings.flower.host, settings.flower.port) if settings.flower.enabled else ""
+
+
+def _url(host: str, port: int) -> str:
+    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - read here, not bound
+    return f"http://{here.get(host, f'[{host}]' if ':' in host else host)}:{port}"
+
+
+def child_env(settings: Settings, *, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of every child: ours, the settings as `up` saw them, and the tag."""
+    state_dir = os.path.abspath(settings.state_dir)  # noqa: PTH100 - resolve() would follow links
+    return {**environ, **settings_env(settings), "PYTHONUNBUFFERED": "1", TAG: state_dir}
+
+
+def settings_env(settings: Settings) -> dict[str, str]:
+    """The settings as `VIIWORK_*` variables, so that flags reach the children.
+
+    The settings file is shut out: editing it must not change half a fleet when a worker is restarted.
+    """
+    env = {"VIIWORK_CONFIG": os.devnull}
+    for section, fields in settings.model_dump(mode="json").items():
+        for name, value in fields.items():
+            if value is not None:
+                env[f"VIIWORK_{section}_{name}".upper()] = _as_text(value)
+    env["VIIWORK_FLEET_STATE_DIR"] = os.path.abspath(settings.state_dir)  # noqa: PTH100 - as above
+    return env
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,78 @@
+"""Whether each process does its work: the API answers, workers beat, Flower listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import httpx
+
+from viiwork.errors import StoreUnavailable
+from viiwork.fleet.child import Child, ChildState
+from viiwork.fleet.plan import Role, api_url
+from viiwork.roster import WorkerCard
+from viiwork.settings import Settings
+from viiwork.store import Store
+
+ANSWER_S = 2.0
+
+
+class Readiness:
+    """Looks at every process that is still starting."""
+
+    def __init__(self, settings: Settings, store: Store, children: Sequence[Child], *, host: str) -> None:
+        self._settings = settings
+        self._store = store
+        self._children = children
+        self._host = host
+        self.cards: dict[int, WorkerCard] = {}
+        """What the workers of this machine told of themselves, by process id."""
+
+    async def look(self) -> None:
+        """Call those ready that show it."""
+        starting = [child for child in self._children if child.state is ChildState.STARTING and child.pid]
+        if any(child.spec.role in (Role.ENGINE, Role.READER) for child in starting):
+            await self._read_cards()
+        for child in starting:
+            pid = child.pid
+            if await self._is_ready(child) and child.pid == pid and child.state is ChildState.STARTING:
+                child.state = ChildState.READY
+
+    async def _read_cards(self) -> None:
+        with suppress(StoreUnavailable):
+            fleet = await self._store.fleet()
+            mine = (worker.card for worker in fleet.workers if worker.card.host == self._host)
+            self.cards = {card.pid: card for card in mine}
+
+    async def _is_ready(self, child: Child) -> bool:
+        if child.spec.role is Role.API:
+            return await _answers(api_url(self._settings) + "/health/ready")
+        if child.spec.role is Role.FLOWER:
+            return await _listens(self._settings.flower.host, self._settings.flower.port)
+        return child.pid in self.cards
+
+    def progress(self) -> str:
+        """Who is still awaited, in one line."""
+        waiting = [child.spec.name for child in self._children if child.state is not ChildState.READY]
+        if not waiting:
+            return "ready"
+        shown = ", ".join(waiting[:4]) + (f" and {len(waiting) - 4} more" if len(waiting) > 4 else "")
+        return f"{len(self._children) - len(waiting)} of {len(self._children)} processes are ready; waiting for {shown}"
+
+
+async def _answers(url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
+            return (await client.get(url)).status_code == httpx.codes.OK
+    return False
+
+
+async def _listens(host: str, port: int) -> bool:
+    with suppress(OSError, TimeoutError):
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host or "127.0.0.1", port), ANSWER_S)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        return True
+    return False

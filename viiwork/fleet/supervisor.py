@@ -1,0 +1,188 @@
+"""`viiwork up`: bring the fleet up, keep it up, take it down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
+
+from viiwork.errors import StoreUnavailable
+from viiwork.fleet.child import Child, ChildState
+from viiwork.fleet.describe import FLOWER_SECRET, ending, fleet_report, supervisor_record
+from viiwork.fleet.judge import is_up, judge_start
+from viiwork.fleet.plan import STOP_ORDER, TAG, ProcessSpec, Role, plan
+from viiwork.fleet.ports import settle_ports
+from viiwork.fleet.readiness import Readiness
+from viiwork.fleet.report import Event, EventKind, FleetReport, Report
+from viiwork.fleet.serverkeeper import ServerKeeper
+from viiwork.processes import end, tagged
+from viiwork.settings import Settings
+from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
+from viiwork.store import Store, embedded, open_store
+from viiwork.store.server_check import check_server
+
+ORPHAN_GRACE_S = 10.0
+TICK_S = 0.25
+READY_LIMIT_S = 900.0
+"""A large model on a slow disk takes up to 15 minutes; after that the fleet is announced without the stragglers."""
+
+Planner = Callable[[Settings, str], Sequence[ProcessSpec]]
+
+
+def real_plan(settings: Settings, flower_password: str) -> Sequence[ProcessSpec]:
+    """The fleet's own processes, in this process' environment."""
+    return plan(settings, environ=os.environ, flower_password=flower_password)
+
+
+class Supervisor:
+    """One run of `up`. `planner` says which processes to keep."""
+
+    def __init__(self, settings: Settings, *, report: Report, planner: Planner = real_plan) -> None:
+        self.settings = settings
+        self.state = StateDir(settings.state_dir)
+        self._report = report
+        self._planner = planner
+        self._children: list[Child] = []
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._server: ServerKeeper | None = None
+        self._host = socket.gethostname()
+
+    async def run(self) -> None:
+        """Until a signal, or until it can go on no more. Raises StartupError, StoreUnavailable or EngineFault."""
+        self.state.prepare()
+        with FleetLock(self.state, fleet=self.settings.fleet.name):
+            self._listen_for_signals()
+            async with AsyncExitStack() as undo:  # what was started last is stopped first, whatever fails
+                readiness = await self._bring_up(undo)
+                await self._watch(readiness)
+
+    def ask_to_stop(self) -> None:
+        """As SIGTERM does: the first time in order, the second time in a hurry."""
+        if self._stop.is_set():
+            self._hurry.set()
+            self._tell("notice", "Stopping at once.")
+        self._stop.set()
+
+    def _listen_for_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.ask_to_stop)
+        # A handler, not SIG_IGN: a closed terminal must not end the fleet, but children would inherit SIG_IGN.
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+
+    async def _bring_up(self, undo: AsyncExitStack) -> Readiness:
+        orphans = await self._end_orphans()
+        self.settings = settle_ports(self.settings)
+        undo.callback(self._forget_run)
+        await self._start_server(undo)
+        undo.push_async_callback(self._end_stragglers)
+        store = await open_store(self.settings)
+        undo.push_async_callback(store.close)
+        await self._greet(store, orphans)
+        undo.push_async_callback(self._stop_children, store)
+        self._start_children(store)
+        return Readiness(self.settings, store, self._children, host=self._host)
+
+    async def _end_orphans(self) -> list[int]:
+        """What a killed `up` left behind; answers the process ids."""
+        orphans = tagged(TAG, str(self.state.root))
+        if orphans:
+            self._tell("progress", "ending what an earlier run left behind")
+            await asyncio.to_thread(end, orphans, grace_s=ORPHAN_GRACE_S)
+        return [pid for pid, _ in orphans]
+
+    async def _start_server(self, undo: AsyncExitStack) -> None:
+        if self.settings.redis.url != "embedded":
+            return
+        self._tell("progress", "starting the embedded Redis server")
+        self._server = ServerKeeper(self.settings, tell=lambda text: self._tell("notice", text))
+        undo.push_async_callback(self._server.stop)
+        await self._server.start()
+        if self._server.adopted:
+            self._tell("notice", "The Redis server of an earlier run is still alive and was taken over, with its data.")
+
+    async def _greet(self, store: Store, orphans: Sequence[int]) -> None:
+        """Open the doors again, and give the orphans' jobs back at once."""
+        for concern in (await check_server(store.client)).concerns:
+            self._tell("notice", concern)
+        await store.set_closing(False)
+        for pid in orphans:
+            await store.reap_host(host=self._host, pid=pid)
+
+    def _start_children(self, store: Store) -> None:
+        async def on_exit(child: Child, pid: int, returncode: int) -> None:
+            await self._after_exit(store, child, pid, returncode)
+
+        password = self.state.secret(FLOWER_SECRET) if self.settings.flower.enabled else ""
+        specs = self._planner(self.settings, password)
+        self._children = [Child(spec, logs=self.state.logs, on_exit=on_exit) for spec in specs]
+        for child in self._children:
+            child.start()
+
+    async def _watch(self, readiness: Readiness) -> None:
+        """Start-up and the long time after it: look, write down what changed, stop when nothing can go on."""
+        announced, known, deadline = False, None, time.monotonic() + READY_LIMIT_S
+        while not self._stop.is_set():
+            if self._server is not None:
+                await self._server.look()
+            await readiness.look()
+            if (seen := self._supervisor_record()) != known:
+                known = seen
+                self._write_run(seen)
+            if not announced:
+                judge_start(self._children)
+                self._tell("progress", readiness.progress())
+                announced = is_up(self._children) or time.monotonic() > deadline
+                if announced:
+                    self._tell("ready", fleet=self._fleet_report(readiness))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 4 * TICK_S if announced else TICK_S)
+
+    async def _after_exit(self, store: Store, child: Child, pid: int, returncode: int) -> None:
+        """Its jobs go back to the queue at once, instead of when their lease runs out."""
+        if child.spec.role in (Role.ENGINE, Role.READER) and pid:
+            with suppress(StoreUnavailable):
+                await store.reap_host(host=self._host, pid=pid)
+        if child.state is ChildState.RESTARTING:
+            self._tell("notice", f"{child.spec.name} ended ({ending(returncode)}) and is started again.")
+        if child.state is ChildState.FAILED:
+            self._tell("notice", f"{child.spec.name} is given up: {child.last_words()} (see {child.log})")
+
+    async def _stop_children(self, store: Store) -> None:
+        """The API refuses new work, engines drain, then readers, the API and Flower end."""
+        self._tell("progress", "stopping: no new work is taken, running work is finished")
+        with suppress(StoreUnavailable):
+            await store.set_closing(True)
+        for role in STOP_ORDER:
+            of_role = [child for child in self._children if child.spec.role is role]
+            await asyncio.gather(*(child.stop(hurry=self._hurry) for child in of_role))
+
+    async def _end_stragglers(self) -> None:
+        """What outlived the process that started it: helpers in sessions of their own."""
+        grace_s = 0.5 if self._hurry.is_set() else ORPHAN_GRACE_S
+        await asyncio.to_thread(lambda: end(tagged(TAG, str(self.state.root)), grace_s=grace_s))
+
+    def _supervisor_record(self) -> SupervisorRecord:
+        return supervisor_record(self.settings, self._children)
+
+    def _write_run(self, record: SupervisorRecord) -> None:
+        server = self._server.record if self._server is not None else None
+        name = self.settings.fleet.name
+        self.state.write_run(Run(fleet=name, api_url=record.api_url, server=server, supervisor=record))
+
+    def _forget_run(self) -> None:
+        if embedded.running(self.state) is None:
+            self.state.run_file.unlink(missing_ok=True)
+
+    def _fleet_report(self, readiness: Readiness) -> FleetReport:
+        server = self._server.row() if self._server is not None else None
+        return fleet_report(self.settings, self._children, server=server, cards=readiness.cards)
+
+    def _tell(self, kind: EventKind, text: str = "", *, fleet: FleetReport | None = None) -> None:
+        with suppress(OSError, ValueError):  # the terminal may be gone; the fleet stays
+            self._report(Event(kind=kind, text=text, fleet=fleet))
