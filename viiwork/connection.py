@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -153,7 +154,8 @@ def checked_url(url: str) -> str:
     """The URL without a slash at its end. Raises UsageError."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        urlsplit(url)  # finds an unclosed bracket, which httpx takes for a host
+    except (httpx.InvalidURL, ValueError) as error:
         raise UsageError(
             "The server's address is not a URL.", hint=f"Such as {DEFAULT_URL}.", param="server"
         ) from error

@@ -22,6 +22,7 @@ log = logging.getLogger("viiwork.api")
 
 SANE_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,128}$")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+REPORTED_FRAMES = 8
 LINGER_S = 10.0
 """How long an early refusal goes on taking in (and dropping) the rest of an upload.
 
@@ -95,9 +96,10 @@ class _Visit:
 
     def _report(self, error: Exception) -> None:
         # Where, not what: the text of a foreign exception may quote a document.
-        frames = "".join(traceback.format_tb(error.__traceback__))
+        frames = traceback.extract_tb(error.__traceback__)[-REPORTED_FRAMES:]
+        where = "\n".join(f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
         route = f"{self._scope['method']} {self._scope['path']}"
-        log.error("%s %s failed with %s\n%s", self.request_id, route, type(error).__name__, frames)
+        log.error("%s %s failed with %s at\n%s", self.request_id, route, type(error).__name__, where)
 
 
 def request_id(offered: str | None) -> str:

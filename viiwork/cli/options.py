@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +10,7 @@ import typer
 from viiwork.client import Client
 from viiwork.connection import DEFAULT_URL
 from viiwork.settings import load_settings
+from viiwork.statedir import StateDir
 
 RETRIES = 3
 """A command gives up after about 2 s without a service."""
@@ -32,17 +31,8 @@ def connect(server: str | None) -> Client:
 
 def local_url() -> str | None:
     """Where this computer's fleet said that its API is, if one runs."""
-    return url_in(load_settings().state_dir / "run.json")
-
-
-def url_in(run_file: Path) -> str | None:
-    """`api_url` of a run file; None when there is no such file, or nothing sensible in it."""
-    try:
-        run = json.loads(run_file.read_text())
-    except (OSError, ValueError):
-        return None
-    url = run.get("api_url") if isinstance(run, dict) else None
-    return url if isinstance(url, str) and url else None
+    run = StateDir(load_settings().state_dir).read_run()
+    return run.supervisor.api_url or None if run and run.supervisor else None
 
 
 def server_flag(server: str | None) -> str:

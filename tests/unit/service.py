@@ -1,0 +1,75 @@
+"""The HTTP door behind a real socket, served by a thread, with a stand-in worker beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fakeredis
+import uvicorn
+from standin import StandIn, make_settings, make_store
+from viiwork.api.__main__ import listen
+from viiwork.api.app import create_app
+from viiwork.store import Store
+
+T = TypeVar("T")
+
+
+class Service:
+    """`with Service(tmp_path) as service:` answers at `service.url`; its worker works unless `idle`."""
+
+    def __init__(self, root: Path, *, idle: bool = False, port: int = 0, **sections: dict[str, object]) -> None:
+        self.root, self._idle, self._port = root, idle, port
+        self._settings = make_settings(root, **sections)
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self.url = ""
+        self.store: Store
+        self.worker: StandIn
+
+    def __enter__(self) -> Service:
+        self._thread.start()
+        assert self._up.wait(10)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop answering, as a service that is shut down does."""
+        self._server.should_exit = True
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` in the service's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def blob_files(self) -> list[Path]:
+        return [path for path in (self.root / "blobs").rglob("*") if path.is_file()]
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.store = make_store(self._settings, fakeredis.FakeServer())
+        self.worker = StandIn(self.store)
+        await self.worker.join()
+        listener = listen("127.0.0.1", self._port)
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config = uvicorn.Config(create_app(self._settings, self.store), log_level="critical", access_log=False)
+        self._server = uvicorn.Server(config)
+        done = asyncio.Event()
+        helpers = [asyncio.create_task(self._tell_once_up())]
+        if not self._idle:
+            helpers.append(asyncio.create_task(self.worker.work_on(done)))
+        await self._server.serve(sockets=[listener])
+        done.set()
+        await asyncio.gather(*helpers)
+        await self.store.close()
+
+    async def _tell_once_up(self) -> None:
+        while not self._server.started and not self._server.should_exit:
+            await asyncio.sleep(0.001)
+        self._up.set()

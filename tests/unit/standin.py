@@ -1,0 +1,124 @@
+"""A store on fakeredis, and a worker that needs no engine: it claims and commits as real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+
+import fakeredis
+from viiwork.jobs import Answer, Fault, Job, Lane, ReadInput, StepInput, TaskName, as_json
+from viiwork.queues import HintId, make_envelope
+from viiwork.roster import WorkerCard
+from viiwork.settings import Settings
+from viiwork.store import BlobStore, Fence, Store
+from viiwork.store.leases import Claim, Stale, Upkeep, Verdict, claim_call, commit_call, read_claim
+
+MODEL = "standin"
+NOTICE = "A stand-in answered, not a language model."
+
+
+def make_settings(root: Path, **sections: dict[str, object]) -> Settings:
+    """Settings of a fleet of this test's own."""
+    return Settings(**{"fleet": {"name": "test", "state_dir": root}, **sections})
+
+
+def make_store(settings: Settings, server: fakeredis.FakeServer) -> Store:
+    """A store on a fake server; several stores may share one."""
+    return Store(
+        fakeredis.FakeAsyncRedis(server=server, decode_responses=True),
+        fleet=settings.fleet.name,
+        prefix=settings.prefix,
+        envelope=make_envelope(),
+        blobs=BlobStore(settings.state_dir / "blobs"),
+        ttl_ms=settings.results.ttl_ms,
+        headers=False,
+    )
+
+
+class StandIn:
+    """A worker that serves one model and reads documents, in the caller's own loop."""
+
+    def __init__(self, store: Store, model: str = MODEL) -> None:
+        self.store, self.model = store, model
+        self._upkeep = Upkeep(store, lease_ttl_s=60, hint_grace_s=5, max_attempts=4)
+        self._card = WorkerCard(
+            name=f"cpu0@{model}",
+            incarnation=secrets.token_hex(8),
+            host="test",
+            pid=1,
+            engine="stand-in",
+            model=model,
+            slots=4,
+        )
+
+    async def join(self) -> None:
+        """Become a worker that the fleet knows."""
+        queues = [f"{lane.value}.{self.model}" for lane in Lane]
+        await self._upkeep.beat(self._card, queues=queues, in_flight={}, held=[])
+
+    async def work(self, *, limit: int = 1_000_000) -> int:
+        """Run what is ready, and what comes of it; answers how many jobs ran."""
+        ran = 0
+        while ran < limit and (hint := await self._pop()) is not None:
+            await self._run(hint)
+            ran += 1
+        return ran
+
+    async def work_on(self, stop: asyncio.Event) -> None:
+        """Work until told to stop. (Not by cancelling: a fake Redis may swallow that.)"""
+        while not stop.is_set():
+            await self.work()
+            await asyncio.sleep(0.01)
+
+    async def _pop(self) -> HintId | None:
+        queues = [f"{lane.value}.{model}" for model in (self.model, "read") for lane in Lane]
+        await self.store.release(*queues)
+        for queue in queues:
+            raw = await self.store.client.rpop(f"{self.store.prefix}{queue}")
+            if raw is not None:
+                return HintId.parse(json.loads(raw)["headers"]["id"])
+        return None
+
+    async def _run(self, hint: HintId) -> None:
+        token = secrets.token_hex(8)
+        claim_of = claim_call(job=hint.job, attempt=hint.attempt, token=token, card=self._card)
+        claim = read_claim(await self.store.call(claim_of.script, *claim_of.args), job=hint.job, token=token)
+        if isinstance(claim, Stale):
+            return
+        read = claim.task is TaskName.READ
+        verdict, result = await (self._read(claim) if read else self._answer(claim))
+        commit = await commit_call(self.store, claim.fence, verdict, result, max_attempts=4)
+        await self.store.call(commit.script, *commit.args)
+
+    async def _read(self, claim: Claim) -> tuple[Verdict, Fault | None]:
+        source = await claim.input(self.store)
+        assert isinstance(source, ReadInput)
+        if "bad" in source.name:
+            return Verdict.FAILED, Fault(code="damaged", message="This file is damaged.", hint="Send another copy.")
+        text = source.text if source.text is not None else (await self.store.blobs.read(source.blob or "")).decode()
+        await self.store.submit([self._step(claim, source, text)], fence=Fence(*_fence(claim)))
+        return Verdict.CONTINUES, None
+
+    def _step(self, claim: Claim, source: ReadInput, text: str) -> Job:
+        step = StepInput(task=source.task, options=source.options, title=source.name, text=text)
+        return Job(
+            id=f"{claim.fence.job}c0",
+            tenant=claim.tenant,
+            lane=claim.lane,
+            model=source.model,
+            input=step,
+            batch=claim.batch,
+            item=claim.fence.job,
+        )
+
+    async def _answer(self, claim: Claim) -> tuple[Verdict, Answer]:
+        job = await claim.input(self.store)
+        text = job.text if isinstance(job, StepInput) else as_json(job)
+        answer = Answer(text=f"It says: {text}", engine="stand-in", model=self.model, pages=1, notice=NOTICE)
+        return Verdict.SUCCEEDED, answer
+
+
+def _fence(claim: Claim) -> tuple[str, int, str]:
+    return claim.fence.job, claim.fence.attempt, claim.fence.token
