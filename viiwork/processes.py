@@ -56,18 +56,10 @@ def wait_gone(people: Iterable[tuple[int, str]], *, timeout_s: float) -> list[tu
     left = list(people)
     deadline = time.monotonic() + timeout_s
     while left := [(pid, who) for pid, who in left if is_alive(pid, who)]:
-        _reap(left)
         if time.monotonic() >= deadline:
             break
         time.sleep(POLL_S)
     return left
-
-
-def _reap(people: Iterable[tuple[int, str]]) -> None:
-    """Collect those that are our own children, or they would stay as zombies (which `identity` calls gone)."""
-    for pid, _ in people:
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
 
 
 def end(people: Iterable[tuple[int, str]], *, grace_s: float) -> int:

@@ -1,0 +1,176 @@
+"""Starting the embedded server: its command, where it listens, and whether it came up."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, RedisError
+from redis.retry import Retry
+
+from viiwork.errors import StartupError, StoreUnavailable
+from viiwork.processes import identity
+from viiwork.statedir import ServerRecord, StateDir, rotate, tail, write_private
+from viiwork.store.binaries import Binary, find_binary
+from viiwork.store.server_config import Address, server_config
+
+READY_S = 20.0
+LOADING_S = 900.0
+"""Reading a large append-only file takes its time; it is not a failure while the server says that it is loading."""
+SOCKET_PATH_BYTES = 107
+"""What `sockaddr_un` holds on Linux, less its closing zero."""
+SECRET_FILE = "redis.secret"  # noqa: S105 - a file's name
+SERVER_DIR = "redis"
+Process = subprocess.Popen[bytes]
+
+
+class AddressError(StartupError):
+    """Raised when the server came up but could not listen where it was told; another place may do."""
+
+
+def launch(state: StateDir, *, limit_bytes: int, lock: int) -> tuple[ServerRecord, Process]:
+    """Start a server that inherits `lock`, and wait until it answers. Raises StartupError with its last words."""
+    writer = state.root / SERVER_DIR / "server.txt"
+    written_by = writer.read_text("utf-8", errors="replace").strip() if writer.exists() else ""
+    binary = find_binary(os.environ, written_by=written_by)
+    failure = StartupError("the embedded server has no address to listen on.")
+    for address in _addresses(state):
+        try:
+            started = _start_at(address, binary, state, limit_bytes=limit_bytes, lock=lock)
+        except AddressError as error:
+            failure = error
+            continue
+        write_private(writer, f"{binary}\n")
+        return started
+    raise failure
+
+
+def _start_at(
+    address: Address, binary: Binary, state: StateDir, *, limit_bytes: int, lock: int
+) -> tuple[ServerRecord, Process]:
+    data, log = state.root / SERVER_DIR, state.logs / "redis.log"
+    password = state.secret(SECRET_FILE)
+    write_private(data / "redis.conf", server_config(address, data=data, password=password, limit_bytes=limit_bytes))
+    rotate(log)
+    begin = log.stat().st_size if log.exists() else 0
+    process = _spawn(binary, data, log, lock)
+    record = _record(binary, process.pid, address, state)
+    try:
+        _await_ready(process, url_of(record), log=log, begin=begin, binary=binary)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return record, process
+
+
+def _spawn(binary: Binary, data: Path, log: Path, lock: int) -> Process:
+    """In a session of its own, with nothing of our environment: the tag of the fleet's processes least of all."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        return subprocess.Popen(  # noqa: S603 - no shell; the binary was found by its well-known name
+            [str(binary.path), str(data / "redis.conf")],
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+            cwd=data,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+    except OSError as error:
+        raise StartupError(f"{binary.path} cannot be started: {os.strerror(error.errno or 0)}.") from error
+    finally:
+        os.close(handle)
+
+
+def _record(binary: Binary, pid: int, address: Address, state: StateDir) -> ServerRecord:
+    return ServerRecord(
+        kind=binary.kind,
+        version=binary.version,
+        pid=pid,
+        identity=identity(pid) or "",
+        socket=address.socket,
+        port=address.port,
+        secret=str(state.root / SECRET_FILE),
+    )
+
+
+def _await_ready(process: Process, url: str, *, log: Path, begin: int, binary: Binary) -> None:
+    start_s = time.monotonic()
+    patience_s = READY_S
+    while time.monotonic() - start_s < patience_s:
+        if process.poll() is not None:
+            raise _startup_failure(binary, log, begin)
+        answer = ping(url)
+        if answer == "ready":
+            return
+        if answer == "loading":
+            patience_s = LOADING_S
+        time.sleep(0.02)
+    raise StartupError(f"{binary} does not answer. Its last words: {tail(log, lines=3)}.", hint=f"See {log}.")
+
+
+def _startup_failure(binary: Binary, log: Path, begin: int) -> StartupError:
+    with log.open("rb") as file:
+        file.seek(begin)
+        said = file.read(65_536).decode("utf-8", "replace")
+    kind = AddressError if "bind:" in said or "listening" in said or "Unix socket" in said else StartupError
+    return kind(f"{binary} ended at once. Its last words: {tail(log, lines=3) or 'none'}.", hint=f"See {log}.")
+
+
+def ping(url: str) -> str:
+    """`ready`, `loading` or `silent`."""
+    with closing(sync_client(url)) as client:
+        try:
+            client.ping()
+        except BusyLoadingError:
+            return "loading"
+        except (RedisError, OSError):
+            return "silent"
+    return "ready"
+
+
+def sync_client(url: str) -> redis.Redis:
+    """A plain client that answers or fails within 2 s, for the moments before there is a store."""
+    return redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0))
+
+
+def url_of(record: ServerRecord) -> str:
+    """Raises StoreUnavailable when the password's file is gone."""
+    try:
+        password = Path(record.secret).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise StoreUnavailable("The embedded server's password file is missing.", hint="Run `viiwork up`.") from error
+    if record.socket:
+        return f"unix://:{password}@{quote(record.socket)}?db=0"
+    return f"redis://:{password}@127.0.0.1:{record.port}/0"
+
+
+def _addresses(state: StateDir) -> Iterator[Address]:
+    """A socket in the state directory; where its path is too long or cannot be bound, a free loopback port.
+
+    A port needs no second directory that others could prepare or a cleaner could empty; the password guards it.
+    """
+    path = state.root / "redis.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+        yield Address(socket=str(path))
+    run = state.read_run()
+    if run is not None and run.server is not None and run.server.port:
+        yield Address(port=run.server.port)  # after a crash the clients find it where it was
+    for _ in range(3):
+        yield Address(port=_free_port())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
