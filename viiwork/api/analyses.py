@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from viiwork.api.intake import Intake, Order, sender
-from viiwork.api.orders import json_body, order_of_form, order_of_json
+from viiwork.api.orders import check_fields, json_body, order_of_form, order_of_json
 from viiwork.api.requests import AnalysisBody
 from viiwork.api.uploads import Upload, discard
 from viiwork.errors import NotFound, UsageError
@@ -94,7 +95,8 @@ async def _order(request: Request, desk: Intake) -> Order:
     if kind != "multipart/form-data":
         message = "content-type: must be multipart/form-data (files) or application/json (texts)."
         raise UsageError(message, param="content-type")
-    form = await Upload(desk.store.blobs, limits).take(request.stream(), content_type=content_type)
+    upload = Upload(desk.store.blobs, limits, before_files=partial(check_fields, desk))
+    form = await upload.take(request.stream(), content_type=content_type)
     try:
         return await order_of_form(form, desk)
     except BaseException:

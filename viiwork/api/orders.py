@@ -15,6 +15,7 @@ from viiwork.api.requests import AnalysisBody, NoteBody, OrderBody
 from viiwork.api.uploads import Form, UploadedFile, in_mib, over
 from viiwork.documents.tasks import check_options
 from viiwork.errors import UsageError
+from viiwork.jobs import TaskOptions
 from viiwork.labels import parse_labels
 from viiwork.settings import ApiSection
 
@@ -51,31 +52,47 @@ async def order_of_json(body: AnalysisBody, desk: Intake) -> Order:
         )
         for index, document in enumerate(body.documents)
     ]
-    return await _checked(body, items, desk, param="documents")
+    return await _order(body, items, desk, param="documents")
+
+
+async def check_fields(desk: Intake, fields: Mapping[str, str]) -> None:
+    """Look at the fields that came before the first file; a task that comes later is looked at then."""
+    _check_names(fields)
+    if fields.get("task"):
+        await _checked(_form_body(fields), desk)
 
 
 async def order_of_form(form: Form, desk: Intake) -> Order:
     """The order of a multipart form. Raises UsageError, ModelNotServed."""
-    unknown = sorted(set(form.fields) - FORM_FIELDS)
-    if unknown:
-        raise UsageError(f"{unknown[0][:64]}: there is no such field.", param=unknown[0][:64])
+    _check_names(form.fields)
     notes = _notes(form.fields.get("documents"), len(form.files))
     items = [_uploaded(file, note, index) for index, (file, note) in enumerate(zip(form.files, notes, strict=True))]
-    return await _checked(_form_body(form.fields), items, desk, param="files")
+    return await _order(_form_body(form.fields), items, desk, param="files")
 
 
-async def _checked(body: OrderBody, items: list[Item], desk: Intake, *, param: str) -> Order:
-    if body.callback_url is not None:
-        message = "callback_url: callbacks are not available yet."
-        raise UsageError(message, hint="Poll GET /v1/analyses/{id} instead.", param="callback_url")
+async def _order(body: OrderBody, items: list[Item], desk: Intake, *, param: str) -> Order:
     if not items:
         raise UsageError(f"{param}: send at least one document.", param=param)
-    options = body.options.to_wire()
-    check_options(body.task, options)
-    model = await desk.model(body.model)
+    options, model = await _checked(body, desk)
     return Order(
         task=body.task, options=options, lane=body.lane, model=model, asked_model=body.model or None, items=items
     )
+
+
+async def _checked(body: OrderBody, desk: Intake) -> tuple[TaskOptions, str]:
+    """The options and the model to run on."""
+    if body.callback_url is not None:
+        message = "callback_url: callbacks are not available yet."
+        raise UsageError(message, hint="Poll GET /v1/analyses/{id} instead.", param="callback_url")
+    options = body.options.to_wire()
+    check_options(body.task, options)
+    return options, await desk.model(body.model)
+
+
+def _check_names(fields: Mapping[str, str]) -> None:
+    unknown = sorted(set(fields) - FORM_FIELDS)
+    if unknown:
+        raise UsageError(f"{unknown[0][:64]}: there is no such field.", param=unknown[0][:64])
 
 
 def _form_body(fields: Mapping[str, str]) -> OrderBody:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -110,11 +110,15 @@ class FormParser:
         self._complete = True
 
 
+BeforeFiles = Callable[[Mapping[str, str]], Awaitable[None]]
+"""Looks at the fields that came before the first file, so that a hopeless upload ends before its gigabytes."""
+
+
 class Upload:
     """Takes one upload in, within the limits; whatever ends it early leaves no blob behind."""
 
-    def __init__(self, blobs: BlobStore, limits: ApiSection) -> None:
-        self._blobs, self._limits = blobs, limits
+    def __init__(self, blobs: BlobStore, limits: ApiSection, *, before_files: BeforeFiles) -> None:
+        self._blobs, self._limits, self._before_files = blobs, limits, before_files
         self._form = Form()
         self._writer: BlobWriter | None = None
         self._pending = bytearray()
@@ -154,6 +158,8 @@ class Upload:
         elif len(self._form.files) >= self._limits.max_documents:
             raise over("documents", f"{self._limits.max_documents} documents", "max_documents", param=FILES)
         else:
+            if not self._form.files:
+                await self._before_files(self._form.fields)
             self._writer = await self._blobs.writer().__aenter__()
 
     async def _data(self, part: Part, data: bytes) -> None:

@@ -16,8 +16,9 @@ from viiwork.cli.screen import print_json, say
 from viiwork.cli.sources import find_files
 from viiwork.cli.watch import DETACHED, Sink, exit_code, follow_or_detach, raw_printer, row_reader
 from viiwork.client import Client
+from viiwork.documents.tasks import check_options
 from viiwork.errors import UsageError
-from viiwork.jobs import AnalysisTask, BatchStatus, Label, Lane, public
+from viiwork.jobs import AnalysisTask, BatchStatus, Label, Lane, TaskOptions, public
 from viiwork.labels import parse_labels
 from viiwork.multipart import FileDocument
 
@@ -50,6 +51,7 @@ def analyze(
     """
     chosen = choose_task(task, labels=bool(labels or labels_file), question=bool(question))
     classes = read_labels(labels, labels_file)
+    check_options(chosen, TaskOptions(labels=classes, question=question))  # sooner than after an upload
     travel = choose_lane(lane)
     files = find_files(paths, recursive=recursive)
     if out_file is not None:

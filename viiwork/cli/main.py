@@ -12,9 +12,11 @@ import typer
 
 from viiwork.cli.analyze import analyze
 from viiwork.cli.cancel import cancel
+from viiwork.cli.down import down
 from viiwork.cli.results import results
 from viiwork.cli.screen import clean, say
 from viiwork.cli.status import status
+from viiwork.cli.up import up
 from viiwork.cli.watch import watch
 from viiwork.errors import ViiworkError
 
@@ -29,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Documents in, answers out: a fleet of workers on a box of GPUs.",
 )
-for command in (analyze, watch, results, status, cancel):
+for command in (up, down, analyze, watch, results, status, cancel):
     app.command()(command)
 
 

@@ -95,8 +95,9 @@ class Lines:
         return None
 
     def upload(self, sent_bytes: int, total_bytes: int) -> None:
-        text = f"uploading: {sent_bytes / MIB:.1f} of {total_bytes / MIB:.1f} MiB"
-        self._say(text, urgent=sent_bytes >= total_bytes)
+        if self._next_s == 0.0:
+            self._next_s = time.monotonic() + LINE_EVERY_S  # a short upload is not worth a line
+        self._say(f"uploading: {sent_bytes / MIB:.1f} of {total_bytes / MIB:.1f} MiB", urgent=False)
 
     def progress(self, status: BatchStatus) -> None:
         self._pace.see(time.monotonic(), status.counts.settled)

@@ -1,0 +1,111 @@
+"""The pure pieces of the command line."""
+
+from __future__ import annotations
+
+import pytest
+from viiwork.cli.pace import Pace, duration
+from viiwork.cli.progress import describe
+from viiwork.cli.report import SHOWN_ROWS, Report
+from viiwork.cli.screen import clean, one_line
+from viiwork.cli.tables import bad_rows, notices
+from viiwork.errors import UsageError
+from viiwork.jobs import Answer, BatchState, BatchStatus, Counts, Fault, Label, Lane, Row, State
+from viiwork.labels import parse_labels
+
+
+def status(**counts: int) -> BatchStatus:
+    return BatchStatus(
+        id="an_x",
+        state=BatchState.RUNNING,
+        tenant="t",
+        lane=Lane.BATCH,
+        model="m",
+        task="ask",
+        counts=Counts(**counts),
+        created_ms=0,
+    )
+
+
+def row(index: int, answer: Answer | None = None) -> Row:
+    fault = None if answer else Fault(code="damaged", message="It is\x1b[2J damaged.", hint="Try\nagain.")
+    state = State.SUCCEEDED if answer else State.FAILED
+    return Row(index=index, custom_id="", document=f"d{index}", state=state, answer=answer, error=fault)
+
+
+class TestPace:
+    def test_the_rate_is_that_of_the_last_minute(self) -> None:
+        """An early burst is forgotten."""
+        pace = Pace()
+        for second in range(200):
+            pace.see(second, 1000 + second * 2)
+        pace.see(0.0 + 200, 1400)
+        assert pace.per_second == pytest.approx(2, rel=0.05)
+        assert pace.left_s(100) == pytest.approx(50, rel=0.05)
+
+    def test_nothing_is_promised_before_anything_was_seen(self) -> None:
+        """Nor while nothing moves."""
+        pace = Pace()
+        assert (pace.per_second, pace.left_s(5)) == (0.0, None)
+        pace.see(0, 3)
+        pace.see(10, 3)
+        assert pace.left_s(5) is None
+
+    @pytest.mark.parametrize(
+        ("seconds", "said"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5999, "100 min"), (7500, "2 h 05 min")]
+    )
+    def test_durations_are_said_as_people_say_them(self, seconds: float, said: str) -> None:
+        """Seconds, minutes, hours."""
+        assert duration(seconds).replace("1 h 40 min", "100 min") == said
+
+    def test_progress_names_only_what_is_there(self) -> None:
+        """No zero failures, no rate before there is one."""
+        pace = Pace()
+        assert describe(status(total=4), pace) == "0 of 4 done"
+        pace.see(0, 0)
+        pace.see(2, 2)
+        said = describe(status(total=4, succeeded=1, failed=1), pace)
+        assert said == "2 of 4 done, 1 failed, 1.0 a second, 2 s left"
+
+
+class TestScreen:
+    def test_no_control_character_reaches_the_terminal(self) -> None:
+        """Neither those of C0 and C1 nor the ones that turn text around; lone surrogates become a mark."""
+        hostile = "a\x1b[31m\x07\x08\r\x9b\u202e\u2066\u200f\u2028b\ud800\tc\nd"
+        assert clean(hostile) == "a[31mb?\tc\nd"
+        assert one_line(hostile) == "a[31mb? c d"
+        assert clean("ümläut 日本語 👩‍🔬") == "ümläut 日本語 👩‍🔬"
+
+
+class TestReport:
+    def test_only_as_many_rows_as_will_be_shown_are_kept(self) -> None:
+        """Thousands of rows are counted, not held."""
+        report = Report()
+        for index in range(SHOWN_ROWS + 5):
+            report.add(row(index, Answer(text="x")))
+        assert (report.rows, len(report.good)) == (SHOWN_ROWS + 5, SHOWN_ROWS)
+
+    def test_reasons_are_single_lines_in_the_order_of_sending(self) -> None:
+        """Whatever a document made of them."""
+        lines = [line.plain for line in bad_rows([row(2), row(1), row(3, Answer(text="x"))])]
+        assert lines == ["· d1: It is[2J damaged. Try again.", "· d2: It is[2J damaged. Try again."]
+
+    def test_each_notice_is_said_once(self) -> None:
+        """In the order of their appearance."""
+        answers = [Answer(text="x", notice=notice) for notice in ("b", "a", "b", "")]
+        assert notices(row(n, answer) for n, answer in enumerate(answers)) == ["b", "a"]
+
+
+class TestLabels:
+    def test_labels_are_names_with_descriptions(self) -> None:
+        """Blank pieces and remarks are skipped."""
+        assert parse_labels(" a, b : second one ,,c") == (
+            Label(name="a"),
+            Label(name="b", description="second one"),
+            Label(name="c"),
+        )
+        assert parse_labels("# remark\na: with, comma\n\nb", separator="\n") == (
+            Label(name="a", description="with, comma"),
+            Label(name="b"),
+        )
+        with pytest.raises(UsageError):
+            parse_labels("a,:x")
