@@ -21,8 +21,9 @@ BYTE_ORDER_MARKS = (
 )
 PROBE_BYTES = 64 * 1024
 MAX_CONTROL_SHARE = 0.02
-# Western European text differs between these only in a few signs; the guess is often one of their look-alikes.
 WESTERN = "cp1252"
+MAX_WESTERN_SHARE = 0.5
+"""Of signs beyond ASCII in Western European text; text in other scripts has far more."""
 
 _NON_ASCII_LINE = re.compile(rb"[^\n]{0,400}[\x80-\xff][^\n]{0,400}")
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x0b\x0c\x1b")) + b"\x7f"
@@ -91,7 +92,8 @@ def _mostly_utf8(data: bytes) -> tuple[str, tuple[str, ...]] | None:
     text = data.decode("utf-8", errors="replace")
     broken = text.count("\ufffd")
     sound = sum(1 for character in text if character > "\x7f") - broken
-    if sound < 10 * broken and not (broken == 1 and text.endswith("\ufffd")):
+    cut_off = broken == 1 and sound > 0 and text.endswith("\ufffd")
+    if sound < 10 * broken and not cut_off:
         return None
     return text, (f"{broken} unreadable characters were replaced.",)
 
@@ -99,12 +101,21 @@ def _mostly_utf8(data: bytes) -> tuple[str, tuple[str, ...]] | None:
 def _guessed(data: bytes) -> tuple[str, tuple[str, ...]]:
     """What `charset-normalizer` makes of the lines that tell: only those with a byte over 127 do."""
     lines = b"\n".join(match.group() for match, _ in zip(_NON_ASCII_LINE.finditer(data), range(200), strict=False))
-    matches = from_bytes(lines[:PROBE_BYTES])
-    best = matches.best()
-    close = {match.encoding for match in matches if best and match.chaos <= best.chaos + 0.02}
-    encoding = WESTERN if best is None or WESTERN in close or "latin_1" in close else best.encoding
+    best = from_bytes(lines[:PROBE_BYTES]).best()
+    encoding = best.encoding if best else WESTERN
+    if best and (WESTERN in best.could_be_from_charset or (best.coherence == 0 and _is_western(lines))):
+        encoding = WESTERN  # few words show no language, and then any code page of the same family comes out first
     text = data.decode(encoding, errors="replace")
     return text, (f"The text does not say how it is encoded; it was read as {encoding}.",)
+
+
+def _is_western(lines: bytes) -> bool:
+    try:
+        lines.decode(WESTERN)
+    except UnicodeDecodeError:
+        return False
+    signs = len(lines) - len(lines.translate(None, bytes(range(128, 256))))
+    return signs <= MAX_WESTERN_SHARE * len(lines)
 
 
 def _markdown_headings(page: str) -> Iterator[Heading]:

@@ -1,0 +1,142 @@
+"""Documents made on the spot: good ones, and every nasty one that the readers must survive."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
+from email.message import EmailMessage
+
+import docx
+import pypdf
+from fpdf import FPDF
+
+# the smallest header, palette and pixel that make a valid picture
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
+    "0000000d49444154789c626001000000ffff03000006000557bfabd40000000049454e44ae426082"
+)
+
+
+def make_pdf(pages: Sequence[str], *, title: str = "") -> bytes:
+    """A PDF with one page for each text; an empty text makes a page without a text layer."""
+    pdf = FPDF()
+    if title:
+        pdf.set_title(title)
+    pdf.set_font("helvetica", size=12)
+    for text in pages:
+        pdf.add_page()
+        if text:
+            pdf.multi_cell(0, 6, text)
+    return bytes(pdf.output())
+
+
+def make_encrypted_pdf(*, password: str) -> bytes:
+    """A PDF that takes `password` to open; with an empty one anybody can."""
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(make_pdf(["Salaries of the board."])))
+    writer.encrypt(user_password=password, owner_password="owner", algorithm="AES-256")
+    packed = io.BytesIO()
+    writer.write(packed)
+    return packed.getvalue()
+
+
+def make_bomb_pdf(unpacked_bytes: int) -> bytes:
+    """A page whose content stream unpacks to `unpacked_bytes` of spaces."""
+    stream = zlib.compress(b" " * unpacked_bytes, 9)
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R>>",
+        b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(stream), stream),
+    ]
+    data = b"%PDF-1.4\n"
+    offsets = []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(data))
+        data += b"%d 0 obj%s endobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    return data + (
+        b"xref\n0 5\n0000000000 65535 f \n"
+        + table
+        + b"trailer<</Size 5/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(data)
+    )
+
+
+def make_docx(*, title: str = "") -> bytes:
+    """Headings, paragraphs and a table between them."""
+    document = docx.Document()
+    document.core_properties.title = title
+    document.add_heading("Lease", level=1)
+    document.add_paragraph("The tenant pays 900 euros a month.")
+    table = document.add_table(rows=2, cols=2)
+    for cell, text in zip(table._cells, ["Room", "Rent", "Kitchen", "300"], strict=True):
+        cell.text = text
+    document.add_heading("Notice", level=2)
+    document.add_paragraph("Three months.")
+    packed = io.BytesIO()
+    document.save(packed)
+    return packed.getvalue()
+
+
+def make_docx_of(body_xml: str) -> bytes:
+    """A Word document whose body is this XML (prefix `w`)."""
+    return replace_part(
+        make_docx(),
+        "word/document.xml",
+        (
+            '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
+            'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006">'
+            f"<w:body>{body_xml}</w:body></w:document>"
+        ).encode(),
+    )
+
+
+def replace_part(package: bytes, name: str, content: bytes) -> bytes:
+    """The zip package with one part exchanged."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(package)) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for part in old.namelist():
+            new.writestr(part, content if part == name else old.read(part))
+    return packed.getvalue()
+
+
+def make_zip(names: Sequence[str]) -> bytes:
+    """A zip archive with these parts, each with one byte."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as package:
+        for name in names:
+            package.writestr(name, "x")
+    return packed.getvalue()
+
+
+def make_bomb_docx(unpacked_bytes: int) -> bytes:
+    """A Word document whose text unpacks to `unpacked_bytes`."""
+    return replace_part(make_docx(), "word/document.xml", b"<w:p/>" * (unpacked_bytes // 6))
+
+
+def make_overlong_directory_docx(parts: int) -> bytes:
+    """A package with far more parts than a document has."""
+    packed = io.BytesIO(make_docx())
+    with warnings.catch_warnings(), zipfile.ZipFile(packed, "a") as package:
+        warnings.simplefilter("ignore")
+        for number in range(parts):
+            package.writestr(f"word/{number}", b"")
+    return packed.getvalue()
+
+
+def make_mail(*, html: str = "", text: str = "", attached: Sequence[str] = ()) -> bytes:
+    """An e-mail with the bodies and attachments given."""
+    mail = EmailMessage()
+    mail["Subject"], mail["From"], mail["To"] = "Rent for Müller", "ada@example.org", "bob@example.org"
+    mail["Message-ID"] = "<1@example.org>"
+    if text:
+        mail.set_content(text)
+    if html and text:
+        mail.add_alternative(html, subtype="html")
+    elif html:
+        mail.set_content(html, subtype="html")
+    for name in attached:
+        mail.add_attachment(b"secret content", maintype="application", subtype="octet-stream", filename=name)
+    return bytes(mail)
