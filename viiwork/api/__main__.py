@@ -16,7 +16,10 @@ from viiwork.errors import StartupError, ViiworkError
 from viiwork.settings import Settings, load_settings
 from viiwork.store import open_store
 
+log = logging.getLogger("viiwork.api")
+
 GRACEFUL_S = 5
+BACKLOG = 1024
 
 
 def main() -> int:
@@ -35,12 +38,8 @@ def main() -> int:
 async def serve(settings: Settings) -> None:
     """Run uvicorn on `settings.api`. Raises StartupError when the port is taken, StoreUnavailable without Redis."""
     listener = listen(settings.api.host, settings.api.port)
-    host, port = listener.getsockname()[:2]
-    log = logging.getLogger("viiwork.api")
-    log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
-    if not is_loopback(settings.api.host):
-        log.warning("api.host is %s: there are no API keys yet, so whoever reaches this port may use it", host)
     store = await open_store(settings)
+    announce(listener, settings.api.host)
     config = uvicorn.Config(
         create_app(settings, store),
         access_log=False,  # addresses and query strings are nobody's business
@@ -56,6 +55,14 @@ async def serve(settings: Settings) -> None:
         await store.close()
 
 
+def announce(listener: socket.socket, bound_host: str) -> None:
+    """Say where; whoever reads that line is served."""
+    host, port = listener.getsockname()[:2]
+    log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+    if not is_loopback(bound_host):
+        log.warning("api.host is %s: there are no API keys yet, so whoever reaches this port may use it", bound_host)
+
+
 def end_quietly() -> None:
     """Once it has shut down, uvicorn raises the signal again that it caught; by then there is nothing left to end."""
     for ending in (signal.SIGINT, signal.SIGTERM):
@@ -63,12 +70,13 @@ def end_quietly() -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises StartupError naming host and port."""
+    """A listening socket. Raises StartupError naming host and port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         message = f"The API cannot listen on {host}:{port}: {(error.strerror or str(error)).lower()}."
