@@ -30,7 +30,7 @@ from viiwork.documents.parse import parse
 from viiwork.documents.text import decode
 
 MAX_DESCRIPTORS = 64
-PARENT_POLL_S = 2.0
+PARENT_POLL_S = 1.0
 """The socket's end tells when the owner is gone, unless some fork of the owner still holds it; then this does."""
 PR_SET_PDEATHSIG = 1
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from viiwork.documents import sniff
-from viiwork.documents.document import Document, tidy
+from viiwork.documents.document import Document
 from viiwork.documents.html import declared_charset, read_html
 from viiwork.documents.limits import Limits
 from viiwork.documents.mail import read_mail
@@ -71,9 +71,9 @@ def _read(data: bytes, suffix: str, limits: Limits) -> tuple[sniff.Kind, Documen
     if kind is sniff.DOCX:
         return kind, read_docx(data, limits)
     text, notes = decode(data, declared=declared_charset(data))
-    if not tidy(text[:100_000]) and not tidy(text):
-        raise Unread("empty", ": there is nothing but blanks in it")
     kind = sniff.sniff_text(text, suffix)
     if kind is sniff.MAIL:
         return kind, read_mail(data)
+    if len(text) > limits.output_bytes:  # before it is tidied, which takes seconds on 100 MB
+        raise Unread("too_big", f": its text is over {limits.output_bytes:,} bytes")
     return kind, TEXT_READERS[kind](text, notes)
