@@ -18,6 +18,7 @@ from kombu.transport.virtual import QoS
 from viiwork.jobs import Lane
 from viiwork.queues import lane_queue
 
+from viiwork_workers.events import EventFlush
 from viiwork_workers.ledger import Ledger, may_take
 from viiwork_workers.station import Station
 
@@ -69,6 +70,7 @@ class Slots(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
         """Both channels are new after every connection; the ledger is not."""
         station: Station = c.app.station
         station.attach(c.hub.call_soon)
+        EventFlush(c).install()
         interactive, batch = c.task_consumer.channel, c.connection.channel()
         for channel, lane in ((interactive, Lane.INTERACTIVE), (batch, Lane.BATCH)):
             channel.do_restore = False
