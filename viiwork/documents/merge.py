@@ -14,6 +14,8 @@ from viiwork.documents.tokens import TokenCounter
 from viiwork.jobs import AnalysisTask, Answer, Evidence, StepInput, TaskOptions, Usage
 
 BETWEEN = "\n\n"
+JOINT_TOKENS = 4
+"""At most, of `BETWEEN` and of words that are cut otherwise beside it."""
 MAX_EVIDENCE = 20
 
 
@@ -50,7 +52,7 @@ def reduce_steps(
     One call means that its answer is the document's. With more, their answers are the next level's `answers`.
     An answer longer than half the limit is cut to it, so that two always fit and the tree gets smaller.
     """
-    half = max(1, limit_tokens // 2 - 2)
+    half = max(1, limit_tokens // 2 - JOINT_TOKENS)
     told = [_cut(text, half, count) for text in _told(task, answers)]
     groups = list(_groups(told, limit_tokens, count))
     return tuple(
@@ -156,11 +158,14 @@ def _cut(text: str, most: int, count: TokenCounter) -> str:
 
 def _groups(told: Sequence[str], limit_tokens: int, count: TokenCounter) -> Iterator[list[str]]:
     group: list[str] = []
+    total = 0
     for text in told:
-        if group and count(BETWEEN.join([*group, text])) > limit_tokens:
+        tokens = count(text) + JOINT_TOKENS
+        if group and total + tokens > limit_tokens:
             yield group
-            group = []
+            group, total = [], 0
         group.append(text)
+        total += tokens
     yield group
 
 

@@ -1,0 +1,152 @@
+"""Putting the answers of a document's parts together, and giving quotes their pages."""
+
+from __future__ import annotations
+
+import pytest
+from viiwork.documents.merge import combine, fold, reduce_steps
+from viiwork.documents.provenance import NOT_FOUND, find_quote, ground
+from viiwork.documents.tasks import NOT_ANSWERED
+from viiwork.documents.tokens import load_counter
+from viiwork.jobs import AnalysisTask, Answer, Evidence, Label, StepInput, TaskOptions, Usage
+
+COUNT = load_counter("wordllama")
+SUMMARIZE, CLASSIFY, ASK = AnalysisTask.SUMMARIZE, AnalysisTask.CLASSIFY, AnalysisTask.ASK
+LABELS = TaskOptions(labels=(Label(name="a"), Label(name="b"), Label(name="c")))
+QUESTION = TaskOptions(question="Why?")
+ONE = Usage(prompt_tokens=10, output_tokens=1)
+
+
+def said(text: str, **more: object) -> Answer:
+    return Answer.model_validate({"text": text, "usage": ONE, "engine": "e", "model": "m", "notice": "n", **more})
+
+
+def scored(**scores: float) -> Answer:
+    label = max(scores, key=lambda name: scores[name])
+    return said(label, label=label, scores=scores, evidence=(Evidence(quote=f"q{label}", page=1),))
+
+
+class TestCombine:
+    @pytest.mark.parametrize("task", AnalysisTask)
+    def test_the_answer_of_a_single_part_is_the_documents(self, task):
+        assert combine(task, TaskOptions(), [said("x")]) == said("x")
+
+    def test_nothing_to_combine_is_a_mistake(self):
+        with pytest.raises(ValueError, match="no answers"):
+            combine(SUMMARIZE, TaskOptions(), [])
+
+    def test_scores_are_averaged_over_the_parts(self):
+        answer = combine(CLASSIFY, LABELS, [scored(a=0.9, b=0.1), scored(a=0.3, b=0.7), scored(a=0.4, b=0.6)])
+        assert isinstance(answer, Answer)
+        assert (answer.label, answer.text) == ("a", "a")
+        assert answer.scores == pytest.approx({"a": 1.6 / 3, "b": 1.4 / 3, "c": 0.0})
+        assert answer.confidence == pytest.approx(1.6 / 3)
+        assert answer.evidence == (Evidence(quote="qa", page=1),)
+        assert (answer.usage, answer.parts) == (Usage(prompt_tokens=30, output_tokens=3), 3)
+        assert (answer.engine, answer.model, answer.notice) == ("e", "m", "n")
+
+    def test_a_label_that_no_part_puts_first_can_win_by_its_scores(self):
+        answer = combine(CLASSIFY, LABELS, [scored(a=0.5, c=0.4, b=0.1), scored(b=0.5, c=0.4, a=0.1)])
+        assert isinstance(answer, Answer)
+        assert answer.label == "c"
+
+    def test_without_scores_the_majority_decides_and_the_first_among_equals(self):
+        answers = [said("b", label="b"), said("a", label="a"), said("hm"), said("a", label="a"), said("b", label="b")]
+        answer = combine(CLASSIFY, LABELS, answers)
+        assert isinstance(answer, Answer)
+        assert (answer.label, answer.confidence, answer.parts) == ("b", 0.5, 5)
+
+    def test_no_label_anywhere_is_no_label(self):
+        answer = combine(CLASSIFY, LABELS, [said("hm"), said("oh")])
+        assert isinstance(answer, Answer)
+        assert (answer.label, answer.text, answer.parts) == (None, "hm", 2)
+
+    def test_the_most_confident_answer_is_the_documents(self):
+        sure = said("yes", confidence=0.8, evidence=(Evidence(quote="q", page=7),), notes=("n2",))
+        answer = combine(ASK, QUESTION, [said("no", confidence=0.1, notes=("n1",)), sure])
+        assert isinstance(answer, Answer)
+        assert (answer.text, answer.confidence, answer.evidence) == ("yes", 0.8, sure.evidence)
+        assert (answer.notes, answer.usage.prompt_tokens) == (("n1", "n2"), 20)
+
+    def test_the_only_part_with_an_answer_needs_no_engine(self):
+        answer = combine(ASK, QUESTION, [said(NOT_ANSWERED, confidence=0.0), said("yes"), said(NOT_ANSWERED)])
+        assert isinstance(answer, Answer)
+        assert (answer.text, answer.parts) == ("yes", 3)
+
+    def test_several_answers_without_confidence_go_to_an_engine_with_their_quotes(self):
+        step = combine(
+            ASK,
+            QUESTION,
+            [said("yes", evidence=(Evidence(quote="q1", page=2),)), said(NOT_ANSWERED, confidence=0.0), said("no")],
+            title="Lease",
+        )
+        assert step == StepInput(
+            stage="reduce", task=ASK, options=QUESTION, title="Lease", text='yes\nQuote: "q1"\n\nno'
+        )
+
+    def test_summaries_go_to_an_engine(self):
+        step = combine(SUMMARIZE, TaskOptions(), [said("One."), said(""), said("Two.")])
+        assert isinstance(step, StepInput)
+        assert (step.stage, step.text) == ("reduce", "One.\n\nTwo.")
+
+
+class TestTree:
+    @pytest.mark.parametrize("limit", [64, 200, 3000])
+    @pytest.mark.parametrize("words", [5, 40, 500])
+    def test_a_tree_over_a_hundred_parts_ends_with_every_call_within_the_limit(self, limit, words):
+        answers = [said("some summary words " * words) for _ in range(100)]
+        levels = 0
+        while len(answers) > 1:
+            steps = reduce_steps(SUMMARIZE, TaskOptions(), answers, limit_tokens=limit, count=COUNT)
+            assert all(COUNT(step.text) <= limit for step in steps)
+            assert [step.part for step in steps] == list(range(len(steps)))
+            assert {step.parts for step in steps} == {len(steps)}
+            assert len(steps) <= (len(answers) + 1) // 2
+            answers = [said("some summary words " * words) for _ in steps]
+            levels += 1
+        assert levels <= 7
+
+    def test_neighbours_stay_together_and_in_order(self):
+        answers = [said(f"part {number}") for number in range(6)]
+        steps = reduce_steps(SUMMARIZE, TaskOptions(), answers, limit_tokens=16, count=COUNT, title="T")
+        assert "\n\n".join(step.text for step in steps) == "\n\n".join(answer.text for answer in answers)
+        assert {step.title for step in steps} == {"T"}
+
+    def test_parts_without_an_answer_are_left_out_and_if_none_has_one_that_is_said(self):
+        none = said(NOT_ANSWERED, confidence=0.0)
+        (step,) = reduce_steps(ASK, QUESTION, [none, said("yes"), none, said("no")], limit_tokens=99, count=COUNT)
+        assert step.text == "yes\n\nno"
+        (step,) = reduce_steps(ASK, QUESTION, [none, none], limit_tokens=99, count=COUNT)
+        assert step.text == NOT_ANSWERED
+
+    def test_folding_adds_up_what_the_parts_cost_and_found(self):
+        below = [said("x", evidence=(Evidence(quote="a  b", page=3),), notes=("n",)), said("y", parts=4)]
+        whole = fold(said("z", evidence=(Evidence(quote="a b"),)), below)
+        assert (whole.text, whole.parts, whole.usage.prompt_tokens) == ("z", 5, 30)
+        assert whole.evidence == (Evidence(quote="a b", page=3),)
+        assert whole.notes == ("n",)
+
+    def test_an_answer_that_passes_no_quote_on_keeps_those_below(self):
+        assert fold(said("z"), [said("x", evidence=(Evidence(quote="a", page=3),))]).evidence[0].page == 3
+
+
+class TestProvenance:
+    TEXT = "The rent is\n900 euros.\n\nNotice: three months before the lease ends."
+
+    def test_a_quote_gets_the_page_that_it_starts_on(self):
+        starts = ((0, 4), (24, 5))
+        answer = said("x", evidence=(Evidence(quote="rent is 900 EUROS"), Evidence(quote="Notice: three months")))
+        assert [piece.page for piece in ground(answer, self.TEXT, starts).evidence] == [4, 5]
+
+    def test_an_invented_quote_is_left_out_with_a_note(self):
+        answer = ground(said("x", evidence=(Evidence(quote="The rent is 800 euros."),)), self.TEXT, ((0, 1),))
+        assert (answer.evidence, answer.notes) == ((), (NOT_FOUND,))
+
+    def test_an_answer_without_quotes_stays_as_it_is(self):
+        assert ground(said("x"), self.TEXT, ((0, 1),)) == said("x")
+
+    def test_a_quote_with_an_ellipsis_is_found_by_its_longest_piece(self):
+        assert find_quote("Notice … before the lease ends.", self.TEXT) == self.TEXT.index("before")
+
+    @pytest.mark.parametrize("quote", ["", " ", "…", "nowhere", "the … x"])
+    def test_next_to_nothing_is_found_nowhere(self, quote):
+        assert ground(said("x", evidence=(Evidence(quote=quote),)), self.TEXT, ((0, 1),)).evidence == ()
