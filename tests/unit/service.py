@@ -21,8 +21,17 @@ T = TypeVar("T")
 class Service:
     """`with Service(tmp_path) as service:` answers at `service.url`; its worker works unless `idle`."""
 
-    def __init__(self, root: Path, *, idle: bool = False, port: int = 0, **sections: dict[str, object]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        idle: bool = False,
+        port: int = 0,
+        redis: fakeredis.FakeServer | None = None,
+        **sections: dict[str, object],
+    ) -> None:
         self.root, self._idle, self._port = root, idle, port
+        self._redis = redis or fakeredis.FakeServer()
         self._settings = make_settings(root, **sections)
         self._up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -53,7 +62,7 @@ class Service:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.store = make_store(self._settings, fakeredis.FakeServer())
+        self.store = make_store(self._settings, self._redis)
         self.worker = StandIn(self.store)
         await self.worker.join()
         listener = listen("127.0.0.1", self._port)

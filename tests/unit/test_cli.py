@@ -8,16 +8,21 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import fakeredis
 import pytest
 from service import Service
 from standin import MODEL, NOTICE
 from viiwork.cli.main import run
+from viiwork.client import Client
+from viiwork.multipart import TextDocument
 
 Cli = Callable[..., "Said"]
 
@@ -31,7 +36,7 @@ class Said:
     err: str
 
     @property
-    def objects(self) -> list[dict[str, object]]:
+    def objects(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
@@ -206,6 +211,38 @@ class TestResults:
             for any_id in ("an_00000000000000000000000000", "nonsense", "../x", "job_00000000000000000000000000"):
                 said = cli(command, any_id)
                 assert (said.code, len(said.err.splitlines()), said.out) == (2, 1, ""), (command, any_id)
+
+
+class TestWatch:
+    def test_following_survives_a_restart_of_the_service(self, cli: Cli, tmp_path: Path) -> None:
+        """The rows it has are not asked for again, and none is missing."""
+        redis = fakeredis.FakeServer()
+        with Service(tmp_path / "state", idle=True, redis=redis) as first:
+            port = int(first.url.rpartition(":")[2])
+            with Client(first.url) as client:
+                analysis = client.analyze([TextDocument(str(n)) for n in range(3)], task="summarize").id
+            second = Service(tmp_path / "state", port=port, redis=redis)
+
+            def restart() -> None:
+                first.run(first.worker.work(limit=2))
+                first.stop()
+                time.sleep(0.3)
+                second.__enter__()
+
+            timer = threading.Timer(0.3, restart)
+            timer.start()
+            said = cli("watch", analysis, "--json", "--server", first.url)
+            timer.join()
+            second.stop()
+        assert said.code == 0
+        assert sorted(row["index"] for row in said.objects) == [0, 1, 2]
+
+    def test_json_holds_nothing_that_steers_a_terminal(self, service: Service, cli: Cli, folder: Path) -> None:
+        """Escaped, so that the value is the same."""
+        (folder / "a.txt").write_text("x\x1b\x9b\u202e\u2028y")
+        said = cli("analyze", folder / "a.txt", "--json")
+        assert not set(said.out) & set("\x1b\x9b\u202e\u2028")
+        assert said.objects[0]["answer"]["text"] == "It says: x\x1b\x9b\u202e\u2028y"
 
 
 class TestStatus:

@@ -9,9 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from viiwork.api.intake import Intake, sender
+from viiwork.api.intake import Intake
 from viiwork.api.orders import json_body
 from viiwork.api.requests import JobBody
+from viiwork.api.work import sender
 from viiwork.errors import NotFound, UsageError
 from viiwork.jobs import ID_PATTERN, TERMINAL, Status, public
 

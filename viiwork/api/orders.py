@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
 
-from viiwork.api.intake import Intake, Item, Order
+from viiwork.api.intake import Intake
 from viiwork.api.problems import wrong_field
 from viiwork.api.requests import AnalysisBody, NoteBody, OrderBody
 from viiwork.api.uploads import Form, UploadedFile, in_mib, over
+from viiwork.api.work import Item, Order
 from viiwork.documents.tasks import check_options
 from viiwork.errors import UsageError
 from viiwork.jobs import TaskOptions

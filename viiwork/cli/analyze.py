@@ -75,15 +75,23 @@ def send(
     lane: Lane,
     model: str | None,
 ) -> BatchStatus:
-    """Upload with a display; Ctrl-C before its end starts nothing."""
-    try:
-        with display() as shown:
+    """Upload with a display; Ctrl-C before the end of the upload starts nothing."""
+    sent = False
+    with display() as shown:
+
+        def tell(sent_bytes: int, total_bytes: int) -> None:
+            nonlocal sent
+            sent = sent_bytes >= total_bytes
+            shown.upload(sent_bytes, total_bytes)
+
+        try:
             return client.analyze(
-                files, task=task, labels=labels, question=question, lane=lane, model=model, on_upload=shown.upload
+                files, task=task, labels=labels, question=question, lane=lane, model=model, on_upload=tell
             )
-    except KeyboardInterrupt:
-        say("Stopped before the upload was complete; no analysis was started.")
-        raise typer.Exit(DETACHED) from None
+        except KeyboardInterrupt:
+            pass  # said below, once the display is gone
+    say("Stopped; " + ("the analysis may have started all the same." if sent else "no analysis was started."))
+    raise typer.Exit(DETACHED)
 
 
 def started(status: BatchStatus, *, as_json: bool, server: str | None) -> None:

@@ -17,6 +17,8 @@ CONTROLS = frozenset(map(chr, (*range(32), *range(127, 160)))) - KEPT
 DIRECTION = frozenset(map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 """Marks that reorder what is shown after them."""
 NOT_SHOWN = dict.fromkeys(map(ord, (*CONTROLS, *DIRECTION, "\u2028", "\u2029")))
+IN_JSON = {code: f"\\u{code:04x}" for code in NOT_SHOWN if code >= 0x7F}
+"""JSON text has no raw control characters below these."""
 
 
 def clean(text: str) -> str:
@@ -46,7 +48,12 @@ def err() -> Console:
 
 def print_json(data: Any) -> None:
     """One object a line on standard output."""
-    print(json.dumps(data, ensure_ascii=False), flush=True)
+    print_json_line(json.dumps(data, ensure_ascii=False))
+
+
+def print_json_line(line: str) -> None:
+    """JSON text on standard output, the same value with whatever could steer a terminal escaped."""
+    print(line.translate(IN_JSON), flush=True)
 
 
 def say(message: str) -> None:

@@ -11,7 +11,7 @@ import typer
 from viiwork.cli.options import AsJson, Server, connect, server_flag
 from viiwork.cli.progress import Display, display
 from viiwork.cli.report import Report
-from viiwork.cli.screen import say
+from viiwork.cli.screen import print_json_line, say
 from viiwork.client import Client
 from viiwork.errors import Unavailable
 from viiwork.jobs import BatchStatus, Row
@@ -62,13 +62,19 @@ def follow_or_detach(client: Client, analysis_id: str, sinks: list[Sink], *, ser
 def follow(client: Client, analysis_id: str, sinks: list[Sink], shown: Display) -> BatchStatus:
     """Hand every row to every sink as it comes, until the analysis has ended."""
     had, pause_s = 0, LOOK_EVERY_S[0]
-    while True:
-        status = patiently(lambda: client.analysis(analysis_id))
+
+    def look() -> BatchStatus:
+        nonlocal had
+        status = client.analysis(analysis_id)
         if status.counts.settled > had or status.finished:
             for line in client.result_lines(analysis_id, after=had):
                 had += 1
                 for sink in sinks:
                     sink(line)
+        return status
+
+    while True:
+        status = patiently(look)
         shown.progress(status)
         if status.finished:
             return status
@@ -76,12 +82,12 @@ def follow(client: Client, analysis_id: str, sinks: list[Sink], shown: Display) 
         pause_s = min(pause_s * 1.3, LOOK_EVERY_S[1])
 
 
-def patiently(ask: Callable[[], BatchStatus]) -> BatchStatus:
-    """`ask`, over and over while nobody answers. Raises Unavailable once patience is at its end."""
+def patiently(look: Callable[[], BatchStatus]) -> BatchStatus:
+    """`look`, over and over while nobody answers. Raises Unavailable once patience is at its end."""
     until_s = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return ask()
+            return look()
         except Unavailable:
             if time.monotonic() >= until_s:
                 raise
@@ -95,7 +101,7 @@ def row_reader(report: Report) -> Sink:
 
 def raw_printer() -> Sink:
     """A sink that prints rows as they came."""
-    return lambda line: print(line.decode(), flush=True)
+    return lambda line: print_json_line(line.decode())
 
 
 def exit_code(status: BatchStatus) -> int:
