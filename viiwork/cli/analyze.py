@@ -101,7 +101,7 @@ def started(status: BatchStatus, *, as_json: bool, server: str | None) -> None:
         return
     flag = server_flag(server)
     print(status.id)
-    say(f"{status.counts.total} documents sent. Follow them with: viiwork watch {status.id}{flag}")
+    say(f"{documents(status)} sent. Follow with: viiwork watch {status.id}{flag}")
 
 
 def finish(
@@ -111,7 +111,7 @@ def finish(
     report = Report()
     sinks: list[Sink] = [raw_printer() if as_json else row_reader(report)]
     if not as_json:
-        say(f"{status.id}: {status.counts.total} documents, model {status.model}")
+        say(f"{status.id}: {documents(status)}, model {status.model}")
     with ExitStack() as stack:
         if out_file is not None:
             sinks.append(stack.enter_context(open_rows(out_file, status.id)).add)
@@ -120,6 +120,11 @@ def finish(
         where = f"they are in {out_file}" if out_file else f"all: viiwork results {status.id} --out FILE"
         report.show(status, more=where + ("" if out_file else server_flag(server)))
     return status
+
+
+def documents(status: BatchStatus) -> str:
+    """How many documents an analysis has, in words."""
+    return f"{status.counts.total} document{'' if status.counts.total == 1 else 's'}"
 
 
 def choose_task(task: str, *, labels: bool, question: bool) -> AnalysisTask:

@@ -33,8 +33,8 @@ class Report:
         if self.bad:
             console.print(plain(f"Without an answer: {status.counts.failed + status.counts.cancelled}", "bold"))
             for line in bad_rows(self.bad):
-                console.print(line)
+                console.print(line, soft_wrap=True)
         for notice in notices(self.good):
-            console.print(plain(notice, "italic"))
+            console.print(plain(notice, "italic"), soft_wrap=True)
         if self.rows > len(self.good) + len(self.bad):
-            console.print(plain(f"{self.rows} rows in all; {more}"))
+            console.print(plain(f"{self.rows} rows in all; {more}"), soft_wrap=True)

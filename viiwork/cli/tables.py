@@ -22,7 +22,7 @@ def answers_table(rows: Iterable[Row]) -> Table:
     table.add_column("File", overflow="fold", ratio=2)
     table.add_column("Pages", justify="right", no_wrap=True)
     table.add_column("Answer", overflow="fold", ratio=6)
-    table.add_column("Engine", overflow="fold", ratio=1, min_width=12)
+    table.add_column("Engine", overflow="fold", width=12)
     table.add_column("Seconds", justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: row.index):
         if row.answer is not None:
