@@ -41,9 +41,9 @@ class Block:
 
 
 LINE = re.compile(r"[^\n]*")
-BULLET = re.compile(r"\s*(?:[-*+•‣▪◦–—]|\(?[a-z]\)|\(?[ivx]{1,4}\)|\(?\d{1,2}[.)])\s+(?=\S)")
+BULLET = re.compile(r"\s*(?:[-*+•‣▪◦–—]|\(?[a-z]\)|\([A-Z]\)|\(?[ivx]{1,4}\)|\(?\d{1,2}[.)])\s+(?=\S)")
 NUMBERING = re.compile(
-    r"\s*(?:>\s*)*(?:[-*+•‣▪◦–—#]+\s+|\(?[a-z]\)\s+|\(?[ivx]{1,4}\)\s+|\(?\d{1,2}(?:\.\d{1,2})*[.)]?\s+(?=\S))"
+    r"\s*(?:>\s*)*(?:[-*+•‣▪◦–—#]+\s+|\(?[a-z]\)\s+|\([A-Z]\)\s+|\(?[ivx]{1,4}\)\s+|\(?\d{1,2}(?:\.\d{1,2})*[.)]?\s+(?=\S))"
 )
 MARKUP = re.compile(r"\*\*|__|`+|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)|!?\[(?=[^\]]*\]\()|(?<=\S)\]\([^)\s]*\)")
 FIELD = re.compile(r"\s*(?:\*\*)?[A-Z][\w /&'().-]{0,30}:(?:\*\*)?(?:\s+\S.{0,80})?\s*$")
@@ -139,6 +139,8 @@ def _is_heading(line: str, words: list[str]) -> bool:
     if len(words) > 12 or ENDING.search(line) or line.rstrip().endswith(","):
         return False
     bare = NUMBERING.sub("", line, count=1).strip()
+    if bare != line.strip() and bare[:1].isupper() and len(words) <= 8:
+        return True
     capitals = [word for word in bare.split() if word[0].isupper() or word[0].isdigit()]
     return bare.isupper() or (bool(capitals) and bare[0].isupper() and len(capitals) >= len(bare.split()) / 2)
 
@@ -151,22 +153,31 @@ def _goes_on(passage: str, held: Block, start: int, end: int, kind: Kind) -> boo
     if kind is Kind.HEADING:
         return held.end - last >= 60 and not ENDING.search(passage[last : held.end])
     if NUMBERING.match(passage, start, end):
-        return bool(passage[last : held.end].strip()) and not ENDING.search(passage[last : held.end])
+        return held.end - last >= 40 and not ENDING.search(passage[last : held.end])
     wrapped = held.end - last >= 40 or not passage[start:end].lstrip()[:1].isupper()
     return wrapped or bool(ENDING.search(passage[last : held.end]))
 
 
 def _pieces(passage: str, block: Block) -> Iterator[Sentence]:
     """The sentences of a block of prose; any other block whole."""
-    start = block.start
-    if block.kind in (Kind.PROSE, Kind.BULLET):
+    start, kind = block.start, block.kind
+    if _stands_alone(passage[block.start : block.end], kind):
+        kind = Kind.HEADING
+    if kind in (Kind.PROSE, Kind.BULLET):
         for match in BOUNDARY.finditer(passage, block.start, block.end):
             if ends_sentence(
                 passage[start : match.start()], passage[match.end() : match.end() + 24], mark=match.group()[0]
             ):
-                yield from _piece(passage, start, match.start(1), block.kind)
+                yield from _piece(passage, start, match.start(1), kind)
                 start = match.end()
-    yield from _piece(passage, start, block.end, block.kind)
+    yield from _piece(passage, start, block.end, kind)
+
+
+def _stands_alone(text: str, kind: Kind) -> bool:
+    """Whether a block of prose is a heading in small letters: one short line, no sentence, without figures."""
+    short = kind is Kind.PROSE and "\n" not in text and len(text.split()) <= 12
+    told = NUMBERING.sub("", text, count=1)
+    return short and not ENDING.search(text) and not any(character.isdigit() for character in told)
 
 
 def ends_sentence(before: str, after: str, *, mark: str) -> bool:
@@ -191,13 +202,22 @@ def _piece(passage: str, start: int, end: int, kind: Kind) -> Iterator[Sentence]
         start = numbering.end()
     quote = passage[start:end]
     start, end = start + len(quote) - len(quote.lstrip()), end - len(quote) + len(quote.rstrip())
-    text = plain(passage[start:end])
+    text = plain(passage[start:end], kind=kind)
     if text:
         yield Sentence(text, start, end, kind)
 
 
-def plain(quote: str) -> str:
+def plain(quote: str, *, kind: Kind = Kind.PROSE) -> str:
     """On one line, without Markdown's marks, words that were hyphenated at a line's end made whole."""
+    if kind is Kind.ROW:
+        return _cells(quote)
     joined = re.sub(r"(?<=[a-z])-\n\s*(?=[a-z])", "", quote)
     unquoted = re.sub(r"\n\s*>+", " ", joined)
     return " ".join(MARKUP.sub("", unquoted).split())
+
+
+def _cells(row: str) -> str:
+    """A table's row as `Name: value`, or with its cells kept apart."""
+    cells = [plain(cell) for cell in re.split(r"\s*\|\s*|\t+|\s{3,}", row.strip().strip("|"))]
+    filled = [cell for cell in cells if cell]
+    return f"{filled[0].rstrip(':')}: {filled[1]}" if len(filled) == 2 else " | ".join(filled)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from viiwork_workers.engines.embeddings import Embedder, Matrix, unit
-from viiwork_workers.engines.ranking import Scores, lexrank, z_scores
+from viiwork_workers.engines.ranking import Scores, cosine, lexrank, z_scores
 from viiwork_workers.engines.sentences import Kind, Sentence, sentences
 
 MOST_SENTENCES = 5
@@ -15,6 +15,10 @@ FEWEST_SENTENCES = 2
 CANDIDATES = 400
 """LexRank compares each with each: more candidates than this are thinned out evenly after the opening."""
 TOO_SIMILAR = 0.75
+EARLY = 1.6
+"""Standard deviations of centrality that standing first is worth."""
+NEAR_TITLE = 0.5
+ENOUGH = 12
 OPENING = 3
 """The opening sentence is the best of this many."""
 
@@ -28,20 +32,34 @@ def summarize(passage: str, *, title: str, embedder: Embedder, max_tokens: int) 
     candidates = thinned([piece for piece in pieces if is_candidate(piece)])
     if not candidates:
         return fitting(fallback(pieces), embedder=embedder, max_tokens=max_tokens)
-    order = preference(candidates, title=title, embedder=embedder)
+    order = preference(candidates, title=title or headline(pieces), embedder=embedder)
     chosen = fitting([candidates[place] for place in order], embedder=embedder, max_tokens=max_tokens)
     return sorted(chosen, key=lambda piece: piece.start)
 
 
+def headline(pieces: Sequence[Sentence]) -> str:
+    """The first heading, or an e-mail's subject; nothing where there is neither."""
+    lines = (piece.text for piece in pieces if piece.kind is Kind.HEADING or piece.text.startswith("Subject:"))
+    return next(lines, "").removeprefix("Subject:").strip()
+
+
 def is_candidate(piece: Sentence) -> bool:
     """Whether a reader could make sense of it on its own: a whole sentence of words."""
-    if piece.kind not in (Kind.PROSE, Kind.BULLET):
+    text, words = piece.text, piece.text.split()
+    if piece.kind not in (Kind.PROSE, Kind.BULLET) or not 5 <= len(words) <= 80:
         return False
-    text = piece.text
+    if text.lstrip("\"'“‘(")[:1].islower() or (":" in text[:40] and len(words) <= 12):
+        return False
     letters = sum(character.isalpha() or character.isspace() for character in text)
-    count = len(text.split())
-    whole = text.rstrip("\"'”’)")[-1:] in ".!…" or (piece.kind is Kind.BULLET and count >= 8)
-    return whole and 5 <= count <= 80 and letters >= 0.75 * len(text)
+    return letters >= 0.75 * len(text) and _is_whole(piece, words)
+
+
+def _is_whole(piece: Sentence, words: Sequence[str]) -> bool:
+    """Ends like a sentence; a bullet may go without, unless it is a list of names."""
+    if piece.text.rstrip("\"'”’)")[-1:] in ".!…":
+        return True
+    names = sum(word[0].isupper() for word in words[1:])
+    return piece.kind is Kind.BULLET and len(words) >= 8 and names < 0.3 * len(words)
 
 
 def thinned(candidates: Sequence[Sentence]) -> list[Sentence]:
@@ -56,19 +74,19 @@ def preference(candidates: Sequence[Sentence], *, title: str, embedder: Embedder
     """Places of the sentences to take, the best first: the opening, then the most central that say something new."""
     tokens = embedder.tokens([piece.text for piece in candidates])
     rows = embedder.embed([*tokens, *embedder.tokens([title])], frequency=embedder.frequency(tokens))
-    score = centrality(candidates, rows)
+    score = importance(candidates, rows[:-1], title=rows[-1:])
     opening = int(np.argmax(score[:OPENING]))
-    wanted = int(np.clip(round(len(candidates) / 4), FEWEST_SENTENCES, MOST_SENTENCES))
-    return spread_out(rows, score, first=opening, wanted=wanted)
+    wanted = int(np.clip(-(-len(candidates) // 3) + 1, FEWEST_SENTENCES, MOST_SENTENCES))
+    return spread_out(rows[:-1], score, first=opening, wanted=wanted)
 
 
-def centrality(candidates: Sequence[Sentence], rows: Matrix) -> Scores:
-    """LexRank, a little for standing early, less for what is too long or too short or leans on the sentence before."""
-    place = np.arange(len(candidates))
-    rank = z_scores(lexrank(rows[: len(candidates)]))
-    early = np.exp(-place / 4.0)
-    shape = np.array([awkwardness(piece) for piece in candidates])
-    score: Scores = rank + early - shape
+def importance(candidates: Sequence[Sentence], rows: Matrix, *, title: Matrix) -> Scores:
+    """LexRank, nearness to the title and standing early, less for what reads badly on its own."""
+    # among a handful of sentences centrality is chance
+    central = min(1.0, len(candidates) / ENOUGH) * z_scores(lexrank(rows))
+    early = EARLY * np.exp(-np.arange(len(candidates)) / 3.0)
+    shape = np.array([awkwardness(piece, first=number == 0) for number, piece in enumerate(candidates)])
+    score: Scores = central + NEAR_TITLE * z_scores(cosine(rows, title)) + early - shape
     return score
 
 
@@ -90,12 +108,13 @@ LEANING = (
 )
 
 
-def awkwardness(piece: Sentence) -> float:
+def awkwardness(piece: Sentence, *, first: bool) -> float:
     """How badly the sentence reads on its own: 0 is well."""
     count = len(piece.text.split())
     length = 0.5 * max(0, 9 - count) / 4 + max(0, count - 40) / 20
-    leaning = 0.6 if piece.text.lower().startswith(LEANING) else 0.0
-    return length + leaning + (0.8 if piece.text.endswith("?") else 0.0)
+    leaning = 0.6 if piece.text.lower().startswith(LEANING) and not first else 0.0
+    labelled = 1.5 if ":" in piece.text[:40] else 0.0
+    return length + leaning + labelled + (0.8 if piece.text.endswith("?") else 0.0)
 
 
 def spread_out(rows: Matrix, score: Scores, *, first: int, wanted: int) -> list[int]:
