@@ -62,6 +62,12 @@ def wait_gone(people: Iterable[tuple[int, str]], *, timeout_s: float) -> list[tu
     return left
 
 
+def collect(pid: int) -> None:
+    """Take note of the end of a child of ours, so that it is no zombie any more; others are left alone."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
 def end(people: Iterable[tuple[int, str]], *, grace_s: float) -> int:
     """SIGTERM, a grace, SIGKILL. Returns how many were there."""
     present = [(pid, who) for pid, who in people if send(pid, who, signal.SIGTERM)]

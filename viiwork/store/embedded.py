@@ -11,19 +11,19 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from redis.exceptions import RedisError
 
 from viiwork.errors import StartupError, StoreUnavailable
-from viiwork.processes import end, identity, is_alive
+from viiwork.processes import collect, end, identity, is_alive
 from viiwork.settings import Settings
 from viiwork.statedir import Run, ServerRecord, StateDir
 from viiwork.store.endpoint import normalise
 from viiwork.store.server_config import max_memory_bytes
-from viiwork.store.server_launch import LOADING_S, SERVER_DIR, Process, launch, ping, sync_client, url_of
+from viiwork.store.server_launch import LOADING_S, SERVER_DIR, launch, ping, sync_client, url_of
 
 STOP_GRACE_S = 30.0
 
@@ -35,7 +35,6 @@ class RunningServer:
     record: ServerRecord
     state: StateDir
     adopted: bool = False
-    process: Process | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
@@ -43,15 +42,15 @@ class RunningServer:
         return url_of(self.record)
 
     def is_alive(self) -> bool:
-        if self.process is not None and self.process.poll() is not None:
-            return False
-        return is_alive(self.record.pid, self.record.identity)
+        alive = is_alive(self.record.pid, self.record.identity)
+        if not alive and not self.adopted:
+            collect(self.record.pid)
+        return alive
 
     def stop(self, *, grace_s: float = STOP_GRACE_S) -> None:
         """SIGTERM makes it write out its append-only file; SIGKILL comes only after the grace."""
         end([(self.record.pid, self.record.identity)], grace_s=grace_s)
-        if self.process is not None:
-            self.process.wait(timeout=5)
+        self.is_alive()
         forget(self.state)
 
 
@@ -139,10 +138,10 @@ def _adopt(settings: Settings, state: StateDir) -> RunningServer | None:
 
 
 def _launch(settings: Settings, state: StateDir, lock: int) -> RunningServer:
-    record, process = launch(state, limit_bytes=max_memory_bytes(settings), lock=lock)
+    record = launch(state, limit_bytes=max_memory_bytes(settings), lock=lock)
     run = state.read_run() or Run(fleet=settings.fleet.name)
     state.write_run(run.model_copy(update={"server": record}))
-    return RunningServer(record, state, process=process)
+    return RunningServer(record, state)
 
 
 def _resize(url: str, limit_bytes: int) -> None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, RedisError
+from redis.exceptions import BusyLoadingError, NoPermissionError, RedisError
 
 from viiwork.errors import StoreUnavailable
-from viiwork.store.endpoint import safe_address
+from viiwork.store.endpoint import is_refusal, safe_address
 
 OLDEST = (7, 0)
 """`#!lua flags=allow-oom` and multi-part AOF came with Redis 7.0."""
@@ -72,7 +72,7 @@ def _concerns(info: dict[str, Any]) -> tuple[str, ...]:
 def explain(error: BaseException, url: str = "") -> StoreUnavailable:
     """A client's error as one sentence that says what to do, and that never holds the password."""
     where = f" at {safe_address(url)}" if url else ""
-    if isinstance(error, AuthenticationError) or "WRONGPASS" in str(error) or "NOAUTH" in str(error):
+    if is_refusal(error):
         return StoreUnavailable(f"Redis{where} refuses the user or password.", hint="Check redis.url.")
     if isinstance(error, NoPermissionError):
         return StoreUnavailable(f"Redis{where} does not let this user do what VIIWork needs.", hint="Check its ACL.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +16,7 @@ from redis.exceptions import BusyLoadingError, RedisError
 from redis.retry import Retry
 
 from viiwork.errors import StartupError, StoreUnavailable
-from viiwork.processes import identity
+from viiwork.processes import collect, end, identity, is_alive
 from viiwork.statedir import ServerRecord, StateDir, rotate, tail, write_private
 from viiwork.store.binaries import Binary, find_binary
 from viiwork.store.server_config import Address, server_config
@@ -29,14 +28,13 @@ SOCKET_PATH_BYTES = 107
 """What `sockaddr_un` holds on Linux, less its closing zero."""
 SECRET_FILE = "redis.secret"  # noqa: S105 - a file's name
 SERVER_DIR = "redis"
-Process = subprocess.Popen[bytes]
 
 
 class AddressError(StartupError):
     """Raised when the server came up but could not listen where it was told; another place may do."""
 
 
-def launch(state: StateDir, *, limit_bytes: int, lock: int) -> tuple[ServerRecord, Process]:
+def launch(state: StateDir, *, limit_bytes: int, lock: int) -> ServerRecord:
     """Start a server that inherits `lock`, and wait until it answers. Raises StartupError with its last words."""
     writer = state.root / SERVER_DIR / "server.txt"
     written_by = writer.read_text("utf-8", errors="replace").strip() if writer.exists() else ""
@@ -53,43 +51,40 @@ def launch(state: StateDir, *, limit_bytes: int, lock: int) -> tuple[ServerRecor
     raise failure
 
 
-def _start_at(
-    address: Address, binary: Binary, state: StateDir, *, limit_bytes: int, lock: int
-) -> tuple[ServerRecord, Process]:
+def _start_at(address: Address, binary: Binary, state: StateDir, *, limit_bytes: int, lock: int) -> ServerRecord:
     data, log = state.root / SERVER_DIR, state.logs / "redis.log"
     password = state.secret(SECRET_FILE)
     write_private(data / "redis.conf", server_config(address, data=data, password=password, limit_bytes=limit_bytes))
     rotate(log)
     begin = log.stat().st_size if log.exists() else 0
-    process = _spawn(binary, data, log, lock)
-    record = _record(binary, process.pid, address, state)
+    record = _record(binary, _spawn(binary, data, log, lock), address, state)
     try:
-        _await_ready(process, url_of(record), log=log, begin=begin, binary=binary)
+        _await_ready(record, log=log, begin=begin)
     except BaseException:
-        process.kill()
-        process.wait()
+        end([(record.pid, record.identity)], grace_s=0)
+        collect(record.pid)
         raise
-    return record, process
+    return record
 
 
-def _spawn(binary: Binary, data: Path, log: Path, lock: int) -> Process:
-    """In a session of its own, with nothing of our environment: the tag of the fleet's processes least of all."""
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+def _spawn(binary: Binary, data: Path, log: Path, lock: int) -> int:
+    """In a session of its own, with nothing of our environment: the tag of the fleet's processes least of all.
+
+    `subprocess` warns of children that outlive it; this one is meant to.
+    """
+    program = str(binary.path)
+    handed = 3 if lock != 3 else 4  # a copy under another number is not closed on exec
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+        (os.POSIX_SPAWN_DUP2, lock, handed),
+    ]
+    env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
     try:
-        return subprocess.Popen(  # noqa: S603 - no shell; the binary was found by its well-known name
-            [str(binary.path), str(data / "redis.conf")],
-            stdin=subprocess.DEVNULL,
-            stdout=handle,
-            stderr=handle,
-            cwd=data,
-            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
-            start_new_session=True,
-            pass_fds=(lock,),
-        )
+        return os.posix_spawn(program, [program, str(data / "redis.conf")], env, file_actions=files, setsid=True)
     except OSError as error:
-        raise StartupError(f"{binary.path} cannot be started: {os.strerror(error.errno or 0)}.") from error
-    finally:
-        os.close(handle)
+        raise StartupError(f"{program} cannot be started: {os.strerror(error.errno or 0)}.") from error
 
 
 def _record(binary: Binary, pid: int, address: Address, state: StateDir) -> ServerRecord:
@@ -104,27 +99,28 @@ def _record(binary: Binary, pid: int, address: Address, state: StateDir) -> Serv
     )
 
 
-def _await_ready(process: Process, url: str, *, log: Path, begin: int, binary: Binary) -> None:
-    start_s = time.monotonic()
-    patience_s = READY_S
+def _await_ready(record: ServerRecord, *, log: Path, begin: int) -> None:
+    start_s, patience_s, url = time.monotonic(), READY_S, url_of(record)
     while time.monotonic() - start_s < patience_s:
-        if process.poll() is not None:
-            raise _startup_failure(binary, log, begin)
+        if not is_alive(record.pid, record.identity):
+            raise _startup_failure(record, log, begin)
         answer = ping(url)
         if answer == "ready":
             return
         if answer == "loading":
             patience_s = LOADING_S
         time.sleep(0.02)
-    raise StartupError(f"{binary} does not answer. Its last words: {tail(log, lines=3)}.", hint=f"See {log}.")
+    words = tail(log, lines=3)
+    raise StartupError(f"{record.kind} {record.version} does not answer. Its last words: {words}.", hint=f"See {log}.")
 
 
-def _startup_failure(binary: Binary, log: Path, begin: int) -> StartupError:
+def _startup_failure(record: ServerRecord, log: Path, begin: int) -> StartupError:
     with log.open("rb") as file:
         file.seek(begin)
         said = file.read(65_536).decode("utf-8", "replace")
     kind = AddressError if "bind:" in said or "listening" in said or "Unix socket" in said else StartupError
-    return kind(f"{binary} ended at once. Its last words: {tail(log, lines=3) or 'none'}.", hint=f"See {log}.")
+    words = tail(log, lines=3) or "none"
+    return kind(f"{record.kind} {record.version} ended at once. Its last words: {words}.", hint=f"See {log}.")
 
 
 def ping(url: str) -> str:
