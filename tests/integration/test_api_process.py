@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -27,17 +27,25 @@ MODEL = "standin"
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Iterator[Settings]:
+async def settings(tmp_path: Path) -> AsyncIterator[Settings]:
     """A fleet of its own: on an embedded server, or under a prefix of its own on VIIWORK_REDIS_URL's."""
     made = Settings(fleet={"name": "door", "state_dir": tmp_path}, redis=redis_section())
-    if made.redis.url != "embedded":
-        yield made
-        return
-    server = embedded.start(made)
+    server = embedded.start(made) if made.redis.url == "embedded" else None
     try:
         yield made
     finally:
-        server.stop()
+        if server is not None:
+            server.stop()
+        else:
+            await remove_keys(made)
+
+
+async def remove_keys(settings: Settings) -> None:
+    """Leave nothing behind on somebody's server."""
+    store = await open_store(settings)
+    async for key in store.client.scan_iter(match=f"{settings.prefix}*", count=1000):
+        await store.client.delete(key)
+    await store.close()
 
 
 def redis_section() -> dict[str, str]:
