@@ -1,0 +1,96 @@
+"""What tests share: a real server (our own, or the one in VIIWORK_REDIS_URL), a random prefix, real workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import fakeredis
+import pytest
+
+from tests.workers import Fleet
+from viiwork.queues import make_envelope
+from viiwork.settings import Settings, load_settings
+from viiwork.store import BlobStore, Store, embedded
+from viiwork.store.opening import make_store
+
+OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
+"""Tests on somebody's Redis use a random prefix, remove their own keys and never flush."""
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server for the whole run."""
+    if OTHER_REDIS:
+        yield OTHER_REDIS
+        return
+    settings = load_settings({"fleet": {"state_dir": str(tmp_path_factory.mktemp("redis"))}})
+    server = embedded.start(settings)
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    """Settings of a fleet of its own on the real server; quick leases, so that tests need not wait."""
+    name = f"t{secrets.token_hex(4)}"
+    return load_settings(
+        {
+            "fleet": {"name": name, "state_dir": str(tmp_path / "state")},
+            "redis": {"url": redis_url, "prefix": f"viiwork-test:{name}:"},
+            "engine": {"kind": "noop"},
+            "flower": {"enabled": False},
+            "queue": {"beat_s": 0.2, "lease_ttl_s": 2.0, "hint_grace_s": 1.0, "drain_grace_s": 5.0},
+        }
+    )
+
+
+async def remove_keys(store: Store) -> None:
+    """Leave nothing behind under the store's prefix."""
+    async for key in store.client.scan_iter(match=f"{store.prefix}*", count=1000):
+        await store.client.delete(key)
+
+
+@pytest.fixture
+async def real_store(settings: Settings) -> AsyncIterator[Store]:
+    """A store on the real server."""
+    store = make_store(settings, settings.redis.url)
+    yield store
+    await remove_keys(store)
+    await store.close()
+
+
+@pytest.fixture
+async def fake_store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store on fakeredis, which really runs the Lua; the loader leaves out the flags that it cannot parse."""
+    client = fakeredis.FakeAsyncRedis(decode_responses=True)
+    blobs = BlobStore(tmp_path / "blobs")
+    yield Store(
+        client, fleet="fake", prefix="f:", envelope=make_envelope(), blobs=blobs, ttl_ms=3_600_000, headers=False
+    )
+    await client.aclose()
+
+
+@pytest.fixture(params=["fake", "real"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """The same test on the double and on the real thing."""
+    found: Store = request.getfixturevalue(f"{request.param}_store")
+    return found
+
+
+@pytest.fixture
+def fleet(settings: Settings) -> Iterator[Fleet]:
+    """Starts real worker processes; whatever still runs at the end is ended."""
+    running = Fleet(settings)
+    yield running
+    running.close()
+    asyncio.run(_remove(settings))
+
+
+async def _remove(settings: Settings) -> None:
+    store = make_store(settings, settings.redis.url)
+    await remove_keys(store)
+    await store.close()

@@ -1,0 +1,90 @@
+"""Real worker processes for tests, and jobs to give them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from viiwork.fleet.plan import settings_env
+from viiwork.jobs import ChatInput, Job, Lane, Message, new_id
+from viiwork.settings import Settings
+from viiwork.store import Store
+
+
+class Fleet:
+    """Worker processes of one test."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.logs = Path(settings.state_dir) / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+
+    def start(self, *names: str, settings: Settings | None = None) -> None:
+        """Start workers by name: `cpu0`, `gpu1`, `reader0`."""
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")}
+        environ |= settings_env(settings or self.settings)
+        for name in names:
+            with (self.logs / f"{name}.log").open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    [sys.executable, "-m", "viiwork_workers", name],
+                    env=environ,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as a crash would."""
+        process = self.processes.pop(name)
+        process.kill()
+        process.wait(timeout=10)
+
+    def stop(self, name: str) -> int:
+        """SIGTERM, and the exit code."""
+        process = self.processes.pop(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout=30)
+
+    def log(self, name: str) -> str:
+        return (self.logs / f"{name}.log").read_text("utf-8", errors="replace")
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(timeout=10)
+
+
+def make_job(*, lane: Lane = Lane.BATCH, model: str = "noop", text: str = "hello", **fields: object) -> Job:
+    """A job on its own."""
+    work = ChatInput(messages=(Message(role="user", content=text),), max_output_tokens=16)
+    return Job(**{"id": new_id("job"), "tenant": "anna@lab", "lane": lane, "model": model, "input": work, **fields})
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 30.0, what: str = "") -> None:
+    """Wait until `check` holds; a bound, not a timing assertion."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within_s
+    while not await check():
+        if loop.time() > end:
+            raise AssertionError(f"it did not come about within {within_s:.0f} s: {what}")
+        await asyncio.sleep(0.02)
+
+
+async def ready(store: Store, count: int) -> None:
+    """Wait until so many workers have joined."""
+
+    async def joined() -> bool:
+        return len((await store.fleet()).workers) == count
+
+    await eventually(joined, what=f"{count} workers in the roster")
