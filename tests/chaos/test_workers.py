@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from tests.workers import Fleet, eventually, make_job, ready
 from viiwork.jobs import Job, Lane, State
 from viiwork.settings import Settings
@@ -69,7 +68,7 @@ async def test_a_worker_killed_under_500_jobs_loses_none_and_doubles_none(fleet:
 
 
 async def test_dropped_connections_rerun_nothing_and_hold_no_slot_back(fleet: Fleet, real_store: Store) -> None:
-    """After every connection is dropped with all slots full: nothing over K+1 is held, and an interactive job starts."""
+    """All connections dropped with all slots full: at most K+1 held, and an interactive job starts."""
     before = set(Path(tempfile.gettempdir()).iterdir())
     fleet.start("gpu0", "gpu1")
     await ready(real_store, 2)
