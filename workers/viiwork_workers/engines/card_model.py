@@ -2,7 +2,7 @@
 
 Fitted to the published MI50 figures (the same chip: 60 CU, 1 TB/s) of Qwen3-VL-8B AWQ under vLLM 0.11: 74.5 tokens/s
 alone and 197 with 4 in flight; 55 and 116 at 4,096 tokens of context; 42 and 81 at 8,192; prefill 647 tokens/s. The
-model gives those within 6 %, but for one request alone at 8,192 (48, 15 % too fast).
+model gives those within 8 %, but for one request alone at 8,192 (48, 15 % too fast).
 """
 
 from __future__ import annotations
@@ -96,4 +96,4 @@ MISTRAL_7B = CardModel(
     activation_bytes=2048 * (4 * 4096 + 4 * 14_336) * 2 + 16 * 32_000 * 8,
     context_tokens=8192,
 )
-"""Mistral-7B int4 on one card: 3.9 GiB of weights, room for about 78,000 tokens of keys and values."""
+"""Mistral-7B int4 on one card: 3.9 GiB of weights, room for about 80,000 tokens of keys and values."""

@@ -14,17 +14,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
+from viiwork.documents.tokens import WORDLLAMA, WORDLLAMA_FILE
 from viiwork.errors import EngineFault
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float32]
 
-TOKENIZER_FILE = "tokenizers/l2_supercat_tokenizer_config.json"
 WEIGHTS_FILE = "weights/l2_supercat_256.safetensors"
-MEND = "Install the package wordllama again."
 SIF_A = 1e-3
 """Weight of a token: a / (a + p). Arora, Liang, Ma: A simple but tough-to-beat baseline, ICLR 2017."""
 PRIOR_TOKENS = 2000
@@ -79,28 +77,21 @@ class Embedder:
 
 def load_embedder() -> Embedder:
     """The embedder, in about 0.2 s. Raises EngineFault when the packaged files are missing or damaged."""
-    tokenizer = load_tokenizer()
     try:
-        vectors = load_file(package_folder() / WEIGHTS_FILE)["embedding.weight"].astype(np.float32)
-    except (OSError, SafetensorError, KeyError) as error:
-        raise EngineFault("the word vectors cannot be loaded.", hint=MEND) from error
-    return Embedder(tokenizer=tokenizer, vectors=vectors, prior=english(tokenizer, len(vectors)))
-
-
-def load_tokenizer() -> Tokenizer:
-    """The tokenizer alone, in 0.05 s. Raises EngineFault when its packaged file is missing or damaged."""
-    try:
-        return Tokenizer.from_file(str(package_folder() / TOKENIZER_FILE))
+        folder = package_folder()
+        tokenizer = Tokenizer.from_file(str(folder / WORDLLAMA_FILE))
+        vectors = load_file(folder / WEIGHTS_FILE)["embedding.weight"].astype(np.float32)
     # `tokenizers` raises a bare Exception for a file that it cannot read
     except Exception as error:
-        raise EngineFault("the tokenizer of the word vectors cannot be loaded.", hint=MEND) from error
+        raise EngineFault("the word vectors cannot be loaded.", hint="Install the package wordllama again.") from error
+    return Embedder(tokenizer=tokenizer, vectors=vectors, prior=english(tokenizer, len(vectors)))
 
 
 def package_folder() -> Path:
     """Where the package is installed, found without importing it."""
-    spec = importlib.util.find_spec("wordllama")
+    spec = importlib.util.find_spec(WORDLLAMA)
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("wordllama")
+        raise FileNotFoundError(WORDLLAMA)
     return Path(spec.submodule_search_locations[0])
 
 

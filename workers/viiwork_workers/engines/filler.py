@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_right
+from itertools import accumulate, cycle, islice
 
-from tokenizers import Tokenizer
+from viiwork.documents.tokens import TokenCounter
 from viiwork.jobs import AnalysisTask, Answer, ChatInput, StepInput, Usage
 
 MARK = "[simulated]"
-SENTENCE = (
-    "No model ran and nothing was read: these words only take the place and the time of an answer of this length. "
-)
-LONGEST = 512
-"""Tokens of filler that are at hand."""
+SENTENCE = "No model ran and nothing was read: these words only fill the place and the time of an answer this long."
+LONGEST = 400
+"""Words of filler that are at hand."""
 USUAL_TOKENS = {AnalysisTask.SUMMARIZE: (60, 140), AnalysisTask.CLASSIFY: (3, 9), AnalysisTask.ASK: (20, 60)}
 CHAT_TOKENS = (40, 240)
 
 
 class Filler:
-    """Cuts a stock of filler at word ends, so that its length in tokens is known without counting it again."""
+    """Counts a stock of filler once, so that an answer of a given length costs no counting."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        per_sentence = len(tokenizer.encode(SENTENCE, add_special_tokens=False).ids)
-        self._stock = SENTENCE * (LONGEST // per_sentence + 1)
-        ends = [end for _, end in tokenizer.encode(self._stock, add_special_tokens=False).offsets]
-        self._cuts = [self._stock.rfind(" ", 0, end + 1) for end in ends]
+    def __init__(self, count: TokenCounter) -> None:
+        self._stock = list(islice(cycle(SENTENCE.split()), LONGEST))
+        self._tokens_up_to = list(accumulate(count(word) for word in self._stock))
+        self._mark_tokens = count(f"{MARK} Stand-in 0123abcd.")
 
     def answer(self, work: ChatInput | StepInput, *, limit: int) -> Answer:
-        """An answer of at most `limit` tokens, or of the mark alone where that is longer."""
+        """An answer of at most `limit` tokens; its mark and number stand there whatever the limit."""
         digest = zlib.crc32(work.model_dump_json().encode())
         low, high = CHAT_TOKENS if isinstance(work, ChatInput) else USUAL_TOKENS[work.task]
         tokens = max(1, min(limit, low + digest % (high - low)))
@@ -37,13 +36,8 @@ class Filler:
         return Answer(text=f"{MARK} Stand-in {digest:08x}. {self._words(tokens)}".rstrip(), usage=usage)
 
     def _words(self, tokens: int) -> str:
-        """Filler that makes about `tokens` tokens with the mark before it."""
-        spare = tokens - MARK_TOKENS
-        return self._stock[: self._cuts[min(spare, len(self._cuts) - 1)]] if spare > 0 else ""
-
-
-MARK_TOKENS = 16
-"""Of the mark and the number of the stand-in, about."""
+        """As many words as fill `tokens` together with the mark before them."""
+        return " ".join(self._stock[: bisect_right(self._tokens_up_to, tokens - self._mark_tokens)])
 
 
 def _labelled(work: StepInput, *, digest: int) -> Answer:

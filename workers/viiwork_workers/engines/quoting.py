@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from viiwork_workers.engines.expectations import shows_what_is_asked, subject_wo
 from viiwork_workers.engines.ranking import Scores, bm25, cosine, hybrid, words
 from viiwork_workers.engines.sentences import Kind, Sentence, sentences
 
-WINDOW_CHARACTERS = 540
+AROUND = 0.5
+"""Weight of what stands around a sentence beside the sentence itself."""
+REACH_CHARACTERS = 540
 """How far the text around a sentence reaches: about 90 words."""
 PIECES = 1500
 LISTED = 4
@@ -21,6 +24,9 @@ FITS = 2.5
 FLOOR = 0.35
 """Below this confidence there is no answer."""
 NO_ANSWER = "no confident answer"
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +42,15 @@ def answer(passage: str, *, question: str, embedder: Embedder) -> Quoted:
     pieces = [piece for piece in sentences(passage) if any(mark.isalnum() for mark in piece.text)][:PIECES]
     if not pieces:
         return Quoted((), 0.0)
-    windows = headed_windows(pieces)
-    similarity, context = _meaning(pieces, windows, question=question, embedder=embedder)
+    around = neighbourhoods(pieces)
+    similarity, context = _meaning(pieces, around, question=question, embedder=embedder)
+    told = [words(piece.text) for piece in pieces]
+    near = _joined(told, around)
     asked = subject_words(question)
-    lexical = bm25(asked, [words(piece.text) for piece in pieces])
-    around = bm25(asked, [words(text) for text in windows])
     fits = shows_what_is_asked(question, pieces)
-    score = hybrid(similarity, lexical) + 0.5 * hybrid(context, around) + FITS * fits - unfitness(pieces)
-    best = int(np.argmax(score))
-    sure = certainty(asked, pieces[best], windows[best], similarity=float(similarity[best]), fits=float(fits[best]))
+    score = hybrid(similarity, bm25(asked, told)) + AROUND * hybrid(context, bm25(asked, near))
+    best = int(np.argmax(score + FITS * fits - unfitness(pieces)))
+    sure = certainty(asked, told[best], near[best], similarity=float(similarity[best]), fits=float(fits[best]))
     return Quoted(tuple(led_to(pieces, best)), sure)
 
 
@@ -59,33 +65,37 @@ def led_to(pieces: Sequence[Sentence], place: int) -> list[Sentence]:
     return taken
 
 
-def headed_windows(pieces: Sequence[Sentence]) -> list[str]:
-    """The text around each piece: the heading it stands under and its neighbours, up to WINDOW_CHARACTERS."""
-    heading, windows = "", []
+def neighbourhoods(pieces: Sequence[Sentence]) -> list[list[int]]:
+    """The places of what stands around each piece: its heading and its neighbours, up to REACH_CHARACTERS."""
+    heading: list[int] = []
+    around = []
     for place, piece in enumerate(pieces):
         if piece.kind is Kind.HEADING:
-            heading = piece.text
-        windows.append(f"{heading}. {_neighbours(pieces, place)}")
-    return windows
+            heading = [place]
+        first, last = max(0, place - 1), place + 1
+        while last < len(pieces) and pieces[last].start - pieces[first].start < REACH_CHARACTERS:
+            last += 1
+        around.append([*heading, *range(first, last)])
+    return around
 
 
-def _neighbours(pieces: Sequence[Sentence], place: int) -> str:
-    first, last = max(0, place - 1), place + 1
-    while last < len(pieces) and pieces[last].start - pieces[first].start < WINDOW_CHARACTERS:
-        last += 1
-    return " ".join(piece.text for piece in pieces[first:last])
+def _joined(parts: Sequence[Sequence[T]], around: Sequence[Sequence[int]]) -> list[list[T]]:
+    """For each neighbourhood the parts of all its pieces, one after the other."""
+    return [[item for place in places for item in parts[place]] for places in around]
 
 
 def _meaning(
-    pieces: Sequence[Sentence], windows: Sequence[str], *, question: str, embedder: Embedder
+    pieces: Sequence[Sentence], around: Sequence[Sequence[int]], *, question: str, embedder: Embedder
 ) -> tuple[Scores, Scores]:
-    """Cosine of the question with each sentence and each window, centred on what the passage has in common."""
-    inner, outer = embedder.tokens([piece.text for piece in pieces]), embedder.tokens(windows)
+    """Cosine of the question with each sentence and with what is around it, centred on the whole passage."""
+    inner = embedder.tokens([piece.text for piece in pieces])
     frequency = embedder.frequency(inner)
     asked = embedder.embed(embedder.tokens([question]), frequency=frequency)
-    rows, around = embedder.embed(inner, frequency=frequency), embedder.embed(outer, frequency=frequency)
-    mean = around.mean(axis=0) if len(pieces) >= 8 else np.zeros_like(asked[0])
-    return cosine(rows - mean, asked - mean), cosine(around - mean, asked - mean)
+    rows = embedder.embed(inner, frequency=frequency)
+    wide = embedder.embed(_joined(inner, around), frequency=frequency)
+    # the mean of a few sentences is what they say, not what they have in common
+    mean = wide.mean(axis=0) if len(pieces) >= 8 else np.zeros_like(asked[0])
+    return cosine(rows - mean, asked - mean), cosine(wide - mean, asked - mean)
 
 
 def unfitness(pieces: Sequence[Sentence]) -> Scores:
@@ -98,8 +108,10 @@ def unfitness(pieces: Sequence[Sentence]) -> Scores:
 def _unfit(before: Sentence | None, piece: Sentence, after: Sentence | None) -> float:
     if piece.kind is Kind.HEADING:
         return 3.0 if any(character.isdigit() for character in piece.text) else 20.0
-    if piece.text.endswith("?") or piece.text.startswith("Subject:"):
+    if piece.text.endswith("?"):
         return 4.0
+    if piece.text.startswith("Subject:"):
+        return 2.0
     begins_table = not _is_row(before) and _is_row(piece) and _is_row(after)
     return 2.5 * begins_table + 0.8 * piece.text[0].islower()
 
@@ -108,12 +120,16 @@ def _is_row(piece: Sentence | None) -> bool:
     return piece is not None and piece.kind is Kind.ROW and " | " in piece.text
 
 
-def certainty(asked: Sequence[str], piece: Sentence, around: str, *, similarity: float, fits: float) -> float:
-    """How likely the sentence answers: the share of the question's words in it and near it, and the cosine."""
+def certainty(
+    asked: Sequence[str], told: Sequence[str], near: Sequence[str], *, similarity: float, fits: float
+) -> float:
+    """How likely the sentence answers: the share of the question's words in it and near it, and the cosine.
+
+    The weights were set by hand on a few dozen questions: it ranks answers, it is no probability.
+    """
     wanted = set(asked)
     if not wanted:
         return 0.0
-    inside = len(wanted & set(words(piece.text))) / len(wanted)
-    near = len(wanted & set(words(around))) / len(wanted)
-    signal = 2.2 * inside + 1.3 * near + 3.0 * similarity + 0.5 * fits - 2.9
+    inside, beside = len(wanted & set(told)) / len(wanted), len(wanted & set(near)) / len(wanted)
+    signal = 2.2 * inside + 1.3 * beside + 3.0 * similarity + 0.5 * fits - 2.9
     return float(1 / (1 + np.exp(-signal)))

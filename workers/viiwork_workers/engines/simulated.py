@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from tokenizers import Tokenizer
-from viiwork.errors import EngineFault, JobRefused
+from viiwork.documents.tokens import WORDLLAMA, TokenCounter, load_counter
+from viiwork.errors import EngineFault, JobRefused, SettingsError
 from viiwork.jobs import Answer, ChatInput, StepInput, Usage
 
 from viiwork_workers.engines.base import EngineFacts
 from viiwork_workers.engines.card_model import MISTRAL_7B, CardModel
-from viiwork_workers.engines.embeddings import load_tokenizer
 from viiwork_workers.engines.filler import Filler
 from viiwork_workers.engines.intake import refuse_incomplete, texts_of
 from viiwork_workers.engines.schedule import Request, Schedule, Stretch
 
 NAME = "simulated Radeon VII"
 NOTICE = "Simulated: no model ran and nothing read the document; only the timing is a Radeon VII's."
-TEMPLATE_TOKENS = 96
-"""What instructions and the chat template add to the text of a step."""
+TEMPLATE_TOKENS = 130
+"""What the instructions add to the text of a step: 106 for summarize, 127 for classify, 158 for ask."""
 TURN_TOKENS = 4
 LATE_S = 1.0
 """A loop that wakes later than this was stopped, not busy: that time is not caught up."""
@@ -34,7 +33,7 @@ class SimulatedEngine:
             model=model,
             slots=slots,
             context_tokens=card.context_tokens,
-            tokenizer="wordllama",
+            tokenizer=WORDLLAMA,
             notice=NOTICE,
         )
         self._card = card
@@ -42,12 +41,11 @@ class SimulatedEngine:
         self._schedule = Schedule(card, slots)
         self._changed = asyncio.Event()
         self._stepping: asyncio.Task[None] | None = None
-        self._words: tuple[Tokenizer, Filler] | None = None
+        self._words: tuple[TokenCounter, Filler] | None = None
 
     async def load(self) -> None:
         """Wait as long as the weights take to reach the card."""
-        tokenizer = await asyncio.to_thread(load_tokenizer)
-        self._words = tokenizer, Filler(tokenizer)
+        self._words = await asyncio.to_thread(_vocabulary)
         await asyncio.sleep(self._card.load_s * self._time_scale)
         self._stepping = asyncio.create_task(self._step_on(), name="simulated-card")
 
@@ -56,8 +54,8 @@ class SimulatedEngine:
         if self._words is None or self._stepping is None or self._stepping.done():
             raise EngineFault("the simulated card is not running.", hint="Wait for the worker to be ready.")
         refuse_incomplete(work)
-        tokenizer, filler = self._words
-        prompt_tokens = self._within_context(counted(work, tokenizer))
+        count, filler = self._words
+        prompt_tokens = self._within_context(counted(work, count))
         wanted = work.max_output_tokens if isinstance(work, ChatInput) else work.options.max_output_tokens
         answer = filler.answer(work, limit=min(wanted, self._card.context_tokens - prompt_tokens))
         usage = Usage(prompt_tokens=prompt_tokens, output_tokens=answer.usage.output_tokens)
@@ -136,10 +134,18 @@ class SimulatedEngine:
         self._schedule = Schedule(self._card, self._schedule.slots)
 
 
-def counted(work: ChatInput | StepInput, tokenizer: Tokenizer) -> int:
+def counted(work: ChatInput | StepInput, count: TokenCounter) -> int:
     """Tokens of the prompt, template included; about 1 us each."""
     template = TURN_TOKENS * len(work.messages) if isinstance(work, ChatInput) else TEMPLATE_TOKENS
-    return template + sum(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts_of(work))
+    return template + sum(count(text) for text in texts_of(work))
+
+
+def _vocabulary() -> tuple[TokenCounter, Filler]:
+    try:
+        count = load_counter(WORDLLAMA)
+    except SettingsError as error:
+        raise EngineFault("the tokenizer cannot be loaded.", hint="Install the package wordllama again.") from error
+    return count, Filler(count)
 
 
 def _now() -> float:
