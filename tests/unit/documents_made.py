@@ -11,7 +11,10 @@ from email.message import EmailMessage
 
 import docx
 import pypdf
+from docx.opc.packuri import PackURI
+from docx.opc.part import Part
 from fpdf import FPDF
+from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject, TextStringObject
 
 # the smallest header, palette and pixel that make a valid picture
 PNG = bytes.fromhex(
@@ -37,6 +40,22 @@ def make_encrypted_pdf(*, password: str) -> bytes:
     """A PDF that takes `password` to open; with an empty one anybody can."""
     writer = pypdf.PdfWriter(clone_from=io.BytesIO(make_pdf(["Salaries of the board."])))
     writer.encrypt(user_password=password, owner_password="owner", algorithm="AES-256")
+    packed = io.BytesIO()
+    writer.write(packed)
+    return packed.getvalue()
+
+
+def make_form_pdf(fields: dict[str, str]) -> bytes:
+    """A page with the text `Form` and text fields with these values."""
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(make_pdf(["Form"])))
+    page = writer.pages[0]
+    page[NameObject("/Annots")] = ArrayObject()
+    for name, value in fields.items():
+        field = {"/Type": "/Annot", "/Subtype": "/Widget", "/FT": "/Tx"}
+        widget = DictionaryObject({NameObject(key): NameObject(word) for key, word in field.items()})
+        widget[NameObject("/T")], widget[NameObject("/V")] = TextStringObject(name), TextStringObject(value)
+        widget[NameObject("/Rect")] = ArrayObject(NumberObject(side) for side in (10, 10, 90, 30))
+        page["/Annots"].append(writer._add_object(widget))
     packed = io.BytesIO()
     writer.write(packed)
     return packed.getvalue()
@@ -91,6 +110,19 @@ def make_docx_of(body_xml: str) -> bytes:
             f"<w:body>{body_xml}</w:body></w:document>"
         ).encode(),
     )
+
+
+def make_docx_with_footnotes(notes_xml: bytes) -> bytes:
+    """A Word document with a footnotes part of these bytes."""
+    packed = io.BytesIO()
+    part_type = "application/vnd.openxmlformats-officedocument.wordprocessingml.footnotes+xml"
+    relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
+    document = docx.Document()
+    document.add_paragraph("The rent is due monthly.")
+    part = Part(PackURI("/word/footnotes.xml"), part_type, notes_xml, document.part.package)
+    document.part.relate_to(part, relation)
+    document.save(packed)
+    return packed.getvalue()
 
 
 def replace_part(package: bytes, name: str, content: bytes) -> bytes:

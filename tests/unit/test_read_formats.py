@@ -13,7 +13,9 @@ from documents_made import (
     PNG,
     make_docx,
     make_docx_of,
+    make_docx_with_footnotes,
     make_encrypted_pdf,
+    make_form_pdf,
     make_mail,
     make_overlong_directory_docx,
     make_pdf,
@@ -82,6 +84,10 @@ class TestPdf:
     def test_rubbish_before_the_header_does_not_hide_a_pdf(self, read):
         assert read(b"\r\n\r\n" + make_pdf(["Text"]), "a.pdf").text == "Text"
 
+    def test_what_is_filled_in_to_a_form_is_read(self, read):
+        document = read(make_form_pdf({"tenant": "Ada Müller", "box": "Off", "rent": "900"}), "form.pdf")
+        assert document.text == "Form\n\ntenant: Ada Müller\nrent: 900"
+
     def test_a_file_name_in_the_metadata_is_no_title(self, read):
         assert read(make_pdf(["Text"], title="Microsoft Word - lease_v3.docx"), "a.pdf").title == ""
 
@@ -117,6 +123,14 @@ class TestWord:
         )
         assert read(data, "bill.docx").text == "Bill\nPaid"
 
+    def test_footnotes_come_after_the_text(self, read):
+        xml = b'<w:f xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:footnote>'
+        xml += b"<w:p><w:r><w:t>On the first.</w:t></w:r></w:p></w:footnote></w:f>"
+        assert read(make_docx_with_footnotes(xml), "a.docx").text == "The rent is due monthly.\n\nOn the first."
+
+    def test_broken_footnotes_are_damage(self, refusal):
+        assert refusal(make_docx_with_footnotes(b"<w:f"), "a.docx").code == "damaged"
+
     def test_a_table_inside_a_table_is_read_once(self, read):
         inner = "<w:tbl><w:tr><w:tc><w:p><w:r><w:t>inner</w:t></w:r></w:p></w:tc></w:tr></w:tbl>"
         data = make_docx_of(
@@ -135,6 +149,12 @@ class TestWord:
 
     def test_xml_that_is_broken_is_damaged(self, refusal):
         assert refusal(replace_part(make_docx(), "word/document.xml", b"<w:doc"), "lease.docx").code == "damaged"
+
+    def test_a_part_whose_packing_is_broken_is_damaged(self, refusal):
+        data = bytearray(make_docx())
+        at = data.index(b"word/document.xml") + 40
+        data[at : at + 20] = bytes(20)
+        assert refusal(bytes(data), "lease.docx").code == "damaged"
 
     def test_an_entity_that_names_another_file_is_not_followed(self, read, tmp_path):
         (tmp_path / "secret").write_text("TOPSECRET")
@@ -184,7 +204,12 @@ class TestHtml:
         page = b"<html><body>" + b"<div>" * 200_000 + b"deep" + b"</div>" * 200_000
         document = read(page, "deep.html")
         assert document.text == "deep"
-        assert document.notes == ("Its markup is nested far too deep; it was read without its layout.",)
+        assert document.notes == ("Its markup is too deep or too long to lay out; it was read as plain text.",)
+
+    def test_a_run_of_text_that_is_too_long_for_the_layout_is_not_lost(self, read):
+        document = read(b"<html><body><h1>Log</h1><pre>" + b"line\n" * 500_000 + b"</pre>END", "log.html")
+        assert document.text.count("line") == 500_000
+        assert document.text.startswith("Log") and document.text.endswith("END")
 
     def test_thousands_of_paragraphs_that_nobody_closes_are_not_deep(self, read):
         document = read(b"<html><body>" + b"<p>word" * 5_000, "flat.html")

@@ -14,6 +14,8 @@ MAX_SLOPPY_DEPTH = 400
 """Of elements inside each other as written: lexbor takes 94 s for 200,000 `div`, 3 s for 20,000 `ul` and `li`."""
 MAX_DEPTH = 200
 """Of elements as parsed: libxml2, below the layout, drops all text under 254 of them without a word."""
+MAX_RUN_CHARACTERS = 2_000_000
+"""Of text without markup: libxml2 drops one of more than 10 MB in the same way."""
 NOT_READ = ["script", "style", "noscript", "template", "svg", "iframe", "object", "head"]
 
 # Elements that a browser closes by itself (p, li, td, …) would count as nested in sloppy but shallow pages.
@@ -47,7 +49,7 @@ def read_html(text: str, notes: tuple[str, ...]) -> Document:
     title = title_of(node.text() if (node := tree.css_first("title")) else "")
     tree.strip_tags(NOT_READ)
     markup = tree.html or ""
-    if _depth(_ELEMENT, markup) > MAX_DEPTH:
+    if _depth(_ELEMENT, markup) > MAX_DEPTH or max(map(len, markup.split("<"))) > MAX_RUN_CHARACTERS:
         return _without_layout(text, notes)
     page = tidy(get_text(markup))
     found = [(int((node.tag or "h1")[1]), node.text()) for node in tree.css("h1, h2, h3, h4, h5, h6")]
@@ -71,7 +73,7 @@ def _depth(tag: re.Pattern[str], text: str) -> int:
 
 
 def _without_layout(text: str, notes: tuple[str, ...]) -> Document:
-    note = "Its markup is nested far too deep; it was read without its layout."
+    note = "Its markup is too deep or too long to lay out; it was read as plain text."
     return Document(media_type="text/html", pages=(_bare_text(text),), notes=(*notes, note))
 
 

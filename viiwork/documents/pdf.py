@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+from collections.abc import Iterator
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
 from viiwork.documents.document import Document, tidy, title_of
 from viiwork.documents.outcomes import Unread
+
+MAX_FIELDS = 10_000
 
 # PDFium writes U+FFFE where a word was broken at the end of a line.
 _BROKEN_WORD = re.compile("\ufffe(?=[a-z\u00df-\u00ff])")
@@ -49,10 +53,31 @@ def _page_text(pdf: pypdfium2.PdfDocument, index: int) -> str | None:
         textpage = page.get_textpage()
     except pypdfium2.PdfiumError:
         return None
-    text = textpage.get_text_range()
+    text = _BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", textpage.get_text_range()))
+    fields = "\n".join(_filled_fields(page))
     textpage.close()
     page.close()
-    return tidy(_BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", text)))
+    return tidy(f"{text}\n\n{fields}")
+
+
+def _filled_fields(page: pypdfium2.PdfPage) -> Iterator[str]:
+    """What is filled in to the form fields of the page, which is no part of its text: `name: value`."""
+    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), MAX_FIELDS)):
+        annotation = pdfium.FPDFPage_GetAnnot(page, index)
+        if not annotation:
+            continue
+        if pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_WIDGET:
+            name, value = (_field_value(annotation, key) for key in (b"T", b"V"))
+            if value and value != "Off":
+                yield f"{name}: {value}" if name else value
+        pdfium.FPDFPage_CloseAnnot(annotation)
+
+
+def _field_value(annotation: pdfium.FPDF_ANNOTATION, key: bytes) -> str:
+    size = pdfium.FPDFAnnot_GetStringValue(annotation, key, None, 0)
+    buffer = ctypes.create_string_buffer(size)
+    pdfium.FPDFAnnot_GetStringValue(annotation, key, ctypes.cast(buffer, ctypes.POINTER(pdfium.FPDF_WCHAR)), size)
+    return buffer.raw.decode("utf-16-le", errors="replace").rstrip("\0").strip()
 
 
 def _title(pdf: pypdfium2.PdfDocument) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import docx
-from docx.opc.exceptions import PackageNotFoundError
+from docx.opc.exceptions import OpcError
 from docx.oxml.ns import qn
 from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
@@ -26,6 +27,11 @@ MAX_PARTS = 10_000
 MAX_RATIO = 200
 """Honest XML packs 10 to 40 to 1; the ratio counts for parts over `RATIO_FROM_BYTES` only."""
 RATIO_FROM_BYTES = 16 * MIB
+
+DAMAGE = (
+    *(OpcError, zipfile.BadZipFile, zlib.error, EOFError, etree.LxmlError),
+    *(LookupError, ValueError, AttributeError, TypeError),  # python-docx trusts that every part and attribute is there
+)
 
 _PARAGRAPH, _TABLE, _ROW, _CELL = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
 _TEXT, _TAB, _BREAKS = qn("w:t"), qn("w:tab"), {qn("w:br"), qn("w:cr")}
@@ -46,10 +52,11 @@ def read_docx(data: bytes, limits: Limits) -> Document:
     try:
         package = docx.Document(io.BytesIO(data))
         blocks = list(_blocks(package.element.body, _heading_levels(package)))
+        blocks += [(0, note) for note in _footnotes(package)]
         title = title_of(package.core_properties.title or "")
-    except (PackageNotFoundError, zipfile.BadZipFile, KeyError, ValueError, AttributeError, etree.LxmlError) as error:
+    except DAMAGE as error:
         raise Unread("damaged") from error
-    page = tidy("\n\n".join(text for _, text in blocks) + _footnotes(package))
+    page = tidy("\n\n".join(text for _, text in blocks))
     headings = find_headings(page, ((level, text) for level, text in blocks if level))
     return Document(
         media_type=MEDIA_TYPE,
@@ -144,11 +151,9 @@ def _cell_text(cell: Any) -> str:
     return " ".join(" ".join(text.split()) for _, text in _blocks(cell, {}))
 
 
-def _footnotes(package: Any) -> str:
+def _footnotes(package: Any) -> Iterator[str]:
     """Footnotes and endnotes, after the text, in their own order."""
-    notes = []
     for relation in package.part.rels.values():
         if not relation.is_external and relation.reltype.rsplit("/", 1)[-1] in ("footnotes", "endnotes"):
             root = etree.fromstring(relation.target_part.blob, etree.XMLParser(resolve_entities=False, no_network=True))
-            notes += [text for note in root for _, text in _blocks(note, {})]
-    return "\n\n" + "\n".join(notes) if notes else ""
+            yield from (text for note in root for _, text in _blocks(note, {}))
