@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from documents_made import (
+from tests.documents_made import (
     PNG,
     make_docx,
     make_docx_of,

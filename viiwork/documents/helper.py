@@ -51,12 +51,16 @@ class Helper:
         self._listener = asyncio.create_task(self._listen(), name="reading helper")
 
     @classmethod
-    async def start(cls) -> Helper:
-        """Start the process; it takes requests at once and serves them when its parsers are loaded."""
+    def start(cls) -> Helper:
+        """Start the process. Needs a running loop.
+
+        It takes requests at once and serves them when its parsers are loaded.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
-            process = await asyncio.to_thread(_spawn, theirs, os.environ)
+            # not in a thread: it takes 2 ms, and a cancellation could lose a process that is being started there
+            process = _spawn(theirs, os.environ)
         return cls(process, ours)
 
     @property

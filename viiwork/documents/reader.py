@@ -46,6 +46,7 @@ class Reader:
         self._limits = limits or Limits()
         self._helper: Helper | None = None
         self._starting = asyncio.Lock()
+        self._closed = False
 
     async def read(self, path: Path, *, name: str = "") -> Document:
         """The document in the file; `name` is what its owner calls it (default: the file's own name).
@@ -62,7 +63,8 @@ class Reader:
             raise outcome("crash") from error
 
     async def close(self) -> None:
-        """End the helper and every child that still reads; their `read` raises DocumentError `crash`."""
+        """End the helper and every child that still reads, for good; their `read` raises DocumentError `crash`."""
+        self._closed = True
         async with self._starting:
             helper, self._helper = self._helper, None
         if helper is not None:
@@ -89,11 +91,13 @@ class Reader:
 
     async def _living_helper(self) -> Helper:
         async with self._starting:
+            if self._closed:
+                raise HelperGone
             if self._helper is not None and not self._helper.alive:
                 await self._helper.close()
                 self._helper = None
             if self._helper is None:
-                self._helper = await Helper.start()
+                self._helper = Helper.start()
             return self._helper
 
 
