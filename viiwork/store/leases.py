@@ -110,8 +110,8 @@ class Upkeep:
 
     async def beat(
         self, card: WorkerCard, *, queues: Sequence[str], in_flight: Mapping[Lane, int], held: Sequence[Fence]
-    ) -> list[str]:
-        """Say that this incarnation lives and what it holds; answers the jobs that are no longer its own."""
+    ) -> dict[str, str]:
+        """Say that this incarnation lives and what it holds; answers the jobs that it has lost, and their states."""
         hands = [part for fence in held for part in (fence.job, fence.token)]
         counts = json.dumps(in_flight)
         head: tuple[Arg, ...] = (
@@ -123,7 +123,8 @@ class Upkeep:
             len(queues),
             *queues,
         )
-        return [str(job) for job in await self._store.call("beat", *head, *hands)]
+        lost = await self._store.call("beat", *head, *hands)
+        return dict(zip(lost[::2], lost[1::2], strict=True))
 
     async def server_ms(self) -> int:
         """Redis' clock."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from viiwork.errors import DocumentError, JobRefused, NotFound, StoreUnavailable, ViiworkError
-from viiwork.jobs import Answer, Fault, JobInput
+from viiwork.jobs import Answer, Fault, JobInput, State
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
 from viiwork.store import Fence, Store
@@ -53,6 +53,7 @@ class Hands:
     """The jobs that this worker holds: their fences, and the tasks that run them."""
 
     _held: dict[str, tuple[Fence, asyncio.Task[Outcome]]] = field(default_factory=dict)
+    _lost: dict[str, str] = field(default_factory=dict)
     leaving: bool = False
 
     def take(self, fence: Fence, task: asyncio.Task[Outcome]) -> None:
@@ -60,14 +61,21 @@ class Hands:
 
     def drop(self, fence: Fence) -> None:
         self._held.pop(fence.job, None)
+        self._lost.pop(fence.job, None)
 
     def fences(self) -> list[Fence]:
         return [fence for fence, _ in list(self._held.values())]
 
-    def abort(self, job: str) -> bool:
-        """Stop a job whose lease is gone; must run on the engine's loop."""
+    def abort(self, job: str, state: str) -> None:
+        """Stop a job that is no longer ours, its record being in `state`; must run on the engine's loop."""
         held = self._held.get(job)
-        return held[1].cancel() if held else False
+        if held:
+            self._lost[job] = state
+            held[1].cancel()
+
+    def why_lost(self, fence: Fence) -> str | None:
+        """The state of a job's record when it was taken from us."""
+        return self._lost.get(fence.job)
 
     def abort_all(self) -> None:
         """Stop everything and give it back; must run on the engine's loop."""
@@ -101,8 +109,8 @@ class Executor:
 
     async def cancel(self, job: str) -> None:
         """Cancel a job, wherever it is; if it runs here it stops now rather than at the next beat."""
-        await self._store.cancel(job)
-        self.hands.abort(job)
+        if await self._store.cancel(job) is State.CANCELLED:
+            self.hands.abort(job, "cancelled")
 
     async def _hold(self, claim: Claim, queue: str) -> End:
         attempt = asyncio.ensure_future(self._attempt(claim))
@@ -113,7 +121,7 @@ class Executor:
         except asyncio.CancelledError:
             if not attempt.cancelled():
                 raise
-            return End("cancelled")
+            return End("cancelled" if self.hands.why_lost(claim.fence) == "cancelled" else "stale")
         finally:
             self.hands.drop(claim.fence)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 from viiwork.errors import StoreUnavailable
@@ -63,6 +67,7 @@ class Beats:
         self._thread = LoopThread("viiwork-beats")
         self._stop = asyncio.Event()
         self._running = self._thread.submit(self._run())
+        self._running.add_done_callback(_die_without_beats)
 
     def close(self) -> None:
         """The last beat: leave the roster, so that nobody waits for this worker."""
@@ -78,33 +83,46 @@ class Beats:
             hint_grace_s=self._settings.hint_grace_s,
             max_attempts=self._settings.max_attempts,
         )
-        while not self._stop.is_set():
-            await self._turn(store, upkeep)
-            try:
-                await asyncio.wait_for(self._stop.wait(), self._settings.beat_s)
-            except TimeoutError:
-                continue
+        # Upkeep has a pace of its own: sweeping a million cancelled jobs must not delay a beat past the lease.
+        await asyncio.gather(
+            self._every_beat(lambda: self._turn(store, upkeep)), self._every_beat(self._keeping(upkeep))
+        )
         await self._leave(upkeep)
         await store.close()
+
+    async def _every_beat(self, turn: Callable[[], Awaitable[None]]) -> None:
+        while not self._stop.is_set():
+            await turn()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._settings.beat_s)
 
     async def _turn(self, store: Store, upkeep: Upkeep) -> None:
         try:
             await self.beat(upkeep)
             self._contact.seen(here_s=time.monotonic(), server_s=await upkeep.server_ms() / 1000)
             await self._note_backlog(store)
-            if await upkeep.take_lock(owner=self._station.card.incarnation, for_ms=int(self._settings.beat_s * 900)):
-                await self._keep_up(upkeep)
         except StoreUnavailable as error:
             self._contact.lost()
             log.warning("a beat was missed: %s", error)
+
+    def _keeping(self, upkeep: Upkeep) -> Callable[[], Awaitable[None]]:
+        async def turn() -> None:
+            try:
+                lock_ms = int(self._settings.beat_s * 900)
+                if await upkeep.take_lock(owner=self._station.card.incarnation, for_ms=lock_ms):
+                    await self._keep_up(upkeep)
+            except (StoreUnavailable, OSError) as error:
+                log.warning("upkeep waits for the next turn: %s", error)
+
+        return turn
 
     async def beat(self, upkeep: Upkeep) -> None:
         """One beat; jobs that are no longer ours are stopped."""
         station = self._station
         held = station.executor.hands.fences()
         lost = await upkeep.beat(station.card, queues=self._queues, in_flight=station.ledger.counts(), held=held)
-        for job in lost:
-            station.abort(job)
+        for job, state in lost.items():
+            station.abort(job, state)
 
     async def _note_backlog(self, store: Store) -> None:
         fields = [f"{queue}|{state}" for queue in self._queues for state in ("waiting", "queued")]
@@ -126,3 +144,11 @@ class Beats:
             await upkeep.reap(self._station.card.incarnation)
         except StoreUnavailable as error:
             log.warning("could not leave the roster: %s", error)
+
+
+def _die_without_beats(running: Future[None]) -> None:
+    """A worker that cannot beat looks dead to the fleet, so it must not go on taking jobs."""
+    error = None if running.cancelled() else running.exception()
+    if error is not None:
+        log.critical("the beats met a defect (%s): this worker stops", type(error).__name__)
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -76,9 +76,9 @@ class Station:
         """Run a coroutine on the engine's loop from any thread."""
         return self._thread.submit(coroutine)
 
-    def abort(self, job: str) -> None:
-        """Drop a job whose lease is gone; from any thread."""
-        self._thread.loop.call_soon_threadsafe(self.executor.hands.abort, job)
+    def abort(self, job: str, state: str) -> None:
+        """Drop a job whose lease is gone, and whose record now says `state`; from any thread."""
+        self._thread.loop.call_soon_threadsafe(self.executor.hands.abort, job, state)
 
     def note_backlog(self, backlog: dict[str, int]) -> None:
         """What the last beat saw before this worker's queues."""

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- One beat of one incarnation. ARGV: incarnation, card (JSON), in flight (JSON), slots, grace in milliseconds for a
 -- claim whose reply is still under way, number of queues, the queues, then id and token of every job in its hands.
--- Answers the ids that are no longer its own (cancelled, reaped): it must drop them.
+-- Answers id and state of those that are no longer its own (cancelled, taken back): it must drop them.
 
 local inc, grace, queues = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('ZADD', P .. 'incs', NOW, inc)
@@ -17,7 +17,10 @@ local lost, held = {}, {}
 for at = 7 + queues, #ARGV, 2 do
   local state = redis.call('HMGET', job_key(ARGV[at]), 'state', 'token', 'inc')
   held[ARGV[at]] = true
-  if state[1] ~= 'running' or state[2] ~= ARGV[at + 1] or state[3] ~= inc then lost[#lost + 1] = ARGV[at] end
+  if state[1] ~= 'running' or state[2] ~= ARGV[at + 1] or state[3] ~= inc then
+    lost[#lost + 1] = ARGV[at]
+    lost[#lost + 1] = state[1] or 'gone'
+  end
 end
 
 -- A claim whose reply never arrived left its job running with nobody: give it back, uncharged.
