@@ -56,8 +56,7 @@ class Connection:
         """The answer to one request as `model`; `body` makes a fresh stream for each try."""
 
         def send() -> httpx.Response:
-            content = {} if body is None else {"content": body()}
-            return self._http.request(method, path, **request, **content)
+            return self._http.request(method, path, content=None if body is None else body(), **request)
 
         response = self._persistently(send)
         self._check(response)
