@@ -156,6 +156,10 @@ class FleetLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let go of it."""
         if self._handle is not None:
             os.ftruncate(self._handle, 0)
             os.close(self._handle)

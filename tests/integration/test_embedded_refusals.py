@@ -13,7 +13,6 @@ from pathlib import Path
 
 import kombu
 import pytest
-
 from viiwork.errors import StoreUnavailable
 from viiwork.store.binaries import find_binary
 from viiwork.store.endpoint import broker, connect

@@ -17,7 +17,6 @@ from typing import Any
 import kombu
 import psutil
 import pytest
-
 from viiwork.errors import StartupError, StoreUnavailable
 from viiwork.processes import identity
 from viiwork.settings import Settings, load_settings
@@ -30,7 +29,7 @@ from viiwork.store.server_launch import sync_client
 
 
 def settings_in(root: Path, **redis: Any) -> Settings:
-    return load_settings({"fleet": {"state_dir": root}, "redis": redis})
+    return load_settings({"fleet": {"state_dir": root}, "redis": {"url": "embedded", **redis}})
 
 
 def kill(server: RunningServer) -> None:
@@ -129,7 +128,7 @@ def test_a_server_outlives_the_process_that_started_it(root: Path) -> None:
     starter = (
         "import os, signal, sys; from pathlib import Path; from viiwork.settings import load_settings;"
         "from viiwork.store import embedded;"
-        "embedded.start(load_settings({'fleet': {'state_dir': Path(sys.argv[1])}}));"
+        "embedded.start(load_settings({'fleet': {'state_dir': Path(sys.argv[1])}, 'redis': {'url': 'embedded'}}));"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", starter, str(root)], check=False)

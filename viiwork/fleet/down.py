@@ -32,9 +32,12 @@ def take_down(settings: Settings, *, now: bool = False, tell: Callable[[str], No
     was_running = not lock.take()
     if was_running:
         _stop_supervisor(lock, settings, now=now, tell=tell)
-    with suppress(FileNotFoundError), lock:
-        return _sweep(state, tell) or was_running
-    return was_running
+        with lock:
+            return _sweep(state, tell) or was_running
+    try:
+        return _sweep(state, tell)
+    finally:
+        lock.release()
 
 
 def _stop_supervisor(lock: FleetLock, settings: Settings, *, now: bool, tell: Callable[[str], None]) -> None:

@@ -101,7 +101,9 @@ def end_server(state: StateDir) -> bool:
     if found is not None:
         found.stop()
         return True
-    data = _data_dir(state)
+    data = state.root / SERVER_DIR
+    if not data.is_dir():
+        return False
     with _data_lock(data) as lock:
         if lock is not None:
             forget(state)
