@@ -79,7 +79,8 @@ class Child:
             process = await self._spawn()
         except OSError as error:
             self.pid = 0
-            self.log.write_text(f"{self.spec.argv[0]} cannot be started: {error.strerror}\n", encoding="utf-8")
+            with suppress(OSError):
+                self.log.write_text(f"{self.spec.argv[0]} cannot be started: {error.strerror}\n", encoding="utf-8")
             return 127
         self.pid, self._process = process.pid, process
         if self._stopping.is_set():  # it was asked to stop while it was being started

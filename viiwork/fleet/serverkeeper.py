@@ -49,7 +49,11 @@ class ServerKeeper:
             raise StartupError("the embedded Redis server dies again and again.", hint="See its log, redis.log.")
         self._not_before_s = time.monotonic() + delay_s
         self._tell("The Redis server ended and is started again with its data.")
-        await self.start()
+        try:
+            await self.start()
+        except StartupError as error:
+            self._since_s = time.monotonic()  # one more quick death
+            self._tell(str(error))
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
-from viiwork.errors import StoreUnavailable
+from viiwork.errors import StartupError, StoreUnavailable
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.describe import FLOWER_SECRET, ending, fleet_report, supervisor_record
 from viiwork.fleet.judge import is_up, judge_start
@@ -58,7 +58,10 @@ class Supervisor:
         with FleetLock(self.state, fleet=self.settings.fleet.name):
             self._listen_for_signals()
             async with AsyncExitStack() as undo:  # what was started last is stopped first, whatever fails
-                readiness = await self._bring_up(undo)
+                try:
+                    readiness = await self._bring_up(undo)
+                except OSError as error:
+                    raise _disk_error(error) from error
                 await self._watch(readiness)
 
     def ask_to_stop(self) -> None:
@@ -98,6 +101,7 @@ class Supervisor:
 
     async def _start_server(self, undo: AsyncExitStack) -> None:
         if self.settings.redis.url != "embedded":
+            await asyncio.to_thread(embedded.end_server, self.state)  # left by a run with other settings
             return
         self._tell("progress", "starting the embedded Redis server")
         self._server = ServerKeeper(self.settings, tell=lambda text: self._tell("notice", text))
@@ -149,7 +153,8 @@ class Supervisor:
             with suppress(StoreUnavailable):
                 await store.reap_host(host=self._host, pid=pid)
         if child.state is ChildState.RESTARTING:
-            self._tell("notice", f"{child.spec.name} ended ({ending(returncode)}) and is started again.")
+            words = f": {child.last_words()}" if child.restarts.quick_deaths else ""
+            self._tell("notice", f"{child.spec.name} ended ({ending(returncode)}) and is started again{words}")
         if child.state is ChildState.FAILED:
             self._tell("notice", f"{child.spec.name} is given up: {child.last_words()} (see {child.log})")
 
@@ -173,7 +178,8 @@ class Supervisor:
     def _write_run(self, record: SupervisorRecord) -> None:
         server = self._server.record if self._server is not None else None
         name = self.settings.fleet.name
-        self.state.write_run(Run(fleet=name, api_url=record.api_url, server=server, supervisor=record))
+        with suppress(OSError):  # a full disk must not end a fleet that runs
+            self.state.write_run(Run(fleet=name, api_url=record.api_url, server=server, supervisor=record))
 
     def _forget_run(self) -> None:
         if embedded.running(self.state) is None:
@@ -184,5 +190,11 @@ class Supervisor:
         return fleet_report(self.settings, self._children, server=server, cards=readiness.cards)
 
     def _tell(self, kind: EventKind, text: str = "", *, fleet: FleetReport | None = None) -> None:
-        with suppress(OSError, ValueError):  # the terminal may be gone; the fleet stays
+        # The terminal may be gone, or the reader of a pipe (for which Rich would leave the program); the fleet stays.
+        with suppress(OSError, ValueError, SystemExit):
             self._report(Event(kind=kind, text=text, fleet=fleet))
+
+
+def _disk_error(error: OSError) -> StartupError:
+    reason = os.strerror(error.errno) if error.errno else "a file cannot be used"
+    return StartupError(f"{error.filename or 'the state directory'}: {reason}.")
