@@ -1,0 +1,119 @@
+"""`python -m bench NAME [--json]` runs one scenario, `python -m bench all` runs them all and writes bench/results/.
+
+Exit codes: 0 it ran, whether its goals are reached or not (`reached` tells); 1 it could not be run to its end;
+2 wrong usage; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from viiwork.errors import ViiworkError
+
+from bench import dispatch, pool
+from bench.report import Report, as_markdown
+from bench.rig import Rig, make_rig
+
+RESULTS = Path(__file__).resolve().parent / "results"
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A benchmark by name, and the size it has unless one is given."""
+
+    about: str
+    run: Callable[..., Awaitable[Report]]
+    jobs: int = 1000
+    rounds: int = 5
+
+    def on(self, rig: Rig, *, jobs: int | None, rounds: int | None) -> Awaitable[Report]:
+        return self.run(rig, jobs=jobs or self.jobs, rounds=rounds or self.rounds)
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "dispatch": Scenario("no-op jobs a second and single-job latency beside stock Celery", dispatch.run),
+    "pool": Scenario("our own pool beside Celery's threads feeding the engine's loop", pool.run),
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    options = _parser().parse_args(words)
+    if options.name not in (*SCENARIOS, ALL):
+        print(f"There is no scenario {options.name!r}: choose {', '.join(SCENARIOS)} or {ALL}.", file=sys.stderr)
+        return 2
+    _forget_settings()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways out take down what was started
+    names = list(SCENARIOS) if options.name == ALL else [options.name]
+    try:
+        reports = [_run(name, options) for name in names]
+    except ViiworkError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    if options.name == ALL:
+        write(reports, RESULTS)
+    return 0
+
+
+def write(reports: Sequence[Report], folder: Path) -> None:
+    """NAME.json for each, and README.md with all of them."""
+    folder.mkdir(exist_ok=True)
+    for report in reports:
+        (folder / f"{report.scenario}.json").write_text(report.as_json(indent=1) + "\n", "utf-8")
+    (folder / "README.md").write_text(as_markdown(reports), "utf-8")
+
+
+def _run(name: str, options: argparse.Namespace) -> Report:
+    print(f"{name}: {SCENARIOS[name].about} …", file=sys.stderr)
+    with make_rig() as rig:
+        report = asyncio.run(_measured(SCENARIOS[name].on(rig, jobs=options.jobs, rounds=options.rounds)))
+    if options.json:
+        print(report.as_json())
+    else:
+        Console().print(report.as_table())
+    return report
+
+
+async def _measured(report: Awaitable[Report]) -> Report:
+    return await report
+
+
+def _forget_settings() -> None:
+    """Neither a settings file nor VIIWORK_* variables reach a benchmark: figures must mean the same everywhere."""
+    for name in [name for name in os.environ if name.startswith("VIIWORK_")]:
+        del os.environ[name]
+    os.environ["VIIWORK_CONFIG"] = os.devnull
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "\n".join(f"  {name:10} {scenario.about}" for name, scenario in SCENARIOS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", epilog=f"scenarios:\n{about}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", metavar="NAME", help="a scenario, or `all`, which also writes bench/results/")
+    parser.add_argument("--json", action="store_true", help="one JSON object a scenario, on standard output")
+    parser.add_argument("--jobs", type=_positive, metavar="N", help="jobs in each run")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="runs of each variant, interleaved")
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number above 0")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""What a benchmark runs on: a private server and worker processes in a temporary place, all gone afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+import redis
+from viiwork.errors import StartupError, Unavailable
+from viiwork.fleet.plan import child_env
+from viiwork.settings import Settings, load_settings
+from viiwork.statedir import tail
+from viiwork.store import Store, embedded
+from viiwork.store.opening import make_store
+
+from bench.machine import ROOT
+
+POLL_S = 0.005
+STOP_GRACE_S = 15.0
+
+
+class Worker:
+    """One worker process of either side."""
+
+    def __init__(self, name: str, argv: list[str], *, env: dict[str, str], log: Path) -> None:
+        self.name = name
+        self._log = log
+        with log.open("ab") as out:
+            # A session of its own: Ctrl-C reaches the benchmark alone, which then ends everything in order.
+            self._process = subprocess.Popen(argv, env=env, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
+        self._seen = psutil.Process(self._process.pid)
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used so far."""
+        times = self._seen.cpu_times()
+        return float(times.user + times.system)
+
+    def check(self) -> None:
+        """Raises StartupError with its last words when it has ended."""
+        if self._process.poll() is not None:
+            raise StartupError(f"the worker {self.name} ended. Its last words: {tail(self._log, lines=3) or 'none'}.")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=STOP_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(timeout=5)
+
+
+class Rig:
+    """The server and the settings that both sides share."""
+
+    def __init__(self, settings: Settings, server: embedded.RunningServer) -> None:
+        self.settings = settings
+        self.url = server.url
+        self.server_version = f"{server.record.kind} {server.record.version}"
+        self._server = psutil.Process(server.record.pid)
+
+    def server_cpu_s(self) -> float:
+        times = self._server.cpu_times()
+        return float(times.user + times.system)
+
+    def store(self) -> Store:
+        """The caller closes it."""
+        return make_store(self.settings, self.url)
+
+    def client(self, *, db: int = 0) -> Any:
+        """A plain client, by which completions are counted alike on both sides. The caller closes it."""
+        return redis.Redis.from_url(self.url.replace("?db=0", f"?db={db}"), decode_responses=True)
+
+    @contextmanager
+    def worker(self, name: str, argv: list[str], *, settings: Settings | None = None, **env: str) -> Iterator[Worker]:
+        """A worker process that ends with the block."""
+        log = self.settings.state_dir / "logs" / f"{name}.log"
+        full = {**child_env(settings or self.settings, environ=os.environ), **env}
+        worker = Worker(name, [sys.executable, *argv], env=full, log=log)
+        try:
+            yield worker
+        finally:
+            worker.stop()
+
+
+@contextmanager
+def make_rig() -> Iterator[Rig]:
+    """A rig of its own; when the block ends no process, port or file of it is left."""
+    with ExitStack() as stack:
+        place = stack.enter_context(TemporaryDirectory(prefix="viiwork-bench-"))
+        settings = load_settings(
+            {
+                "fleet": {"name": "bench", "state_dir": place},
+                "redis": {"url": "embedded"},
+                "engine": {"kind": "noop"},
+                "flower": {"enabled": False},
+            }
+        )
+        server = embedded.start(settings)
+        stack.callback(server.stop)
+        yield Rig(settings, server)
+
+
+async def until(done: Callable[[], bool], *, workers: list[Worker], what: str, within_s: float = 60.0) -> None:
+    """Wait until `done`, asking every 5 ms. Raises Unavailable when it does not come about."""
+    end = time.monotonic() + within_s
+    while not done():
+        for worker in workers:
+            worker.check()
+        if time.monotonic() > end:
+            raise Unavailable(f"the benchmark waited {within_s:.0f} s in vain for {what}.")
+        await asyncio.sleep(POLL_S)
