@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,7 +55,8 @@ def up(
         else:
             asyncio.run(Supervisor(settings, report=screen.show).run())
     if not detach:
-        say("Stopped.")
+        with suppress(OSError):  # the terminal may have been closed long ago
+            say("Stopped.")
 
 
 def settings_from(config: Path | None, **sections: dict[str, Any]) -> Settings:
@@ -83,7 +85,8 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._status.stop()
+        with suppress(OSError):
+            self._status.stop()
 
     def show(self, event: Event) -> None:
         """One event of the supervisor."""
