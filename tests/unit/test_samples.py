@@ -13,6 +13,7 @@ from typing import Any
 import docx
 import pypdfium2
 import pytest
+
 from samples import make_samples
 
 DOCUMENTS = make_samples.DOCUMENTS
