@@ -10,12 +10,12 @@ from pathlib import Path
 
 import fakeredis
 import pytest
+
+from tests.workers import Fleet
 from viiwork.queues import make_envelope
 from viiwork.settings import Settings, load_settings
 from viiwork.store import BlobStore, Store, embedded
 from viiwork.store.opening import make_store
-
-from tests.workers import Fleet
 
 OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
 """Tests on somebody's Redis use a random prefix, remove their own keys and never flush."""

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from tests.workers import Fleet, eventually, make_job, ready
 from viiwork.jobs import Job, Lane, State
 from viiwork.settings import Settings

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+
 from viiwork.errors import EngineFault, JobRefused
 from viiwork.jobs import MODEL_PATTERN, AnalysisTask, Answer, ChatInput, Label, Message, StepInput, TaskOptions
 from viiwork.settings import EngineSection
-
 from viiwork_workers.engines.base import Engine
 from viiwork_workers.engines.choose import make_engine
 

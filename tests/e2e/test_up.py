@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+
 from viiwork.fleet.plan import TAG
 from viiwork.processes import tagged
 from viiwork.statedir import Run, StateDir

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from viiwork.client import Client
 from viiwork.errors import Unavailable
 from viiwork.jobs import BatchState

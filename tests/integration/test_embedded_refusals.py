@@ -13,6 +13,7 @@ from pathlib import Path
 
 import kombu
 import pytest
+
 from viiwork.errors import StoreUnavailable
 from viiwork.store.binaries import find_binary
 from viiwork.store.endpoint import broker, connect

@@ -17,6 +17,7 @@ from typing import Any
 import kombu
 import psutil
 import pytest
+
 from viiwork.errors import StartupError, StoreUnavailable
 from viiwork.processes import identity
 from viiwork.settings import Settings, load_settings

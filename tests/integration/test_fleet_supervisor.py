@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from viiwork.errors import EngineFault, StartupError
 from viiwork.fleet import ProcessSpec, Role, Supervisor
 from viiwork.fleet.child import Child, ChildState

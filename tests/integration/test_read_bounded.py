@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
+
 from tests.documents_made import make_bomb_docx, make_bomb_pdf, make_docx, make_encrypted_pdf, make_pdf
 from viiwork.documents import Limits
 from viiwork.documents.reader import Reader, judge

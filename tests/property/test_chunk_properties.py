@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from viiwork.documents.chunk import MARGIN_TOKENS, MIN_LIMIT_TOKENS, chunk
 from viiwork.documents.document import Document, tidy
 from viiwork.documents.tokens import load_counter

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import fakeredis
 import uvicorn
+
 from standin import StandIn, make_settings, make_store
 from viiwork.api.__main__ import listen
 from viiwork.api.app import create_app

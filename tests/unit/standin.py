@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 import fakeredis
+
 from viiwork.jobs import Answer, Fault, Job, Lane, ReadInput, StepInput, TaskName, as_json
 from viiwork.queues import HintId, make_envelope
 from viiwork.roster import WorkerCard

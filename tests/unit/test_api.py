@@ -12,6 +12,7 @@ import fakeredis
 import httpx
 import pytest
 from fastapi import FastAPI
+
 from standin import MODEL, StandIn, make_settings, make_store
 from viiwork.api.app import create_app
 from viiwork.store import Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from viiwork.documents.chunk import MARGIN_TOKENS, chunk, heading_path
 from viiwork.documents.document import Document, Heading, inline_document
 from viiwork.documents.tokens import load_counter

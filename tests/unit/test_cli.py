@@ -18,6 +18,7 @@ from typing import Any
 
 import fakeredis
 import pytest
+
 from service import Service
 from standin import MODEL, NOTICE
 from viiwork.cli.main import run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from viiwork.cli.pace import Pace, duration
 from viiwork.cli.progress import describe
 from viiwork.cli.report import SHOWN_ROWS, Report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from extractive_passages import (
     ABSTRACT,
     INVOICE,
@@ -18,7 +19,6 @@ from extractive_passages import (
     TABLE_ONLY,
 )
 from viiwork.jobs import AnalysisTask, Answer, Label, StepInput, TaskOptions
-
 from viiwork_workers.engines.embeddings import Embedder, load_embedder
 from viiwork_workers.engines.extractive import ANSWERS
 from viiwork_workers.engines.quoting import FLOOR, NO_ANSWER

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
 from tests.documents_made import (
     PNG,
     make_docx,

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from viiwork.errors import EngineFault
 from viiwork.jobs import Answer, ChatInput, Message
-from virtual_clock import run_jumping
-
 from viiwork_workers.engines.card_model import GIB, MISTRAL_7B, CardModel
 from viiwork_workers.engines.simulated import SimulatedEngine
+from virtual_clock import run_jumping
 
 QWEN_8B_AWQ = CardModel(
     alias="qwen3-vl-8b-awq",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from viiwork.documents.tasks import (
     FRAME_TOKENS,
     NOT_ANSWERED,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from viiwork.documents.merge import combine, fold, reduce_steps
 from viiwork.documents.provenance import NOT_FOUND, find_quote, ground
 from viiwork.documents.tasks import NOT_ANSWERED

@@ -9,7 +9,6 @@ import sys
 
 from viiwork.errors import ViiworkError
 from viiwork.settings import load_settings
-
 from viiwork_workers.app import compose, worker_argv
 
 NAME = re.compile(r"^(gpu|cpu|reader)\d{1,3}(\+gpu\d{1,3})*$")

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from celery import Celery, signals
+
+from viiwork.documents import Limits
 from viiwork.documents.provenance import ground
 from viiwork.errors import JobRefused
 from viiwork.jobs import ChatInput, JobInput, Lane, StepInput
@@ -18,7 +20,6 @@ from viiwork.store.embedded import locate
 from viiwork.store.endpoint import broker
 from viiwork.store.leases import Claim
 from viiwork.store.opening import make_store
-
 from viiwork_workers.boot import READER_FACTS, EngineUp, Parts
 from viiwork_workers.control import register_controls
 from viiwork_workers.engines.base import Engine
@@ -64,7 +65,7 @@ def worker_argv(name: str) -> list[str]:
 def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) -> Parts:
     if name.startswith("reader"):
         facts = replace(READER_FACTS, slots=settings.workers.reader_slots)
-        return Parts(settings, name, facts, open_store, _make_reader)
+        return Parts(settings, name, facts, open_store, lambda store: _make_reader(store, settings))
     engine = make_engine(settings.engine, card=name)
 
     async def load(store: Store) -> tuple[Runner, Closer]:  # noqa: ARG001 - an engine needs no store
@@ -74,8 +75,8 @@ def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) ->
     return Parts(settings, name, engine.facts, open_store, load)
 
 
-async def _make_reader(store: Store) -> tuple[Runner, Closer]:
-    steps = ReaderSteps(store)
+async def _make_reader(store: Store, settings: Settings) -> tuple[Runner, Closer]:
+    steps = ReaderSteps(store, limits=Limits(input_bytes=settings.api.max_document_bytes))
     return steps, steps.close
 
 

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from celery import bootsteps
 from celery.worker import state
+
 from viiwork.errors import ViiworkError
 from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
-
 from viiwork_workers.engines.base import EngineFacts
 from viiwork_workers.execute import Executor, Runner
 from viiwork_workers.lease import Beats

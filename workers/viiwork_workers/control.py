@@ -7,9 +7,10 @@ from typing import Any
 
 from celery.utils.functional import maybe_list
 from celery.worker import control
-from viiwork.errors import ViiworkError
-from viiwork.queues import HintId
 
+from viiwork.errors import ViiworkError
+from viiwork.jobs import Lane
+from viiwork.queues import HintId, lane_queue
 from viiwork_workers.station import Station
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None
 def active_queues(state: Any) -> list[dict[str, Any]]:
     """Both lanes: Celery knows only the queue of its own consumer."""
     station: Station = state.app.station
-    return [{"name": f"{lane}.{station.card.model}"} for lane in ("interactive", "batch")]
+    return [lane_queue(lane, station.card.model).as_dict(recurse=True) for lane in Lane]
 
 
 def register_controls() -> None:

@@ -14,7 +14,6 @@ from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
 from viiwork.store import Fence, Store
 from viiwork.store.leases import Claim, Stale, Verdict, claim_call, commit_call, read_claim
-
 from viiwork_workers.tick import Tick
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from typing import Any
 from celery import Celery, Task
 from celery.worker.request import Request
 from celery.worker.state import task_ready
-from viiwork.jobs import TaskName
 
+from viiwork.jobs import TaskName
 from viiwork_workers.pool import HintEnded
 
 SIGTERM = 15

@@ -18,7 +18,6 @@ from viiwork.queues import queue_name
 from viiwork.settings import QueueSection
 from viiwork.store import Store
 from viiwork.store.leases import Upkeep
-
 from viiwork_workers.station import LoopThread, Station
 
 log = logging.getLogger(__name__)

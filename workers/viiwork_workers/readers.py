@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from viiwork.documents import Document, Limits, inline_document
 from viiwork.documents.chunk import Chunk, chunk
-from viiwork.documents.document import Document, inline_document
 from viiwork.documents.merge import combine, fold, reduce_steps
 from viiwork.documents.reader import Reader
 from viiwork.documents.tasks import passage_tokens
@@ -28,7 +28,6 @@ from viiwork.jobs import (
 from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.leases import Claim
-
 from viiwork_workers.execute import HandedOn, Product
 
 MIN_PAGED = 2
@@ -43,9 +42,9 @@ class ReaderSteps:
     lease submits none.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, limits: Limits) -> None:
         self._store = store
-        self._reader = Reader()
+        self._reader = Reader(limits)
 
     async def close(self) -> None:
         await self._reader.close()
@@ -84,7 +83,7 @@ class ReaderSteps:
 
     async def _document(self, work: ReadInput) -> Document:
         if work.text is not None:
-            return inline_document(work.text, title=work.name)
+            return inline_document(work.text)
         return await self._reader.read(self._store.blobs.path(work.blob or ""), name=work.name)
 
     async def _merge(self, claim: Claim, work: MergeInput) -> Product:

@@ -15,9 +15,9 @@ from celery import bootsteps
 from celery.worker import state
 from kombu.common import ignore_errors
 from kombu.transport.virtual import QoS
+
 from viiwork.jobs import Lane
 from viiwork.queues import lane_queue
-
 from viiwork_workers.events import EventFlush
 from viiwork_workers.ledger import Ledger, may_take
 from viiwork_workers.station import Station

@@ -14,7 +14,6 @@ from viiwork.errors import ViiworkError
 from viiwork.jobs import Fault
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
-
 from viiwork_workers.execute import End, Executor
 from viiwork_workers.ledger import Ledger
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from viiwork.settings import EngineSection
-
 from viiwork_workers.engines.base import Engine
 from viiwork_workers.engines.card_model import MISTRAL_7B
 from viiwork_workers.engines.extractive import ExtractiveEngine

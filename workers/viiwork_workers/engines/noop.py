@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from viiwork.jobs import Answer, ChatInput, StepInput
-
 from viiwork_workers.engines.base import EngineFacts
 
 NAME = "no-op"
