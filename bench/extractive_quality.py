@@ -1,6 +1,6 @@
 """How often the extractive preview is right: `python -m bench.extractive_quality [--json]`.
 
-Always on the samples of this project; with `--debian DIR` also on the questions of the Debian FAQ and on fortune cookies
+Always on the samples of this project; with `--debian DIR` also on the Debian FAQ and on fortune cookies
 (`apt-get download debian-faq fortunes fortunes-min`, then `dpkg -x PACKAGE DIR` for each).
 """
 
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser
+
 from viiwork.documents import Document, Limits
 from viiwork.documents.parse import parse
 from viiwork.jobs import AnalysisTask, Answer, Label, StepInput, TaskOptions
-
 from viiwork_workers.engines.embeddings import Embedder, load_embedder
 from viiwork_workers.engines.extractive import ANSWERS
 from viiwork_workers.engines.labelling import classify
