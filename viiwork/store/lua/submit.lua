@@ -1,7 +1,8 @@
 #!lua
 -- Takes jobs in. ARGV: parent id, attempt, token (empty: no fence), then for each job its id, the number of
 -- field/value entries that follow, and these. A job that is there already is left as it is, so a retry is harmless.
--- Answers the number of new jobs, or -1 when the parent's fence is down, -2 when the batch takes no more.
+-- Answers the number of new jobs, or -1 when the parent's fence is down, -2 when a batch takes no more. Then none of
+-- the call's jobs is taken.
 
 if ARGV[1] ~= '' then
   local parent = load(ARGV[1])
@@ -10,20 +11,35 @@ if ARGV[1] ~= '' then
   end
 end
 
-local taken, at = 0, 4
+local open = {} -- batch id: whether it takes jobs
+local function takes_more(batch)
+  if open[batch] == nil then
+    local state = redis.call('HGET', batch_key(batch), 'state')
+    open[batch] = state == 'uploading' or state == 'running'
+  end
+  return open[batch]
+end
+
+local fresh, at = {}, 4
 while at <= #ARGV do
-  local id, count = ARGV[at], tonumber(ARGV[at + 1])
+  local last = at + 1 + tonumber(ARGV[at + 1])
+  if redis.call('EXISTS', job_key(ARGV[at])) == 0 then
+    for field = at + 2, last, 2 do
+      if ARGV[field] == 'batch' and not takes_more(ARGV[field + 1]) then return -2 end
+    end
+    fresh[#fresh + 1] = {at, last}
+  end
+  at = last + 1
+end
+
+local taken = 0
+for _, span in ipairs(fresh) do
+  local id = ARGV[span[1]]
   local key = job_key(id)
-  if redis.call('EXISTS', key) == 0 then
-    redis.call('HSET', key, 'created_ms', NOW, unpack(ARGV, at + 2, at + 1 + count))
-    redis.call('HSET', key, 'state', 'new')
+  if redis.call('EXISTS', key) == 0 then -- the same id may stand twice in one call
+    redis.call('HSET', key, 'created_ms', NOW, 'state', 'new', unpack(ARGV, span[1] + 2, span[2]))
     local job = load(id)
     if job.batch and job.batch ~= '' then
-      local state = redis.call('HGET', batch_key(job.batch), 'state')
-      if state ~= 'uploading' and state ~= 'running' then
-        redis.call('DEL', key)
-        return -2
-      end
       redis.call('RPUSH', batch_key(job.batch) .. ':jobs', id)
       if not job.item or job.item == '' then redis.call('HINCRBY', batch_key(job.batch), 'items', 1) end
     end
@@ -32,6 +48,5 @@ while at <= #ARGV do
     if job.waits_for == 0 then enqueue(job, false) end
     taken = taken + 1
   end
-  at = at + 2 + count
 end
 return taken
