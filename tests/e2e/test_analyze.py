@@ -1,0 +1,146 @@
+"""A folder to answers on a real fleet: simulated cards, two people at once, another shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SAMPLES = Path(__file__).parents[2] / "samples" / "documents"
+
+
+class Shell:
+    """A person's shell: an environment, and `viiwork` commands in it."""
+
+    def __init__(self, environ: dict[str, str], folder: Path) -> None:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("VIIWORK_", "XDG_"))}
+        self.environ = clean | environ
+        self.folder = folder
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "viiwork.cli", *args],
+            env=self.environ,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *args: str, code: int = 0) -> str:
+        process = self.start(*args)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == code, f"{args}: exit {process.returncode}\n{out}\n{err}"
+        assert "Traceback" not in out + err
+        return out
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """The shell in which a fleet of four simulated cards was brought up."""
+    folder = tmp_path_factory.mktemp("home")
+    shell = Shell({"XDG_STATE_HOME": str(folder / "state")}, folder)
+    up = (
+        "up",
+        "--engine",
+        "simulated",
+        "--gpus",
+        "4",
+        "--time-scale",
+        "0.05",
+        "--port",
+        "0",
+        "--no-flower",
+        "--detach",
+    )
+    shell.run(*up)
+    yield shell
+    shell.run("down")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(home: Shell, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Another shell, which knows the fleet by VIIWORK_URL only."""
+    record = json.loads(next(Path(home.environ["XDG_STATE_HOME"]).rglob("run.json")).read_text())
+    return Shell({"VIIWORK_URL": record["supervisor"]["api_url"]}, tmp_path_factory.mktemp("elsewhere"))
+
+
+def rows(text: str) -> list[dict[str, Any]]:
+    """The result rows among the JSON lines that a command printed."""
+    return [line for line in map(json.loads, text.splitlines()) if "document" in line]
+
+
+def folder_of(path: Path, count: int, word: str) -> Path:
+    path.mkdir()
+    for n in range(count):
+        (path / f"{word}{n}.txt").write_text(f"This is document {n} about {word}. It says very little.\n" * 20)
+    return path
+
+
+def test_four_simulated_workers_stand_in_the_fleet(home: Shell) -> None:
+    """They are named after their cards, and called simulated wherever they show."""
+    fleet = json.loads(home.run("status", "--json"))
+    cards = [worker["card"] for worker in fleet["workers"] if worker["card"]["engine"] != "reader"]
+    assert [card["name"].partition("@")[0] for card in cards] == ["gpu0", "gpu1", "gpu2", "gpu3"]
+    assert all("simulated" in card["engine"] for card in cards)
+
+
+def test_a_folder_is_analysed_from_another_shell_with_only_the_url(elsewhere: Shell) -> None:
+    """Every good sample has an answer, each bad one a reason of its own, and the exit code says that some failed."""
+    found = rows(elsewhere.run("analyze", str(SAMPLES), "--task", "summarize", "--json", code=1))
+    assert len(found) == len(list(SAMPLES.iterdir()))
+    bad = {row["document"]: row["error"]["code"] for row in found if row.get("error")}
+    assert all(Path(name).name.startswith("bad-") for name in bad)
+    assert len(set(bad.values())) == len(bad)
+    assert all("imulated" in row["answer"]["notice"] for row in found if row.get("answer"))
+
+
+def test_two_analyses_at_once_do_not_mix(home: Shell, elsewhere: Shell, tmp_path: Path) -> None:
+    """Each person gets the rows of the own folder, all of them and no other."""
+    apples, pears = folder_of(tmp_path / "a", 40, "apples"), folder_of(tmp_path / "p", 40, "pears")
+    first = home.start("analyze", str(apples), "--task", "ask", "--question", "What is it about?", "--json")
+    second = elsewhere.start("analyze", str(pears), "--labels", "fruit,other", "--json")
+    for process, word in ((first, "apples"), (second, "pears")):
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert sorted(Path(row["document"]).name for row in rows(out)) == sorted(f"{word}{n}.txt" for n in range(40))
+
+
+def test_ctrl_c_detaches_and_results_go_on_in_a_half_written_file(home: Shell, tmp_path: Path) -> None:
+    """The analysis goes on without its terminal; `results --out` mends a torn last line and adds what is missing."""
+    folder = folder_of(tmp_path / "docs", 60, "figs")
+    process = home.start("analyze", str(folder), "--task", "summarize")
+    line = process.stderr.readline() if process.stderr else ""
+    analysis = next(word.rstrip(":") for word in line.split() if word.startswith("an_"))
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert f"viiwork watch {analysis}" in out + err
+    assert f"viiwork cancel {analysis}" in out + err
+    home.run("watch", analysis)
+    whole = tmp_path / "whole.jsonl"
+    home.run("results", analysis, "--out", str(whole))
+    assert len(whole.read_text().splitlines()) == 60
+    torn = tmp_path / "torn.jsonl"
+    torn.write_text(whole.read_text()[:4000])
+    home.run("results", analysis, "--out", str(torn))
+    assert torn.read_text() == whole.read_text()
+
+
+def test_a_cancelled_analysis_ends_and_says_so(home: Shell, tmp_path: Path) -> None:
+    """What was not done is marked cancelled; nothing stays queued."""
+    folder = folder_of(tmp_path / "docs", 200, "plums")
+    started = json.loads(home.run("analyze", str(folder), "--task", "summarize", "--no-wait", "--json").splitlines()[0])
+    home.run("cancel", started["id"])
+    status = json.loads(home.run("status", started["id"], "--json"))
+    assert status["state"] == "cancelled"
+    counts = status["counts"]
+    assert counts["succeeded"] + counts["failed"] + counts["cancelled"] == counts["total"] == 200
