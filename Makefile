@@ -1,0 +1,59 @@
+# Everything a person or a machine does with the project; `make help` lists it.
+# Each target makes `.venv` first, and makes it again only when the lock or pyproject.toml changed.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+CODE := viiwork workers bench samples tests
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
+
+.PHONY: help setup demo test quick check format bench lock samples clean
+
+help: ## what there is to do
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.ready ## make .venv with everything in it
+
+.venv/.ready: requirements/dev.lock pyproject.toml
+	@for candidate in $(PYTHON); do \
+		"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { python=$$candidate; break; }; \
+	done; \
+	[ -n "$$python" ] || { echo "make: Python 3.11 or newer is needed and none of '$(PYTHON)' is one; install it or give PYTHON=/path/to/python." >&2; exit 1; }; \
+	"$$python" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $$python lacks venv or ensurepip; on Debian and Ubuntu: apt-get install $$("$$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" >&2; exit 1; }; \
+	$(BIN)/python -c 'import pip' 2>/dev/null || "$$python" -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## a fleet up, all samples analysed three ways, the fleet down (about a minute)
+	@$(BIN)/python -m samples.demo
+
+test: setup ## all tests; tells at the end which were not run and why
+	@$(BIN)/python -m pytest tests
+
+quick: setup ## unit and contract tests, under a minute
+	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+check: setup ## format, lint, strict types, import rules
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## put the code into the house format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+bench: setup ## every benchmark; writes bench/results/
+	@$(BIN)/python -m bench all
+
+samples: setup ## make the Word, PDF and e-mail samples from their sources again
+	@$(BIN)/python -m samples.make_samples
+
+lock: setup ## resolve the dependencies anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml \
+		-o requirements/dev.lock --no-header --no-annotate
+
+clean: ## remove .venv, caches and builds; never a fleet's data
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
