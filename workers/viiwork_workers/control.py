@@ -15,6 +15,8 @@ from viiwork_workers.station import Station
 
 log = logging.getLogger(__name__)
 _builtin_revoke = control.revoke
+_builtin_stats = control.stats
+SAFE_BROKER_FIELDS = ("transport", "ssl", "connect_timeout", "heartbeat")
 
 
 def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **kwargs: Any) -> Any:  # noqa: ARG001
@@ -37,9 +39,23 @@ def active_queues(state: Any) -> list[dict[str, Any]]:
     return [lane_queue(lane, station.card.model).as_dict(recurse=True) for lane in Lane]
 
 
+def stats(state: Any, **kwargs: Any) -> dict[str, Any]:
+    """Celery's statistics without the broker's secrets.
+
+    Celery leaves the password of a socket in the `hostname`, and those of sentinels in the options; Flower shows both.
+    """
+    told: dict[str, Any] = _builtin_stats(state, **kwargs)
+    broker = told.get("broker")
+    if isinstance(broker, dict):
+        with state.app.connection_for_read() as connection:
+            told["broker"] = {"address": connection.as_uri(), **{key: broker.get(key) for key in SAFE_BROKER_FIELDS}}
+    return told
+
+
 def register_controls() -> None:
     """Put ours in the place of Celery's commands of the same names."""
     control.Panel.data["revoke"] = revoke
+    control.Panel.data["stats"] = stats
     control.Panel.data["active_queues"] = active_queues
 
 

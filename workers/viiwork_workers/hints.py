@@ -23,7 +23,9 @@ class HintRequest(Request):  # type: ignore[misc] # celery is untyped
             return super().on_failure(exc_info, send_failed_event, return_ok)
         task_ready(self)
         if error.end.state == "stale":
-            self.reject(requeue=False)
+            # Cancelled while it lay here, before its claim: that is what people should see.
+            if not self.revoked():
+                self.reject(requeue=False)
         elif error.end.state == "cancelled":
             self._announce_revoked("terminated", True, SIGTERM, False)
         elif error.end.state == "waiting":

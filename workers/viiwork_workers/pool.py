@@ -61,8 +61,7 @@ class LoopPool(BasePool):  # type: ignore[misc] # celery is untyped
 
     def _get_info(self) -> dict[str, Any]:
         info: dict[str, Any] = super()._get_info()
-        info["max-concurrency"] = self.limit
-        return info
+        return {**info, **as_shown(self.app.station.facts()), "max-concurrency": self.limit}
 
 
 def as_celery_result(end: End, runtime_s: float) -> tuple[int, Any, float]:
@@ -70,3 +69,13 @@ def as_celery_result(end: End, runtime_s: float) -> tuple[int, Any, float]:
     if end.state == "succeeded":
         return 0, "succeeded", runtime_s
     return 1, Unsuccessful(HintEnded(end)), runtime_s
+
+
+def as_shown(facts: dict[str, Any]) -> dict[str, list[str]]:
+    """The worker's facts for the first table of its page; Flower takes the hyphens out of values that are not lists."""
+    return {
+        name.replace("_", " "): [f"{key} {part}" for key, part in value.items()]
+        if isinstance(value, dict)
+        else [str(value)]
+        for name, value in facts.items()
+    }
