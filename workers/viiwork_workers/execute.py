@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from viiwork.errors import DocumentError, JobRefused, NotFound, StoreUnavailable, ViiworkError
+from viiwork.errors import DocumentError, JobRefused, NotFound, StoreUnavailable, Unavailable, ViiworkError
 from viiwork.jobs import Answer, Fault, JobInput, State
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 COMMIT_PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """How long to wait before a commit is tried again; the last one repeats. Work that is done is never thrown away."""
+
+
+STORE_PAUSE_S = 2.0
+"""How long a job that met a full or silent store keeps its slot before it goes back, so that it does not spin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,8 @@ class Executor:
     async def run(self, hint: HintId, queue: str, *, started: Callable[[], None]) -> End:
         """Claim the job, run it and commit what came of it."""
         async with self._slots:
+            if self.hands.leaving:
+                return End("stale")  # its hint is published again after its grace
             token = secrets.token_hex(8)
             call = claim_call(job=hint.job, attempt=hint.attempt, token=token, card=self.card)
             claim = read_claim(await self._tick.call(call, release=queue), job=hint.job, token=token)
@@ -126,12 +132,21 @@ class Executor:
 
     async def _attempt(self, claim: Claim) -> Outcome:
         try:
-            async with asyncio.timeout(max(0.0, claim.seconds_left)):
-                product = await self._runner(claim, await claim.input(self._store))
+            return await self._try(claim)
         except asyncio.CancelledError:
             if self.hands.leaving:
                 return Outcome(Verdict.GIVE_BACK)
             raise
+
+    async def _try(self, claim: Claim) -> Outcome:
+        try:
+            async with asyncio.timeout(max(0.0, claim.seconds_left)):
+                product = await self._runner(claim, await claim.input(self._store))
+        except Unavailable as error:
+            # A store that is full for a while must not use up every document's attempts.
+            log.warning("job %s goes back: %s", claim.fence.job, error)
+            await asyncio.sleep(STORE_PAUSE_S)
+            return Outcome(Verdict.GIVE_BACK)
         except Exception as error:  # noqa: BLE001 - whatever a job raises becomes its outcome
             return normalise(error, claim)
         if isinstance(product, HandedOn):
@@ -145,7 +160,8 @@ class Executor:
                 call = call or await commit_call(
                     self._store, claim.fence, outcome.verdict, outcome.result, max_attempts=self._max_attempts
                 )
-                answer, state = await self._tick.call(call, release=queue)
+                answer, state, *woken = await self._tick.call(call, release=queue)
+                await self._store.release(*woken)  # a merge whose last part this was need not wait for the upkeep
                 return _end(answer, state, outcome)
             except StoreUnavailable as error:
                 log.warning("job %s is done and waits to be committed: %s", claim.fence.job, error)

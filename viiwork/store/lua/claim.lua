@@ -20,6 +20,7 @@ if not again then
   redis.call('HSET', job_key(id), 'attempt', attempt, 'token', token, 'inc', inc, 'worker', ARGV[5], 'started_ms', NOW,
     'verdict', '')
   redis.call('ZADD', P .. 'inc:' .. inc .. ':running', NOW, id)
+  redis.call('ZADD', P .. 'incs', 'NX', NOW, inc) -- so that it can be reaped even if it dies before its first beat
 end
 local record = redis.call('HMGET', job_key(id), 'timeout_ms', 'started_ms', 'input', 'input_blob')
 local left = tonumber(record[1]) - (NOW - tonumber(record[2]))

@@ -93,12 +93,16 @@ local function settle(job, state)
   end
 end
 
+local WOKEN = {} -- the queues of jobs that this call has made ready to be released
+
 local function wake_next(job)
   if not job['then'] or job['then'] == '' then return end
-  local left = redis.call('HINCRBY', job_key(job['then']), 'waits_for', -1)
-  if left ~= 0 then return end
   local next_job = load(job['then'])
-  if next_job and next_job.state == 'waiting' then enqueue(next_job, true) end
+  if not next_job then return end -- it is purged: counting down would make a record of nothing else
+  local left = redis.call('HINCRBY', job_key(next_job.id), 'waits_for', -1)
+  if left ~= 0 or next_job.state ~= 'waiting' then return end
+  enqueue(next_job, true)
+  WOKEN[#WOKEN + 1] = next_job.queue
 end
 
 -- Ends a job: terminal state, countdown of the job that waits for it, item and batch, all in this one script.
