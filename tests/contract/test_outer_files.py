@@ -1,0 +1,185 @@
+"""The files around the code keep what they promise: settings page, compose file, Procfile, Makefile, changelog."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped] # PyYAML ships no types
+
+from viiwork.settings import Section, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS_ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \| (\S+) \|")
+
+
+def settings_in_code() -> dict[str, str]:
+    """Every setting and its default as the page writes it."""
+    found = {}
+    for section, field in Settings.model_fields.items():
+        assert isinstance(field.default, Section)
+        for name, value in field.default.model_dump(mode="json").items():
+            shown = "-" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
+            found[f"{section}.{name}"] = shown
+    return found
+
+
+def settings_on_page() -> dict[str, str]:
+    lines = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines()
+    return {row[1]: row[2].strip("`") for line in lines if (row := SETTINGS_ROW.match(line))}
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, dict[str, Any]]:
+    """The services of the compose file, anchors resolved."""
+    found: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    return found
+
+
+def test_every_setting_is_on_the_settings_page_with_its_default() -> None:
+    """None is missing, none is left over, no default is out of date."""
+    assert settings_on_page() == settings_in_code()
+
+
+def test_compose_has_the_server_the_four_processes_and_four_cards(services: dict[str, dict[str, Any]]) -> None:
+    """Cards come only with the profile `gpu`."""
+    assert set(services) == {"redis", "api", "reader", "worker", "flower", "gpu0", "gpu1", "gpu2", "gpu3"}
+    assert {name for name, service in services.items() if service.get("profiles") == ["gpu"]} == {
+        "gpu0",
+        "gpu1",
+        "gpu2",
+        "gpu3",
+    }
+
+
+def test_compose_publishes_on_loopback_only(services: dict[str, dict[str, Any]]) -> None:
+    """There are no API keys yet, so no port may face the network."""
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_compose_keeps_the_server_durable_and_its_password_off_the_command_line(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """AOF, no eviction, a volume; the password goes through the environment into a private file."""
+    redis = services["redis"]
+    script = redis["command"][2]
+    assert "appendonly yes" in script
+    assert "maxmemory-policy noeviction" in script
+    assert "umask 077" in script
+    assert "VIIWORK_REDIS_PASSWORD" not in script
+    assert any(volume.endswith(":/data") for volume in redis["volumes"])
+    assert "ports" not in redis
+
+
+def test_compose_gives_each_card_its_own_node_and_what_rocm_needs(services: dict[str, dict[str, Any]]) -> None:
+    """A card's worker sees that card alone, and has two minutes to let go of it."""
+    cards = [services[f"gpu{number}"] for number in range(4)]
+    nodes = [card["devices"] for card in cards]
+    assert all("/dev/kfd" in devices and len(devices) == 2 for devices in nodes)
+    assert len({devices[1] for devices in nodes}) == 4
+    for number, card in enumerate(cards):
+        assert card["command"][-1] == f"gpu{number}"
+        assert card["ipc"] == "host"
+        assert card["security_opt"] == ["seccomp=unconfined"]
+        assert card["stop_grace_period"] == "2m"
+        assert len(card["group_add"]) == 2
+
+
+def test_compose_asks_for_passwords_instead_of_holding_any(services: dict[str, dict[str, Any]]) -> None:
+    """Compose stops with a sentence when one is not set."""
+    assert "${VIIWORK_REDIS_PASSWORD:?" in services["api"]["environment"]["VIIWORK_REDIS_URL"]
+    assert "${VIIWORK_FLOWER_PASSWORD:?" in services["flower"]["environment"]["FLOWER_BASIC_AUTH"]
+
+
+def test_compose_names_settings_that_exist(services: dict[str, dict[str, Any]]) -> None:
+    """A misspelt variable would be ignored in silence."""
+    known = {f"VIIWORK_{name.replace('.', '_')}".upper() for name in settings_in_code()}
+    named = {name for service in services.values() for name in service["environment"] if name.startswith("VIIWORK_")}
+    assert named <= known
+
+
+def test_the_procfile_starts_the_modules_that_exist() -> None:
+    """api, reader, worker and flower, each a module that can be run."""
+    lines = (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
+    commands = dict(line.split(": ", 1) for line in lines if line and not line.startswith("#"))
+    assert set(commands) == {"api", "reader", "worker", "flower"}
+    for command in commands.values():
+        module = command.split()[2]
+        places = [
+            ROOT / base / f"{module.replace('.', '/')}{end}"
+            for base in ("", "workers")
+            for end in (".py", "/__main__.py")
+        ]
+        assert any(place.is_file() for place in places), module
+
+
+def test_the_makefile_has_the_agreed_targets() -> None:
+    """What people and machines call; a dry run parses them all."""
+    targets = ["setup", "demo", "test", "quick", "check", "bench", "lock", "clean"]
+    dry = subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert dry.returncode == 0, dry.stderr
+
+
+def test_setup_without_a_python_says_so_in_one_line(tmp_path: Path) -> None:
+    """No stack trace, no half-made environment."""
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    (tmp_path / "requirements").mkdir()
+    for name in ("requirements/dev.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+    made = subprocess.run(
+        ["make", "setup", "PYTHON=python-of-the-future"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode != 0
+    assert "Python 3.11 or newer is needed" in made.stderr.splitlines()[0]
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_clean_removes_no_data() -> None:
+    """Nothing under the state directory or the home, and nothing that git keeps."""
+    dry = subprocess.run(["make", "--dry-run", "clean"], cwd=ROOT, capture_output=True, text=True, check=True)
+    removed = {word for line in dry.stdout.splitlines() if line.startswith("rm ") for word in line.split()[2:]}
+    assert ".venv" in removed
+    kept = subprocess.run(["git", "ls-files", "--", *removed], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert kept.stdout == ""
+
+
+def test_the_script_for_fresh_machines_is_a_valid_program() -> None:
+    """Executable, valid for bash, and it runs both gates."""
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    text = script.read_text(encoding="utf-8")
+    assert "make check" in text
+    assert "make test" in text
+
+
+def test_the_changelog_and_the_licence_are_there() -> None:
+    """Keep a Changelog; Apache 2.0."""
+    assert "## [0.1.0]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+
+
+def test_the_map_of_the_rooms_names_every_module() -> None:
+    """CONTRIBUTING.md tells a newcomer where things are; a module that it leaves out cannot be found."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    modules = [
+        path.relative_to(ROOT)
+        for top in ("viiwork", "workers/viiwork_workers")
+        for path in (ROOT / top).rglob("*.py")
+        if not path.name.startswith("__")
+    ]
+    missing = [str(path) for path in modules if f"`{path.name}`" not in text]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "samples/README.md", "docs/settings.md"])
+def test_links_inside_the_project_lead_somewhere(page: str) -> None:
+    """A link to a file that is not there helps nobody."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target]
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
