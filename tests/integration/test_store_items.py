@@ -205,6 +205,24 @@ async def test_an_item_settles_once_however_many_of_its_jobs_end_afterwards(rig:
     assert await field(rig.store, root, "item_by") == first
 
 
+async def test_what_a_given_up_document_leaves_behind_is_ended_with_its_batch(rig: Rig) -> None:
+    """Given up half-way through submitting: its merge would wait for ever, its parts would run for nobody."""
+    batch = await open_batch(rig.store)
+    await rig.store.submit([document(batch), *items_of(batch, 1, first=1)])
+    await rig.store.seal(batch)
+    fence = (await rig.reader.take()).fence
+    await rig.store.submit(parts_of(fence.job, batch, 5)[:3], fence=fence)
+    await rig.reader.commit(fence, Verdict.FAILED)
+    await upkeep(rig.store).sweep()
+    assert await state(rig.store, f"{batch}-0m0") is State.WAITING, "while the batch runs they are left alone"
+    await rig.store.cancel(f"{batch}-1")
+    await upkeep(rig.store).sweep()
+    assert await depths(rig.store) == await recount(rig.store) == {}
+    status = await rig.store.batch(batch)
+    assert (status.state, status.counts) == (BatchState.COMPLETED, Counts(total=2, failed=1, cancelled=1))
+    assert await keys(rig.store, "cancelling") == []
+
+
 async def test_every_way_to_end_has_its_counter(store: Store) -> None:
     """succeeded, cancelled, and failed for all the rest; the total is exact when the batch ends, and it ends once."""
     hands = Hands(store, slots=20)

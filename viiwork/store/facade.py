@@ -120,8 +120,7 @@ class Store(Reading):
 
     async def set_closing(self, closing: bool) -> None:
         """Refuse new work (or take it again)."""
-        key = f"{self.prefix}closing"
-        await self.read([("SET", key, "1") if closing else ("DEL", key)])
+        await self.call("closing", int(closing))
 
     async def reap_host(self, *, host: str, pid: int, max_attempts: int = 4) -> int:
         """Take back the jobs of a worker process that was seen to exit; answers how many."""
@@ -129,9 +128,16 @@ class Store(Reading):
         dead = [w.card.incarnation for w in status.workers if w.card.host == host and w.card.pid == pid]
         if not dead:
             return 0
-        back, given_up = await self.call("reap", 0, max_attempts, *dead)
+        taken = await self.reap(*dead, ttl_ms=0, max_attempts=max_attempts)
         await self.release(*{f"{depth.lane.value}.{depth.model}" for depth in status.queues})
-        return int(back) + int(given_up)
+        return taken
+
+    async def reap(self, *incarnations: str, ttl_ms: int, max_attempts: int) -> int:
+        """Take back the jobs of these dead workers, or of those silent for `ttl_ms`; answers how many."""
+        taken = 0
+        while some := sum(await self.call("reap", ttl_ms, max_attempts, *incarnations)):
+            taken += some
+        return taken
 
 
 def _slices(entries: Sequence[list[str]]) -> Iterable[list[list[str]]]:

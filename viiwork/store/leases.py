@@ -133,13 +133,11 @@ class Upkeep:
 
     async def take_lock(self, *, owner: str, for_ms: int) -> bool:
         """The right to do the fleet's upkeep for a moment."""
-        (taken,) = await self._store.read([("SET", f"{self._store.prefix}upkeep", owner, "NX", "PX", str(for_ms))])
-        return bool(taken)
+        return bool(await self._store.call("lock", owner, for_ms))
 
     async def reap(self, *incarnations: str) -> int:
         """Take back the jobs of incarnations that are silent for a whole lease, or of those named."""
-        back, dead = await self._store.call("reap", self._ttl_ms, self._max_attempts, *incarnations)
-        return int(back) + int(dead)
+        return await self._store.reap(*incarnations, ttl_ms=self._ttl_ms, max_attempts=self._max_attempts)
 
     async def mend(self) -> int:
         """Publish the hints that vanished, and fill the ready queues."""

@@ -97,6 +97,8 @@ class Reading(Connection):
 
     async def _rows_of(self, items: Sequence[str]) -> list[Row]:
         roots = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{item}") for item in items)]
+        if not all(roots):
+            await self._raise_missing(items[0])  # the batch is being cleared away while it is read
         ends = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{r['item_by']}") for r in roots)]
         pairs = zip(items, roots, ends, strict=True)
         return [row_of(item, root, await self._result(end)) for item, root, end in pairs]

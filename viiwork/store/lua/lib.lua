@@ -13,7 +13,7 @@ end
 
 local NOW = now_ms()
 local FIELDS = {'state', 'attempt', 'token', 'inc', 'queue', 'tenant', 'batch', 'item', 'settle', 'then', 'cost',
-  'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds'}
+  'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent'}
 
 local function job_key(id) return P .. 'job:' .. id end
 local function batch_key(id) return P .. 'batch:' .. id end
@@ -71,12 +71,13 @@ end
 -- Ends the batch once its last item has settled. The time to live starts here, never before.
 local function end_batch_if_done(id)
   local key = batch_key(id)
-  local b = redis.call('HMGET', key, 'state', 'total', 'succeeded', 'failed', 'cancelled', 'ttl_ms')
+  local b = redis.call('HMGET', key, 'state', 'total', 'succeeded', 'failed', 'cancelled', 'ttl_ms', 'strays')
   if b[1] ~= 'running' and b[1] ~= 'cancelling' then return end
   local settled = tonumber(b[3] or 0) + tonumber(b[4] or 0) + tonumber(b[5] or 0)
   if settled < tonumber(b[2]) then return end
   local state = b[1] == 'cancelling' and 'cancelled' or 'completed'
   redis.call('HSET', key, 'state', state, 'finished_ms', NOW, 'expires_ms', keep_until(id, b[6]))
+  if b[7] then redis.call('SADD', P .. 'cancelling', id) end -- the sweep ends what nobody waits for any more
 end
 
 -- A job's end is the end of its item: once only, however many jobs of the item end after it.
@@ -85,6 +86,8 @@ local function settle(job, state)
   if redis.call('HSETNX', job_key(item), 'item_state', state) == 0 then return end
   redis.call('HSET', job_key(item), 'item_by', job.id, 'item_ms', NOW)
   if job.batch and job.batch ~= '' then
+    -- A document that ends before the jobs that it unfolded into leaves them behind, a merge perhaps for ever.
+    if job.parent then redis.call('HSET', batch_key(job.batch), 'strays', 1) end
     redis.call('RPUSH', batch_key(job.batch) .. ':rows', item)
     redis.call('HINCRBY', batch_key(job.batch), COUNTER[state] or 'failed', 1)
     end_batch_if_done(job.batch)

@@ -7,6 +7,8 @@ if not id then return {0} end
 
 local blobs = {1}
 local function remove(job_id)
+  local job = load(job_id)
+  if job and not TERMINAL[job.state] then move(job, 'cancelled') end -- left behind: keep the counters exact
   local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob')
   for i = 1, 3 do if kept[i] and kept[i] ~= '' then blobs[#blobs + 1] = kept[i] end end
   redis.call('DEL', job_key(job_id))
@@ -25,4 +27,5 @@ else
   remove(id)
 end
 redis.call('ZREM', P .. 'expiry', id)
+redis.call('SREM', P .. 'cancelling', id)
 return blobs

@@ -32,6 +32,7 @@ while at <= #ARGV do
   at = last + 1
 end
 
+if ARGV[1] ~= '' then redis.call('HSET', job_key(ARGV[1]), 'parent', 1) end
 local taken = 0
 for _, span in ipairs(fresh) do
   local id = ARGV[span[1]]
