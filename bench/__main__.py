@@ -14,16 +14,18 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
-from viiwork.errors import ViiworkError
 
 from bench import dispatch, pool
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
+from viiwork.errors import ViiworkError
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ALL = "all"
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"There is no scenario {options.name!r}: choose {', '.join(SCENARIOS)} or {ALL}.", file=sys.stderr)
         return 2
     _forget_settings()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways out take down what was started
+    _stop_in_order()
     names = list(SCENARIOS) if options.name == ALL else [options.name]
     try:
         reports = [_run(name, options) for name in names]
@@ -95,6 +97,19 @@ def _forget_settings() -> None:
     for name in [name for name in os.environ if name.startswith("VIIWORK_")]:
         del os.environ[name]
     os.environ["VIIWORK_CONFIG"] = os.devnull
+
+
+def _stop_in_order() -> None:
+    """Every way out takes down what was started; impatience meanwhile must not leave half of it."""
+    heeded = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
+        for known in heeded:
+            signal.signal(known, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in heeded:
+        signal.signal(number, stop)
 
 
 def _parser() -> argparse.ArgumentParser:

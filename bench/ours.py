@@ -7,12 +7,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from bench.rig import Rig, Worker, until
+from bench.stock import PAUSE_S, TEXT
 from viiwork.errors import Unavailable
 from viiwork.jobs import TERMINAL, ChatInput, Job, Lane, Message, new_id
 from viiwork.store import Store
-
-from bench.rig import Rig, Worker, until
-from bench.stock import PAUSE_S, TEXT
 
 
 class OurSide:

@@ -33,7 +33,9 @@ class Goal:
 
     @property
     def words(self) -> str:
-        bounds = [f"{sign} {bound:g}" for sign, bound in ((">=", self.at_least), ("<=", self.at_most)) if bound]
+        bounds = [
+            f"{sign} {bound:g}" for sign, bound in ((">=", self.at_least), ("<=", self.at_most)) if bound is not None
+        ]
         return " and ".join(bounds)
 
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import psutil
 import redis
+
+from bench.machine import ROOT
 from viiwork.errors import StartupError, Unavailable
 from viiwork.fleet.plan import child_env
 from viiwork.settings import Settings, load_settings
 from viiwork.statedir import tail
 from viiwork.store import Store, embedded
 from viiwork.store.opening import make_store
-
-from bench.machine import ROOT
 
 POLL_S = 0.005
 STOP_GRACE_S = 15.0

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from viiwork.errors import Unavailable
-from viiwork.store.endpoint import broker_url
-
 from bench.rig import Rig, Worker, until
 from bench.stock_app import SLOTS, make_stock_app
+from viiwork.errors import Unavailable
+from viiwork.store.endpoint import broker_url
 
 RESULTS_DB = 1
 QUEUE = "celery"

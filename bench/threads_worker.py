@@ -11,10 +11,10 @@ import sys
 from typing import Any
 
 from celery import Celery
+
 from viiwork.jobs import TaskName
 from viiwork.queues import HintId
 from viiwork.settings import load_settings
-
 from viiwork_workers.app import compose, worker_argv
 from viiwork_workers.hints import HintTask
 from viiwork_workers.pool import HintEnded
