@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from viiwork.errors import StoreUnavailable
 from viiwork.store.scripts import Arg, Call, Scripts
@@ -55,7 +55,7 @@ class Connection:
 
 def unavailable(error: Exception) -> StoreUnavailable:
     """A Redis error in our words; Redis' own never carry a password, but they may carry an address."""
-    if "OOM" in str(error):
+    if isinstance(error, OutOfMemoryError) or "OOM" in str(error):  # a command's own, or a script's
         return StoreUnavailable(
             "Redis is full and takes no new work.",
             hint="Wait until running work ends, or raise redis.max_memory_bytes.",

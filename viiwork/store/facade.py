@@ -65,7 +65,7 @@ class Store(Reading):
     async def open_batch(self, *, id: str, tenant: str, lane: Lane, model: str, task: str, total: int) -> None:  # noqa: A002
         """Make a batch that items can be submitted to. Idempotent by id."""
         fields = ("tenant", tenant, "lane", lane.value, "model", model, "task", task)
-        await self.call("batch", "open", id, *fields, "total", total, "ttl_ms", self._ttl_ms)
+        await self.call("open", id, *fields, "total", total, "ttl_ms", self._ttl_ms)
 
     async def submit(self, jobs: Sequence[Job], *, fence: Fence | None = None) -> int:
         """Take jobs in and release what there is room for; jobs that are there already are left alone.

@@ -1,16 +1,14 @@
 #!lua flags=allow-oom
--- The life of a batch. ARGV: verb, batch id, then for `open` its field/value entries.
--- open: idempotent. seal: all items are submitted. cancel: flips the flag; a sweep cancels the jobs in slices.
--- slice: cancels the next slice of a cancelled batch. Answers the batch's state, or nil where there is none;
--- `slice` answers 1 while there is more to do.
+-- The life of a batch after `open`. ARGV: verb, batch id.
+-- seal: all items are submitted. cancel: flips the flag; a sweep cancels the jobs in slices.
+-- slice: ends the next slice of what a cancelled batch, or one that is over, left behind.
+-- Answers the batch's state, or nil where there is none; `slice` answers 1 while there is more to do.
 
 local verb, id = ARGV[1], ARGV[2]
 local key = batch_key(id)
 local state = redis.call('HGET', key, 'state')
 
-if verb == 'open' then
-  if not state then redis.call('HSET', key, 'state', 'uploading', 'created_ms', NOW, unpack(ARGV, 3)) end
-elseif not state then
+if not state then
   return false
 elseif verb == 'seal' and state == 'uploading' then
   redis.call('HSET', key, 'state', 'running', 'total', redis.call('HGET', key, 'items') or 0)
