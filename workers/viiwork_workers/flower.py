@@ -16,7 +16,10 @@ from collections.abc import Mapping
 from hmac import compare_digest
 from typing import Any
 
+from celery import states
+from celery.events.state import Task
 from flower.app import Flower
+from flower.events import EventsState
 from flower.options import options
 from flower.urls import settings as site
 from tornado.httputil import HTTPServerRequest
@@ -49,10 +52,29 @@ LOOK_S = 5.0
 class Stranger(RequestHandler):
     """What anybody without the password is told, whatever the address."""
 
+    def check_xsrf_cookie(self) -> None:
+        """Nothing is done here that could be forged."""
+
     def prepare(self) -> None:
         self.set_status(401)
         self.set_header("WWW-Authenticate", 'Basic realm="viiwork", charset="UTF-8"')
         self.finish("Flower needs its user and password; `viiwork status` says where they are.\n")
+
+
+class Hint(Task):  # type: ignore[misc] # celery is untyped
+    """A task in Flower's memory."""
+
+    def event(self, type_: str, *args: Any, **kwargs: Any) -> None:
+        """Celery takes a rejection for older news than the reception, and would show RECEIVED for ever."""
+        super().event(type_, *args, **kwargs)
+        if type_ == "rejected":
+            self.state = states.REJECTED
+
+
+class HintStates(EventsState):  # type: ignore[misc] # flower is untyped
+    """Flower's memory."""
+
+    Task = Hint
 
 
 class Page(Flower):  # type: ignore[misc] # flower is untyped
@@ -61,7 +83,7 @@ class Page(Flower):  # type: ignore[misc] # flower is untyped
     def __init__(self, settings: Settings, *, url: str, login: str, store: Store) -> None:
         options.basic_auth = [login]
         options.max_tasks = MAX_TASKS
-        options.tasks_columns = "name,args,uuid,state,received,runtime,exception,worker"
+        options.tasks_columns = "uuid,args,state,exception,worker,received,runtime"
         options.format_task = plainly
         server = broker(url)
         app = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
@@ -69,6 +91,7 @@ class Page(Flower):  # type: ignore[misc] # flower is untyped
         self._login = login.encode()
         self.shown = Shown(store)
         self.add_handlers(r".*", PAGES)
+        self.events.state = HintStates(max_tasks_in_memory=MAX_TASKS, max_workers_in_memory=options.max_workers)
         self._stragglers = Stragglers(self.events.state, store, patience_s=settings.queue.lease_ttl_s)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
@@ -115,7 +138,7 @@ def login_of(environ: Mapping[str, str], settings: Settings) -> str:
 def main() -> int:
     """Exit codes: 0 stopped, 2 wrong settings or port, 3 no server."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("tornado.access", "flower.inspector"):  # a worker that does not answer is shown, not logged
+    for noisy in ("tornado.access", "tornado.general", "flower.inspector"):  # wrong addresses, silent workers
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         settings = load_settings()
