@@ -339,6 +339,20 @@ async def test_a_killed_worker_goes_offline_and_its_hints_go_back(fleet: Fleet, 
     )
 
 
+async def test_a_stopped_worker_says_what_it_gave_back(fleet: Fleet, real_store: Store, page: Page) -> None:
+    """SIGTERM with jobs in hand: their hints are RETRY and the worker is offline, without waiting for a lease."""
+    fleet.start("gpu0")
+    await ready(real_store, 1)
+    work = [job(text=f"{n} {LONG}") for n in range(3)]
+    await real_store.submit(work)
+    for one in work:
+        await shown(page, f"{one.id}.1.1", "STARTED")
+    assert fleet.stop("gpu0") == 0
+    for one in work:
+        await shown(page, f"{one.id}.1.1", "RETRY", within_s=1.5)
+    await eventually(_async(lambda: page.online() == {f"gpu0@{HOST}": False}), what="gpu0 offline")
+
+
 async def test_two_fleets_on_one_server_do_not_see_each_other(
     fleet: Fleet, real_store: Store, page: Page, settings: Settings, open_page: Callable[..., Page]
 ) -> None:

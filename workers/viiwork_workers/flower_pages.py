@@ -13,6 +13,7 @@ from flower.views.tasks import TASK_COLUMNS
 from flower.views.workers import WorkerView
 from tornado.web import HTTPError
 
+from viiwork.errors import StoreUnavailable
 from viiwork.store import Store
 
 TASK_COLUMNS |= {"args": "Lane, model", "uuid": "Hint", "exception": "Ended with"}
@@ -60,6 +61,12 @@ class Broker(BrokerView):  # type: ignore[misc] # flower is untyped
 
 class QueueLengths(GetQueueLengths):  # type: ignore[misc] # flower is untyped
     """The same figures for programs."""
+
+    async def get(self) -> None:
+        try:
+            await super().get()
+        except StoreUnavailable as error:
+            raise HTTPError(503, str(error)) from error
 
     def get_broker(self) -> Shown:
         return self.application.shown  # type: ignore[no-any-return] # ours, on an untyped base

@@ -89,6 +89,8 @@ class Slots(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
         if state.should_stop is not None or state.should_terminate is not None:
             station: Station = c.app.station
             station.drain(c.app.drain_grace_s)
+            if c.event_dispatcher is not None:  # the hub turns no more, so nobody else would send what the drain told
+                ignore_errors(c, c.event_dispatcher.flush)
 
     def info(self, c: Any) -> dict[str, Any]:
         """Shown on the worker's page in Flower and in `/api/workers`."""
