@@ -74,6 +74,8 @@ def end(people: Iterable[tuple[int, str]], *, grace_s: float) -> int:
     for pid, who in wait_gone(present, timeout_s=grace_s):
         send(pid, who, signal.SIGKILL)
     wait_gone(present, timeout_s=5.0)
+    for pid, _ in present:
+        collect(pid)
     return len(present)
 
 

@@ -40,6 +40,15 @@ def kill(server: RunningServer) -> None:
         time.sleep(0.01)
 
 
+def bind(squatter: socket.socket, port: int) -> None:
+    """The last threads of a killed server hold its port for a moment."""
+    while True:
+        try:
+            return squatter.bind(("127.0.0.1", port))
+        except OSError:
+            time.sleep(0.02)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
     """A state directory; whatever server is left in it is ended."""
@@ -197,7 +206,7 @@ def test_a_port_that_was_taken_meanwhile_is_replaced_by_another(tmp_path: Path) 
     kill(server)
     with socket.socket() as squatter:
         squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        squatter.bind(("127.0.0.1", server.record.port or 0))
+        bind(squatter, server.record.port or 0)
         squatter.listen()
         try:
             again = embedded.start(settings_in(deep))

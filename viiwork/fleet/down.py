@@ -63,5 +63,5 @@ def _sweep(state: StateDir, tell: Callable[[str], None]) -> bool:
     orphans = tagged(TAG, str(state.root))
     if orphans:
         tell(f"ending {len(orphans)} processes that an earlier run left behind")
-        end(orphans, grace_s=10.0)
+        end(orphans, grace_s=5.0)
     return embedded.end_server(state) or bool(orphans)

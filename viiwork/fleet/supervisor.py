@@ -25,7 +25,7 @@ from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
 from viiwork.store import Store, embedded, open_store
 from viiwork.store.server_check import check_server
 
-ORPHAN_GRACE_S = 10.0
+ORPHAN_GRACE_S = 5.0
 TICK_S = 0.25
 READY_LIMIT_S = 900.0
 """A large model on a slow disk takes up to 15 minutes; after that the fleet is announced without the stragglers."""

@@ -26,6 +26,8 @@ from viiwork.store.server_config import max_memory_bytes
 from viiwork.store.server_launch import LOADING_S, SERVER_DIR, launch, ping, sync_client, url_of
 
 STOP_GRACE_S = 30.0
+LOCK_S = 5.0
+"""A killed server is a zombie to see while its last threads still hold the lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def start(settings: Settings) -> RunningServer:
     if adopted is not None:
         return adopted
     _end_holders(data)
-    with _data_lock(data) as lock:
+    with _data_lock(data, patience_s=LOCK_S) as lock:
         if lock is None:
             raise StartupError(
                 f"another server holds {data} and does not answer.", hint="End it, or give another --state-dir."
@@ -153,18 +155,23 @@ def _resize(url: str, limit_bytes: int) -> None:
 
 
 @contextmanager
-def _data_lock(data: Path) -> Iterator[int | None]:
+def _data_lock(data: Path, *, patience_s: float = 0.0) -> Iterator[int | None]:
     """The lock on the server's data, to be handed down to the server; None while a live server has it."""
     handle = os.open(data / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + patience_s
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield None
-        else:
-            yield handle
+        while not (held := _lock(handle)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield handle if held else None
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def _end_holders(data: Path) -> None:

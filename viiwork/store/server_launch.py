@@ -160,13 +160,18 @@ def _addresses(state: StateDir) -> Iterator[Address]:
     if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
         yield Address(socket=str(path))
     run = state.read_run()
-    if run is not None and run.server is not None and run.server.port:
+    if run is not None and run.server is not None and run.server.port and _free_port(run.server.port):
         yield Address(port=run.server.port)  # after a crash the clients find it where it was
     for _ in range(3):
         yield Address(port=_free_port())
 
 
-def _free_port() -> int:
+def _free_port(wanted: int = 0) -> int:
+    """`wanted` (any, if that is 0) or 0 when it is taken: whoever has it must not be offered our password."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            return 0
         return int(probe.getsockname()[1])
