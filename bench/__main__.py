@@ -19,6 +19,7 @@ from types import FrameType
 from rich.console import Console
 
 from bench import dispatch, pool
+from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
 from viiwork.errors import ViiworkError
@@ -34,8 +35,8 @@ class Scenario:
 
     about: str
     run: Callable[..., Awaitable[Report]]
-    jobs: int = 1000
-    rounds: int = 5
+    jobs: int = 500
+    rounds: int = 9
 
     def on(self, rig: Rig, *, jobs: int | None, rounds: int | None) -> Awaitable[Report]:
         return self.run(rig, jobs=jobs or self.jobs, rounds=rounds or self.rounds)
@@ -55,6 +56,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     _forget_settings()
     _stop_in_order()
+    if warning := busy():
+        print(warning, file=sys.stderr)
     names = list(SCENARIOS) if options.name == ALL else [options.name]
     try:
         reports = [_run(name, options) for name in names]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bench.machine import machine
-from bench.measure import Sample, figures_of, measure
+from bench.measure import Sample, figures_of, measure, ratio_of, ratio_spread
 from bench.ours import our_side
 from bench.report import Figure, Goal, Report
 from bench.rig import Rig
-from bench.rounds import median_ratio, percentile
+from bench.rounds import percentile
 from bench.stock import stock_side
 
 GOALS = (Goal("jobs_per_second_ratio", at_least=1.3),)
@@ -17,16 +17,16 @@ LATENCY_JOBS = 40
 
 async def run(rig: Rig, *, jobs: int, rounds: int) -> Report:
     """Each round runs every variant once, in turn."""
-    figures: dict[str, Figure] = {"server": rig.server_version, "jobs_per_run": jobs, "rounds": rounds}
+    figures: dict[str, Figure] = {**machine(), "server": rig.server_version, "jobs_per_run": jobs, "rounds": rounds}
     plain = await _plain(rig, jobs, rounds, figures)
     events = await _with_events(rig, jobs, rounds)
     for name, samples in {**plain, **events}.items():
         figures |= figures_of(name, samples)
-    figures["jobs_per_second_ratio"] = _ratio(plain["ours"], plain["stock"])
-    figures["jobs_per_second_ratio_stock_without_results"] = _ratio(plain["ours"], plain["stock_without_results"])
-    figures["jobs_per_second_ratio_one_by_one"] = _ratio(plain["ours_one_by_one"], plain["stock_delay"])
-    figures["jobs_per_second_ratio_with_events"] = _ratio(events["ours_with_events"], events["stock_with_events"])
-    return Report("dispatch", {**figures, **machine()}, GOALS)
+    figures |= ratio_spread("jobs_per_second_ratio", plain["ours"], plain["stock"])
+    figures["jobs_per_second_ratio_stock_without_results"] = ratio_of(plain["ours"], plain["stock_without_results"])
+    figures["jobs_per_second_ratio_one_by_one"] = ratio_of(plain["ours_one_by_one"], plain["stock_delay"])
+    figures["jobs_per_second_ratio_with_events"] = ratio_of(events["ours_with_events"], events["stock_with_events"])
+    return Report("dispatch", figures, GOALS)
 
 
 async def _plain(rig: Rig, jobs: int, rounds: int, figures: dict[str, Figure]) -> dict[str, list[Sample]]:
@@ -58,7 +58,3 @@ async def _with_events(rig: Rig, jobs: int, rounds: int) -> dict[str, list[Sampl
                 "stock_with_events": (stock.worker, lambda n: stock.run(n, batch=True, results=True)),
             }
             return await measure(rig, variants, jobs=jobs, rounds=rounds)
-
-
-def _ratio(ours: list[Sample], theirs: list[Sample]) -> float:
-    return median_ratio([s.jobs_per_second for s in ours], [s.jobs_per_second for s in theirs])

@@ -12,20 +12,29 @@ from pathlib import Path
 from bench.report import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
+BUSY_SHARE = 0.5
 CPU_INFO = Path("/proc/cpuinfo")
 PACKAGES = {"viiwork": "viiwork", "celery": "celery", "kombu": "kombu", "redis_py": "redis"}
 
 
 def machine() -> dict[str, Figure]:
-    """Cores, processor, load before the run, versions and commit."""
+    """Cores, processor, load, versions and commit; asked before the run, whose own load is not meant."""
     return {
         "machine_cores": os.cpu_count() or 0,
         "machine_processor": _processor(),
-        "machine_load_1min": os.getloadavg()[0],
+        "machine_load_before": os.getloadavg()[0],
         "python_version": platform.python_version(),
         **{f"{name}_version": version(package) for name, package in PACKAGES.items()},
         "commit": commit(),
     }
+
+
+def busy() -> str:
+    """A warning when others use this machine, else nothing."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load < cores * BUSY_SHARE:
+        return ""
+    return f"This machine is busy (load {load:.1f} on {cores} cores): the figures will be low and scattered."
 
 
 def commit() -> str:

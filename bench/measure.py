@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.report import Figure
 from bench.rig import Rig, Worker
-from bench.rounds import median
+from bench.rounds import median, ratios
 
 Variant = tuple[Worker, Callable[[int], Awaitable[float]]]
 """The worker that does it, and a function of the number of jobs that answers the seconds it took."""
@@ -48,3 +48,18 @@ def figures_of(name: str, samples: list[Sample]) -> dict[str, Figure]:
         f"{name}_worker_cpu_us_per_job": median(1e6 * s.worker_cpu_s / s.jobs for s in samples),
         f"{name}_server_cpu_us_per_job": median(1e6 * s.server_cpu_s / s.jobs for s in samples),
     }
+
+
+def ratio_of(ours: list[Sample], theirs: list[Sample]) -> float:
+    """Of the jobs a second: the median over the pairs."""
+    return median(_pairs(ours, theirs))
+
+
+def ratio_spread(name: str, ours: list[Sample], theirs: list[Sample]) -> dict[str, Figure]:
+    """The median over the pairs, and how far the pairs lie apart."""
+    pairs = _pairs(ours, theirs)
+    return {name: median(pairs), f"{name}_lowest_pair": pairs[0], f"{name}_highest_pair": pairs[-1]}
+
+
+def _pairs(ours: list[Sample], theirs: list[Sample]) -> list[float]:
+    return ratios([s.jobs_per_second for s in ours], [s.jobs_per_second for s in theirs])

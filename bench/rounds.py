@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-__all__ = ["median", "median_ratio", "percentile"]
+__all__ = ["median", "percentile", "ratios"]
 
 
-def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median over the rounds of ours / theirs."""
-    return median(our / their for our, their in zip(ours, theirs, strict=True))
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Ours / theirs of each round, the lowest first."""
+    return sorted(our / their for our, their in zip(ours, theirs, strict=True))
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

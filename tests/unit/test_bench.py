@@ -9,7 +9,7 @@ import pytest
 
 from bench.__main__ import main, write
 from bench.report import Goal, Report, as_markdown
-from bench.rounds import median_ratio, percentile
+from bench.rounds import median, percentile, ratios
 
 RATIO = Goal("ratio", at_least=1.3)
 
@@ -63,7 +63,8 @@ def test_a_goal_without_its_figure_is_a_defect_of_the_scenario() -> None:
 
 def test_rounds_are_compared_pair_by_pair() -> None:
     """A round in which the machine was busy slows both sides, and its ratio stays."""
-    assert median_ratio([100, 20, 300], [50, 10, 100]) == 2
+    assert ratios([100, 20, 300], [50, 10, 100]) == [2, 2, 3]
+    assert median(ratios([100, 20, 300], [50, 10, 100])) == 2
 
 
 @pytest.mark.parametrize(("percent", "value"), [(0, 1), (50, 5), (95, 10), (100, 10)])
