@@ -384,7 +384,7 @@ async def test_it_hears_workers_again_after_dropped_connections(fleet: Fleet, re
     mine = int(await real_store.client.client_id())
     for client in await real_store.client.client_list():
         if int(client["id"]) != mine:
-            await real_store.client.execute_command("CLIENT", "KILL", "ID", client["id"])
+            await real_store.client.client_kill_filter(_id=client["id"])
 
     async def heard() -> bool:
         one = job(text="hello")

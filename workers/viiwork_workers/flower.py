@@ -1,7 +1,7 @@
 """Flower, the fleet's page: `python -m viiwork_workers.flower`. It talks to Redis alone and loads no engine.
 
 Flower's own command is not used: it takes the password on its command line, prints the broker's address, and leaves
-`/metrics` open. What Flower would show wrongly is mended in `flower_pages` and `stragglers`.
+`/metrics` open. What Flower would show wrongly is mended in `flower_events`, `flower_pages` and `stragglers`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ from collections.abc import Mapping
 from hmac import compare_digest
 from typing import Any
 
-from celery import states
-from celery.events.state import Task
 from flower.app import Flower
-from flower.events import EventsState
 from flower.options import options
 from flower.urls import settings as site
 from tornado.httputil import HTTPServerRequest
-from tornado.ioloop import PeriodicCallback
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.web import RequestHandler
 
 from viiwork.errors import SettingsError, StartupError, ViiworkError
@@ -34,6 +31,7 @@ from viiwork.store import Store
 from viiwork.store.embedded import locate
 from viiwork.store.endpoint import broker
 from viiwork.store.opening import make_store
+from viiwork_workers.flower_events import Ear
 from viiwork_workers.flower_pages import PAGES, Shown, plainly
 from viiwork_workers.stragglers import Stragglers
 
@@ -61,37 +59,19 @@ class Stranger(RequestHandler):
         self.finish("Flower needs its user and password; `viiwork status` says where they are.\n")
 
 
-class Hint(Task):  # type: ignore[misc] # celery is untyped
-    """A task in Flower's memory."""
-
-    def event(self, type_: str, *args: Any, **kwargs: Any) -> None:
-        """Celery takes a rejection for older news than the reception, and would show RECEIVED for ever."""
-        super().event(type_, *args, **kwargs)
-        if type_ == "rejected":
-            self.state = states.REJECTED
-
-
-class HintStates(EventsState):  # type: ignore[misc] # flower is untyped
-    """Flower's memory."""
-
-    Task = Hint
-
-
 class Page(Flower):  # type: ignore[misc] # flower is untyped
     """Flower behind one door, with the fleet's own figures."""
 
     def __init__(self, settings: Settings, *, url: str, login: str, store: Store) -> None:
         options.basic_auth = [login]
-        options.max_tasks = MAX_TASKS
         options.tasks_columns = "uuid,args,state,exception,worker,received,runtime"
         options.format_task = plainly
         server = broker(url)
         app = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
-        super().__init__(capp=app, options=options, **site)
+        super().__init__(capp=app, options=options, events=Ear(app, IOLoop.current(), max_tasks=MAX_TASKS), **site)
         self._login = login.encode()
         self.shown = Shown(store)
         self.add_handlers(r".*", PAGES)
-        self.events.state = HintStates(max_tasks_in_memory=MAX_TASKS, max_workers_in_memory=options.max_workers)
         self._stragglers = Stragglers(self.events.state, store, patience_s=settings.queue.lease_ttl_s)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
