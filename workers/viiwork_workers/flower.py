@@ -56,7 +56,7 @@ class Stranger(RequestHandler):
     def prepare(self) -> None:
         self.set_status(401)
         self.set_header("WWW-Authenticate", 'Basic realm="viiwork", charset="UTF-8"')
-        self.finish("Flower needs its user and password; `viiwork status` says where they are.\n")
+        self.finish("Flower needs its user and password; `viiwork up` says where they are.\n")
 
 
 class Page(Flower):  # type: ignore[misc] # flower is untyped
