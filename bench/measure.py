@@ -50,6 +50,11 @@ def figures_of(name: str, samples: list[Sample]) -> dict[str, Figure]:
     }
 
 
+def faster(one: list[Sample], other: list[Sample]) -> list[Sample]:
+    """The better of two variants, round by round: a comparison owes the other side its best."""
+    return [max(pair, key=lambda sample: sample.jobs_per_second) for pair in zip(one, other, strict=True)]
+
+
 def ratio_of(ours: list[Sample], theirs: list[Sample]) -> float:
     """Of the jobs a second: the median over the pairs."""
     return median(_pairs(ours, theirs))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main, write
+from bench.measure import Sample, faster
 from bench.report import Goal, Report, as_markdown
 from bench.rounds import median, percentile, ratios
 
@@ -65,6 +66,12 @@ def test_rounds_are_compared_pair_by_pair() -> None:
     """A round in which the machine was busy slows both sides, and its ratio stays."""
     assert ratios([100, 20, 300], [50, 10, 100]) == [2, 2, 3]
     assert median(ratios([100, 20, 300], [50, 10, 100])) == 2
+
+
+def test_the_other_side_is_given_its_best_of_every_round() -> None:
+    """Whichever way of submitting was faster in that round."""
+    quick, slow = (Sample(jobs=100, seconds=seconds, worker_cpu_s=0, server_cpu_s=0) for seconds in (1, 2))
+    assert faster([quick, slow], [slow, quick]) == [quick, quick]
 
 
 @pytest.mark.parametrize(("percent", "value"), [(0, 1), (50, 5), (95, 10), (100, 10)])
