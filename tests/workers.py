@@ -88,3 +88,15 @@ async def ready(store: Store, count: int) -> None:
         return len((await store.fleet()).workers) == count
 
     await eventually(joined, what=f"{count} workers in the roster")
+
+
+async def clients(store: Store) -> set[int]:
+    """The connections that the server has now, by id."""
+    return {int(client["id"]) for client in await store.client.client_list()}
+
+
+async def drop_connections(store: Store, *, sparing: set[int]) -> None:
+    """Drop every connection made since `sparing` was taken, but this test's own: others may use the server too."""
+    mine = int(await store.client.client_id())
+    for client in await clients(store) - sparing - {mine}:
+        await store.client.client_kill_filter(_id=str(client))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers import Fleet, eventually, make_job, ready
+from tests.workers import Fleet, clients, drop_connections, eventually, make_job, ready
 from viiwork.jobs import Job, Lane, State
 from viiwork.settings import Settings
 from viiwork.store import Store
@@ -71,6 +71,7 @@ async def test_a_worker_killed_under_500_jobs_loses_none_and_doubles_none(fleet:
 async def test_dropped_connections_rerun_nothing_and_hold_no_slot_back(fleet: Fleet, real_store: Store) -> None:
     """All connections dropped with all slots full: at most K+1 held, and an interactive job starts."""
     before = set(Path(tempfile.gettempdir()).iterdir())
+    others = await clients(real_store)
     fleet.start("gpu0", "gpu1")
     await ready(real_store, 2)
     jobs = await submit(real_store, JOBS)
@@ -80,7 +81,7 @@ async def test_dropped_connections_rerun_nothing_and_hold_no_slot_back(fleet: Fl
 
     await eventually(full, what="the batch share of all slots full")
     for _ in range(3):
-        await drop_connections(real_store)
+        await drop_connections(real_store, sparing=others)
         urgent = make_job(model="sim", lane=Lane.INTERACTIVE)
         await real_store.submit([urgent])
         jobs.append(urgent)
@@ -90,14 +91,6 @@ async def test_dropped_connections_rerun_nothing_and_hold_no_slot_back(fleet: Fl
     assert await accounts(real_store, jobs) == {"succeeded": len(jobs)}
     assert await attempts(real_store, jobs) == len(jobs), "a dropped connection must not run a job again"
     assert [p for p in set(Path(tempfile.gettempdir()).iterdir()) - before if p.is_file()] == []
-
-
-async def drop_connections(store: Store) -> None:
-    """Every connection of the workers, not this test's own."""
-    mine = int(await store.client.client_id())
-    for client in await store.client.client_list():
-        if int(client["id"]) != mine:
-            await store.client.execute_command("CLIENT", "KILL", "ID", client["id"])
 
 
 async def started(store: Store, job: str) -> bool:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from celery.events import EventReceiver
 
-from tests.workers import Fleet, eventually, make_job, ready
+from tests.workers import Fleet, clients, drop_connections, eventually, make_job, ready
 from viiwork.fleet.plan import FLOWER_USER, Role, plan
 from viiwork.jobs import AnalysisTask, Job, Lane, ReadInput, Settle, State, TaskName, child_id, new_id
 from viiwork.queues import lane_queue, make_app
@@ -377,14 +377,15 @@ async def test_two_fleets_on_one_server_do_not_see_each_other(
         await real_store.client.delete(key)
 
 
-async def test_it_hears_workers_again_after_dropped_connections(fleet: Fleet, real_store: Store, page: Page) -> None:
+async def test_it_hears_workers_again_after_dropped_connections(
+    fleet: Fleet, real_store: Store, open_page: Callable[..., Page], settings: Settings
+) -> None:
     """Every connection is cut, Flower's and the worker's."""
+    others = await clients(real_store)
+    page = open_page(settings).wait()
     fleet.start("gpu0")
     await ready(real_store, 1)
-    mine = int(await real_store.client.client_id())
-    for client in await real_store.client.client_list():
-        if int(client["id"]) != mine:
-            await real_store.client.client_kill_filter(_id=client["id"])
+    await drop_connections(real_store, sparing=others)
 
     async def heard() -> bool:
         one = job(text="hello")

@@ -108,7 +108,7 @@ class Executor:
             call = claim_call(job=hint.job, attempt=hint.attempt, token=token, card=self.card)
             claim = read_claim(await self._tick.call(call, release=queue), job=hint.job, token=token)
             if isinstance(claim, Stale):
-                return End("stale")
+                return End("cancelled" if claim.state == "cancelled" else "stale")
             started()
             return await self._hold(claim, queue)
 
