@@ -86,13 +86,14 @@ async def test_a_parent_whose_fence_is_down_submits_nothing(store: Store) -> Non
     assert not await keys(store, f"job:{parent.id}-c1")
 
 
-async def test_a_batch_that_is_cancelled_or_over_takes_no_more(store: Store) -> None:
+async def test_a_batch_that_is_sealed_cancelled_or_over_takes_no_more_items(store: Store) -> None:
     """-2: the batch's items, job list and depths are as before."""
     cancelled = await sealed_batch(store, 2)
     await store.cancel_batch(cancelled)
     over = await sealed_batch(store, 1)
     await Hands(store).do_all()
-    for batch in (cancelled, over, "an_nosuchbatch"):
+    sealed = await sealed_batch(store, 1)
+    for batch in (cancelled, over, sealed, "an_nosuchbatch"):
         before, depth = await keys(store), await depths(store)
         with pytest.raises(Conflict):
             await store.submit(items_of(batch, 1, first=7))

@@ -11,22 +11,23 @@ if ARGV[1] ~= '' then
   end
 end
 
-local open = {} -- batch id: whether it takes jobs
-local function takes_more(batch)
-  if open[batch] == nil then
-    local state = redis.call('HGET', batch_key(batch), 'state')
-    open[batch] = state == 'uploading' or state == 'running'
-  end
-  return open[batch]
+-- Once a batch is sealed its items are counted: it takes only what they unfold into.
+local states = {}
+local function takes(batch, is_item)
+  states[batch] = states[batch] or redis.call('HGET', batch_key(batch), 'state') or 'none'
+  return states[batch] == 'uploading' or (states[batch] == 'running' and not is_item)
 end
 
 local fresh, at = {}, 4
 while at <= #ARGV do
   local last = at + 1 + tonumber(ARGV[at + 1])
   if redis.call('EXISTS', job_key(ARGV[at])) == 0 then
+    local batch, is_item = nil, true
     for field = at + 2, last, 2 do
-      if ARGV[field] == 'batch' and not takes_more(ARGV[field + 1]) then return -2 end
+      if ARGV[field] == 'batch' then batch = ARGV[field + 1] end
+      if ARGV[field] == 'item' then is_item = false end
     end
+    if batch and not takes(batch, is_item) then return -2 end
     fresh[#fresh + 1] = {at, last}
   end
   at = last + 1

@@ -1,0 +1,320 @@
+"""The store under random moves of submitters, workers, killers and cancellers: what must hold after every one."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fakeredis
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.hands import Hands, depths, field, items_of, keys, open_batch, parts_of, ready_hints, recount, upkeep
+from tests.workers import make_job
+from viiwork.errors import Conflict
+from viiwork.jobs import TERMINAL, BatchState, Lane, Settle
+from viiwork.queues import HintId, make_envelope
+from viiwork.store import BlobStore, Fence, Store
+from viiwork.store.leases import Claim, Verdict
+
+T = TypeVar("T")
+ENVELOPE = make_envelope()
+QUEUES = ("batch.noop", "interactive.noop", "batch.read")
+ENDING = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.EXPIRED, Verdict.CONTINUES)
+FINAL = {state.value for state in TERMINAL}
+BLOBS = Path(tempfile.gettempdir()) / "no-blob-is-written-here"
+which = st.integers(0, 10_000)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Two engine workers and a reader, whose hints and claims may be late, lost or repeated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.client = fakeredis.FakeAsyncRedis(decode_responses=True)
+        blobs = BlobStore(BLOBS)
+        self.store = Store(
+            self.client, fleet="m", prefix="m:", envelope=ENVELOPE, blobs=blobs, ttl_ms=3_600_000, headers=False
+        )
+        self.crew: list[tuple[Hands, Lane]] = []
+        self.jobs: list[str] = []
+        self.batches: list[str] = []
+        self.hints: list[tuple[HintId, int]] = []
+        self.fences: list[tuple[Fence, int]] = []
+        self.ends: dict[str, str] = {}
+        self.accepted: Counter[str] = Counter()
+        self.documents: dict[str, list[Any]] = {}
+        self.submitted = 0
+
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(coroutine)
+
+    def teardown(self) -> None:
+        """Left to itself with a worker that works, the fleet comes to an end of everything."""
+        self.do(self._run_to_the_end())
+        self.everything_adds_up()
+        self.do(self.client.aclose())
+        self.runner.close()
+
+    @initialize()
+    def start(self) -> None:
+        self.crew = [
+            (Hands(self.store, "gpu0", slots=3), Lane.BATCH),
+            (Hands(self.store, "gpu1", slots=6), Lane.INTERACTIVE),
+            (Hands(self.store, "reader0", model="read", slots=2), Lane.BATCH),
+        ]
+        for hands, _ in self.crew:
+            self.do(hands.beat())
+
+    # Submitters
+
+    @rule(lane=st.sampled_from(Lane), tenant=st.sampled_from(("anna@lab", "bob:x")), count=st.integers(1, 4))
+    def submit_lone_jobs(self, lane: Lane, tenant: str, count: int) -> None:
+        jobs = [make_job(lane=lane, tenant=tenant) for _ in range(count)]
+        assert self.do(self.store.submit(jobs)) == count
+        assert self.do(self.store.submit(jobs)) == 0
+        self.jobs += [job.id for job in jobs]
+
+    @precondition(lambda self: len(self.batches) < 3)
+    @rule()
+    def open_a_batch(self) -> None:
+        self.batches.append(self.do(open_batch(self.store)))
+
+    @precondition(lambda self: self.batches)
+    @rule(at=which, count=st.integers(1, 3))
+    def submit_items(self, at: int, count: int) -> None:
+        batch = self.batches[at % len(self.batches)]
+        self.submitted += 1
+        self._submit(batch, items_of(batch, count, first=1000 * self.submitted))
+
+    @precondition(lambda self: self.batches)
+    @rule(at=which, parts=st.integers(1, 3))
+    def submit_a_document(self, at: int, parts: int) -> None:
+        """Whoever claims it unfolds it into its parts and their merge."""
+        batch = self.batches[at % len(self.batches)]
+        self.submitted += 1
+        item = f"{batch}-{1000 * self.submitted}"
+        self.documents[item] = parts_of(item, batch, parts)
+        self._submit(batch, [make_job(id=item, batch=batch, settle=Settle.ON_FAILURE)])
+
+    @precondition(lambda self: self.batches)
+    @rule(at=which)
+    def seal_a_batch(self, at: int) -> None:
+        self.do(self.store.seal(self.batches[at % len(self.batches)]))
+
+    # Workers
+
+    @rule(at=which)
+    def pop_a_hint(self, at: int) -> None:
+        hands, lane = self.crew[at % len(self.crew)]
+        hint = self.do(hands.pop(lane))
+        if hint is not None:
+            self.hints.append((hint, at % len(self.crew)))
+
+    @rule(at=which)
+    def take_the_next(self, at: int) -> None:
+        self.pop_a_hint(at)
+        if self.hints:
+            self.claim(len(self.hints) - 1)
+
+    @precondition(lambda self: self.hints)
+    @rule(at=which)
+    def claim(self, at: int) -> None:
+        hint, owner = self.hints[at % len(self.hints)]
+        before = self._state(hint.job)
+        claim = self.do(self.crew[owner][0].claim(hint))
+        if isinstance(claim, Claim):
+            assert before == "queued", "only a released job can be had"
+            self.fences.append((claim.fence, owner))
+            self._unfold(claim.fence)
+
+    @precondition(lambda self: self.fences)
+    @rule(at=which, verdict=st.sampled_from(Verdict))
+    def commit(self, at: int, verdict: Verdict) -> None:
+        fence, owner = self.fences[at % len(self.fences)]
+        if verdict in (Verdict.SUCCEEDED, Verdict.CONTINUES):
+            verdict = self._success_of(fence.job)
+        before = self._state(fence.job)
+        answer, state = self.do(self.crew[owner][0].commit(fence, verdict, max_attempts=2))
+        if answer == "ok" and before == "running" and verdict in ENDING:
+            self.accepted[fence.job] += 1
+            assert state in FINAL
+
+    @precondition(lambda self: self.fences)
+    @rule(at=which)
+    def commit_what_is_held(self, at: int) -> None:
+        self.commit(at, Verdict.SUCCEEDED)
+
+    @rule(at=which, forget=st.booleans())
+    def beat(self, at: int, forget: bool) -> None:
+        owner = at % len(self.crew)
+        held = [] if forget else [fence for fence, whose in self.fences if whose == owner]
+        lost = self.do(self.crew[owner][0].beat(*held))
+        assert all(self._state(job) == state for job, state in lost.items())
+
+    @rule(at=which)
+    def kill_a_worker(self, at: int) -> None:
+        """It is reaped; what it still holds it will try to commit all the same."""
+        self.do(upkeep(self.store, max_attempts=2).reap(self.crew[at % len(self.crew)][0].card.incarnation))
+
+    # Others
+
+    @rule(queue=st.sampled_from(QUEUES))
+    def release(self, queue: str) -> None:
+        self.do(self.store.release(queue))
+
+    @rule()
+    def mend(self) -> None:
+        """Afterwards every released job has a hint of its next attempt in the ready queue."""
+        self.do(upkeep(self.store).mend())
+        offered = {(hint.job, hint.attempt) for queue in QUEUES for hint in self.do(ready_hints(self.store, queue))}
+        for job, record in self.do(self._records()).items():
+            if record["state"] == "queued":
+                assert (job, int(record.get("attempt", 0)) + 1) in offered
+
+    @precondition(lambda self: self.jobs)
+    @rule(at=which)
+    def cancel_a_job(self, at: int) -> None:
+        job = self.jobs[at % len(self.jobs)]
+        assert self.do(self.store.cancel(job)).value in FINAL
+
+    @precondition(lambda self: self.batches)
+    @rule(at=which, swept=st.booleans())
+    def cancel_a_batch(self, at: int, swept: bool) -> None:
+        batch = self.batches[at % len(self.batches)]
+        if swept:
+            assert self.do(self.store.cancel_batch(batch)).finished
+        else:
+            self.do(self.store.call("batch", "cancel", batch))
+
+    @rule()
+    def sweep(self) -> None:
+        self.do(upkeep(self.store).sweep())
+
+    # What must hold
+
+    @invariant()
+    def everything_adds_up(self) -> None:
+        self.do(self._check())
+
+    async def _check(self) -> None:
+        records = await self._records()
+        assert sorted(records) == sorted(self.jobs), "no record of nothing, and none lost"
+        for job, end in self.ends.items():
+            assert records[job]["state"] == end, "what has ended stays as it ended"
+        self.ends = {job: record["state"] for job, record in records.items() if record["state"] in FINAL}
+        assert all(count == 1 for count in self.accepted.values())
+        assert all(int(record.get("commits", 0)) <= 1 for record in records.values())
+        assert await depths(self.store) == await recount(self.store)
+        await self._check_sets(records)
+        self._check_countdowns(records)
+        for batch in self.batches:
+            await self._check_batch(batch, records)
+
+    async def _check_sets(self, records: dict[str, dict[str, str]]) -> None:
+        """Who is released and who runs stands in one place each, and agrees with the records."""
+        queued = {job for job, record in records.items() if record["state"] == "queued"}
+        running = {job for job, record in records.items() if record["state"] == "running"}
+        assert {job for key in await keys(self.store, "released:*") for job in await self._members(key)} == queued
+        assert {job for key in await keys(self.store, "inc:*:running") for job in await self._members(key)} == running
+
+    def _check_countdowns(self, records: dict[str, dict[str, str]]) -> None:
+        parts: Counter[str] = Counter()
+        for record in records.values():
+            if record.get("then") and record["state"] not in FINAL:
+                parts[record["then"]] += 1
+        for job, record in records.items():
+            if "waits_for" in record:
+                assert int(record["waits_for"]) == parts[job]
+
+    async def _check_batch(self, batch: str, records: dict[str, dict[str, str]]) -> None:
+        items = {job: r for job, r in records.items() if r.get("batch") == batch and not r.get("item")}
+        settled = [job for job, record in items.items() if record.get("item_state")]
+        rows = await self.client.lrange(f"{self.store.prefix}batch:{batch}:rows", 0, -1)
+        assert sorted(rows) == sorted(settled), "each settled item has one row"
+        status = await self.store.batch(batch)
+        how = Counter(
+            {"succeeded": "succeeded", "cancelled": "cancelled"}.get(items[job]["item_state"], "failed")
+            for job in settled
+        )
+        counts = status.counts
+        assert Counter(succeeded=counts.succeeded, failed=counts.failed, cancelled=counts.cancelled) == how
+        assert (status.expires_ms is not None) == status.finished
+        if status.state is not BatchState.UPLOADING:
+            assert counts.total == len(items)
+            assert status.finished == (len(settled) == len(items))
+
+    async def _run_to_the_end(self) -> None:
+        for batch in self.batches:
+            await self.store.seal(batch)
+        for hands, _ in self.crew:
+            await upkeep(self.store, max_attempts=99).reap(hands.card.incarnation)
+        for _ in range(1000):
+            if not (await depths(self.store)).total():
+                break
+            await upkeep(self.store).mend()
+            await upkeep(self.store).sweep()
+            for model, lane in (("noop", Lane.BATCH), ("noop", Lane.INTERACTIVE), ("read", Lane.BATCH)):
+                await self._work_off(Hands(self.store, model=model), lane)
+        assert not await depths(self.store), "nothing waits for ever"
+        for batch in self.batches:
+            assert (await self.store.batch(batch)).finished
+
+    async def _work_off(self, hands: Hands, lane: Lane) -> None:
+        while hint := await hands.pop(lane):
+            claim = await hands.claim(hint)
+            if isinstance(claim, Claim):
+                if hint.job in self.documents:
+                    await self.store.submit(self.documents[hint.job], fence=claim.fence)
+                    self.jobs += [job.id for job in self.documents[hint.job] if job.id not in self.jobs]
+                await hands.commit(claim.fence, self._success_of(hint.job))
+
+    def _success_of(self, job: str) -> Verdict:
+        """Only what has handed its item on may say that it continues."""
+        return Verdict.CONTINUES if job in self.documents else Verdict.SUCCEEDED
+
+    def _unfold(self, fence: Fence) -> None:
+        """A second attempt submits the same jobs, which are there already."""
+        jobs = self.documents.get(fence.job, [])
+        fresh = [job.id for job in jobs if job.id not in self.jobs]
+        assert self.do(self.store.submit(jobs, fence=fence)) == len(fresh)
+        self.jobs += fresh
+
+    def _submit(self, batch: str, jobs: list[Any]) -> None:
+        takes_more = self.do(self.store.batch(batch)).state is BatchState.UPLOADING
+        try:
+            assert self.do(self.store.submit(jobs)) == len(jobs)
+        except Conflict:
+            assert not takes_more
+        else:
+            assert takes_more
+            self.jobs += [job.id for job in jobs]
+
+    def _state(self, job: str) -> str | None:
+        return self.do(field(self.store, job, "state"))
+
+    async def _members(self, key: str) -> list[str]:
+        return [str(member) for member in await self.client.zrange(self.store.prefix + key, 0, -1)]
+
+    async def _records(self) -> dict[str, dict[str, str]]:
+        names = await keys(self.store, "job:*")
+        pipeline = self.client.pipeline(transaction=False)
+        for name in names:
+            pipeline.hgetall(self.store.prefix + name)
+        return dict(zip((name.removeprefix("job:") for name in names), await pipeline.execute(), strict=True))
+
+
+StoreMachine.TestCase.settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),  # `explain` traces every line: far too slow
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestStore = StoreMachine.TestCase
