@@ -224,6 +224,30 @@ async def test_documents_are_not_read_while_their_model_has_a_long_backlog(store
     assert [(await reader.take()).fence.job[-2:] for _ in range(2)] == ["-2", "-3"]
 
 
+async def test_what_is_held_back_stops_nobody_else(store: Store) -> None:
+    """A model that nobody serves has a long backlog; another model's documents and all merges go on."""
+
+    async def released() -> set[str]:
+        """What goes when a backlog of 3 is long; the ready queue is empty before and after."""
+        await store.client.delete(f"{store.prefix}batch.read")
+        await store.call("release", store.envelope, 3, "batch.read")
+        return {hint.job for hint in await ready_hints(store, "batch.read")}
+
+    await store.submit([make_job(model="gone") for _ in range(6)])
+    big, small = await open_batch(store, tenant="big@lab"), await open_batch(store, tenant="small@lab")
+    await store.submit([document(big, n, model="gone", tenant="big@lab") for n in range(8)])
+    await store.submit([document(small, n, tenant="small@lab") for n in range(8)])
+    gone = await released()
+    assert len(gone) == 2
+    assert all(job.startswith(small) for job in gone)
+
+    await store.submit([job.model_copy(update={"tenant": "big@lab"}) for job in parts_of(f"{big}-0", big, 2)])
+    gpu = Hands(store)
+    await gpu.do()
+    await gpu.do()
+    assert f"{big}-0m0" in await released()
+
+
 async def test_what_is_held_back_in_one_lane_does_not_hold_the_other(store: Store) -> None:
     batch = await open_batch(store)
     await store.submit([document(batch, 0, lane=Lane.INTERACTIVE), document(batch, 1)])

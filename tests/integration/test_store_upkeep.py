@@ -7,10 +7,22 @@ import random
 
 import pytest
 
-from tests.hands import Hands, depths, field, keys, ready_hints, recount, sealed_batch, state, upkeep
+from tests.hands import (
+    Hands,
+    depths,
+    field,
+    items_of,
+    keys,
+    open_batch,
+    ready_hints,
+    recount,
+    sealed_batch,
+    state,
+    upkeep,
+)
 from tests.workers import make_job
 from viiwork.errors import ModelNotServed
-from viiwork.jobs import Lane, State
+from viiwork.jobs import BatchState, Lane, State
 from viiwork.store import Fence, Store
 from viiwork.store.facade import SLICE
 from viiwork.store.leases import CLAIM_REPLY_MS, Claim, Verdict
@@ -314,3 +326,18 @@ async def test_the_depth_counters_are_true_after_everything(store: Store) -> Non
     assert (await depths(store)).total() == sum(
         depth.waiting + depth.queued + depth.running for depth in (await store.fleet()).queues
     )
+
+
+async def test_an_upload_that_nobody_finished_is_given_up_after_a_day(store: Store) -> None:
+    """Its submitter died: it must neither look unfinished for ever nor keep its documents for ever."""
+    batch, fresh = await open_batch(store), await open_batch(store)
+    await store.submit(items_of(batch, 3))
+    await upkeep(store).sweep()
+    assert (await store.batch(batch)).state is BatchState.UPLOADING
+    long_ago = await upkeep(store).server_ms() - 25 * 3_600_000
+    await store.client.zadd(f"{store.prefix}uploading", {batch: long_ago})
+    await upkeep(store).sweep()
+    assert (await store.batch(batch)).state is BatchState.CANCELLED
+    assert (await store.batch(batch)).expires_ms
+    assert (await store.batch(fresh)).state is BatchState.UPLOADING
+    assert await store.client.zrange(f"{store.prefix}uploading", 0, -1) == [fresh]

@@ -11,11 +11,13 @@ from pydantic import TypeAdapter
 
 from viiwork.jobs import SCHEMA, Answer, Fault, JobInput, Lane, TaskName, as_json
 from viiwork.roster import WorkerCard
-from viiwork.store.facade import Fence, Store
+from viiwork.store.facade import IDEMPOTENCY_MS, Fence, Store
 from viiwork.store.records import INLINE_BYTES, result_json
 from viiwork.store.scripts import Arg, Call
 
 INPUT: TypeAdapter[JobInput] = TypeAdapter(JobInput)
+UPLOAD_MS = IDEMPOTENCY_MS
+"""How long a batch may stay without its last item: a retry under the same Idempotency-Key may finish it until then."""
 TOMBSTONE_MS = 365 * 86_400_000
 """How long a purged id answers 410 with its date rather than 404."""
 CLAIM_REPLY_MS = 5000
@@ -147,7 +149,8 @@ class Upkeep:
         return mended
 
     async def sweep(self) -> None:
-        """Go on with cancelled batches, and purge one slice of what has outlived its time."""
+        """Go on with cancelled batches, give up uploads that nobody finished, and purge what has outlived its time."""
+        await self._give_up_uploads()
         (cancelling,) = await self._store.read([("SMEMBERS", f"{self._store.prefix}cancelling")])
         for batch_id in cancelling:
             await self._store.sweep_cancelled(batch_id)
@@ -157,3 +160,11 @@ class Upkeep:
             more = flag == 1
             for blob in blobs:
                 await self._store.blobs.delete(blob)
+
+    async def _give_up_uploads(self) -> None:
+        before = await self.server_ms() - UPLOAD_MS
+        key = f"{self._store.prefix}uploading"
+        (stale,) = await self._store.read([("ZRANGEBYSCORE", key, "-inf", str(before), "LIMIT", "0", "10")])
+        for batch_id in stale:
+            await self._store.call("batch", "cancel", batch_id)
+            await self._store.sweep_cancelled(batch_id)

@@ -62,7 +62,7 @@ class ReaderSteps:
         card = await self._store.model_card(work.model)
         limit = passage_tokens(card.context_tokens, work.options)
         count = load_counter(card.tokenizer)
-        chunks = await asyncio.to_thread(chunk, document, limit_tokens=limit, count=count)
+        chunks = await asyncio.to_thread(_worded, document, limit, count)
         if not chunks:
             raise DocumentError("The document has no text.", code="empty")
         steps = [_step(work, document, piece, part, len(chunks)) for part, piece in enumerate(chunks)]
@@ -159,6 +159,12 @@ class Tree:
             waits_for=waits_for,
             max_output_tokens=work.options.max_output_tokens if is_step else 0,
         )
+
+
+def _worded(document: Document, limit_tokens: int, count: TokenCounter) -> list[Chunk]:
+    """The document's parts; those without a single letter or digit (rules, dot leaders) say nothing to an engine."""
+    pieces = chunk(document, limit_tokens=limit_tokens, count=count)
+    return [piece for piece in pieces if any(map(str.isalnum, piece.text))]
 
 
 def _step(work: ReadInput, document: Document, piece: Chunk, part: int, parts: int) -> StepInput:

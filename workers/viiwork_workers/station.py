@@ -133,6 +133,9 @@ class Station:
         except ViiworkError as error:
             log.warning("hint of job %s is dropped: %s", parsed.job, error)
             end = End("stale", Fault(code=error.code, message=error.message))
+        except Exception as error:  # noqa: BLE001 - a slot must come free whatever happened in it
+            log.error("hint of job %s met a defect: %s", parsed.job, type(error).__name__)  # noqa: TRY400 - no text
+            end = End("stale", Fault(code="internal", message="The worker met a defect."))
         self.ledger.drop(hint)
         self._post(lambda: ended(end))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from viiwork.errors import ViiworkError
 from viiwork.store import Store
 from viiwork.store.facade import READ_AHEAD
 from viiwork.store.scripts import Call
@@ -40,7 +39,7 @@ class Tick:
             release = Call("release", (self._store.envelope, READ_AHEAD, *queues))
             try:
                 replies: list[Any] = await self._store.call_many([*(call for call, _ in batch), release])
-            except ViiworkError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the jobs that wait must hear of it
                 replies = [error] * len(batch)
             for (_, answer), reply in zip(batch, replies, strict=False):  # the release's reply is nobody's
                 _settle(answer, reply)

@@ -7,6 +7,7 @@
 local verb, id = ARGV[1], ARGV[2]
 local key = batch_key(id)
 local state = redis.call('HGET', key, 'state')
+if verb ~= 'slice' then redis.call('ZREM', P .. 'uploading', id) end
 
 if not state then
   return false

@@ -5,5 +5,6 @@
 local key = batch_key(ARGV[1])
 if redis.call('EXISTS', key) == 0 then
   redis.call('HSET', key, 'state', 'uploading', 'created_ms', NOW, unpack(ARGV, 2))
+  redis.call('ZADD', P .. 'uploading', NOW, ARGV[1]) -- nobody may ever seal it
 end
 return redis.call('HGET', key, 'state')

@@ -27,13 +27,24 @@ local function must_hold_back(job, limit)
   return tonumber(redis.call('HGET', P .. 'depth', job.feeds .. '|waiting') or 0) >= limit
 end
 
--- One step: the head of the fairest group is released, or dropped when it is no longer waiting.
+-- The fairest group that is not held back: the first of the first tenant that has one. `held` counts its entries at 0.
+local function fairest(queue, held)
+  for _, tenant in ipairs(redis.call('ZRANGE', P .. 'backlog:' .. queue, 0, held[0])) do
+    local groups = redis.call('ZRANGE', P .. 'backlog.t:' .. queue .. ':' .. tenant, 0, held[0])
+    for _, group in ipairs(groups) do
+      local list = P .. 'backlog.g:' .. queue .. ':' .. group .. ':' .. tenant
+      if not held[list] then return tenant, group, list end
+    end
+    if #groups == 0 then redis.call('ZREM', P .. 'backlog:' .. queue, tenant) end
+  end
+end
+
+-- One step: the head of the fairest group is released, held back, or dropped when it is no longer waiting.
+-- A group that is held back stands aside for this call, so that nobody else waits for what it feeds.
 -- Answers nil when nothing can go, else the number released (0 or 1).
-local function step(queue, envelope, read_ahead)
-  local tenant = redis.call('ZRANGE', P .. 'backlog:' .. queue, 0, 0)[1]
+local function step(queue, envelope, read_ahead, held)
+  local tenant, group, list = fairest(queue, held)
   if not tenant then return nil end
-  local group = redis.call('ZRANGE', P .. 'backlog.t:' .. queue .. ':' .. tenant, 0, 0)[1]
-  local list = P .. 'backlog.g:' .. queue .. ':' .. (group or '-') .. ':' .. tenant
   local id = redis.call('LPOP', list)
   local job = id and load(id)
   local released = 0
@@ -42,7 +53,7 @@ local function step(queue, envelope, read_ahead)
       cancel(job)
     elseif must_hold_back(job, read_ahead) then
       redis.call('LPUSH', list, id)
-      return nil
+      held[list], held[0] = true, held[0] + 1
     else
       charge(queue, tenant, group, job.cost)
       move(job, 'queued')
@@ -50,7 +61,7 @@ local function step(queue, envelope, read_ahead)
       released = 1
     end
   end
-  drop_if_empty(queue, tenant, group or '-', list)
+  drop_if_empty(queue, tenant, group, list)
   return released
 end
 
@@ -58,8 +69,9 @@ local total, touched = 0, 0
 for q = 3, #ARGV do
   local queue = ARGV[q]
   local room = math.max(2, math.ceil(slots_of(queue) / 2)) - redis.call('LLEN', P .. queue)
+  local held = {[0] = 0}
   while room > 0 and touched < SLICE do
-    local released = step(queue, ARGV[1], tonumber(ARGV[2]))
+    local released = step(queue, ARGV[1], tonumber(ARGV[2]), held)
     if not released then break end
     room, total, touched = room - released, total + released, touched + 1
   end
