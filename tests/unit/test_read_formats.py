@@ -24,6 +24,7 @@ from tests.documents_made import (
     replace_part,
 )
 from viiwork.documents import Document, Limits
+from viiwork.documents.document import MAX_HEADINGS
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.parse import parse
 
@@ -281,6 +282,14 @@ class TestText:
         assert "\x1b" not in text
         assert "\ufeff" not in text
 
+    def test_no_control_character_of_the_second_range_gets_through(self, read):
+        data = "one\x85two \x9b31mred\x80\x9f\x90 end".encode()
+        assert read(data, "a.txt").text == "one\ntwo 31mred end"
+
+    def test_megabytes_before_the_first_byte_that_tells_are_no_hindrance(self, read):
+        document = read(b"a" * 8_000_000 + b" caf\xe9", "a.txt")
+        assert document.text.endswith("a café")
+
     def test_text_named_pdf_is_read_with_a_note(self, read):
         assert read(b"Just text.", "a.pdf").notes == (
             "The name ends in .pdf, but the content is plain text; it was read as that.",
@@ -297,6 +306,14 @@ class TestMarkdown:
         assert document.title == "Guide"
         assert [(h.level, h.text) for h in document.headings] == [(2, "Before"), (1, "Guide")]
         assert all(document.text[h.start] == "#" for h in document.headings)
+
+    def test_a_heading_of_a_million_signs_is_read_to_its_end(self, read):
+        line = "# " + " #" * 500_000
+        document = read(f"{line}x\n{line}\n## C # ##\n".encode(), "a.md")
+        assert [(h.level, h.text[0]) for h in document.headings] == [(1, "#"), (2, "C")]
+
+    def test_headings_without_end_are_cut(self, read):
+        assert len(read(b"# a\n" * (MAX_HEADINGS + 1), "a.md").headings) == MAX_HEADINGS
 
 
 class TestMail:

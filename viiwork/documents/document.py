@@ -19,7 +19,7 @@ MAX_SPACES = 64
 
 # What no answer needs and JSON, terminals or Redis may choke on: control characters but tab and newline, lone
 # surrogates, byte order marks inside the text, and the two code points that are never characters.
-_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufeff\ufffe\uffff]")
+_UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from charset_normalizer import from_bytes
 
-from viiwork.documents.document import Document, Heading, tidy, title_of
+from viiwork.documents.document import MAX_HEADINGS, Document, Heading, tidy, title_of
 from viiwork.documents.outcomes import Unread
 
 # UTF-32 first: its little-endian mark starts with the one of UTF-16.
@@ -20,15 +21,16 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 PROBE_BYTES = 64 * 1024
+BESIDE_BYTES = 400
 MAX_CONTROL_SHARE = 0.02
 WESTERN = "cp1252"
 MAX_WESTERN_SHARE = 0.5
 """Of signs beyond ASCII in Western European text; text in other scripts has far more."""
 
-_NON_ASCII_LINE = re.compile(rb"[^\n]{0,400}[\x80-\xff][^\n]{0,400}")
+_FROM_NON_ASCII = re.compile(rb"[\x80-\xff][^\n]{0,400}")
 _CONTROL = bytes(set(range(32)) - set(b"\t\n\r\x0b\x0c\x1b")) + b"\x7f"
 _FENCE = re.compile(r"^ {0,3}(```|~~~)")
-_MARKDOWN_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)[ \t#]*$")
+_MARKDOWN_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*)$")
 
 
 def decode(data: bytes, *, declared: str = "") -> tuple[str, tuple[str, ...]]:
@@ -57,7 +59,7 @@ def read_text(text: str, notes: tuple[str, ...]) -> Document:
 def read_markdown(text: str, notes: tuple[str, ...]) -> Document:
     """Markdown, left as it is written; its title is the first heading of the highest level."""
     page = tidy(text)
-    headings = tuple(_markdown_headings(page))
+    headings = tuple(islice(_markdown_headings(page), MAX_HEADINGS))
     title = min(headings, key=lambda heading: heading.level).text if headings else ""
     return Document(media_type="text/markdown", pages=(page,), title=title, headings=headings, notes=notes)
 
@@ -100,13 +102,23 @@ def _mostly_utf8(data: bytes) -> tuple[str, tuple[str, ...]] | None:
 
 def _guessed(data: bytes) -> tuple[str, tuple[str, ...]]:
     """What `charset-normalizer` makes of the lines that tell: only those with a byte over 127 do."""
-    lines = b"\n".join(match.group() for match, _ in zip(_NON_ASCII_LINE.finditer(data), range(200), strict=False))
+    lines = b"\n".join(islice(_telling_lines(data), 200))
     best = from_bytes(lines[:PROBE_BYTES]).best()
     encoding = best.encoding if best else WESTERN
     if best and (WESTERN in best.could_be_from_charset or (best.coherence == 0 and _is_western(lines))):
         encoding = WESTERN  # few words show no language, and then any code page of the same family comes out first
     text = data.decode(encoding, errors="replace")
     return text, (f"The text does not say how it is encoded; it was read as {encoding}.",)
+
+
+def _telling_lines(data: bytes) -> Iterator[bytes]:
+    """What stands beside bytes over 127, on their line. Looks for those first: a file may have millions of others."""
+    end = 0
+    for match in _FROM_NON_ASCII.finditer(data):
+        earliest = max(end, match.start() - BESIDE_BYTES)
+        newline = data.rfind(b"\n", earliest, match.start())
+        yield data[max(earliest, newline + 1) : match.end()]
+        end = match.end()
 
 
 def _is_western(lines: bytes) -> bool:
@@ -123,6 +135,6 @@ def _markdown_headings(page: str) -> Iterator[Heading]:
     for line in page.split("\n"):
         if _FENCE.match(line):
             fenced = not fenced
-        elif not fenced and (match := _MARKDOWN_HEADING.match(line)) and match[2]:
-            yield Heading(level=len(match[1]), text=title_of(match[2]), start=start)
+        elif not fenced and (match := _MARKDOWN_HEADING.match(line)) and (words := match[2].rstrip(" \t#")):
+            yield Heading(level=len(match[1]), text=title_of(words), start=start)
         start += len(line) + 1
