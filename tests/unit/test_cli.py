@@ -157,6 +157,28 @@ class TestAnalyze:
         assert len(said.err.splitlines()) == 1
         assert said.out == ""
 
+    def test_links_in_a_folder_are_skipped_and_counted(
+        self, service: Service, cli: Cli, folder: Path, tmp_path: Path
+    ) -> None:
+        """They may lead to a secret elsewhere; hidden ones are not worth a word."""
+        secret = tmp_path / "secret.txt"
+        secret.write_text("secret")
+        for link, to in (("b.txt", secret), ("deep/c.txt", secret), ("outside", tmp_path), (".l", secret)):
+            (folder / link).symlink_to(to)
+        said = cli("analyze", folder, "--json")
+        assert sorted(row["document"] for row in said.objects) == ["a.txt", "bad.txt", "deep/a.txt"]
+        assert "skipped 3 symbolic links" in said.err
+
+    def test_a_link_that_is_named_itself_is_followed(
+        self, service: Service, cli: Cli, folder: Path, tmp_path: Path
+    ) -> None:
+        """To a file or to a folder."""
+        (tmp_path / "file").symlink_to(folder / "a.txt")
+        (tmp_path / "papers-too").symlink_to(folder)
+        said = cli("analyze", "file", "papers-too", "--no-recursive", "--json")
+        assert sorted(row["document"] for row in said.objects) == ["a.txt", "bad.txt", "file"]
+        assert "symbolic" not in said.err
+
     def test_unreadable_files_are_named_before_anything_is_sent(self, cli: Cli, folder: Path) -> None:
         """Also inside a folder."""
         if os.geteuid() == 0:

@@ -27,7 +27,10 @@ LANES = ", ".join(Lane)
 
 
 def analyze(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files and folders; hidden files are skipped.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH…", help="Files and folders; hidden files and links in them are skipped."),
+    ],
     *,
     task: Annotated[str, typer.Option(help=f"One of {TASKS}. Default: what the other options ask for.")] = "",
     labels: Annotated[str, typer.Option(help="Classes: `invoice,letter:mail from a person,other`.")] = "",

@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from viiwork.cli.screen import say
 from viiwork.errors import UsageError
 from viiwork.multipart import FileDocument
 
 
 def find_files(paths: Sequence[str], *, recursive: bool = True) -> list[FileDocument]:
-    """The files that `paths` name, folders unfolded in order; hidden files in folders are skipped.
+    """The files that `paths` name, folders unfolded in order; hidden files and links in folders are skipped.
 
+    A link found in a folder may lead to anything on this computer, so only a link that is named itself is followed.
     Raises UsageError, naming the path, for what does not exist, cannot be read or holds nothing.
     """
     found = [file for path in paths for file in _under(path, recursive=recursive)]
@@ -27,7 +29,7 @@ def _under(path: str, *, recursive: bool) -> list[FileDocument]:
     if where.is_dir():
         files = list(_in_folder(where, recursive=recursive))
         if not files:
-            raise UsageError(f"{path}: no files in this directory (hidden ones are skipped).", param="PATH")
+            raise UsageError(f"{path}: no files in this directory (hidden ones and links are skipped).", param="PATH")
         return files
     if where.is_file():
         return [FileDocument(where, name=where.name)]
@@ -36,12 +38,17 @@ def _under(path: str, *, recursive: bool) -> list[FileDocument]:
 
 
 def _in_folder(folder: Path, *, recursive: bool) -> Iterator[FileDocument]:
+    links = 0
     for root, folders, names in os.walk(folder, onerror=_refused):
         folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
-        for name in sorted(names):
-            path = Path(root, name)
-            if not name.startswith(".") and path.is_file():
+        links += sum(Path(root, name).is_symlink() for name in folders)  # which `walk` does not enter
+        for path in (Path(root, name) for name in sorted(names) if not name.startswith(".")):
+            if path.is_symlink():
+                links += 1
+            elif path.is_file():
                 yield FileDocument(path, name=str(path.relative_to(folder)))
+    if links:
+        say(f"{folder}: skipped {links} symbolic link{'' if links == 1 else 's'}; name one yourself to have it read.")
 
 
 def _refused(error: OSError) -> None:
