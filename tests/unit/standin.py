@@ -41,7 +41,7 @@ def make_store(settings: Settings, server: fakeredis.FakeServer) -> Store:
 class StandIn:
     """A worker that serves one model and reads documents, in the caller's own loop."""
 
-    def __init__(self, store: Store, model: str = MODEL) -> None:
+    def __init__(self, store: Store, model: str = MODEL, *, context_tokens: int = 0) -> None:
         self.store, self.model = store, model
         self._upkeep = Upkeep(store, lease_ttl_s=60, hint_grace_s=5, max_attempts=4)
         self._card = WorkerCard(
@@ -52,6 +52,7 @@ class StandIn:
             engine="stand-in",
             model=model,
             slots=4,
+            context_tokens=context_tokens,
         )
 
     async def join(self) -> None:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from standin import MODEL, StandIn, make_settings, make_store
 from viiwork.api.app import create_app
+from viiwork.errors import StoreUnavailable
 from viiwork.store import Store
 
 
@@ -94,6 +95,9 @@ class TestJobs:
             ({"timeout_s": -1}, "timeout_s"),
             ({"metadata": {f"k{n}": "v" for n in range(17)}}, "metadata"),
             ({"model": None}, "model"),
+            ({"max_output_tokens": True}, "max_output_tokens"),
+            ({"temperature": True}, "temperature"),
+            ({"timeout_s": True}, "timeout_s"),
         ],
     )
     async def test_a_wrong_field_is_named(self, api: Api, change: dict[str, Any], field: str) -> None:
@@ -152,7 +156,10 @@ class TestAnalysesOfTexts:
         parts = [(await api.http.get(path, params={"after": n, "limit": 2})).text.splitlines() for n in (0, 2, 4, 6)]
         assert [len(part) for part in parts] == [2, 2, 1, 0]
         assert [line for part in parts for line in part] == whole
-        assert (await api.http.get(path, params={"after": -1})).status_code == 400
+        for name, value in (("after", -1), ("after", 2**63 - 1), ("limit", 2**63 - 1), ("limit", 0)):
+            answer = await api.http.get(path, params={name: value})
+            assert (answer.status_code, error(answer)["param"]) == (400, name)
+        assert (await api.http.get(path, params={"after": 2**53, "limit": 2**53})).text == ""
 
     async def test_a_retry_with_the_same_key_never_doubles(self, api: Api) -> None:
         """The second POST answers with the first one's analysis; another body is refused."""
@@ -187,6 +194,7 @@ class TestAnalysesOfTexts:
             ({"documents": [{"text": "a", "txet": "b"}]}, "documents.0.txet"),
             ({"callback_url": "http://x"}, "callback_url"),
             ({"options": {"labels": "a"}}, "options.labels"),
+            ({"options": {"max_output_tokens": True}}, "options.max_output_tokens"),
         ],
     )
     async def test_a_wrong_field_is_named(self, api: Api, change: dict[str, Any], field: str) -> None:
@@ -194,6 +202,17 @@ class TestAnalysesOfTexts:
         answer = await api.analyze(**change)
         assert answer.status_code == 400, answer.text
         assert field in str(error(answer)["param"])
+
+    async def test_an_answer_longer_than_the_model_s_context_is_refused(self, api: Api) -> None:
+        """Before anything is uploaded, not document by document; a model that does not tell its context takes it."""
+        options = {"max_output_tokens": 8000}
+        await StandIn(api.store, "small", context_tokens=4096).join()
+        api.app.state.intake._fleet = None
+        answer = await api.analyze(model="small", options=options)
+        assert (answer.status_code, error(answer)["param"]) == (400, "options")
+        assert "4,096 tokens" in error(answer)["message"]
+        assert (await api.analyze(model="small")).status_code == 202
+        assert (await api.analyze(model=MODEL, options=options)).status_code == 202
 
     async def test_limits_name_themselves(self, api: Api) -> None:
         """413 says which limit it was and how to raise it."""
@@ -262,6 +281,8 @@ class TestUploads:
             ({"callback_url": "http://x"}, [("files", ("a", b"x"))], "callback_url"),
             ({}, [("file", ("a", b"x"))], "file"),
             ({}, [("files", (None, b"x"))], "files"),
+            ({f"f{n}": "" for n in range(40)}, [], "f31"),
+            ({"n" * 100: ""}, [], "n" * 64),
         ],
     )
     async def test_what_is_wrong_is_named_and_leaves_no_blob(
@@ -280,6 +301,7 @@ class TestUploads:
             ([("files", ("a", b"x"))] * 6, "max_documents"),
             ([("files", ("a", b"x" * 999))] * 5 + [("question", (None, b"x" * 2000))], "max_upload_bytes"),
             ([("question", (None, b"x" * 3001))], "max_json_bytes"),
+            ([(f"{n}" + "x" * 500, (None, b"")) for n in range(6)], "max_json_bytes"),
         ],
     )
     async def test_each_limit_is_413_and_leaves_no_blob(self, api: Api, parts: list[Part], setting: str) -> None:
@@ -297,6 +319,15 @@ class TestUploads:
         answer = await api.http.post("/v1/analyses", content=request.read()[:cut], headers=headers)
         assert answer.status_code == 400
         assert api.blob_files() == []
+
+    @pytest.mark.parametrize("head", ['form-data; name=""', 'form-data; filename="a"', "form-data"])
+    async def test_a_part_without_a_name_is_said_to_have_none(self, api: Api, head: str) -> None:
+        """Whether field or file."""
+        body = f"--x\r\nContent-Disposition: {head}\r\n\r\ny\r\n--x--\r\n"
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        answer = await api.http.post("/v1/analyses", content=body, headers=headers)
+        assert answer.status_code == 400
+        assert error(answer)["message"] == "A part of the form has no name."
 
     async def test_a_body_that_is_no_form_is_400(self, api: Api) -> None:
         """Neither rubbish nor a missing boundary is a fault of ours."""
@@ -331,6 +362,23 @@ class TestUploads:
         rows = [row async for row in api.store.rows(taken.json()["id"])]
         assert sorted(row.answer.text for row in rows if row.answer) == [f"It says: y{n}" for n in range(5)]
 
+    @pytest.mark.parametrize(("taken", "left"), [(0, 0), (2, 2)])
+    async def test_a_failed_submit_keeps_the_blobs_of_what_was_taken_and_no_others(
+        self, api: Api, taken: int, left: int
+    ) -> None:
+        """A store may take some documents in before it fails; those may be read any moment."""
+        api.app.state.intake.store = Flaky(api.store, good_submits=0, taken=taken)
+        answer = await self.send(api, *(("files", (f"f{n}", b"y%d" % n)) for n in range(5)))
+        assert answer.status_code == 500
+        assert sorted(path.read_bytes() for path in api.blob_files()) == [b"y0", b"y1"][:left]
+
+    async def test_blobs_stay_while_the_store_cannot_tell_what_it_took(self, api: Api) -> None:
+        """A job without its blob would be worse than a blob without its job."""
+        api.app.state.intake.store = Flaky(api.store, good_submits=0, silent=True)
+        answer = await self.send(api, ("files", ("a", b"x")))
+        assert answer.status_code == 500
+        assert len(api.blob_files()) == 1
+
     async def test_hostile_names_are_only_names(self, api: Api) -> None:
         """Paths, quotes and control characters in a filename do no harm."""
         name = '../../etc/\x1b[31mpasswd"; x="\r\n'
@@ -344,8 +392,8 @@ class TestUploads:
 class Flaky:
     """A store whose disk of luck runs out after some submits."""
 
-    def __init__(self, store: Store, *, good_submits: int) -> None:
-        self._store, self._left = store, good_submits
+    def __init__(self, store: Store, *, good_submits: int, taken: int = 0, silent: bool = False) -> None:
+        self._store, self._left, self._taken, self._silent = store, good_submits, taken, silent
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -353,8 +401,14 @@ class Flaky:
     async def submit(self, jobs: Any) -> int:
         self._left -= 1
         if self._left < 0:
+            await self._store.submit(jobs[: self._taken])
             raise RuntimeError("a document's text stands here")
         return await self._store.submit(jobs)
+
+    async def job(self, job_id: str) -> Any:
+        if self._silent:
+            raise StoreUnavailable("Redis does not answer.")
+        return await self._store.job(job_id)
 
 
 class TestTheDoor:
@@ -395,6 +449,9 @@ class TestTheDoor:
             assert (await api.http.get("/v1/fleet", headers={"host": host})).status_code == 200
         for origin in ("http://evil.example", "null", "http://127.0.0.1:9999"):
             assert (await api.http.post("/v1/jobs", json=JOB, headers={"origin": origin})).status_code == 403
+        broken = await api.http.post("/v1/jobs", json=JOB, headers={"origin": "http://["})
+        assert (broken.status_code, error(broken)["code"]) == (403, "origin_refused")
+        assert broken.headers["x-request-id"]
         same = await api.http.post("/v1/jobs", json=JOB, headers={"origin": "http://127.0.0.1:8400"})
         assert same.status_code == 202
 

@@ -18,6 +18,9 @@ from viiwork.api.work import Order, sender
 from viiwork.errors import NotFound, UsageError
 from viiwork.jobs import ID_PATTERN, BatchStatus, public
 
+MAX_POSITION = 2**53
+"""The largest integer that every JSON reader takes exactly, and far below what Redis can count to."""
+
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
 FORM_SCHEMA = {
@@ -72,8 +75,8 @@ async def cancel(request: Request, analysis_id: str) -> JSONResponse:
 async def results(
     request: Request,
     analysis_id: str,
-    after: Annotated[int, Query(ge=0)] = 0,
-    limit: Annotated[int | None, Query(ge=1)] = None,
+    after: Annotated[int, Query(ge=0, le=MAX_POSITION)] = 0,
+    limit: Annotated[int | None, Query(ge=1, le=MAX_POSITION)] = None,
 ) -> StreamingResponse:
     """Settled documents as JSON Lines, in the order they settled, from the `after`-th on; that order never changes."""
     desk: Intake = request.app.state.intake

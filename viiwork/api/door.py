@@ -41,9 +41,11 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = _Visit(scope, receive, send)
-        refusal = refuse(scope["method"], visit.headers, bound_host=self._bound_host)
-        await visit.run(refusal or self._app)
+        await _Visit(scope, receive, send).run(self._admit)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = refuse(scope["method"], Headers(scope=scope), bound_host=self._bound_host)
+        await (refusal or self._app)(scope, receive, send)
 
 
 class _Visit:
@@ -116,9 +118,17 @@ def refuse(method: str, headers: Headers, *, bound_host: str) -> Response | None
     if is_loopback(bound_host) and not is_loopback(host_name(host)) and host_name(host) != bound_host:
         return problem(403, "This service answers to loopback names only.", code="host_refused")
     origin = headers.get("origin")
-    if method not in READING and origin is not None and urlsplit(origin).netloc != host:
+    if method not in READING and origin is not None and origin_host(origin) != host:
         return problem(403, "Web pages of another origin may not send work here.", code="origin_refused")
     return None
+
+
+def origin_host(origin: str) -> str | None:
+    """The host and port in an Origin header; None when it names none, as `null` does."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:  # brackets that hold no IPv6 address
+        return None
 
 
 def host_name(host: str) -> str:

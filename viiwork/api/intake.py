@@ -116,11 +116,22 @@ class Intake:
             if again:
                 indexes = [i for i in indexes if not await self._has_job(child_id(batch_id, str(i)))]
             jobs = [
-                reading(batch_id, order, index, unsent.pop(index), tenant=tenant, timeout_s=timeout_s)
-                for index in indexes
+                reading(batch_id, order, index, unsent[index], tenant=tenant, timeout_s=timeout_s) for index in indexes
             ]
-            await self.store.submit(jobs)
+            offered = {index: unsent.pop(index) for index in indexes}
+            try:
+                await self.store.submit(jobs)
+            except BaseException:
+                unsent.update(await self._untaken(batch_id, offered))
+                raise
         await self.store.seal(batch_id)
+
+    async def _untaken(self, batch_id: str, offered: dict[int, Item]) -> dict[int, Item]:
+        """What a submit that failed left outside; nothing if that cannot be told, for a job may need its blob."""
+        try:
+            return {i: item for i, item in offered.items() if not await self._has_job(child_id(batch_id, str(i)))}
+        except ViiworkError:
+            return {}
 
     async def _known(self, batch_id: str) -> BatchStatus | None:
         try:

@@ -14,7 +14,7 @@ from viiwork.api.problems import wrong_field
 from viiwork.api.requests import AnalysisBody, NoteBody, OrderBody
 from viiwork.api.uploads import Form, UploadedFile, in_mib, over
 from viiwork.api.work import Item, Order
-from viiwork.documents.tasks import check_options
+from viiwork.documents.tasks import check_options, passage_tokens
 from viiwork.errors import UsageError
 from viiwork.jobs import TaskOptions
 from viiwork.labels import parse_labels
@@ -87,7 +87,11 @@ async def _checked(body: OrderBody, desk: Intake) -> tuple[TaskOptions, str]:
         raise UsageError(message, hint="Poll GET /v1/analyses/{id} instead.", param="callback_url")
     options = body.options.to_wire()
     check_options(body.task, options)
-    return options, await desk.model(body.model)
+    model = await desk.model(body.model)
+    card = await desk.store.model_card(model)
+    if card.context_tokens:  # else its worker does not tell
+        passage_tokens(card.context_tokens, options)
+    return options, model
 
 
 def _check_names(fields: Mapping[str, str]) -> None:

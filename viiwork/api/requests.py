@@ -13,6 +13,7 @@ MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, Field(max_length=512)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
 DocumentName = Annotated[str, Field(max_length=1024)]
+OutputTokens = Annotated[int, Field(strict=True, ge=1, le=131_072)]  # strict: `true` is no number
 ModelAlias = Annotated[str, Field(max_length=64)]
 
 
@@ -37,12 +38,12 @@ class JobBody(Body):
 
     model: ModelAlias
     messages: Annotated[tuple[MessageBody, ...], Field(min_length=1, max_length=1024)]
-    max_output_tokens: Annotated[int, Field(ge=1, le=131_072)] = 512
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    max_output_tokens: OutputTokens = 512
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.0
     lane: Lane = Lane.INTERACTIVE
     custom_id: CustomId = ""
     metadata: Metadata = Field(default_factory=dict)
-    timeout_s: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    timeout_s: Annotated[float, Field(strict=True, gt=0, le=86_400)] | None = None
 
 
 class LabelBody(Body):
@@ -57,7 +58,7 @@ class OptionsBody(Body):
 
     labels: Annotated[tuple[LabelBody, ...], Field(max_length=256)] = ()
     question: Annotated[str, Field(max_length=8192)] = ""
-    max_output_tokens: Annotated[int, Field(ge=1, le=131_072)] = 256
+    max_output_tokens: OutputTokens = 256
 
     @field_validator("labels", mode="before")
     @classmethod

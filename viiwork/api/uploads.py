@@ -16,6 +16,8 @@ from viiwork.store.blobs import BlobRef, BlobStore, BlobWriter
 
 MIB = 1024 * 1024
 FILES = "files"
+MAX_FIELDS = 32
+"""Several times what there is; each field costs memory, even an empty one."""
 WRITE_BYTES = 256 * 1024
 """Chunks of the socket (64 KiB at most) are gathered to this, so that there are fewer trips to the disk thread."""
 
@@ -34,6 +36,11 @@ class Part:
 
     name: str
     filename: str | None
+
+    @property
+    def shown(self) -> str:
+        """The name as an error shows it; senders may make it as long as they like."""
+        return self.name[:64]
 
 
 Event = tuple[Mark, Part, bytes]
@@ -148,13 +155,12 @@ class Upload:
 
     async def _begin(self, part: Part) -> None:
         self._part_bytes = 0
+        if not part.name:
+            raise UsageError("A part of the form has no name.")
         if part.filename is None:
-            if part.name == FILES:
-                raise UsageError("files: a part of this name must be a file, with a filename.", param=FILES)
-            if part.name in self._form.fields:
-                raise UsageError(f"{part.name}: this field comes twice.", param=part.name)
+            self._check_field(part)
         elif part.name != FILES:
-            raise UsageError(f"{part.name}: files must come in parts named `files`.", param=part.name)
+            raise UsageError(f"{part.shown}: files must come in parts named `files`.", param=part.shown)
         elif len(self._form.files) >= self._limits.max_documents:
             raise over("documents", f"{self._limits.max_documents} documents", "max_documents", param=FILES)
         else:
@@ -162,13 +168,20 @@ class Upload:
                 await self._before_files(self._form.fields)
             self._writer = await self._blobs.writer().__aenter__()
 
+    def _check_field(self, part: Part) -> None:
+        if part.name == FILES:
+            raise UsageError("files: a part of this name must be a file, with a filename.", param=FILES)
+        if part.name in self._form.fields:
+            raise UsageError(f"{part.shown}: this field comes twice.", param=part.shown)
+        if len(self._form.fields) >= MAX_FIELDS:
+            raise UsageError(f"{part.shown}: a form may have {MAX_FIELDS} fields besides its files.", param=part.shown)
+        self._count_field(part, len(part.name))
+
     async def _data(self, part: Part, data: bytes) -> None:
         self._part_bytes += len(data)
         self._pending += data
         if self._writer is None:
-            self._field_bytes += len(data)
-            if self._field_bytes > self._limits.max_json_bytes:
-                raise over(part.name, in_mib(self._limits.max_json_bytes), "max_json_bytes", param=part.name)
+            self._count_field(part, len(data))
         elif self._part_bytes > self._limits.max_document_bytes:
             name = f"file {len(self._form.files) + 1} ({part.filename})"
             param = f"{FILES}.{len(self._form.files)}"
@@ -195,6 +208,11 @@ class Upload:
         self._received_bytes += received
         if self._received_bytes > self._limits.max_upload_bytes:
             raise over("the upload", in_mib(self._limits.max_upload_bytes), "max_upload_bytes", param=FILES)
+
+    def _count_field(self, part: Part, received: int) -> None:
+        self._field_bytes += received
+        if self._field_bytes > self._limits.max_json_bytes:
+            raise over(part.shown, in_mib(self._limits.max_json_bytes), "max_json_bytes", param=part.shown)
 
     async def _drop(self) -> None:
         if self._writer is not None:
