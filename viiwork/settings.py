@@ -14,14 +14,27 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import (
+    SettingsError as UnreadableVariable,
+)
 
 from viiwork.errors import SettingsError
 from viiwork.jobs import MODEL_PATTERN
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 MIB = 1024 * 1024
+DEFAULT_FILE = "viiwork.toml"
+COMPOSE_ONLY = frozenset({"viiwork_redis_maxmemory"})
+"""Variables of compose.yaml that look like a setting of ours; people keep them in their environment."""
 
 
 class Section(BaseModel):
@@ -83,7 +96,7 @@ class EngineSection(Section):
     """The served alias. Default: the engine's own."""
     slots: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Requests in flight a worker, K. Default: the engine's own."""
-    time_scale: Annotated[float, Field(gt=0)] = 1.0
+    time_scale: Positive = 1.0
     """Of the simulated engine: 0.1 runs ten times as fast as the card would."""
 
 
@@ -100,18 +113,18 @@ class WorkersSection(Section):
 class QueueSection(Section):
     """Leases, attempts and draining. Times are in seconds."""
 
-    beat_s: Annotated[float, Field(gt=0)] = 1.0
-    lease_ttl_s: Annotated[float, Field(gt=0)] = 12.0
-    hint_grace_s: Annotated[float, Field(gt=0)] = 5.0
+    beat_s: Positive = 1.0
+    lease_ttl_s: Positive = 12.0
+    hint_grace_s: Positive = 5.0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
-    job_timeout_s: Annotated[float, Field(gt=0)] = 600.0
-    drain_grace_s: Annotated[float, Field(ge=0)] = 30.0
+    job_timeout_s: Positive = 600.0
+    drain_grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
 
 
 class ResultsSection(Section):
     """How long results live, counted from the end of the whole analysis."""
 
-    ttl_days: Annotated[float, Field(gt=0)] | Literal["never"] = 30.0
+    ttl_days: Annotated[float, Field(gt=0, le=36_500)] | Literal["never"] = 30.0
 
     @property
     def ttl_ms(self) -> int:
@@ -148,8 +161,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library names its arguments
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml_file = os.environ.get("VIIWORK_CONFIG", "viiwork.toml")
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=toml_file)
+        in_file = InitSettingsSource(settings_cls, init_kwargs=_read_file(os.environ, known=set(cls.model_fields)))
+        if isinstance(env_settings, EnvSettingsSource):
+            env_settings.env_vars = {k: v for k, v in env_settings.env_vars.items() if k not in COMPOSE_ONLY}
+        return init_settings, env_settings, in_file
 
     @property
     def state_dir(self) -> Path:
@@ -174,16 +189,56 @@ def default_state_dir(fleet: str, environ: Mapping[str, str]) -> Path:
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     """Settings from file, environment and `flags` (`{"api": {"port": 0}}`).
 
-    Raises SettingsError in one line that names the file or field and what is wrong with it.
+    Raises SettingsError in one line that names the file, variable or field and what is wrong with it.
     """
+    given = flags or {}
     try:
-        return Settings(**(flags or {}))
-    except tomllib.TOMLDecodeError as error:
-        path = os.environ.get("VIIWORK_CONFIG", "viiwork.toml")
-        raise SettingsError(f"{path} is not valid TOML: {error}.", hint="Mend that line or remove the file.") from error
+        return Settings(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {field}: {first['msg']}.", hint="See docs/settings.md.", param=field) from error
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise SettingsError(f"the settings cannot be read: {error}.") from error
+        first = error.errors(include_input=False, include_url=False)[0]
+        path = [str(part) for part in first["loc"][:2]]
+        reason = "there is no such setting" if first["type"] == "extra_forbidden" else _lower(first["msg"])
+        field = ".".join(path)
+        raise SettingsError(f"{_where(path, given)}: {reason}.", hint="See docs/settings.md.", param=field) from error
+    except UnreadableVariable as error:
+        raise SettingsError(f"a VIIWORK_* variable cannot be read: {error}.") from error
+
+
+def _where(path: list[str], flags: Mapping[str, Any]) -> str:
+    """A setting by the name that it was given under: the variable if one is set and no flag overrides it."""
+    section = flags.get(path[0])
+    by_flag = isinstance(section, Mapping) and path[-1] in section
+    variables = {name.upper(): name for name in os.environ}
+    variable = variables.get("_".join(["VIIWORK", *path]).upper())
+    return f"variable {variable}" if variable and not by_flag else f"setting {'.'.join(path)}"
+
+
+def _lower(text: str) -> str:
+    """Pydantic's message as the end of a sentence."""
+    text = text.removeprefix("Value error, ")
+    return text[:1].lower() + text[1:]
+
+
+def _read_file(environ: Mapping[str, str], *, known: set[str]) -> dict[str, Any]:
+    """The settings file's tables; none when nobody named a file and the default one is missing."""
+    named = environ.get("VIIWORK_CONFIG")
+    path = Path(named or DEFAULT_FILE)
+    try:
+        tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except FileNotFoundError as error:
+        if not named:
+            return {}
+        raise SettingsError(f"{path}: there is no such file.", hint="Check --config or VIIWORK_CONFIG.") from error
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else "it cannot be read"
+        raise SettingsError(f"{path}: {reason}.", hint="Settings are one TOML file.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 (byte {error.start + 1}).", hint="Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.", hint="Mend that line or remove the file.") from error
+    for name in tables:
+        if name not in known:
+            raise SettingsError(
+                f"{path}: there is no setting or table {name}.", hint=f"Known: {', '.join(sorted(known))}."
+            )
+    return tables
