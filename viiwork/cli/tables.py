@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from viiwork.cli.screen import one_line, plain
-from viiwork.jobs import Answer, BatchStatus, Lane, Row, State, Status
+from viiwork.jobs import READER_MODEL, Answer, BatchStatus, Lane, Row, State, Status
 from viiwork.roster import FleetStatus
 
 ANSWER_CHARACTERS = 700
@@ -64,9 +64,20 @@ def notices(rows: Iterable[Row]) -> list[str]:
 def fleet_view(status: FleetStatus) -> RenderableType:
     """Workers, and what stands before them."""
     title = plain(f"Fleet {status.fleet}" + (", shutting down" if status.closing else ""), "bold")
-    if not status.workers:
-        return Group(title, plain("No worker is up."), _queues(status))
-    return Group(title, _workers(status), _queues(status))
+    workers = [_workers(status)] if status.workers else []
+    return Group(title, *workers, *(plain(line, "yellow") for line in missing(status)), _queues(status))
+
+
+def missing(status: FleetStatus) -> list[str]:
+    """A line for each thing that nobody in the fleet does at this moment. Work for it is taken, and waits."""
+    lines = []
+    if not status.models:
+        lines.append("No engine worker is up: nothing is answered until one is.")
+    if all(worker.card.model != READER_MODEL for worker in status.workers):
+        lines.append("No reader is up: documents wait.")
+    asked = {depth.model for depth in status.queues if depth.waiting or depth.queued or depth.running}
+    unserved = sorted(asked - {*status.models, READER_MODEL}) if status.models else []
+    return lines + [f"No engine worker for the model {one_line(model)} is up: its jobs wait." for model in unserved]
 
 
 def _workers(status: FleetStatus) -> Table:
