@@ -6,19 +6,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 from viiwork.errors import EngineFault, StartupError
-from viiwork.fleet import ProcessSpec, Role, Supervisor
+from viiwork.fleet import ProcessSpec, Role, Supervisor, restarts
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import TAG
 from viiwork.fleet.report import Event
 from viiwork.processes import end, tagged
 from viiwork.settings import Settings, load_settings
+from viiwork.statedir import ChildRecord, StateDir
 
 API = """
 import http.server, sys
@@ -89,6 +90,60 @@ async def test_one_worker_that_cannot_start_does_not_stop_the_others(tmp_path: P
     supervisor = Supervisor(alone(tmp_path), report=on, planner=plan)
     await ended(supervisor)
     assert states == {"redis": "ready", "api": "ready", "reader0": "failed"}
+
+
+async def test_a_process_that_worked_is_tried_until_it_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven deaths in a row, with the exit code of wrong settings: told once, shown in run.json, then ready again."""
+    monkeypatch.setattr(restarts, "FIRST_DELAY_S", 0.01)
+    monkeypatch.setattr(restarts, "LONGEST_DELAY_S", 0.05)
+    broken, deaths = tmp_path / "broken", tmp_path / "deaths"
+    flapping = f"""
+import os, sys
+if os.path.exists({str(broken)!r}):
+    open({str(deaths)!r}, "a").write("x")
+    print("the port is taken")
+    sys.exit(2)
+"""
+    told: list[Event] = []
+
+    def plan(settings: Settings, password: str) -> Sequence[ProcessSpec]:
+        return [stand_in("api", Role.API, flapping + API.format(port=settings.api.port), root=tmp_path)]
+
+    def door() -> ChildRecord | None:
+        run = state.read_run()
+        return run.supervisor.children[0] if run is not None and run.supervisor is not None else None
+
+    async def seen(true: Callable[[ChildRecord], bool]) -> ChildRecord:
+        while (record := door()) is None or not true(record):
+            await asyncio.sleep(0.02)
+        return record
+
+    state = StateDir(tmp_path)
+    supervisor = Supervisor(alone(tmp_path), report=told.append, planner=plan)
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(60):
+        while not any(event.kind == "ready" for event in told):
+            await asyncio.sleep(0.02)
+        first = await seen(lambda record: record.state == "ready")
+        broken.touch()
+        os.kill(first.pid, signal.SIGKILL)
+        while not (deaths.exists() and deaths.stat().st_size >= 7):
+            await asyncio.sleep(0.02)
+        slow = await seen(lambda record: record.state.startswith("restarting ("))
+        broken.unlink()
+        again = await seen(lambda record: record.state == "ready" and record.pid != first.pid)
+        supervisor.ask_to_stop()
+        await running
+    assert slow.state.endswith(" deaths)")
+    assert again.restarts >= 7
+    slowly = [event.text for event in told if "times in a row" in event.text]
+    assert len(slowly) == 1
+    assert slowly[0].startswith("api ended 5 times in a row (exit code 2) and is tried again every ")
+    assert "the port is taken" in slowly[0]
+    assert sum("is started again" in event.text for event in told) == 4
+    assert not any("given up" in event.text for event in told)
 
 
 async def test_without_an_api_it_ends_with_the_reason(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_programs_on_this_machine_reach_an_api_that_listens_everywhere() -> None
 def test_a_death_in_full_work_is_forgiven_at_once() -> None:
     """And it wipes out earlier quick deaths."""
     record, delay_s = Restarts(total=3, quick_deaths=4).after(lived_s=3600, was_ready=True, returncode=-9)
-    assert (record, delay_s) == (Restarts(total=4, quick_deaths=0), 1.0)
+    assert (record, delay_s) == (Restarts(total=4, quick_deaths=0, ever_ready=True), 1.0)
 
 
 def test_quick_deaths_wait_longer_each_time_until_it_is_given_up() -> None:
@@ -90,6 +90,41 @@ def test_quick_deaths_wait_longer_each_time_until_it_is_given_up() -> None:
         delays.append(delay_s)
     assert delays == [1.0, 2.0, 4.0, 8.0, None]
     assert max(delay for delay in delays if delay) <= LONGEST_DELAY_S
+
+
+def test_what_once_worked_is_never_given_up_by_a_running_fleet() -> None:
+    """Not after a night of deaths, and not for the exit code of wrong settings: work waits for it."""
+    record, delays = Restarts(ever_ready=True), []
+    for _ in range(2000):
+        record, delay_s = record.after(lived_s=0.1, was_ready=False, returncode=2, needed=True)
+        delays.append(delay_s)
+    assert delays[:4] == [1.0, 2.0, 4.0, 8.0]
+    assert set(delays[4:]) == {LONGEST_DELAY_S}
+    assert (record.slow, record.total, record.quick_deaths) == (True, 2000, 2000)
+
+
+def test_a_first_flapping_life_after_the_announcement_counts_as_having_worked() -> None:
+    """Five short lives, each of them ready."""
+    record, delay_s = Restarts(quick_deaths=4).after(lived_s=5, was_ready=True, returncode=1, needed=True)
+    assert (record.slow, delay_s) == (True, LONGEST_DELAY_S)
+
+
+def test_a_life_in_full_work_ends_the_slow_attempts() -> None:
+    """However many deaths came before."""
+    slow = Restarts(total=99, quick_deaths=99, ever_ready=True)
+    record, delay_s = slow.after(lived_s=60, was_ready=True, returncode=-9, needed=True)
+    assert (record.slow, delay_s) == (False, 1.0)
+
+
+def test_what_never_worked_is_given_up_by_a_running_fleet_too() -> None:
+    """A straggler that was announced as failed to come: wrong settings, or five deaths."""
+    assert Restarts().after(lived_s=0.1, was_ready=False, returncode=2, needed=True)[1] is None
+    assert Restarts(quick_deaths=4).after(lived_s=0.1, was_ready=False, returncode=1, needed=True)[1] is None
+
+
+def test_during_the_start_what_worked_and_then_flaps_is_given_up() -> None:
+    """The start has to end."""
+    assert Restarts(quick_deaths=4, ever_ready=True).after(lived_s=5, was_ready=True, returncode=1)[1] is None
 
 
 def test_wrong_settings_are_not_tried_again() -> None:

@@ -37,6 +37,8 @@ class Child:
         self.state = ChildState.STARTING
         self.pid = 0
         self.restarts = Restarts()
+        self.needed = False
+        """Set once the fleet is announced: from then on it is not given up if it ever was ready."""
         self._on_exit = on_exit
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
@@ -66,7 +68,10 @@ class Child:
             await self._on_exit(self, self.pid, returncode)
             return 0.0
         self.restarts, delay_s = self.restarts.after(
-            lived_s=time.monotonic() - begin_s, was_ready=self.state is ChildState.READY, returncode=returncode
+            lived_s=time.monotonic() - begin_s,
+            was_ready=self.state is ChildState.READY,
+            returncode=returncode,
+            needed=self.needed,
         )
         self.state = ChildState.FAILED if delay_s is None else ChildState.RESTARTING
         await self._on_exit(self, self.pid, returncode)
@@ -140,13 +145,19 @@ class Child:
         """The end of its log in one line."""
         return tail(self.log, lines=3)
 
+    def shown_state(self) -> str:
+        """Its state for people; one that dies again and again stays `restarting (n deaths)` between its attempts."""
+        if self.restarts.slow and self.state in (ChildState.STARTING, ChildState.RESTARTING):
+            return f"{ChildState.RESTARTING.value} ({self.restarts.quick_deaths} deaths)"
+        return self.state.value
+
     def record(self) -> ChildRecord:
         """For run.json."""
         return ChildRecord(
             name=self.spec.name,
             role=self.spec.role.value,
             pid=self.pid,
-            state=self.state.value,
+            state=self.shown_state(),
             restarts=self.restarts.total,
             address=self.spec.address,
             log=str(self.log),

@@ -7,9 +7,10 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from viiwork.fleet.child import Child
+from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import FLOWER_USER, api_url, flower_url
 from viiwork.fleet.report import FleetReport, ProcessReport
+from viiwork.fleet.restarts import LONGEST_DELAY_S, MAX_QUICK_DEATHS
 from viiwork.processes import identity
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
@@ -50,6 +51,20 @@ def fleet_report(
 def _row(child: Child, card: WorkerCard | None) -> ProcessReport:
     told = {"engine": card.engine, "model": card.model, "slots": card.slots} if card is not None else {}
     return ProcessReport.model_validate({**child.record().model_dump(), **told})
+
+
+def death_notice(child: Child, returncode: int) -> str:
+    """What is said of a process that ended; empty for one that was stopped, or that is known to die again and again."""
+    name, how, deaths = child.spec.name, ending(returncode), child.restarts.quick_deaths
+    words = f": {child.last_words()}" if deaths else ""
+    if child.state is ChildState.FAILED:
+        return f"{name} is given up{words} (see {child.log})"
+    if child.state is not ChildState.RESTARTING or deaths > MAX_QUICK_DEATHS:
+        return ""
+    if child.restarts.slow:
+        slowly = f"ended {deaths} times in a row ({how}) and is tried again every {LONGEST_DELAY_S:.0f} s"
+        return f"{name} {slowly}{words} (see {child.log})"
+    return f"{name} ended ({how}) and is started again{words}"
 
 
 def ending(returncode: int) -> str:

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
-from viiwork.errors import StartupError, StoreUnavailable
-from viiwork.fleet.child import Child, ChildState
-from viiwork.fleet.describe import FLOWER_SECRET, ending, fleet_report, supervisor_record
+from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
+from viiwork.fleet.child import Child
+from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
 from viiwork.fleet.judge import is_up, judge_start
 from viiwork.fleet.plan import STOP_ORDER, TAG, ProcessSpec, Role, plan
 from viiwork.fleet.ports import settle_ports
@@ -116,7 +116,7 @@ class Supervisor:
             self._tell("notice", concern)
         await store.set_closing(False)
         for pid in orphans:
-            await store.reap_host(host=self._host, pid=pid)
+            await store.reap_host(host=self._host, pid=pid, max_attempts=self.settings.queue.max_attempts)
 
     def _start_children(self, store: Store) -> None:
         async def on_exit(child: Child, pid: int, returncode: int) -> None:
@@ -143,6 +143,8 @@ class Supervisor:
                 self._tell("progress", readiness.progress())
                 announced = is_up(self._children) or time.monotonic() > deadline
                 if announced:
+                    for child in self._children:
+                        child.needed = True
                     self._tell("ready", fleet=self._fleet_report(readiness))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 4 * TICK_S if announced else TICK_S)
@@ -150,13 +152,10 @@ class Supervisor:
     async def _after_exit(self, store: Store, child: Child, pid: int, returncode: int) -> None:
         """Its jobs go back to the queue at once, instead of when their lease runs out."""
         if child.spec.role in (Role.ENGINE, Role.READER) and pid:
-            with suppress(StoreUnavailable):
-                await store.reap_host(host=self._host, pid=pid)
-        if child.state is ChildState.RESTARTING:
-            words = f": {child.last_words()}" if child.restarts.quick_deaths else ""
-            self._tell("notice", f"{child.spec.name} ended ({ending(returncode)}) and is started again{words}")
-        if child.state is ChildState.FAILED:
-            self._tell("notice", f"{child.spec.name} is given up: {child.last_words()} (see {child.log})")
+            with suppress(ViiworkError):  # else nobody would start it again; the leases run out by themselves
+                await store.reap_host(host=self._host, pid=pid, max_attempts=self.settings.queue.max_attempts)
+        if text := death_notice(child, returncode):
+            self._tell("notice", text)
 
     async def _stop_children(self, store: Store) -> None:
         """The API refuses new work, engines drain, then readers, the API and Flower end."""
