@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,14 +13,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.hands import Hands
+from tests.workers import make_job
 from viiwork.errors import EngineFault, StartupError
 from viiwork.fleet import ProcessSpec, Role, Supervisor, restarts
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import TAG
 from viiwork.fleet.report import Event
+from viiwork.jobs import State
 from viiwork.processes import end, tagged
 from viiwork.settings import Settings, load_settings
 from viiwork.statedir import ChildRecord, StateDir
+from viiwork.store import open_store
 
 API = """
 import http.server, sys
@@ -144,6 +149,42 @@ if os.path.exists({str(broken)!r}):
     assert "the port is taken" in slowly[0]
     assert sum("is started again" in event.text for event in told) == 4
     assert not any("given up" in event.text for event in told)
+
+
+async def test_a_dead_workers_job_is_tried_as_often_as_the_settings_say(tmp_path: Path) -> None:
+    """`queue.max_attempts` of 1: the death of its worker ends the job."""
+    told: list[Event] = []
+    seen: list[Settings] = []
+
+    def plan(settings: Settings, password: str) -> Sequence[ProcessSpec]:
+        seen.append(settings)
+        return [api(settings, tmp_path), stand_in("gpu0", Role.ENGINE, IDLE, root=tmp_path)]
+
+    once, state_dir = alone(tmp_path), StateDir(tmp_path)
+    once = once.model_copy(update={"queue": once.queue.model_copy(update={"max_attempts": 1})})
+    supervisor = Supervisor(once, report=told.append, planner=plan)
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(60):
+        while (run := state_dir.read_run()) is None or run.supervisor is None or not run.supervisor.children[1].pid:
+            await asyncio.sleep(0.02)
+        store = await open_store(seen[0])
+        hands = Hands(store)
+        life = {"host": socket.gethostname(), "pid": run.supervisor.children[1].pid}
+        hands.card = hands.card.model_copy(update=life)
+        await hands.beat()
+        while not any(event.kind == "ready" for event in told):
+            await asyncio.sleep(0.02)
+        job = make_job()
+        await store.submit([job])
+        await hands.take()
+        os.kill(hands.card.pid, signal.SIGKILL)
+        while (await store.job(job.id)).state is State.RUNNING:
+            await asyncio.sleep(0.02)
+        state = (await store.job(job.id)).state
+        await store.close()
+        supervisor.ask_to_stop()
+        await running
+    assert state is State.DEAD
 
 
 async def test_without_an_api_it_ends_with_the_reason(tmp_path: Path) -> None:
