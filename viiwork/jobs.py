@@ -231,6 +231,8 @@ class Job(Wire):
     """The job that waits for this one to end."""
     waits_for: int = 0
     """How many jobs name this one as their `then`; it is not released before they have all ended."""
+    bulk: bool = False
+    """A part of a very long document: it goes when its batch has nothing else waiting."""
     prompt_tokens: int = 0
     max_output_tokens: int = 0
     timeout_s: float = 600.0

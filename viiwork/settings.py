@@ -107,7 +107,7 @@ class WorkersSection(Section):
     """Workers `gpu0`, `gpu1`, …, one a card. With 0, `cpus` engine workers run on the CPU."""
     cpus: Annotated[int, Field(ge=0, le=64)] = 1
     readers: Annotated[int, Field(ge=0, le=64)] = 1
-    reader_slots: Annotated[int, Field(ge=1, le=64)] = 2
+    reader_slots: Annotated[int, Field(ge=1, le=64)] = 4
 
 
 class QueueSection(Section):

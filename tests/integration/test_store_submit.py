@@ -248,6 +248,24 @@ async def test_what_is_held_back_stops_nobody_else(store: Store) -> None:
     assert f"{big}-0m0" in await released()
 
 
+async def test_short_documents_pass_the_parts_of_a_very_long_one(store: Store) -> None:
+    """They were submitted later, in the same batch; nor does the long one's backlog keep others from being read."""
+    batch = await open_batch(store)
+    await store.submit([document(batch, n) for n in range(3)])
+    head, *parts = parts_of(f"{batch}-0", batch, 12)
+    await store.submit([head, *(part.model_copy(update={"bulk": True}) for part in parts)])
+    head, *short = parts_of(f"{batch}-1", batch, 1)
+    await store.submit([head, *short])
+    hands = Hands(store)
+    order = [await hands.do() for _ in range(6)]
+    assert order.index(short[0].id) <= 3, "only what was released already may come first"
+    assert (await depths(store))["batch.noop|bulk"] == (await depths(store))["batch.noop|waiting"]
+
+    await store.client.delete(f"{store.prefix}batch.read")
+    await store.call("release", store.envelope, 3, "batch.read")
+    assert await ready_hints(store, "batch.read")
+
+
 async def test_what_is_held_back_in_one_lane_does_not_hold_the_other(store: Store) -> None:
     batch = await open_batch(store)
     await store.submit([document(batch, 0, lane=Lane.INTERACTIVE), document(batch, 1)])

@@ -43,6 +43,7 @@ def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> li
         "then": job.then,
         "waits_for": str(job.waits_for),
         "cost": str(job.cost),
+        "bulk": "1" if job.bulk else "",
         "custom_id": job.custom_id,
         "metadata": json.dumps(job.metadata, separators=(",", ":")) if job.metadata else "",
         "timeout_ms": str(int(job.timeout_s * 1000)),

@@ -30,6 +30,8 @@ from viiwork.store import Store
 from viiwork.store.leases import Claim
 from viiwork_workers.execute import HandedOn, Product
 
+BULK_PARTS = 16
+"""A document of more parts than this lets the short ones of its batch pass."""
 MIN_PAGED = 2
 """A document of one page, or of a format without pages, gets no page numbers."""
 
@@ -136,7 +138,9 @@ class Tree:
         ids = self.parts(level, len(steps))
         merge_id = f"{self._item}m{level}"
         head = self._job(merge_id, merge, waits_for=len(steps), settle=Settle.ALWAYS)
-        return [head, *(self._part(i, s, t, merge_id) for i, s, t in zip(ids, steps, tokens, strict=True))]
+        bulk = len(steps) > BULK_PARTS
+        parts = [self._part(i, s, t, merge_id) for i, s, t in zip(ids, steps, tokens, strict=True)]
+        return [head, *(part.model_copy(update={"bulk": bulk}) for part in parts)]
 
     def _part(self, job_id: str, step: StepInput, tokens: int, then: str) -> Job:
         return self._job(job_id, step, settle=Settle.NEVER, then=then).model_copy(update={"prompt_tokens": tokens})

@@ -13,7 +13,7 @@ end
 
 local NOW = now_ms()
 local FIELDS = {'state', 'attempt', 'token', 'inc', 'queue', 'tenant', 'batch', 'item', 'settle', 'then', 'cost',
-  'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent'}
+  'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent', 'bulk'}
 
 local function job_key(id) return P .. 'job:' .. id end
 local function batch_key(id) return P .. 'batch:' .. id end
@@ -34,6 +34,8 @@ end
 -- Every change of state passes here, so that the depth counters stay exact.
 local function move(job, state)
   if job.state then redis.call('HINCRBY', P .. 'depth', job.queue .. '|' .. job.state, -1) end
+  if job.bulk and job.state == 'waiting' then redis.call('HINCRBY', P .. 'depth', job.queue .. '|bulk', -1) end
+  if job.bulk and state == 'waiting' then redis.call('HINCRBY', P .. 'depth', job.queue .. '|bulk', 1) end
   if job.state == 'queued' then redis.call('ZREM', P .. 'released:' .. job.queue, job.id) end
   if job.state == 'running' then redis.call('ZREM', P .. 'inc:' .. job.inc .. ':running', job.id) end
   if not TERMINAL[state] then redis.call('HINCRBY', P .. 'depth', job.queue .. '|' .. state, 1) end
@@ -44,6 +46,9 @@ end
 local function group_of(job) return job.batch and job.batch ~= '' and job.batch or '-' end
 -- A group never contains a colon, a tenant may: so the group stands first.
 local function group_list(job) return P .. 'backlog.g:' .. job.queue .. ':' .. group_of(job) .. ':' .. job.tenant end
+-- The parts of a very long document stand in a list of their own, which is served when the batch has nothing else: its
+-- short documents need not wait for the long one, and the batch ends no later.
+local function bulk_list(list) return list .. '/bulk' end
 
 -- Newcomers start at the current minimum of virtual time, so that a newcomer neither jumps far ahead nor pays for
 -- time it was not here (stride scheduling; Waldspurger 1995).
@@ -57,7 +62,8 @@ end
 local function enqueue(job, front)
   join_at_minimum(P .. 'backlog:' .. job.queue, job.tenant)
   join_at_minimum(P .. 'backlog.t:' .. job.queue .. ':' .. job.tenant, group_of(job))
-  redis.call(front and 'LPUSH' or 'RPUSH', group_list(job), job.id)
+  local list = group_list(job)
+  redis.call(front and 'LPUSH' or 'RPUSH', job.bulk and bulk_list(list) or list, job.id)
   redis.call('SADD', P .. 'queues', job.queue)
 end
 

@@ -3,6 +3,8 @@
 -- The ready queue of a model is filled to max(2, half the fleet's slots for it); order is by stride over tenants,
 -- then over a tenant's batches. Answers the number released.
 
+local BULK = 20 -- parts of very long documents may wait in such a multiple: one such document alone has thousands
+
 local function slots_of(queue)
   local sum = 0
   for _, slots in ipairs(redis.call('HVALS', P .. 'slots:' .. queue)) do sum = sum + tonumber(slots) end
@@ -10,7 +12,7 @@ local function slots_of(queue)
 end
 
 local function drop_if_empty(queue, tenant, group, list)
-  if redis.call('LLEN', list) > 0 then return end
+  if redis.call('LLEN', list) > 0 or redis.call('LLEN', bulk_list(list)) > 0 then return end
   local groups = P .. 'backlog.t:' .. queue .. ':' .. tenant
   redis.call('ZREM', groups, group)
   if redis.call('ZCARD', groups) == 0 then redis.call('ZREM', P .. 'backlog:' .. queue, tenant) end
@@ -24,7 +26,9 @@ end
 -- A job that makes more jobs waits while what it feeds has a long backlog: read-ahead must not fill the memory.
 local function must_hold_back(job, limit)
   if not job.feeds or job.feeds == '' then return false end
-  return tonumber(redis.call('HGET', P .. 'depth', job.feeds .. '|waiting') or 0) >= limit
+  local depth = redis.call('HMGET', P .. 'depth', job.feeds .. '|waiting', job.feeds .. '|bulk')
+  local bulk = tonumber(depth[2] or 0)
+  return tonumber(depth[1] or 0) - bulk >= limit or bulk >= BULK * limit
 end
 
 -- The fairest group that is not held back: the first of the first tenant that has one. `held` counts its entries at 0.
@@ -45,7 +49,7 @@ end
 local function step(queue, envelope, read_ahead, held)
   local tenant, group, list = fairest(queue, held)
   if not tenant then return nil end
-  local id = redis.call('LPOP', list)
+  local id = redis.call('LPOP', list) or redis.call('LPOP', bulk_list(list))
   local job = id and load(id)
   local released = 0
   if job and job.state == 'waiting' and job.waits_for == 0 then
