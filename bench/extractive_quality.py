@@ -18,7 +18,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from viiwork.documents import Document, Limits
 from viiwork.documents.parse import parse
-from viiwork.jobs import AnalysisTask, Answer, Label, StepInput, TaskOptions
+from viiwork.work import AnalysisTask, Answer, Label, StepInput, TaskOptions
 from viiwork_workers.engines.embeddings import Embedder, load_embedder
 from viiwork_workers.engines.extractive import ANSWERS
 from viiwork_workers.engines.labelling import classify

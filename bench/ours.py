@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from bench.rig import Rig, Worker, until
 from bench.stock import PAUSE_S, TEXT
 from viiwork.errors import Unavailable
-from viiwork.jobs import TERMINAL, ChatInput, Job, Lane, Message, new_id
+from viiwork.jobs import TERMINAL, Job, Lane, new_id
 from viiwork.store import Store
+from viiwork.work import ChatInput, Message
 
 
 class OurSide:

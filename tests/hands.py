@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.workers import make_job
-from viiwork.jobs import Answer, Fault, Job, Lane, ReadInput, Settle, State, TaskName, child_id, new_id
+from viiwork.jobs import Fault, Job, Lane, Settle, State, TaskName, child_id, new_id
 from viiwork.queues import HintId, queue_name
 from viiwork.roster import WorkerCard
 from viiwork.store import Fence, Store
 from viiwork.store.leases import Claim, Stale, Upkeep, Verdict, claim_call, commit_call, read_claim
+from viiwork.work import Answer, ReadInput
 
 ANSWER = Answer(text="done")
 FAULT = Fault(code="engine_fault", message="The card fell silent.")

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from viiwork.fleet.plan import settings_env
-from viiwork.jobs import ChatInput, Job, Lane, Message, new_id
+from viiwork.jobs import Job, Lane, new_id
 from viiwork.settings import Settings
 from viiwork.store import Store
+from viiwork.work import ChatInput, Message
 
 
 class Fleet:

@@ -15,9 +15,10 @@ from typing import Any
 
 from viiwork.connection import DEFAULT_URL, Connection
 from viiwork.errors import NotFound, UsageError
-from viiwork.jobs import TERMINAL, BatchStatus, Label, Lane, Row, Status
+from viiwork.jobs import TERMINAL, BatchStatus, Lane, Row, Status
 from viiwork.multipart import FileDocument, TextDocument, multipart_body
 from viiwork.roster import FleetStatus
+from viiwork.work import Label
 
 READ_TIMEOUT_S = 300.0
 """An upload of thousands of files is answered once all of them are safely on disk."""

@@ -1,4 +1,4 @@
-"""The wire contract of the queue: what a job is, and what came of it.
+"""The wire contract of the queue: what a job is, where it stands, and what came of it.
 
 Every record carries `SCHEMA`. Inside one schema major unknown fields are ignored, so that a fleet can be
 upgraded worker by worker; a worker leaves hints of a newer schema alone.
@@ -10,17 +10,16 @@ import re
 import secrets
 import time
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-SCHEMA = 1
-"""Major version of the records in Redis and of the hints."""
+from viiwork.wire import SCHEMA, Wire
+from viiwork.work import Answer, JobInput
 
 MODEL_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 READER_MODEL = "read"
 """The pseudo-model of the CPU lane: its queues are `interactive.read` and `batch.read`."""
-
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 ID_PATTERN = re.compile(r"^(job|an)_[0-9a-z]{26}(-[0-9a-z]{1,24})?$")
 
@@ -64,150 +63,12 @@ class Settle(StrEnum):
     NEVER = "never"
 
 
-class Wire(BaseModel):
-    """A record on the internal wire: frozen, and deaf to fields it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
 class Fault(Wire):
     """Why a job did not succeed: a code for programs, a sentence for people."""
 
     code: str
     message: str
     hint: str = ""
-
-
-class Usage(Wire):
-    """Tokens that one engine call took in and gave out."""
-
-    prompt_tokens: int = 0
-    output_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-        )
-
-
-class Message(Wire):
-    """One turn of a chat."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-class ChatInput(Wire):
-    """A raw request for a language model."""
-
-    kind: Literal["chat"] = "chat"
-    messages: tuple[Message, ...]
-    max_output_tokens: int = 512
-    temperature: float = 0.0
-
-
-class Label(Wire):
-    """One class of a classification; a one-line description sharpens it."""
-
-    name: str
-    description: str = ""
-
-
-class AnalysisTask(StrEnum):
-    """What to do with each document."""
-
-    SUMMARIZE = "summarize"
-    CLASSIFY = "classify"
-    ASK = "ask"
-
-
-class TaskOptions(Wire):
-    """What a task needs to know besides the document."""
-
-    labels: tuple[Label, ...] = ()
-    question: str = ""
-    max_output_tokens: int = 256
-
-
-class StepInput(Wire):
-    """One engine call of an analysis: a task on one passage, or on the joined answers of several (`reduce`).
-
-    Language-model engines render it to chat messages (`documents.tasks.messages_for`); the extractive engine
-    works on it as it is.
-    """
-
-    kind: Literal["step"] = "step"
-    stage: Literal["map", "reduce"] = "map"
-    task: AnalysisTask
-    options: TaskOptions = TaskOptions()
-    title: str = ""
-    text: str
-    part: int = 0
-    parts: int = 1
-    page_starts: tuple[tuple[int, int], ...] = ()
-    """(character of `text`, page) for each page that it has text of; empty when pages mean nothing."""
-
-
-class ReadInput(Wire):
-    """Read one document, cut it and submit its engine jobs. Exactly one of `blob` and `text` is set."""
-
-    kind: Literal["read"] = "read"
-    name: str
-    blob: str | None = None
-    text: str | None = None
-    task: AnalysisTask
-    options: TaskOptions = TaskOptions()
-    model: str
-
-
-class MergeInput(Wire):
-    """Combine the answers of `parts` (job ids) to the document's answer, or to one more engine job."""
-
-    kind: Literal["merge"] = "merge"
-    parts: tuple[str, ...]
-    level: int = 0
-    below: tuple[str, ...] = ()
-    """The parts of the levels below: what they found and cost belongs to the document's answer."""
-    task: AnalysisTask
-    options: TaskOptions = TaskOptions()
-    title: str = ""
-    model: str
-    leaves: int = 1
-    """Parts that the document was cut into."""
-    pages: int = 0
-    characters: int = 0
-    notes: tuple[str, ...] = ()
-    """What a reader of the answer must know about the document, such as pages without text."""
-
-
-EngineInput = Annotated[ChatInput | StepInput, Field(discriminator="kind")]
-JobInput = Annotated[ChatInput | StepInput | ReadInput | MergeInput, Field(discriminator="kind")]
-
-
-class Evidence(Wire):
-    """A verbatim quote that an answer rests on."""
-
-    quote: str
-    page: int | None = None
-
-
-class Answer(Wire):
-    """What an engine, or the merge of several engine answers, says."""
-
-    text: str
-    label: str | None = None
-    confidence: float | None = None
-    scores: dict[str, float] = Field(default_factory=dict)
-    evidence: tuple[Evidence, ...] = ()
-    notice: str = ""
-    """What kind of engine answered, where it is not a language model: shown with every answer."""
-    engine: str = ""
-    model: str = ""
-    usage: Usage = Usage()
-    pages: int = 0
-    parts: int = 1
-    notes: tuple[str, ...] = ()
 
 
 class Job(Wire):
@@ -349,13 +210,3 @@ def batch_of(job_id: str) -> str:
     """The batch that a job's id names, or an empty string."""
     head, dash, _ = job_id.partition("-")
     return head if dash else ""
-
-
-def as_json(record: BaseModel) -> str:
-    """The record as compact JSON, defaults left out."""
-    return record.model_dump_json(exclude_defaults=True)
-
-
-def public(record: BaseModel) -> dict[str, Any]:
-    """The record as a client sees it: JSON types, absent values left out."""
-    return record.model_dump(mode="json", exclude_none=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from viiwork.errors import UsageError
-from viiwork.jobs import Label
+from viiwork.work import Label
 
 
 def parse_labels(text: str, *, separator: str = ",") -> tuple[Label, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from viiwork.jobs import SCHEMA, Lane, Wire
+from viiwork.jobs import Lane
+from viiwork.wire import SCHEMA, Wire
 
 
 class WorkerCard(Wire):

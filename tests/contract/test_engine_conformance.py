@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import pytest
 
 from viiwork.errors import EngineFault, JobRefused
-from viiwork.jobs import MODEL_PATTERN, AnalysisTask, Answer, ChatInput, Label, Message, StepInput, TaskOptions
+from viiwork.jobs import MODEL_PATTERN
 from viiwork.settings import EngineSection
+from viiwork.work import AnalysisTask, Answer, ChatInput, Label, Message, StepInput, TaskOptions
 from viiwork_workers.engines.base import Engine
 from viiwork_workers.engines.choose import make_engine
 

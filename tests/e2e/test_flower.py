@@ -20,11 +20,12 @@ from celery.events import EventReceiver
 
 from tests.workers import Fleet, clients, drop_connections, eventually, make_job, ready
 from viiwork.fleet.plan import FLOWER_USER, Role, plan
-from viiwork.jobs import AnalysisTask, Job, Lane, ReadInput, Settle, State, TaskName, child_id, new_id
+from viiwork.jobs import Job, Lane, Settle, State, TaskName, child_id, new_id
 from viiwork.queues import lane_queue, make_app
 from viiwork.settings import Settings
 from viiwork.store import Store, embedded
 from viiwork.store.endpoint import broker, broker_url
+from viiwork.work import AnalysisTask, ReadInput
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,11 @@ import pytest
 from tests.hands import FAULT, Hands, depths, field, keys, ready_hints, recount, sealed_batch, state, upkeep
 from tests.workers import make_job
 from viiwork.errors import NotFound
-from viiwork.jobs import SCHEMA, TERMINAL, Answer, Fault, State, Usage
+from viiwork.jobs import TERMINAL, Fault, State
 from viiwork.store import Fence, Store
 from viiwork.store.leases import Claim, Stale, Verdict
+from viiwork.wire import SCHEMA
+from viiwork.work import Answer, Usage
 
 ENDS = {
     Verdict.SUCCEEDED: State.SUCCEEDED,

@@ -25,9 +25,10 @@ from tests.hands import (
 )
 from tests.workers import make_job
 from viiwork.errors import NotFound
-from viiwork.jobs import Answer, BatchState, Counts, Fault, Result, Settle, State
+from viiwork.jobs import BatchState, Counts, Fault, Result, Settle, State
 from viiwork.store import Store
 from viiwork.store.leases import Claim, Verdict
+from viiwork.work import Answer
 
 WAYS = ("succeeded", "failed", "expired", "cancelled", "cancelled while waiting", "dead", "reaped dead")
 

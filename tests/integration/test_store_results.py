@@ -25,11 +25,12 @@ from tests.hands import (
 )
 from tests.workers import make_job
 from viiwork.errors import Gone, NotFound
-from viiwork.jobs import AnalysisTask, Answer, BatchState, ChatInput, Lane, Message, ReadInput, State
+from viiwork.jobs import BatchState, Lane, State
 from viiwork.store import Store
 from viiwork.store.facade import SLICE
 from viiwork.store.leases import Verdict
 from viiwork.store.records import INLINE_BYTES
+from viiwork.work import AnalysisTask, Answer, ChatInput, Message, ReadInput
 
 LONG = "ä☃" * INLINE_BYTES
 

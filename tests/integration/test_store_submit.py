@@ -23,12 +23,13 @@ from tests.hands import (
 )
 from tests.workers import make_job
 from viiwork.errors import Conflict, StoreUnavailable
-from viiwork.jobs import SCHEMA, BatchState, Job, Lane, Settle, State
+from viiwork.jobs import BatchState, Job, Lane, Settle, State
 from viiwork.store import Fence, Store
 from viiwork.store.endpoint import connect
 from viiwork.store.facade import SLICE, SLICE_BYTES, _slices
 from viiwork.store.leases import Verdict
 from viiwork.store.scripts import Call
+from viiwork.wire import SCHEMA
 
 
 async def test_a_job_goes_in_once_however_often_it_is_submitted(store: Store) -> None:

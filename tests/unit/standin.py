@@ -9,12 +9,14 @@ from pathlib import Path
 
 import fakeredis
 
-from viiwork.jobs import Answer, Fault, Job, Lane, ReadInput, StepInput, TaskName, as_json
+from viiwork.jobs import Fault, Job, Lane, TaskName
 from viiwork.queues import HintId, make_envelope
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import BlobStore, Fence, Store
 from viiwork.store.leases import Claim, Stale, Upkeep, Verdict, claim_call, commit_call, read_claim
+from viiwork.wire import as_json
+from viiwork.work import Answer, ReadInput, StepInput
 
 MODEL = "standin"
 NOTICE = "A stand-in answered, not a language model."

@@ -10,8 +10,9 @@ from viiwork.cli.report import SHOWN_ROWS, Report
 from viiwork.cli.screen import clean, one_line
 from viiwork.cli.tables import bad_rows, notices
 from viiwork.errors import UsageError
-from viiwork.jobs import Answer, BatchState, BatchStatus, Counts, Fault, Label, Lane, Row, State
+from viiwork.jobs import BatchState, BatchStatus, Counts, Fault, Lane, Row, State
 from viiwork.labels import parse_labels
+from viiwork.work import Answer, Label
 
 
 def status(**counts: int) -> BatchStatus:

@@ -18,7 +18,7 @@ from extractive_passages import (
     SURVEY_REPORT,
     TABLE_ONLY,
 )
-from viiwork.jobs import AnalysisTask, Answer, Label, StepInput, TaskOptions
+from viiwork.work import AnalysisTask, Answer, Label, StepInput, TaskOptions
 from viiwork_workers.engines.embeddings import Embedder, load_embedder
 from viiwork_workers.engines.extractive import ANSWERS
 from viiwork_workers.engines.quoting import FLOOR, NO_ANSWER

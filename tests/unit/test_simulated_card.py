@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viiwork.errors import EngineFault
-from viiwork.jobs import Answer, ChatInput, Message
+from viiwork.work import Answer, ChatInput, Message
 from viiwork_workers.engines.card_model import GIB, MISTRAL_7B, CardModel
 from viiwork_workers.engines.simulated import SimulatedEngine
 from virtual_clock import run_jumping

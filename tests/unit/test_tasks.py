@@ -15,7 +15,7 @@ from viiwork.documents.tasks import (
 )
 from viiwork.documents.tokens import load_counter
 from viiwork.errors import UsageError
-from viiwork.jobs import AnalysisTask, Evidence, Label, StepInput, TaskOptions
+from viiwork.work import AnalysisTask, Evidence, Label, StepInput, TaskOptions
 
 COUNT = load_counter("wordllama")
 SUMMARIZE, CLASSIFY, ASK = AnalysisTask.SUMMARIZE, AnalysisTask.CLASSIFY, AnalysisTask.ASK

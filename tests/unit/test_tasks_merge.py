@@ -8,7 +8,7 @@ from viiwork.documents.merge import combine, fold, reduce_steps
 from viiwork.documents.provenance import NOT_FOUND, find_quote, ground
 from viiwork.documents.tasks import NOT_ANSWERED
 from viiwork.documents.tokens import load_counter
-from viiwork.jobs import AnalysisTask, Answer, Evidence, Label, StepInput, TaskOptions, Usage
+from viiwork.work import AnalysisTask, Answer, Evidence, Label, StepInput, TaskOptions, Usage
 
 COUNT = load_counter("wordllama")
 SUMMARIZE, CLASSIFY, ASK = AnalysisTask.SUMMARIZE, AnalysisTask.CLASSIFY, AnalysisTask.ASK

@@ -16,7 +16,8 @@ from viiwork.api.requests import AnalysisBody
 from viiwork.api.uploads import Upload, discard
 from viiwork.api.work import Order, sender
 from viiwork.errors import NotFound, UsageError
-from viiwork.jobs import ID_PATTERN, BatchStatus, public
+from viiwork.jobs import ID_PATTERN, BatchStatus
+from viiwork.wire import public
 
 MAX_POSITION = 2**53
 """The largest integer that every JSON reader takes exactly, and far below what Redis can count to."""

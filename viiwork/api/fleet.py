@@ -7,8 +7,8 @@ from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
 from viiwork.errors import Unavailable
-from viiwork.jobs import public
 from viiwork.roster import FleetStatus
+from viiwork.wire import public
 
 router = APIRouter()
 

@@ -14,7 +14,8 @@ from viiwork.api.orders import json_body
 from viiwork.api.requests import JobBody
 from viiwork.api.work import sender
 from viiwork.errors import NotFound, UsageError
-from viiwork.jobs import ID_PATTERN, TERMINAL, Status, public
+from viiwork.jobs import ID_PATTERN, TERMINAL, Status
+from viiwork.wire import public
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

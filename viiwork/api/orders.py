@@ -16,9 +16,9 @@ from viiwork.api.uploads import Form, UploadedFile, in_mib, over
 from viiwork.api.work import Item, Order
 from viiwork.documents.tasks import check_options, passage_tokens
 from viiwork.errors import UsageError
-from viiwork.jobs import TaskOptions
 from viiwork.labels import parse_labels
 from viiwork.settings import ApiSection
+from viiwork.work import TaskOptions
 
 M = TypeVar("M", bound=BaseModel)
 FORM_FIELDS = frozenset({"task", "options", "labels", "question", "lane", "model", "documents", "callback_url"})

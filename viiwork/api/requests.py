@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from viiwork.jobs import AnalysisTask, Label, Lane, Message, TaskOptions
+from viiwork.jobs import Lane
+from viiwork.work import AnalysisTask, Label, Message, TaskOptions
 
 CustomId = Annotated[str, Field(max_length=256)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]

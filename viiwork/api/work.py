@@ -13,19 +13,9 @@ from starlette.requests import Request
 
 from viiwork.api.requests import JobBody
 from viiwork.errors import UsageError
-from viiwork.jobs import (
-    READER_MODEL,
-    AnalysisTask,
-    ChatInput,
-    Job,
-    Lane,
-    ReadInput,
-    Settle,
-    TaskName,
-    TaskOptions,
-    child_id,
-)
+from viiwork.jobs import READER_MODEL, Job, Lane, Settle, TaskName, child_id
 from viiwork.store.blobs import BlobRef
+from viiwork.work import AnalysisTask, ChatInput, ReadInput, TaskOptions
 
 IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9._@+-]")

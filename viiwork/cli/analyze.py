@@ -18,9 +18,11 @@ from viiwork.cli.watch import DETACHED, Sink, exit_code, follow_or_detach, raw_p
 from viiwork.client import Client
 from viiwork.documents.tasks import check_options
 from viiwork.errors import UsageError
-from viiwork.jobs import AnalysisTask, BatchStatus, Label, Lane, TaskOptions, public
+from viiwork.jobs import BatchStatus, Lane
 from viiwork.labels import parse_labels
 from viiwork.multipart import FileDocument
+from viiwork.wire import public
+from viiwork.work import AnalysisTask, Label, TaskOptions
 
 TASKS = ", ".join(AnalysisTask)
 LANES = ", ".join(Lane)

@@ -10,7 +10,8 @@ from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, plain, print_json
 from viiwork.cli.status import is_analysis
 from viiwork.client import Client
-from viiwork.jobs import BatchStatus, Status, public
+from viiwork.jobs import BatchStatus, Status
+from viiwork.wire import public
 
 
 def cancel(

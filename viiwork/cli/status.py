@@ -12,7 +12,7 @@ from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, print_json
 from viiwork.cli.tables import analysis_view, fleet_view, job_view
 from viiwork.client import Client
-from viiwork.jobs import public
+from viiwork.wire import public
 
 
 def status(

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from viiwork.cli.screen import one_line, plain
-from viiwork.jobs import READER_MODEL, Answer, BatchStatus, Lane, Row, State, Status
+from viiwork.jobs import READER_MODEL, BatchStatus, Lane, Row, State, Status
 from viiwork.roster import FleetStatus
+from viiwork.work import Answer
 
 ANSWER_CHARACTERS = 700
 """Longer answers are cut in tables; the rows have them whole."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from viiwork.documents.tasks import NOT_ANSWERED
 from viiwork.documents.tokens import TokenCounter
-from viiwork.jobs import AnalysisTask, Answer, Evidence, StepInput, TaskOptions, Usage
+from viiwork.work import AnalysisTask, Answer, Evidence, StepInput, TaskOptions, Usage
 
 BETWEEN = "\n\n"
 JOINT_TOKENS = 4

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from viiwork.jobs import Answer, Evidence
+from viiwork.work import Answer, Evidence
 
 NOT_FOUND = "A quotation of the answer was left out: the document does not contain it."
 MIN_FRAGMENT_CHARACTERS = 12

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from viiwork.errors import UsageError
-from viiwork.jobs import AnalysisTask, Answer, Evidence, Label, Message, StepInput, TaskOptions
+from viiwork.work import AnalysisTask, Answer, Evidence, Label, Message, StepInput, TaskOptions
 
 MAX_LABELS = 100
 MAX_LABEL_CHARACTERS = 200

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from viiwork.errors import Conflict
-from viiwork.jobs import BatchStatus, Job, Lane, State, as_json
+from viiwork.jobs import BatchStatus, Job, Lane, State
 from viiwork.store.blobs import BlobStore
 from viiwork.store.reading import Reading
 from viiwork.store.records import INLINE_BYTES, job_fields
 from viiwork.store.scripts import Arg
+from viiwork.wire import as_json
 
 SLICE = 500
 """Jobs a script call: none may hold the server up."""

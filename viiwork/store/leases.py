@@ -9,11 +9,13 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter
 
-from viiwork.jobs import SCHEMA, Answer, Fault, JobInput, Lane, TaskName, as_json
+from viiwork.jobs import Fault, Lane, TaskName
 from viiwork.roster import WorkerCard
 from viiwork.store.facade import IDEMPOTENCY_MS, Fence, Store
 from viiwork.store.records import INLINE_BYTES, result_json
 from viiwork.store.scripts import Arg, Call
+from viiwork.wire import SCHEMA, as_json
+from viiwork.work import Answer, JobInput
 
 INPUT: TypeAdapter[JobInput] = TypeAdapter(JobInput)
 UPLOAD_MS = IDEMPOTENCY_MS

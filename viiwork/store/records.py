@@ -5,22 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from viiwork.jobs import (
-    Answer,
-    BatchState,
-    BatchStatus,
-    Counts,
-    Fault,
-    Job,
-    Lane,
-    ReadInput,
-    Result,
-    Row,
-    State,
-    Status,
-    TaskName,
-    as_json,
-)
+from viiwork.jobs import BatchState, BatchStatus, Counts, Fault, Job, Lane, Result, Row, State, Status, TaskName
+from viiwork.wire import as_json
+from viiwork.work import Answer, ReadInput
 
 INLINE_BYTES = 16 * 1024
 """Inputs and outputs over this go to the blob store."""

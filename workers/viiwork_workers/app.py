@@ -12,7 +12,7 @@ from celery import Celery, signals
 from viiwork.documents import Limits
 from viiwork.documents.provenance import ground
 from viiwork.errors import JobRefused
-from viiwork.jobs import ChatInput, JobInput, Lane, StepInput
+from viiwork.jobs import Lane
 from viiwork.queues import lane_queue, make_app
 from viiwork.settings import Settings, load_settings
 from viiwork.store import Store
@@ -20,6 +20,7 @@ from viiwork.store.embedded import locate
 from viiwork.store.endpoint import broker
 from viiwork.store.leases import Claim
 from viiwork.store.opening import make_store
+from viiwork.work import ChatInput, JobInput, StepInput
 from viiwork_workers.boot import READER_FACTS, EngineUp, Parts
 from viiwork_workers.control import register_controls
 from viiwork_workers.engines.base import Engine

@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from viiwork.errors import DocumentError, JobRefused, NotFound, StoreUnavailable, Unavailable, ViiworkError
-from viiwork.jobs import Answer, Fault, JobInput, State
+from viiwork.jobs import Fault, State
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
 from viiwork.store import Fence, Store
 from viiwork.store.leases import Claim, Stale, Verdict, claim_call, commit_call, read_claim
+from viiwork.work import Answer, JobInput
 from viiwork_workers.tick import Tick
 
 log = logging.getLogger(__name__)

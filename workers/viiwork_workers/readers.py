@@ -12,22 +12,11 @@ from viiwork.documents.reader import Reader
 from viiwork.documents.tasks import passage_tokens
 from viiwork.documents.tokens import TokenCounter, load_counter
 from viiwork.errors import DocumentError, JobRefused
-from viiwork.jobs import (
-    READER_MODEL,
-    Answer,
-    Job,
-    JobInput,
-    MergeInput,
-    ReadInput,
-    Result,
-    Settle,
-    State,
-    StepInput,
-    TaskName,
-)
+from viiwork.jobs import READER_MODEL, Job, Result, Settle, State, TaskName
 from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.leases import Claim
+from viiwork.work import Answer, JobInput, MergeInput, ReadInput, StepInput
 from viiwork_workers.execute import HandedOn, Product
 
 BULK_PARTS = 16

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from viiwork.jobs import Answer, ChatInput, StepInput
+from viiwork.work import Answer, ChatInput, StepInput
 
 
 @dataclass(frozen=True, slots=True)

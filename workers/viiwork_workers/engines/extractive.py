@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from viiwork.errors import EngineFault, JobRefused
-from viiwork.jobs import AnalysisTask, Answer, ChatInput, Evidence, StepInput, Usage
+from viiwork.work import AnalysisTask, Answer, ChatInput, Evidence, StepInput, Usage
 from viiwork_workers.engines.base import EngineFacts
 from viiwork_workers.engines.embeddings import Embedder, load_embedder
 from viiwork_workers.engines.intake import refuse_incomplete, texts_of

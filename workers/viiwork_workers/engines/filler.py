@@ -7,7 +7,7 @@ from bisect import bisect_right
 from itertools import accumulate, cycle, islice
 
 from viiwork.documents.tokens import TokenCounter
-from viiwork.jobs import AnalysisTask, Answer, ChatInput, StepInput, Usage
+from viiwork.work import AnalysisTask, Answer, ChatInput, StepInput, Usage
 
 MARK = "[simulated]"
 SENTENCE = "No model ran and nothing was read: these words only fill the place and the time of an answer this long."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from viiwork.jobs import Label
+from viiwork.work import Label
 from viiwork_workers.engines.ranking import Scores, content_words
 
 MANY = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from viiwork.errors import JobRefused
-from viiwork.jobs import AnalysisTask, ChatInput, StepInput
+from viiwork.work import AnalysisTask, ChatInput, StepInput
 
 
 def texts_of(work: ChatInput | StepInput) -> list[str]:

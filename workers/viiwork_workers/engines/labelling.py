@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from viiwork.jobs import Label
+from viiwork.work import Label
 from viiwork_workers.engines.embeddings import Embedder, Matrix
 from viiwork_workers.engines.forms import looks
 from viiwork_workers.engines.ranking import Scores, content_words, cosine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from viiwork.jobs import Answer, ChatInput, StepInput
+from viiwork.work import Answer, ChatInput, StepInput
 from viiwork_workers.engines.base import EngineFacts
 
 NAME = "no-op"

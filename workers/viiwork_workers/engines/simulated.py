@@ -7,7 +7,7 @@ import contextlib
 
 from viiwork.documents.tokens import WORDLLAMA, TokenCounter, load_counter
 from viiwork.errors import EngineFault, JobRefused, SettingsError
-from viiwork.jobs import Answer, ChatInput, StepInput, Usage
+from viiwork.work import Answer, ChatInput, StepInput, Usage
 from viiwork_workers.engines.base import EngineFacts
 from viiwork_workers.engines.card_model import MISTRAL_7B, CardModel
 from viiwork_workers.engines.filler import Filler
