@@ -22,7 +22,10 @@ import pytest
 from service import Service
 from standin import MODEL, NOTICE
 from viiwork.cli.main import run
+from viiwork.cli.watch import patiently
 from viiwork.client import Client
+from viiwork.errors import Unavailable
+from viiwork.jobs import BatchStatus
 from viiwork.multipart import TextDocument
 
 Cli = Callable[..., "Said"]
@@ -259,6 +262,29 @@ class TestWatch:
             second.stop()
         assert said.code == 0
         assert sorted(row["index"] for row in said.objects) == [0, 1, 2]
+
+    def test_a_service_that_never_answered_is_not_waited_for(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It ends as `status` does; nothing is said of waiting."""
+        monkeypatch.setattr("viiwork.cli.options.RETRIES", 0)
+        said = cli("watch", "an_1", "--server", "http://127.0.0.1:1")
+        assert (said.code, len(said.err.splitlines())) == (3, 1)
+        assert said.err.startswith("viiwork: No VIIWork service answers")
+
+    def test_a_service_that_goes_away_is_waited_for_and_that_is_said_once(
+        self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However often it does not answer."""
+        monkeypatch.setattr("viiwork.cli.watch.LOOK_EVERY_S", (0.0, 0.01))
+        status = BatchStatus.model_construct(id="an_1")
+        away = iter([True, True, True, False])
+
+        def look() -> BatchStatus:
+            if next(away):
+                raise Unavailable("Nobody answers.")
+            return status
+
+        assert patiently(look, worth_waiting=lambda: True) is status
+        assert capfd.readouterr().err == "Nobody answers. Waiting up to 60 s for it to come back.\n"
 
     def test_json_holds_nothing_that_steers_a_terminal(self, service: Service, cli: Cli, folder: Path) -> None:
         """Escaped, so that the value is the same."""

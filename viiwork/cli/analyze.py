@@ -120,7 +120,7 @@ def finish(
     with ExitStack() as stack:
         if out_file is not None:
             sinks.append(stack.enter_context(open_rows(out_file, status.id)).add)
-        status = follow_or_detach(client, status.id, sinks, server=server)
+        status = follow_or_detach(client, status.id, sinks, server=server, met=True)
     if not as_json:
         where = f"they are in {out_file}" if out_file else f"all: viiwork results {status.id} --out FILE"
         report.show(status, more=where + ("" if out_file else server_flag(server)))

@@ -35,7 +35,7 @@ def watch(
     with connect(server) as client:
         report = Report()
         status = follow_or_detach(
-            client, analysis_id, [raw_printer() if as_json else row_reader(report)], server=server
+            client, analysis_id, [raw_printer() if as_json else row_reader(report)], server=server, met=False
         )
         if not as_json:
             report.show(status, more=f"all: viiwork results {analysis_id} --out FILE{server_flag(server)}")
@@ -45,11 +45,13 @@ def watch(
 Sink = Callable[[bytes], None]
 
 
-def follow_or_detach(client: Client, analysis_id: str, sinks: list[Sink], *, server: str | None) -> BatchStatus:
+def follow_or_detach(
+    client: Client, analysis_id: str, sinks: list[Sink], *, server: str | None, met: bool
+) -> BatchStatus:
     """`follow` with a display; Ctrl-C leaves with directions for coming back."""
     try:
         with display() as shown:
-            return follow(client, analysis_id, sinks, shown)
+            return follow(client, analysis_id, sinks, shown, met=met)
     except KeyboardInterrupt:
         flag = server_flag(server)
         say(f"Detached; {analysis_id} goes on.")
@@ -59,13 +61,17 @@ def follow_or_detach(client: Client, analysis_id: str, sinks: list[Sink], *, ser
         raise typer.Exit(DETACHED) from None
 
 
-def follow(client: Client, analysis_id: str, sinks: list[Sink], shown: Display) -> BatchStatus:
-    """Hand every row to every sink as it comes, until the analysis has ended."""
+def follow(client: Client, analysis_id: str, sinks: list[Sink], shown: Display, *, met: bool) -> BatchStatus:
+    """Hand every row to every sink as it comes, until the analysis has ended.
+
+    A service that answered once (`met`: before this) is waited for when it goes away; one that never did is not.
+    """
     had, pause_s = 0, LOOK_EVERY_S[0]
 
     def look() -> BatchStatus:
-        nonlocal had
+        nonlocal had, met
         status = client.analysis(analysis_id)
+        met = True
         if status.counts.settled > had or status.finished:
             for line in client.result_lines(analysis_id, after=had):
                 had += 1
@@ -74,7 +80,7 @@ def follow(client: Client, analysis_id: str, sinks: list[Sink], shown: Display) 
         return status
 
     while True:
-        status = patiently(look)
+        status = patiently(look, worth_waiting=lambda: met)
         shown.progress(status)
         if status.finished:
             return status
@@ -82,15 +88,18 @@ def follow(client: Client, analysis_id: str, sinks: list[Sink], shown: Display) 
         pause_s = min(pause_s * 1.3, LOOK_EVERY_S[1])
 
 
-def patiently(look: Callable[[], BatchStatus]) -> BatchStatus:
+def patiently(look: Callable[[], BatchStatus], *, worth_waiting: Callable[[], bool]) -> BatchStatus:
     """`look`, over and over while nobody answers. Raises Unavailable once patience is at its end."""
-    until_s = time.monotonic() + PATIENCE_S
+    until_s, told = time.monotonic() + PATIENCE_S, False
     while True:
         try:
             return look()
-        except Unavailable:
-            if time.monotonic() >= until_s:
+        except Unavailable as error:
+            if time.monotonic() >= until_s or not worth_waiting():
                 raise
+            if not told:
+                say(f"{error.message} Waiting up to {PATIENCE_S:.0f} s for it to come back.")
+            told = True
             time.sleep(LOOK_EVERY_S[1])
 
 
