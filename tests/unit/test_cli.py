@@ -140,8 +140,10 @@ class TestAnalyze:
             (["papers", "--lane", "fast"], "--lane fast: there is no such lane"),
             (["papers", "--labels", ":x"], "labels: ':x' has no name"),
             (["papers", "--labels-file", "none.txt"], "none.txt: no such file or directory"),
-            (["papers", "--task", "classify"], "label"),
-            (["papers", "--task", "ask"], "question"),
+            (["papers", "--task", "classify"], "--labels: classify takes 2 to 100 labels, not 0"),
+            (["papers", "--labels-file", "one.txt"], "--labels-file: classify takes 2 to 100 labels, not 1"),
+            (["papers", "--task", "ask"], "--question: ask needs a question"),
+            (["papers", "--no-wait", "--out", "rows"], "`viiwork results ID --out FILE`"),
             (["papers", "--question", "x", "--labels", "a,b"], "--task"),
             (["papers", "--model", "gpt"], MODEL),
             (["papers", "--server", "nonsense"], "http://"),
@@ -153,6 +155,7 @@ class TestAnalyze:
         """Never a stack trace, nothing on standard output."""
         (tmp_path / "empty").mkdir()
         (tmp_path / "empty" / ".hidden").touch()
+        (tmp_path / "one.txt").write_text("invoice\n")
         said = cli("analyze", *arguments)
 
         assert said.code == 2

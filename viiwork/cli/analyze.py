@@ -56,11 +56,11 @@ def analyze(
     """
     chosen = choose_task(task, labels=bool(labels or labels_file), question=bool(question))
     classes = read_labels(labels, labels_file)
-    check_options(chosen, TaskOptions(labels=classes, question=question))  # sooner than after an upload
+    check_flags(chosen, TaskOptions(labels=classes, question=question), labels_file=bool(labels_file and not labels))
     travel = choose_lane(lane)
-    files = find_files(paths, recursive=recursive)
     if out_file is not None:
-        check_new(out_file)
+        check_out(out_file, wait=wait)
+    files = find_files(paths, recursive=recursive)
     with connect(server) as client:
         status = send(client, files, task=chosen, labels=classes, question=question, lane=travel, model=model or None)
         if not wait:
@@ -141,6 +141,23 @@ def choose_task(task: str, *, labels: bool, question: bool) -> AnalysisTask:
     if labels and question:
         raise UsageError("--task: say whether to classify or to ask.", param="task")
     return AnalysisTask.CLASSIFY if labels else AnalysisTask.ASK if question else AnalysisTask.SUMMARIZE
+
+
+def check_flags(task: AnalysisTask, options: TaskOptions, *, labels_file: bool) -> None:
+    """Raises UsageError, naming the flag, for what the service would refuse after the upload."""
+    try:
+        check_options(task, options)
+    except UsageError as error:
+        flag = "labels-file" if error.param == "labels" and labels_file else error.param
+        raise UsageError(f"--{flag}: {error.message}", hint=error.hint, param=flag) from error
+
+
+def check_out(path: Path, *, wait: bool) -> None:
+    """Raises UsageError for a file of rows that nobody would write, or that holds something."""
+    if not wait:
+        hint = "Leave it out, and fetch them with `viiwork results ID --out FILE`."
+        raise UsageError("--out: with --no-wait there are no rows to write yet.", hint=hint, param="out")
+    check_new(path)
 
 
 def choose_lane(lane: str) -> Lane:
