@@ -122,24 +122,18 @@ class Executor:
         attempt = asyncio.ensure_future(self._attempt(claim))
         self.hands.take(claim.fence, attempt)
         try:
-            outcome = await attempt
-            return await self._commit(claim, outcome, queue)
+            return await self._commit(claim, await attempt, queue)
         except asyncio.CancelledError:
             if not attempt.cancelled():
                 raise
-            return End("cancelled" if self.hands.why_lost(claim.fence) == "cancelled" else "stale")
+            lost = self.hands.why_lost(claim.fence)
+            if self.hands.leaving and lost is None:
+                return await self._commit(claim, Outcome(Verdict.GIVE_BACK), queue)
+            return End("cancelled" if lost == "cancelled" else "stale")
         finally:
             self.hands.drop(claim.fence)
 
     async def _attempt(self, claim: Claim) -> Outcome:
-        try:
-            return await self._try(claim)
-        except asyncio.CancelledError:
-            if self.hands.leaving:
-                return Outcome(Verdict.GIVE_BACK)
-            raise
-
-    async def _try(self, claim: Claim) -> Outcome:
         try:
             async with asyncio.timeout(max(0.0, claim.seconds_left)):
                 product = await self._runner(claim, await claim.input(self._store))

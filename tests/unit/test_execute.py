@@ -1,0 +1,341 @@
+"""The pipeline of one hint: claim, run, normalise, commit; and what comes between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import fakeredis
+import pytest
+
+from tests.hands import Hands, field, upkeep
+from tests.unit.virtual_clock import run_jumping
+from tests.workers import make_job
+from viiwork.errors import DocumentError, EngineFault, JobRefused, StoreUnavailable
+from viiwork.jobs import Fault, State
+from viiwork.queues import HintId, make_envelope
+from viiwork.roster import WorkerCard
+from viiwork.store import BlobStore, Store
+from viiwork.store.leases import Claim, Verdict
+from viiwork.work import Answer, ChatInput, JobInput
+from viiwork_workers.execute import COMMIT_PAUSE_S, STORE_PAUSE_S, End, Executor, HandedOn, Product, Runner, normalise
+
+ENVELOPE = make_envelope()
+
+
+def card(slots: int = 2) -> WorkerCard:
+    return WorkerCard(
+        name="cpu0@here", incarnation="cpu0-1", host="here", pid=1, engine="noop", model="noop", slots=slots
+    )
+
+
+def make_store(place: Path) -> Store:
+    client = fakeredis.FakeAsyncRedis(decode_responses=True)
+    return Store(
+        client, fleet="f", prefix="f:", envelope=ENVELOPE, blobs=BlobStore(place), ttl_ms=3_600_000, headers=False
+    )
+
+
+def executor(store: Store, runner: Runner, *, slots: int = 2, max_attempts: int = 4) -> Executor:
+    return Executor(store, runner, card=card(slots), max_attempts=max_attempts)
+
+
+async def answering(claim: Claim, work: JobInput) -> Product:
+    assert isinstance(work, ChatInput)
+    return Answer(text=work.messages[0].content.upper())
+
+
+def raising(error: Exception) -> Runner:
+    async def run(claim: Claim, work: JobInput) -> Product:
+        raise error
+
+    return run
+
+
+async def waiting(claim: Claim, work: JobInput) -> Product:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def run_next(store: Store, chosen: Executor, *, started: Callable[[], None] = lambda: None) -> End:
+    hint = await Hands(store).pop()
+    assert hint is not None
+    return await chosen.run(hint, "batch.noop", started=started)
+
+
+async def until(check: Callable[[], object]) -> None:
+    while not check():
+        await asyncio.sleep(0)
+
+
+async def test_a_hint_is_claimed_run_and_committed(fake_store: Store) -> None:
+    job = make_job(text="hello")
+    await fake_store.submit([job])
+    begun: list[bool] = []
+    end = await run_next(fake_store, executor(fake_store, answering), started=lambda: begun.append(True))
+    assert end == End("succeeded")
+    assert begun == [True]
+    assert (await fake_store.job(job.id)).answer == Answer(text="HELLO")
+
+
+async def test_a_stale_hint_runs_nothing(fake_store: Store) -> None:
+    """Cancelled, gone, or somebody else's: nobody is told that it started."""
+    job = make_job()
+    await fake_store.submit([job])
+    await fake_store.cancel(job.id)
+    chosen = executor(fake_store, raising(AssertionError()))
+    assert await run_next(fake_store, chosen, started=lambda: pytest.fail("started")) == End("cancelled")
+    end = await chosen.run(HintId("job_nobody", 1, 1), "batch.noop", started=lambda: pytest.fail("started"))
+    assert end == End("stale")
+
+
+async def test_a_step_that_hands_its_item_on_settles_nothing(fake_store: Store) -> None:
+    async def run(claim: Claim, work: JobInput) -> Product:
+        return HandedOn()
+
+    job = make_job()
+    await fake_store.submit([job])
+    assert await run_next(fake_store, executor(fake_store, run)) == End("succeeded")
+    assert await field(fake_store, job.id, "item_state") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "code"),
+    [
+        (JobRefused("It is too long.", code="too_long"), Verdict.FAILED, "too_long"),
+        (DocumentError("It is locked.", code="encrypted"), Verdict.FAILED, "encrypted"),
+        (EngineFault("The card fell silent."), Verdict.RETRY, "engine_fault"),
+        (TimeoutError(), Verdict.FAILED, "timeout"),
+        (KeyError("Frau Müllers Befund"), Verdict.FAILED, "internal"),
+    ],
+)
+async def test_an_error_becomes_a_verdict(
+    fake_store: Store, error: Exception, verdict: Verdict, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The job's own fault fails it, the engine's is worth another attempt, and no text of it reaches the log."""
+    await fake_store.submit([make_job()])
+    claim = await Hands(fake_store).take()
+    with caplog.at_level(logging.DEBUG):
+        outcome = normalise(error, claim)
+    assert outcome.verdict is verdict
+    assert isinstance(outcome.result, Fault)
+    assert outcome.result.code == code
+    assert "Müller" not in caplog.text + outcome.result.message
+    assert outcome.result.message.endswith(".")
+
+
+async def test_a_defect_is_logged_by_its_type_and_place_alone(
+    fake_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = make_job(text="Frau Müllers Befund")
+    await fake_store.submit([job])
+
+    async def run(claim: Claim, work: JobInput) -> Product:
+        raise ValueError(work)
+
+    end = await run_next(fake_store, executor(fake_store, run))
+    assert end.state == "failed"
+    assert "ValueError" in caplog.text
+    assert "Müller" not in caplog.text
+    error = (await fake_store.job(job.id)).error
+    assert error is not None
+    assert error.code == "internal"
+
+
+async def test_an_engine_that_keeps_failing_gives_the_job_up(fake_store: Store) -> None:
+    job = make_job()
+    await fake_store.submit([job])
+    chosen = executor(fake_store, raising(EngineFault("The card fell silent.")), max_attempts=3)
+    ends = [await run_next(fake_store, chosen) for _ in range(3)]
+    assert [end.state for end in ends] == ["waiting", "waiting", "dead"]
+    assert (await fake_store.job(job.id)).state is State.DEAD
+
+
+async def test_a_job_over_its_time_limit_is_stopped(fake_store: Store) -> None:
+    job = make_job(timeout_s=0.02)
+    await fake_store.submit([job])
+    end = await run_next(fake_store, executor(fake_store, waiting))
+    assert end.state == "failed"
+    assert end.fault is not None
+    assert end.fault.code == "timeout"
+
+
+async def test_a_missing_input_fails_the_job_and_says_so(fake_store: Store) -> None:
+    job = make_job(text="x" * 40_000)
+    await fake_store.submit([job])
+    blob = await field(fake_store, job.id, "input_blob")
+    assert blob is not None
+    await fake_store.blobs.delete(blob)
+    assert (await run_next(fake_store, executor(fake_store, answering))).state == "failed"
+    error = (await fake_store.job(job.id)).error
+    assert error is not None
+    assert "missing" in error.message
+
+
+async def test_a_job_cancelled_here_stops_at_once(fake_store: Store) -> None:
+    job = make_job()
+    await fake_store.submit([job])
+    chosen = executor(fake_store, waiting)
+    running = asyncio.ensure_future(run_next(fake_store, chosen))
+    await until(chosen.hands.fences)
+    await chosen.cancel(job.id)
+    assert await running == End("cancelled")
+    assert chosen.hands.fences() == []
+    assert (await fake_store.job(job.id)).state is State.CANCELLED
+
+
+async def test_a_job_taken_away_is_dropped_without_a_commit(fake_store: Store) -> None:
+    """The beat found that it is another's now."""
+    job = make_job()
+    await fake_store.submit([job])
+    chosen = executor(fake_store, waiting)
+    running = asyncio.ensure_future(run_next(fake_store, chosen))
+    await until(chosen.hands.fences)
+    await upkeep(fake_store).reap("cpu0-1")
+    chosen.hands.abort(job.id, "waiting")
+    assert await running == End("stale")
+    assert (await fake_store.job(job.id)).state is State.WAITING
+    chosen.hands.abort(job.id, "waiting")
+
+
+async def test_a_result_that_comes_too_late_is_not_committed(fake_store: Store) -> None:
+    """It ran to its end on a worker that was given up meanwhile."""
+    job = make_job()
+    await fake_store.submit([job])
+
+    async def run(claim: Claim, work: JobInput) -> Product:
+        await upkeep(fake_store).reap("cpu0-1")
+        return Answer(text="too late")
+
+    assert await run_next(fake_store, executor(fake_store, run)) == End("stale")
+    assert (await fake_store.job(job.id)).answer is None
+
+
+async def test_a_worker_that_leaves_gives_its_jobs_back_uncharged(fake_store: Store) -> None:
+    """Also one whose result nobody can stop: and it claims no more."""
+    jobs = [make_job() for _ in range(3)]
+    await fake_store.submit(jobs)
+    chosen = executor(fake_store, waiting)
+    running = [asyncio.ensure_future(run_next(fake_store, chosen)) for _ in range(2)]
+    await until(lambda: len(chosen.hands.fences()) == 2)
+    chosen.hands.abort_all()
+    assert [end.state for end in await asyncio.gather(*running)] == ["waiting", "waiting"]
+    assert await field(fake_store, jobs[0].id, "strikes") is None
+    assert await run_next(fake_store, chosen) == End("stale")
+
+
+async def test_no_more_jobs_run_at_once_than_there_are_slots(fake_store: Store) -> None:
+    """Hints beyond that wait without a claim, so that another worker can have their jobs."""
+    await Hands(fake_store, slots=40).beat()
+    await fake_store.submit([make_job() for _ in range(6)])
+    gate = asyncio.Event()
+    inside: list[str] = []
+
+    async def run(claim: Claim, work: JobInput) -> Product:
+        inside.append(claim.fence.job)
+        await gate.wait()
+        return Answer(text="")
+
+    chosen = executor(fake_store, run, slots=3)
+    running = [asyncio.ensure_future(run_next(fake_store, chosen)) for _ in range(6)]
+    await until(lambda: len(inside) == 3)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(inside) == len(chosen.hands.fences()) == 3
+    (depth,) = (await fake_store.fleet()).queues
+    assert (depth.running, depth.queued) == (3, 3)
+    gate.set()
+    assert {end.state for end in await asyncio.gather(*running)} == {"succeeded"}
+
+
+async def test_the_last_part_lets_its_merge_go_at_once(fake_store: Store) -> None:
+    merge = make_job(model="read", waits_for=1)
+    await fake_store.submit([merge, make_job(then=merge.id)])
+    await run_next(fake_store, executor(fake_store, answering))
+    assert (await fake_store.job(merge.id)).state is State.QUEUED
+
+
+class Flaky(Store):
+    """A store whose Redis is away for the next so many round trips."""
+
+    away = 0
+
+    async def call_many(self, calls):  # type: ignore[no-untyped-def] # as in Store
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("Redis does not answer.")
+        return await super().call_many(calls)
+
+
+def flaky(place: Path) -> Flaky:
+    client = fakeredis.FakeAsyncRedis(decode_responses=True)
+    return Flaky(client, fleet="f", prefix="f:", envelope=ENVELOPE, blobs=BlobStore(place), ttl_ms=0, headers=False)
+
+
+def test_a_result_is_kept_until_redis_is_back(tmp_path: Path) -> None:
+    """However long that takes: work that is done is never thrown away."""
+
+    async def scenario() -> tuple[End, State, float]:
+        store = flaky(tmp_path)
+        job = make_job()
+        await store.submit([job])
+
+        async def run(claim: Claim, work: JobInput) -> Product:
+            store.away = 9
+            return Answer(text="done")
+
+        begin_s = asyncio.get_running_loop().time()
+        end = await run_next(store, executor(store, run))
+        return end, (await store.job(job.id)).state, asyncio.get_running_loop().time() - begin_s
+
+    end, state, took_s = run_jumping(scenario)
+    assert (end, state) == (End("succeeded"), State.SUCCEEDED)
+    assert took_s == pytest.approx(sum(COMMIT_PAUSE_S) + 4 * COMMIT_PAUSE_S[-1])
+
+
+def test_a_claim_that_finds_no_redis_leaves_the_job_alone(tmp_path: Path) -> None:
+    async def scenario() -> State:
+        store = flaky(tmp_path)
+        job = make_job()
+        await store.submit([job])
+        store.away = 1
+        with pytest.raises(StoreUnavailable):
+            await run_next(store, executor(store, answering))
+        return (await store.job(job.id)).state
+
+    assert run_jumping(scenario) is State.QUEUED
+
+
+def test_a_step_that_meets_a_full_store_costs_the_job_nothing(tmp_path: Path) -> None:
+    """It keeps its slot a moment, so that a full store is not hammered, and goes back without a strike."""
+
+    async def scenario() -> tuple[list[str], str | None, float]:
+        store = make_store(tmp_path)
+        job = make_job()
+        await store.submit([job])
+        chosen = executor(store, raising(StoreUnavailable("Redis is full and takes no new work.")), max_attempts=2)
+        begin_s = asyncio.get_running_loop().time()
+        ends = [(await run_next(store, chosen)).state for _ in range(5)]
+        return ends, await field(store, job.id, "strikes"), asyncio.get_running_loop().time() - begin_s
+
+    ends, strikes, took_s = run_jumping(scenario)
+    assert ends == ["waiting"] * 5
+    assert strikes is None
+    assert took_s == pytest.approx(5 * STORE_PAUSE_S)
+
+
+def test_a_worker_that_leaves_does_not_wait_for_a_full_store(tmp_path: Path) -> None:
+    async def scenario() -> tuple[str, float]:
+        store = make_store(tmp_path)
+        await store.submit([make_job()])
+        chosen = executor(store, raising(StoreUnavailable("Redis is full and takes no new work.")))
+        running = asyncio.ensure_future(run_next(store, chosen))
+        await asyncio.sleep(0.5)
+        chosen.hands.abort_all()
+        return (await running).state, asyncio.get_running_loop().time()
+
+    state, took_s = run_jumping(scenario)
+    assert state == "waiting"
+    assert took_s < STORE_PAUSE_S
