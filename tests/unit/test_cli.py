@@ -372,7 +372,26 @@ class TestTheCommand:
         assert "Traceback" in cli("status").err
 
 
+EARLY = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+from viiwork.cli.main import main
+main()
+"""
+
+
 class TestAtATerminal:
+    def test_ctrl_c_while_the_command_is_loaded_is_quiet(self) -> None:
+        """The same exit code as later, and no stack trace."""
+        ended = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
     def test_ctrl_c_detaches_and_says_how_to_come_back(self, tmp_path: Path, folder: Path) -> None:
         """The analysis goes on; exit code 130."""
         with Service(tmp_path / "state", idle=True) as service:
