@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from viiwork.cli.screen import say
@@ -21,7 +23,24 @@ def find_files(paths: Sequence[str], *, recursive: bool = True) -> list[FileDocu
     for file in found:
         if not os.access(file.path, os.R_OK):
             raise UsageError(f"{file.path}: permission denied.", param="PATH")
-    return found
+    return told_apart(found)
+
+
+def told_apart(files: Sequence[FileDocument]) -> list[FileDocument]:
+    """The files, those of the same name with as much of their folders before it as makes them differ."""
+    places = [Path(os.path.abspath(file.path)).parts for file in files]  # noqa: PTH100 - a link keeps its own name
+    kept = [len(Path(file.name).parts) for file in files]
+    while clashing := _clashing(names := [place[-parts:] for place, parts in zip(places, kept, strict=True)], places):
+        kept = [parts + (name in clashing) for name, parts in zip(names, kept, strict=True)]
+    return [replace(file, name=str(Path(*name))) for file, name in zip(files, names, strict=True)]
+
+
+def _clashing(names: Sequence[tuple[str, ...]], places: Sequence[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """The names that stand for files in different places; a file that is given twice may keep its name."""
+    having = defaultdict(set)
+    for name, place in zip(names, places, strict=True):
+        having[name].add(place)
+    return {name for name, where in having.items() if len(where) > 1}
 
 
 def _under(path: str, *, recursive: bool) -> list[FileDocument]:
