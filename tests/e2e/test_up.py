@@ -294,7 +294,7 @@ def test_a_bad_settings_file_flag_or_variable_is_one_line(box: Box, tmp_path: Pa
         (("up", "--config", str(broken)), {}, "broken.toml is not valid TOML"),
         (("up", "--engine", "steam"), {}, "engine.kind"),
         (("up", "--port", "99999"), {}, "api.port"),
-        (("down",), {"VIIWORK_FLEET_NAME": "Not Good"}, "fleet.name"),
+        (("down",), {"VIIWORK_FLEET_NAME": "Not Good"}, "VIIWORK_FLEET_NAME"),
         (("up", "--config", str(tmp_path / "none.toml")), {}, "none.toml"),
     ):
         ended = box.viiwork(*arguments, **env)
