@@ -1,0 +1,70 @@
+"""When one may call others dead: only after a whole lease of steady contact with a steady clock."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from viiwork_workers.lease import CLOCK_JUMP_S, Contact
+
+
+def test_nobody_is_called_dead_before_a_whole_lease_of_contact() -> None:
+    contact = Contact(needed_s=12.0)
+    assert not contact.long_enough(here_s=1000.0)
+    contact.seen(here_s=100.0, server_s=5.0)
+    assert not contact.long_enough(here_s=100.0)
+    assert not contact.long_enough(here_s=111.9)
+    assert contact.long_enough(here_s=112.0)
+
+
+def test_a_missed_beat_starts_the_count_again() -> None:
+    """Redis was away: the others could not beat either."""
+    contact = Contact(needed_s=12.0)
+    for at in range(20):
+        contact.seen(here_s=float(at), server_s=float(at))
+    assert contact.long_enough(here_s=19.0)
+    contact.lost()
+    assert not contact.long_enough(here_s=19.0)
+    contact.seen(here_s=20.0, server_s=20.0)
+    assert not contact.long_enough(here_s=31.0)
+    assert contact.long_enough(here_s=32.0)
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, CLOCK_JUMP_S + 0.1, -CLOCK_JUMP_S - 0.1])
+def test_a_jump_of_redis_clock_starts_the_count_again(jump_s: float, caplog: pytest.LogCaptureFixture) -> None:
+    """Beats are written with that clock: after a leap every worker looks silent."""
+    contact = Contact(needed_s=5.0)
+    for at in range(10):
+        contact.seen(here_s=float(at), server_s=float(at))
+    contact.seen(here_s=10.0, server_s=10.0 + jump_s)
+    assert "clock jumped" in caplog.text
+    assert not contact.long_enough(here_s=14.9)
+    contact.seen(here_s=15.0, server_s=15.0 + jump_s)
+    assert contact.long_enough(here_s=15.0), "the new time is as good as the old"
+
+
+@pytest.mark.parametrize("drift_s", [1.9, -1.9, 0.0])
+def test_a_slow_round_trip_is_no_jump(drift_s: float, caplog: pytest.LogCaptureFixture) -> None:
+    contact = Contact(needed_s=5.0)
+    contact.seen(here_s=0.0, server_s=0.0)
+    contact.seen(here_s=5.0, server_s=5.0 + drift_s)
+    assert contact.long_enough(here_s=5.0)
+    assert caplog.records == [] or all(record.levelno < logging.WARNING for record in caplog.records)
+
+
+def test_a_pause_of_our_own_counts_as_contact_only_when_redis_agrees_on_its_length() -> None:
+    """A worker that was frozen for a minute sees both clocks move on: it has lost nothing but time."""
+    contact = Contact(needed_s=5.0)
+    contact.seen(here_s=0.0, server_s=100.0)
+    contact.seen(here_s=60.0, server_s=160.0)
+    assert contact.long_enough(here_s=60.0)
+
+
+def test_a_clock_that_stood_still_with_the_machine_is_a_jump() -> None:
+    """A monotonic clock may stop while the machine sleeps; Redis elsewhere went on, and so did the others' leases."""
+    contact = Contact(needed_s=5.0)
+    contact.seen(here_s=0.0, server_s=100.0)
+    contact.seen(here_s=10.0, server_s=110.0)
+    contact.seen(here_s=11.0, server_s=711.0)
+    assert not contact.long_enough(here_s=11.0)
