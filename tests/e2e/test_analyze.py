@@ -116,7 +116,7 @@ def test_two_analyses_at_once_do_not_mix(home: Shell, elsewhere: Shell, tmp_path
 
 def test_ctrl_c_detaches_and_results_go_on_in_a_half_written_file(home: Shell, tmp_path: Path) -> None:
     """The analysis goes on without its terminal; `results --out` mends a torn last line and adds what is missing."""
-    folder = folder_of(tmp_path / "docs", 60, "figs")
+    folder = folder_of(tmp_path / "docs", 400, "figs")  # more than four quick cards do before the signal
     process = home.start("analyze", str(folder), "--task", "summarize")
     line = process.stderr.readline() if process.stderr else ""
     analysis = next(word.rstrip(":") for word in line.split() if word.startswith("an_"))
@@ -128,7 +128,7 @@ def test_ctrl_c_detaches_and_results_go_on_in_a_half_written_file(home: Shell, t
     home.run("watch", analysis)
     whole = tmp_path / "whole.jsonl"
     home.run("results", analysis, "--out", str(whole))
-    assert len(whole.read_text().splitlines()) == 60
+    assert len(whole.read_text().splitlines()) == 400
     torn = tmp_path / "torn.jsonl"
     torn.write_text(whole.read_text()[:4000])
     home.run("results", analysis, "--out", str(torn))
