@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import pytest
+from rich.console import Console
 
 from viiwork.cli.pace import Pace, duration
 from viiwork.cli.progress import describe
 from viiwork.cli.report import SHOWN_ROWS, Report
 from viiwork.cli.screen import clean, one_line
-from viiwork.cli.tables import bad_rows, notices
+from viiwork.cli.tables import answers_table, bad_rows, file_columns, notices
+from viiwork.cli.up import advice, down_command
 from viiwork.errors import UsageError
+from viiwork.fleet.report import FleetReport
 from viiwork.jobs import BatchState, BatchStatus, Counts, Fault, Lane, Row, State
 from viiwork.labels import parse_labels
 from viiwork.work import Answer, Label
@@ -95,6 +101,42 @@ class TestReport:
         """In the order of their appearance."""
         answers = [Answer(text="x", notice=notice) for notice in ("b", "a", "b", "")]
         assert notices(row(n, answer) for n, answer in enumerate(answers)) == ["b", "a"]
+
+    @pytest.mark.parametrize("columns", [100, 120])
+    def test_ordinary_file_names_stay_whole(self, columns: int) -> None:
+        """In a table of a hundred columns and more, beside an engine of several words."""
+        answer = Answer(text="words " * 40, engine="simulated Radeon VII", pages=12)
+        name = "quarterly-report-2024.pdf"
+        console = Console(width=columns, file=io.StringIO())
+        console.print(answers_table([row(0, answer).model_copy(update={"document": name})], columns=columns))
+        assert isinstance(console.file, io.StringIO)
+        shown = console.file.getvalue()
+        assert name in shown
+        for heading in ("File", "Pages", "Answer", "Engine", "Seconds", "Radeon VII"):
+            assert heading in shown
+        assert max(map(len, shown.splitlines())) == columns
+
+    @pytest.mark.parametrize(("longest", "columns", "width"), [(5, 100, 5), (23, 100, 23), (200, 100, 30), (9, 20, 4)])
+    def test_the_names_take_what_they_need_and_leave_the_most_to_the_answers(
+        self, longest: int, columns: int, width: int
+    ) -> None:
+        """Never less than the heading."""
+        rows = [row(0).model_copy(update={"document": "x" * longest})]
+        assert file_columns(rows, columns=columns) == width
+
+
+class TestStopping:
+    def test_the_command_that_stops_a_fleet_has_the_flags_that_started_it(self) -> None:
+        """Fit for a shell."""
+        assert down_command(fleet=None, state_dir=None, config=None) == "viiwork down"
+        given = down_command(fleet="x2", state_dir=Path("my state"), config=Path("a.toml"))
+        assert given == "viiwork down --fleet x2 --state-dir 'my state' --config a.toml"
+
+    def test_a_detached_fleet_is_stopped_by_that_command_and_another_by_ctrl_c(self) -> None:
+        """As the last line says."""
+        fleet = FleetReport(fleet="x2", state_dir="s", pid=1, api_url="http://x")
+        assert advice(fleet, stop="viiwork down --fleet x2")[-1] == "Stop it with `viiwork down --fleet x2`."
+        assert advice(fleet, stop="")[-1].startswith("Ctrl-C stops it")
 
 
 class TestLabels:

@@ -29,7 +29,7 @@ class Report:
         """Print the answers, then the documents without one, then what must be said of the engine."""
         console = out()
         if self.good:
-            console.print(answers_table(self.good))
+            console.print(answers_table(self.good, columns=console.width))
         if self.bad:
             console.print(plain(f"Without an answer: {status.counts.failed + status.counts.cancelled}", "bold"))
             for line in bad_rows(self.bad):

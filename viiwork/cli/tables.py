@@ -13,24 +13,34 @@ from viiwork.jobs import READER_MODEL, BatchStatus, Lane, Row, State, Status
 from viiwork.roster import FleetStatus
 from viiwork.work import Answer
 
+ENGINE_COLUMNS = 12
+OTHER_COLUMNS = 40
+"""What the borders, the pages, the engine and the seconds take of a screen."""
 ANSWER_CHARACTERS = 700
 """Longer answers are cut in tables; the rows have them whole."""
 
 
-def answers_table(rows: Iterable[Row]) -> Table:
-    """One line a document, in the order they were sent."""
+def answers_table(rows: Iterable[Row], *, columns: int) -> Table:
+    """One line a document, in the order they were sent, for a screen of so many columns."""
+    answered = sorted((row for row in rows if row.answer is not None), key=lambda row: row.index)
     table = Table(expand=True, show_lines=True)
-    table.add_column("File", overflow="fold", ratio=2)
+    table.add_column("File", overflow="fold", width=file_columns(answered, columns=columns))
     table.add_column("Pages", justify="right", no_wrap=True)
-    table.add_column("Answer", overflow="fold", ratio=6)
-    table.add_column("Engine", overflow="fold", width=12)
+    table.add_column("Answer", overflow="fold", ratio=1)
+    table.add_column("Engine", overflow="fold", max_width=ENGINE_COLUMNS)
     table.add_column("Seconds", justify="right", no_wrap=True)
-    for row in sorted(rows, key=lambda row: row.index):
+    for row in answered:
         if row.answer is not None:
             pages = str(row.answer.pages) if row.answer.pages else ""
             engine = one_line(row.answer.engine)
             table.add_row(plain(row.document), pages, answer_cell(row.answer), engine, f"{row.seconds:.1f}")
     return table
+
+
+def file_columns(rows: Iterable[Row], *, columns: int) -> int:
+    """As wide as the longest name, so that none is broken, but at most half of what files and answers share."""
+    longest = max((plain(row.document).cell_len for row in rows), default=0)
+    return max(len("File"), min(longest, (columns - OTHER_COLUMNS) // 2))
 
 
 def answer_cell(answer: Answer) -> Text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +50,8 @@ def up(
         flower={"enabled": flower, "port": flower_port},
         fleet={"name": fleet, "state_dir": state_dir},
     )
-    with Screen(as_json=as_json, detached=detach) as screen:
+    stop = down_command(fleet=fleet, state_dir=state_dir, config=config) if detach else ""
+    with Screen(as_json=as_json, stop=stop) as screen:
         if detach:
             screen.show(Event(kind="ready", fleet=start_detached(settings, report=screen.show)))
         else:
@@ -72,9 +74,9 @@ def settings_from(config: Path | None, **sections: dict[str, Any]) -> Settings:
 class Screen:
     """Shows what the supervisor tells: progress in one line that changes, notices below each other, then the table."""
 
-    def __init__(self, *, as_json: bool, detached: bool) -> None:
+    def __init__(self, *, as_json: bool, stop: str) -> None:
         self._as_json = as_json
-        self._detached = detached
+        self._stop = stop
         self._console: Console = err()
         self._status: Status = self._console.status(plain("starting"))
         self._last = ""
@@ -112,7 +114,7 @@ class Screen:
             return
         console = out()
         console.print(fleet_table(fleet))
-        for line in advice(fleet, detached=self._detached):
+        for line in advice(fleet, stop=self._stop):
             console.print(plain(line), soft_wrap=True)
         sys.stdout.flush()
 
@@ -135,11 +137,18 @@ def what(row: ProcessReport) -> str:
     return f"{row.role}: {told}" if told else row.role
 
 
-def advice(fleet: FleetReport, *, detached: bool) -> list[str]:
-    """Where things are, and how to stop."""
+def down_command(*, fleet: str | None, state_dir: Path | None, config: Path | None) -> str:
+    """The command that stops the fleet which these flags of `up` started."""
+    given = {"--fleet": fleet, "--state-dir": state_dir, "--config": config}
+    flags = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
+    return shlex.join(["viiwork", "down", *flags])
+
+
+def advice(fleet: FleetReport, *, stop: str) -> list[str]:
+    """Where things are, and how to stop: with the command `stop`, or with Ctrl-C if that is empty."""
     lines = [f"API     {fleet.api_url}"]
     if fleet.flower_url:
         lines.append(f"Flower  {fleet.flower_url}  user {fleet.flower_user}, password in {fleet.flower_password_file}")
     lines.append(f"Logs    {fleet.state_dir}/logs")
-    lines.append("Stop it with `viiwork down`." if detached else "Ctrl-C stops it; running work is finished first.")
+    lines.append(f"Stop it with `{stop}`." if stop else "Ctrl-C stops it; running work is finished first.")
     return lines
