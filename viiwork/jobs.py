@@ -21,7 +21,7 @@ MODEL_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 READER_MODEL = "read"
 """The pseudo-model of the CPU lane: its queues are `interactive.read` and `batch.read`."""
 CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
-ID_PATTERN = re.compile(r"^(job|an)_[0-9a-z]{26}(-[0-9a-z]{1,24})?$")
+ID_PATTERN = re.compile(r"^(job|an)_[0-9a-z]{26}(-[0-9a-z]{1,24})?\Z")
 
 
 class Lane(StrEnum):

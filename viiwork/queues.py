@@ -7,6 +7,7 @@ carry no prompt, no document and no file name: the job's id stands in the messag
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from kombu import Connection, Queue
 from viiwork.jobs import Lane
 from viiwork.settings import Settings
 
+HINT_ID = re.compile(r"(?P<job>[^.]+)\.(?P<attempt>[0-9]{1,9})\.(?P<n>[0-9]{1,9})")
 PLACEHOLDERS = ("@HINT@", "@JOB@", "@TASK@", "@QUEUE@", "@LANE@", "@MODEL@")
 
 
@@ -30,9 +32,8 @@ class HintId:
     @classmethod
     def parse(cls, text: str) -> HintId | None:
         """The parts of `<job>.<attempt>.<n>`, or None for anything else."""
-        job, _, rest = text.partition(".")
-        attempt, _, n = rest.partition(".")
-        return cls(job, int(attempt), int(n)) if job and attempt.isdigit() and n.isdigit() else None
+        found = HINT_ID.fullmatch(text)
+        return cls(found["job"], int(found["attempt"]), int(found["n"])) if found else None
 
 
 def queue_name(lane: Lane, model: str) -> str:

@@ -15,7 +15,7 @@ from typing import IO
 
 from viiwork.errors import NotFound, StoreUnavailable
 
-BLOB_ID = re.compile(r"^[0-9a-f]{32}$")
+BLOB_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class BlobStore:
 
     def path(self, blob_id: str) -> Path:
         """Where a blob lies. Raises NotFound for what cannot be a blob's id."""
-        if not BLOB_ID.match(blob_id):
+        if not BLOB_ID.fullmatch(blob_id):
             raise NotFound("This is not a blob's id.")
         return self.root / blob_id[:2] / blob_id
 
@@ -50,12 +50,14 @@ class BlobStore:
             return await writer.commit()
 
     async def read(self, blob_id: str) -> bytes:
-        """The whole of a blob. Raises NotFound."""
+        """The whole of a blob. Raises NotFound, or StoreUnavailable when it is there and cannot be read."""
         path = self.path(blob_id)
         try:
             return await asyncio.to_thread(path.read_bytes)
         except FileNotFoundError as error:
             raise NotFound("A stored input or output is missing from the blob directory.") from error
+        except OSError as error:
+            raise _disk_error(error, "read", hint="Check the disk and the directory's owner.") from error
 
     async def delete(self, blob_id: str) -> None:
         """Remove a blob; one that is gone already is no error."""
@@ -103,9 +105,10 @@ class BlobWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk refuses what the buffer still holds; that is known by now
+                self._file.close()
             self._file = None
-            self._incoming.unlink(missing_ok=True)
+        self._incoming.unlink(missing_ok=True)  # renamed by now, unless something failed
 
     def _finish(self) -> None:
         if self._file is None:
@@ -135,6 +138,6 @@ def _sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def _disk_error(error: OSError) -> StoreUnavailable:
+def _disk_error(error: OSError, what: str = "written", *, hint: str = "Free some disk space.") -> StoreUnavailable:
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return StoreUnavailable(f"The blob directory cannot be written: {reason}.", hint="Free some disk space.")
+    return StoreUnavailable(f"The blob directory cannot be {what}: {reason}.", hint=hint)
