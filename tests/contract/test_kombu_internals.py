@@ -1,0 +1,303 @@
+"""What the worker's transport relies on inside kombu and Celery: these fail when a new version means something else.
+
+`viiwork_workers/slots.py` puts its own QoS in the place of a channel's, reads `_in_poll` and switches `do_restore`
+off; `station.py` wakes the hub with `call_soon`; `events.py` takes over the event dispatcher's `on_send_buffered`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from kombu import Consumer
+from kombu.asynchronous import Hub, set_event_loop
+from kombu.transport import redis as kombu_redis
+from kombu.transport.virtual import QoS
+
+from viiwork.jobs import Lane
+from viiwork.queues import lane_queue, make_app, make_envelope, queue_name
+from viiwork.settings import Settings
+from viiwork.store.endpoint import broker
+from viiwork_workers.ledger import Ledger, reserve
+from viiwork_workers.slots import LaneQoS
+
+MODEL = "noop"
+
+
+class Transport:
+    """A worker's transport without the worker: a hub, one connection, a channel a lane, and what they delivered."""
+
+    def __init__(self, settings: Settings, *, slots: int) -> None:
+        server = broker(settings.redis.url)
+        self.app: Celery = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
+        self.raw = redis.Redis.from_url(settings.redis.url, decode_responses=True)
+        self.prefix = settings.prefix
+        self.ledger = Ledger(slots)
+        self.messages: list[Any] = []
+        self.hub = Hub()
+        set_event_loop(self.hub)
+        self.connection = self.app.connection_for_read()
+        self.channels = {lane: self.connection.channel() for lane in Lane}
+        for lane, channel in self.channels.items():
+            channel.do_restore = False
+            channel._qos = LaneQoS(channel, lane=lane, ledger=self.ledger, batch_channel=self.channels[Lane.BATCH])
+            consumer = Consumer(
+                channel, queues=[lane_queue(lane, MODEL)], on_message=self.messages.append, accept=["json"]
+            )
+            consumer.consume()
+        self.connection.register_with_event_loop(self.hub)
+        self.hub.call_repeatedly(0.005, lambda: None)
+        self._loop = self.hub.create_loop()
+
+    def put(self, lane: Lane, count: int, *, first: int = 0) -> list[str]:
+        """Raw hints as `release` publishes them; answers their ids."""
+        ids = [f"job_{lane.value}{n}.1.1" for n in range(first, first + count)]
+        for hint in ids:
+            message = make_envelope_of(hint, lane)
+            self.raw.lpush(self.prefix + queue_name(lane, MODEL), message)
+        return ids
+
+    def left(self, lane: Lane) -> int:
+        return int(self.raw.llen(self.prefix + queue_name(lane, MODEL)))
+
+    def turn(self, times: int = 60) -> None:
+        for _ in range(times):
+            next(self._loop)
+
+    def turn_until(self, held: int) -> None:
+        """Until so many hints are held, and some turns more in case there are too many."""
+        for _ in range(2000):
+            if len(self.messages) >= held:
+                break
+            next(self._loop)
+        self.turn()
+
+    def delivered(self) -> list[str]:
+        return [message.delivery_tag for message in self.messages]
+
+    def close(self) -> None:
+        self.connection.close()
+        self.hub.close()
+        set_event_loop(None)
+        for key in self.raw.scan_iter(match=f"{self.prefix}*"):
+            self.raw.delete(key)
+        self.raw.close()
+
+
+ENVELOPE = make_envelope()
+
+
+def make_envelope_of(hint: str, lane: Lane) -> str:
+    parts = {"HINT": hint, "JOB": hint.partition(".")[0], "TASK": "viiwork.run", "QUEUE": queue_name(lane, MODEL)}
+    text = ENVELOPE
+    for name, value in {**parts, "LANE": lane.value, "MODEL": MODEL}.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+@pytest.fixture
+def slots() -> int:
+    return 8
+
+
+@pytest.fixture
+def transport(settings: Settings, slots: int) -> Iterator[Transport]:
+    made = Transport(settings, slots=slots)
+    yield made
+    made.close()
+
+
+def test_of_100_interactive_hints_a_worker_takes_its_slots_and_no_more(transport: Transport, slots: int) -> None:
+    """The batch queue is empty and its pop under way, so its slot may be used too."""
+    transport.put(Lane.INTERACTIVE, 100)
+    transport.turn_until(slots)
+    assert len(transport.messages) == slots
+    assert transport.left(Lane.INTERACTIVE) == 100 - slots
+
+
+def test_of_100_batch_hints_a_worker_leaves_the_reserve_free(transport: Transport, slots: int) -> None:
+    transport.put(Lane.BATCH, 100)
+    share = slots - reserve(slots)
+    transport.turn_until(share)
+    assert len(transport.messages) == share
+    assert transport.left(Lane.BATCH) == 100 - share
+
+
+def test_under_both_lanes_people_get_the_reserve(transport: Transport, slots: int) -> None:
+    transport.put(Lane.BATCH, 100)
+    transport.turn_until(slots - reserve(slots))
+    transport.put(Lane.INTERACTIVE, 100)
+    transport.turn_until(slots)
+    held = transport.ledger.held()
+    assert (held.batch, held.interactive) == (slots - reserve(slots), reserve(slots))
+    assert transport.left(Lane.INTERACTIVE) == 100 - reserve(slots)
+
+
+def test_a_slot_that_comes_free_is_filled_with_the_next_hint(transport: Transport, slots: int) -> None:
+    """In order, one for one."""
+    ids = transport.put(Lane.INTERACTIVE, slots + 3)
+    transport.turn_until(slots)
+    for count in (1, 2, 3):
+        transport.ledger.drop(transport.delivered()[count - 1])
+        transport.turn_until(slots + count)
+    assert transport.delivered() == ids
+
+
+@pytest.mark.parametrize("slots", [2])
+def test_a_pop_under_way_may_go_one_over_and_loses_nothing(transport: Transport, slots: int) -> None:
+    """Batch asked while there was room; its answer comes when the slots are full, and must be taken."""
+    transport.turn()
+    assert transport.channels[Lane.BATCH]._in_poll
+    transport.put(Lane.INTERACTIVE, slots)
+    transport.turn_until(slots)
+    transport.put(Lane.BATCH, 3)
+    transport.turn_until(slots + 1)
+    assert len(transport.messages) == slots + 1
+    assert transport.left(Lane.BATCH) == 2
+
+
+@pytest.mark.parametrize("slots", [1])
+def test_nothing_is_asked_for_while_there_is_no_room(transport: Transport) -> None:
+    """`can_consume` is asked before every BRPOP, and `_in_poll` says whether one is under way."""
+    transport.ledger.add("elsewhere", Lane.BATCH)
+    transport.put(Lane.INTERACTIVE, 1)
+    transport.turn()
+    assert not any(channel._in_poll for channel in transport.channels.values())
+    assert transport.messages == []
+    transport.ledger.drop("elsewhere")
+    transport.turn_until(1)
+    assert len(transport.messages) == 1
+
+
+def test_hints_of_one_tag_would_be_counted_as_one(transport: Transport, slots: int) -> None:
+    """Why every hint has an id of its own: the ledger, as kombu's own count, keys on the tag."""
+    queue = transport.prefix + queue_name(Lane.BATCH, MODEL)
+    transport.raw.lpush(queue, *[make_envelope_of("job_same.1.1", Lane.BATCH)] * 20)
+    transport.turn_until(20)
+    assert len(transport.messages) > slots
+    assert transport.ledger.held().total == 1
+
+
+def test_acknowledging_and_rejecting_reach_the_ledger(transport: Transport) -> None:
+    transport.put(Lane.INTERACTIVE, 2)
+    transport.turn_until(2)
+    first, second = transport.messages
+    first.ack()
+    assert transport.ledger.held().total == 1
+    second.reject(requeue=False)
+    assert transport.ledger.held().total == 0
+    assert transport.left(Lane.INTERACTIVE) == 0
+
+
+def test_requeueing_pushes_nothing_back(transport: Transport) -> None:
+    """The record is the truth; `mend` publishes again what must be."""
+    transport.put(Lane.INTERACTIVE, 1)
+    transport.turn_until(1)
+    transport.messages[0].reject(requeue=True)
+    transport.turn(5)
+    assert transport.left(Lane.INTERACTIVE) == 0
+
+
+def test_closing_with_hints_in_hand_restores_and_pickles_nothing(
+    transport: Transport, slots: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kombu would push them back, and failing that write a pickle into the temp folder."""
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temp))
+    transport.put(Lane.INTERACTIVE, slots)
+    transport.turn_until(slots)
+    for channel in transport.channels.values():
+        channel.close()
+    assert transport.left(Lane.INTERACTIVE) == 0
+    assert transport.ledger.held().total == slots, "what runs still runs"
+    assert list(temp.iterdir()) == []
+
+
+def test_no_bookkeeping_keys_are_written(transport: Transport) -> None:
+    """`ack_emulation: False` holds: no `unacked` hash and index, which cost two round trips a job."""
+    transport.put(Lane.BATCH, 3)
+    transport.turn_until(3)
+    transport.messages[0].ack()
+    names = [str(key).removeprefix(transport.prefix) for key in transport.raw.scan_iter(match=f"{transport.prefix}*")]
+    assert [name for name in names if "unacked" in name] == []
+
+
+def test_a_channel_hands_its_qos_out_as_it_was_set(transport: Transport) -> None:
+    for channel in transport.channels.values():
+        assert channel.qos is channel._qos
+        assert isinstance(channel.qos, LaneQoS)
+
+
+@pytest.mark.parametrize(
+    ("name", "takes"),
+    [
+        ("can_consume", []),
+        ("append", ["message", "delivery_tag"]),
+        ("ack", ["delivery_tag"]),
+        ("reject", ["delivery_tag", "requeue"]),
+        ("restore_unacked_once", ["stderr"]),
+    ],
+)
+def test_kombu_calls_what_we_answer(name: str, takes: list[str]) -> None:
+    """A renamed method would leave kombu's own in place, which counts by connection and restores."""
+    for owner in (QoS, LaneQoS):
+        assert list(inspect.signature(getattr(owner, name)).parameters)[1:] == takes
+
+
+def test_the_fields_we_touch_are_there() -> None:
+    assert kombu_redis.Channel._in_poll is False
+    assert kombu_redis.Channel.do_restore is True
+    assert kombu_redis.Channel.ack_emulation is True
+    assert "_qos" in inspect.getsource(kombu_redis.Channel.__mro__[1].__init__)
+
+
+def test_a_callback_from_another_thread_wakes_the_hub() -> None:
+    """An idle hub waits in its poll; without the wake-up a finished job would wait for the next second."""
+    hub = Hub()
+    try:
+        timer = hub.call_later(30.0, lambda: None)
+        loop, ran = hub.create_loop(), threading.Event()
+        asleep = threading.Event()
+        hub.on_tick.add(asleep.set)  # the last thing before the poll
+
+        def call() -> None:
+            asleep.wait(10)
+            hub.call_soon(ran.set)
+
+        caller = threading.Thread(target=call)
+        caller.start()
+        begin_s = time.monotonic()
+        next(loop)
+        assert time.monotonic() - begin_s < 5, "it slept through the call"
+        caller.join()
+        next(loop)
+        assert ran.is_set()
+        timer.cancel()
+    finally:
+        hub.close()
+    assert "_wake_pending" in inspect.getsource(Hub.call_soon), "kombu before 5.7 has no wake-up"
+
+
+def test_buffered_events_ask_for_their_flush_and_wait_for_it(settings: Settings) -> None:
+    """`on_send_buffered` may be replaced after the dispatcher is made, and is the only thing that flushes below 24."""
+    app = make_app(settings, broker_url="memory://")
+    with app.connection_for_write() as connection:
+        dispatcher = app.events.Dispatcher(connection, buffer_group=["task"], on_send_buffered=None)
+        asked: list[int] = []
+        dispatcher.on_send_buffered = lambda: asked.append(1)
+        for n in range(5):
+            dispatcher.send("task-received", uuid=f"job_{n}.1.1", name="viiwork.run")
+        assert len(asked) == 5
+        assert len(dispatcher._group_buffer["task"]) == 5
+        dispatcher.flush()
+        assert not dispatcher._group_buffer["task"]
+        dispatcher.disable()
