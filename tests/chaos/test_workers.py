@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import tempfile
 from pathlib import Path
 
@@ -47,6 +48,11 @@ async def accounts(store: Store, jobs: list[Job]) -> dict[str, int]:
 
 async def settled(store: Store) -> bool:
     return sum(q.waiting + q.queued + q.running for q in (await store.fleet()).queues) == 0
+
+
+async def both_busy(store: Store) -> bool:
+    """More runs than batch may hold on one worker, so both have some."""
+    return await running(store) > SLOTS - SLOTS // 4
 
 
 async def running(store: Store) -> int:
@@ -111,25 +117,34 @@ async def test_a_frozen_worker_is_fenced_when_it_thaws(fleet: Fleet, real_store:
     fleet.start("gpu0", "gpu1")
     await ready(real_store, 2)
     jobs = await submit(real_store, JOBS)
-    fleet.processes["gpu0"].send_signal(19)
+    await eventually(lambda: both_busy(real_store), what="jobs running on both workers")
+    fleet.processes["gpu0"].send_signal(signal.SIGSTOP)
     try:
         await eventually(lambda: settled(real_store), within_s=90, what="the other worker finishes all")
     finally:
-        fleet.processes["gpu0"].send_signal(18)
+        fleet.processes["gpu0"].send_signal(signal.SIGCONT)
+    assert await attempts(real_store, jobs) > JOBS, "what it held was run again elsewhere"
     assert await accounts(real_store, jobs) == {"succeeded": JOBS}
     await ready(real_store, 2)
     assert await accounts(real_store, jobs) == {"succeeded": JOBS}
 
 
-async def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish(fleet: Fleet, real_store: Store) -> None:
-    """SIGTERM: exit code 0, and its jobs are done by the other without a strike."""
-    fleet.start("gpu0", "gpu1")
+async def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish(
+    fleet: Fleet, real_store: Store, settings: Settings
+) -> None:
+    """SIGTERM and no grace: exit code 0, and its jobs are done by the other without a strike."""
+    hasty = settings.queue.model_copy(update={"drain_grace_s": 0.0})
+    fleet.start("gpu0", settings=settings.model_copy(update={"queue": hasty}))
+    fleet.start("gpu1")
     await ready(real_store, 2)
     jobs = await submit(real_store, JOBS)
-    await asyncio.sleep(0.5)
+    await eventually(lambda: both_busy(real_store), what="jobs running on both workers")
     assert fleet.stop("gpu0") == 0
     await eventually(lambda: settled(real_store), within_s=90, what="the other worker finishes all")
     assert await accounts(real_store, jobs) == {"succeeded": JOBS}
+    assert await attempts(real_store, jobs) > JOBS, "something was given back"
+    strikes = await real_store.read([("HGET", f"{real_store.prefix}job:{job.id}", "strikes") for job in jobs])
+    assert not any(strikes)
 
 
 async def test_a_hint_that_vanished_is_published_again(real_store: Store, settings: Settings) -> None:

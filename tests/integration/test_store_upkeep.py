@@ -153,11 +153,11 @@ async def test_a_worker_seen_to_exit_is_reaped_at_once(store: Store) -> None:
         await hands.beat()
     await store.submit([make_job() for _ in range(2)])
     fences = [(await dead.take()).fence, (await other.take()).fence]
-    assert await store.reap_host(host="here", pid=1) == 0
-    assert await store.reap_host(host="elsewhere", pid=4242) == 0
-    assert await store.reap_host(host="here", pid=4242) == 1
+    assert await store.reap_host(host="here", pid=1, max_attempts=4) == 0
+    assert await store.reap_host(host="elsewhere", pid=4242, max_attempts=4) == 0
+    assert await store.reap_host(host="here", pid=4242, max_attempts=4) == 1
     assert [await state(store, fence.job) for fence in fences] == [State.QUEUED, State.RUNNING]
-    assert await store.reap_host(host="here", pid=4242) == 0
+    assert await store.reap_host(host="here", pid=4242, max_attempts=4) == 0
 
 
 async def test_a_worker_that_died_before_its_first_beat_is_reaped_too(store: Store) -> None:

@@ -123,7 +123,7 @@ class Store(Reading):
         """Refuse new work (or take it again)."""
         await self.call("closing", int(closing))
 
-    async def reap_host(self, *, host: str, pid: int, max_attempts: int = 4) -> int:
+    async def reap_host(self, *, host: str, pid: int, max_attempts: int) -> int:
         """Take back the jobs of a worker process that was seen to exit; answers how many."""
         status = await self.fleet()
         dead = [w.card.incarnation for w in status.workers if w.card.host == host and w.card.pid == pid]
