@@ -32,6 +32,7 @@ class Verdict(StrEnum):
     SUCCEEDED = "succeeded"
     CONTINUES = "continues"
     FAILED = "failed"
+    EXPIRED = "expired"
     RETRY = "retry"
     GIVE_BACK = "give_back"
 

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- running → an end, or back to the backlog. ARGV: job id, attempt, token, verdict, result (JSON), result blob,
--- prompt tokens, output tokens, max attempts. Verdicts: succeeded, failed, continues (succeeded, and its item
+-- prompt tokens, output tokens, max attempts. Verdicts: succeeded, failed, expired, continues (succeeded, and its item
 -- goes on in further jobs), retry (charged: the engine's fault), give_back (not charged: the worker is leaving).
 -- Accepted once: only while the fence (attempt, token) stands. Answers {'fenced', state}, or {'ok', state, queue, …}:
 -- the queues in which this end lets another job go, to be released to at once.
