@@ -9,7 +9,9 @@
     │   ├── Gone                 the results' time to live is over (410)
     │   └── TooLarge             an upload or a body is over its limit (413)
     ├── Unavailable              a service is not reachable or is shutting down (503, exit 3)
-    │   └── StoreUnavailable     Redis does not answer, or answers what we cannot work with
+    │   ├── StoreUnavailable     Redis does not answer, or answers what we cannot work with
+    │   ├── Busy                 too much waits already; it passes by itself (429)
+    │   └── Full                 memory or disk is nearly used up; somebody must make room (507)
     ├── StartupError             a process of the fleet cannot be started (exit 2)
     ├── DocumentError            a document cannot be read; its `code` is the typed outcome
     └── EngineError              an engine cannot run a job
@@ -105,6 +107,24 @@ class StoreUnavailable(Unavailable):
     """Raised when Redis does not answer, or answers in a way the store cannot work with."""
 
     code = "store_unavailable"
+
+
+class Busy(Unavailable):
+    """Raised when no more work is taken for now; the same request may be taken after `retry_after_s`."""
+
+    code = "busy"
+    http_status = 429
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 30.0, param: str | None = None) -> None:
+        super().__init__(message, hint=hint, param=param)
+        self.retry_after_s = retry_after_s
+
+
+class Full(Unavailable):
+    """Raised when Redis' memory or the disk is nearly used up, so that running work may still finish."""
+
+    code = "insufficient_storage"
+    http_status = 507
 
 
 class StartupError(ViiworkError):

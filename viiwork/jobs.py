@@ -47,6 +47,19 @@ class State(StrEnum):
 TERMINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED, State.DEAD})
 
 
+class Priority(StrEnum):
+    """How a batch stands among the other batches of its tenant; it takes nothing from other tenants."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+    @property
+    def weight(self) -> float:
+        """Its share beside a batch of weight 1."""
+        return {Priority.LOW: 0.25, Priority.NORMAL: 1.0, Priority.HIGH: 4.0}[self]
+
+
 class TaskName(StrEnum):
     """The Celery task that a job's hint names."""
 
@@ -69,6 +82,18 @@ class Fault(Wire):
     code: str
     message: str
     hint: str = ""
+
+
+class Attempt(Wire):
+    """An attempt that came to nothing, and why. Times are Unix milliseconds on Redis' clock."""
+
+    attempt: int
+    worker: str
+    started_ms: int
+    ended_ms: int
+    end: str
+    """`crashed` (engine or worker died), `retry` (engine fault), `given_back` (worker left) or `lost`."""
+    fault: Fault | None = None
 
 
 class Job(Wire):
@@ -97,6 +122,9 @@ class Job(Wire):
     prompt_tokens: int = 0
     max_output_tokens: int = 0
     timeout_s: float = 600.0
+    """How long one attempt may take."""
+    deadline_s: float | None = None
+    """Counted from submission: what has not ended by then is `expired`."""
 
     @property
     def queue(self) -> str:
@@ -134,6 +162,13 @@ class Status(Wire):
     started_ms: int | None = None
     finished_ms: int | None = None
     expires_ms: int | None = None
+    deadline_ms: int | None = None
+    strikes: int = 0
+    """Attempts that ended in an engine's fault."""
+    suspect: bool = False
+    """It was in flight when an engine or worker died, and has not succeeded since: it runs as the only one such."""
+    history: tuple[Attempt, ...] = ()
+    """The attempts that came to nothing, the last 20 of them."""
     answer: Answer | None = None
     error: Fault | None = None
 
@@ -159,6 +194,7 @@ class BatchState(StrEnum):
     CANCELLING = "cancelling"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
 
 
 class BatchStatus(Wire):
@@ -174,10 +210,13 @@ class BatchStatus(Wire):
     created_ms: int
     finished_ms: int | None = None
     expires_ms: int | None = None
+    deadline_ms: int | None = None
+    paused: bool = False
+    priority: Priority = Priority.NORMAL
 
     @property
     def finished(self) -> bool:
-        return self.state in (BatchState.COMPLETED, BatchState.CANCELLED)
+        return self.state in (BatchState.COMPLETED, BatchState.CANCELLED, BatchState.EXPIRED)
 
 
 class Row(Wire):
