@@ -78,6 +78,10 @@ class ApiSection(Section):
     max_document_bytes: int = 256 * MIB
     max_upload_bytes: int = 4096 * MIB
     max_documents: int = 50_000
+    max_lines: Annotated[int, Field(ge=1)] = 1_000_000
+    """Of one file of jobs; what a line may weigh is `max_json_bytes`, the whole file `max_upload_bytes`."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 1024 * MIB
+    """No new work is taken while the disk of the blob directory has less than this."""
 
 
 class FlowerSection(Section):
@@ -117,6 +121,8 @@ class QueueSection(Section):
     lease_ttl_s: Positive = 12.0
     hint_grace_s: Positive = 5.0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
+    max_backlog: Annotated[int, Field(ge=1)] = 1_000_000
+    """Unfinished jobs a tenant."""
     job_timeout_s: Positive = 600.0
     drain_grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
 
