@@ -17,6 +17,7 @@
     └── EngineError              an engine cannot run a job
         ├── JobRefused           the job's own fault: trying again cannot help
         └── EngineFault          the engine's or the card's fault: another attempt may succeed
+            └── EngineDied       the engine's process ended with the job in it: the job comes back as a suspect
 
 A foreign error is translated once, at the seam that met it, with `raise ... from`.
 """
@@ -159,3 +160,9 @@ class EngineFault(EngineError):
 
     code = "engine_fault"
     retryable = True
+
+
+class EngineDied(EngineFault):
+    """Raised when the engine's process ended while the job was in it; the job may have been the cause."""
+
+    code = "engine_died"

@@ -102,6 +102,10 @@ class EngineSection(Section):
     """Requests in flight a worker, K. Default: the engine's own."""
     time_scale: Positive = 1.0
     """Of the simulated engine: 0.1 runs ten times as fast as the card would."""
+    process: bool = False
+    """Of the simulated engine: the card is a child process, as a real engine is, and is restarted when it dies."""
+    poison: bool = False
+    """For fault tests, with `process`: a job that holds the poison marker kills its engine."""
 
 
 class WorkersSection(Section):
@@ -121,6 +125,8 @@ class QueueSection(Section):
     lease_ttl_s: Positive = 12.0
     hint_grace_s: Positive = 5.0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
+    retry_base_s: Positive = 1.0
+    retry_cap_s: Positive = 60.0
     max_backlog: Annotated[int, Field(ge=1)] = 1_000_000
     """Unfinished jobs a tenant."""
     job_timeout_s: Positive = 600.0
