@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from viiwork.connection import DEFAULT_URL, Connection
+from viiwork.deadletters import MOST, DeadPage, DeadSweep
 from viiwork.errors import NotFound, UsageError
-from viiwork.jobs import TERMINAL, BatchStatus, Lane, Row, Status
+from viiwork.jobs import TERMINAL, BatchStatus, Lane, Priority, Row, Status
 from viiwork.multipart import FileDocument, TextDocument, multipart_body
 from viiwork.roster import FleetStatus
 from viiwork.work import Label
@@ -111,6 +112,19 @@ class Client:
         """Cancel what has not ended yet."""
         return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/cancel")
 
+    def pause_analysis(self, analysis_id: str) -> BatchStatus:
+        """Start nothing more of it until it is resumed; what runs is finished."""
+        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/pause")
+
+    def resume_analysis(self, analysis_id: str) -> BatchStatus:
+        """Go on with a paused analysis."""
+        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/resume")
+
+    def prioritise_analysis(self, analysis_id: str, priority: Priority | str) -> BatchStatus:
+        """Say how it stands among the other analyses of its submitter: `low`, `normal` or `high`."""
+        body = {"priority": str(priority)}
+        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/priority", json=body)
+
     def results(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Row]:
         """The settled documents so far, in the order they settled, from the `after`-th on."""
         for line in self.result_lines(analysis_id, after=after, limit=limit):
@@ -154,11 +168,48 @@ class Client:
         """Cancel a job; one that has ended stays as it is."""
         return self._wire.ask(Status, "POST", f"/v1/jobs/{safe(job_id)}/cancel")
 
+    # -- dead letters -----------------------------------------------------------------------------------------------
+
+    def dead(self, *, limit: int | None = None) -> Iterator[Status]:
+        """Jobs that were given up, the last to die first, each with its history."""
+        before: int | None = None
+        left = limit
+        while left is None or left > 0:
+            asked = MOST if left is None else min(left, MOST)
+            params = {"limit": asked} | ({} if before is None else {"before": before})
+            page = self._wire.ask(DeadPage, "GET", "/v1/dead", params=params)
+            yield from page.dead
+            before, left = page.before, None if left is None else left - len(page.dead)
+            if before is None:
+                return
+
+    def dead_job(self, job_id: str) -> Status:
+        """One dead letter. Raises NotFound for a job that is not dead."""
+        return self._wire.ask(Status, "GET", f"/v1/dead/{safe(job_id)}")
+
+    def retry_dead(self, job_ids: Sequence[str] | None = None) -> DeadSweep:
+        """Try dead jobs again with a clean slate: those named, or all; look at `.refused`."""
+        return self._sweep("/v1/dead/retry", job_ids)
+
+    def purge_dead(self, job_ids: Sequence[str] | None = None) -> DeadSweep:
+        """Take jobs out of the dead letters: those named, or all; look at `.refused`."""
+        return self._sweep("/v1/dead/purge", job_ids)
+
     # -- the fleet --------------------------------------------------------------------------------------------------
 
     def fleet(self) -> FleetStatus:
         """Workers, models and queues at this moment."""
         return self._wire.ask(FleetStatus, "GET", "/v1/fleet")
+
+    def _sweep(self, path: str, job_ids: Sequence[str] | None) -> DeadSweep:
+        orders, total = _orders(job_ids), DeadSweep()
+        while orders:
+            headers = {"idempotency-key": new_key()}
+            swept = self._wire.ask(DeadSweep, "POST", path, json=orders.pop(0), headers=headers)
+            total = DeadSweep(done=total.done + swept.done, refused=total.refused + swept.refused)
+            if swept.before is not None:
+                orders.append({"before": swept.before})
+        return total
 
     def _upload(
         self,
@@ -198,6 +249,13 @@ def sorted_out(documents: Iterable[Document]) -> tuple[list[FileDocument], list[
     if not files and not texts:
         raise UsageError("documents: there is nothing to analyse.", param="documents")
     return files, texts
+
+
+def _orders(job_ids: Sequence[str] | None) -> list[dict[str, Any]]:
+    """The bodies that name these dead letters, so many at a time as one request takes; none named means all."""
+    if job_ids is None:
+        return [{}]
+    return [{"ids": list(job_ids[at : at + MOST])} for at in range(0, len(job_ids), MOST)]
 
 
 def task_options(labels: Sequence[Label | str], question: str, max_output_tokens: int | None) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from viiwork.api.intake import Intake
 from viiwork.api.orders import check_fields, json_body, order_of_form, order_of_json
-from viiwork.api.requests import AnalysisBody
+from viiwork.api.requests import AnalysisBody, Body
 from viiwork.api.uploads import Upload, discard
 from viiwork.api.work import Order, sender
 from viiwork.errors import NotFound, UsageError
-from viiwork.jobs import ID_PATTERN, BatchStatus
+from viiwork.jobs import ID_PATTERN, BatchStatus, Priority
 from viiwork.wire import public
 
 MAX_POSITION = 2**53
@@ -45,6 +45,16 @@ REQUEST_BODY = {
         "application/json": {"schema": {"$ref": "#/components/schemas/AnalysisBody"}},
     },
 }
+PRIORITY_BODY = {
+    "required": True,
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/PriorityBody"}}},
+}
+
+
+class PriorityBody(Body):
+    """`POST /v1/analyses/{id}/priority`."""
+
+    priority: Priority
 
 
 @router.post("", status_code=202, response_model=BatchStatus, openapi_extra={"requestBody": REQUEST_BODY})
@@ -70,6 +80,29 @@ async def cancel(request: Request, analysis_id: str) -> JSONResponse:
     """Cancel what has not ended yet; what has stays."""
     desk: Intake = request.app.state.intake
     return JSONResponse(public(await desk.store.cancel_batch(checked(analysis_id))))
+
+
+@router.post("/{analysis_id}/pause", response_model=BatchStatus)
+async def pause(request: Request, analysis_id: str) -> JSONResponse:
+    """Start nothing more of it until it is resumed; what runs is finished. Pausing twice is pausing once."""
+    desk: Intake = request.app.state.intake
+    return JSONResponse(public(await desk.store.pause(whole(analysis_id, "paused"))))
+
+
+@router.post("/{analysis_id}/resume", response_model=BatchStatus)
+async def resume(request: Request, analysis_id: str) -> JSONResponse:
+    """Go on with it. One that is not paused goes on as it is."""
+    desk: Intake = request.app.state.intake
+    return JSONResponse(public(await desk.store.resume(whole(analysis_id, "resumed"))))
+
+
+@router.post("/{analysis_id}/priority", response_model=BatchStatus, openapi_extra={"requestBody": PRIORITY_BODY})
+async def prioritise(request: Request, analysis_id: str) -> JSONResponse:
+    """Say how it stands among the other analyses of its submitter, from the next job on."""
+    desk: Intake = request.app.state.intake
+    batch_id = whole(analysis_id, "given a priority")
+    body = await json_body(request, PriorityBody, desk.settings.api)
+    return JSONResponse(public(await desk.store.set_priority(batch_id, body.priority)))
 
 
 @router.get("/{analysis_id}/results", response_class=StreamingResponse)
@@ -107,6 +140,14 @@ async def _order(request: Request, desk: Intake) -> Order:
     except BaseException:
         await discard(desk.store.blobs, [file.blob for file in form.files])
         raise
+
+
+def whole(analysis_id: str, done: str) -> str:
+    """The id if it is a whole analysis'. Raises UsageError saying that a job cannot be `done`, NotFound."""
+    if ID_PATTERN.match(analysis_id) and (analysis_id.startswith("job_") or "-" in analysis_id):
+        hint = "One of its documents can only be cancelled." if "-" in analysis_id else "A job can only be cancelled."
+        raise UsageError(f"Only a whole analysis can be {done}.", hint=hint, param="id")
+    return checked(analysis_id)
 
 
 def checked(analysis_id: str) -> str:

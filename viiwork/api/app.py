@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from viiwork.api import analyses, fleet, jobs, problems
+from viiwork.api import analyses, dead, fleet, jobs, problems
 from viiwork.api.door import Door
 from viiwork.api.intake import Intake
 from viiwork.api.requests import AnalysisBody, JobBody
@@ -38,7 +38,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     if store is not None:
         app.state.intake = Intake(store, settings)
     problems.install(app)
-    for router in (jobs.router, analyses.router, fleet.router):
+    for router in (jobs.router, analyses.router, dead.router, fleet.router):
         app.include_router(router)
     app.add_middleware(Door, bound_host=settings.api.host)
     _describe_bodies(app)
@@ -60,7 +60,8 @@ def _describe_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         template = "#/components/schemas/{model}"
-        _, bodies = models_json_schema([(AnalysisBody, "validation"), (JobBody, "validation")], ref_template=template)
+        models = (AnalysisBody, JobBody, analyses.PriorityBody, dead.SomeDead)
+        _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)
         document.setdefault("components", {}).setdefault("schemas", {}).update(bodies["$defs"])
         return document
 

@@ -12,7 +12,10 @@ import typer
 
 from viiwork.cli.analyze import analyze
 from viiwork.cli.cancel import cancel
+from viiwork.cli.dead import dead
 from viiwork.cli.down import down
+from viiwork.cli.pause import pause, resume
+from viiwork.cli.priority import priority
 from viiwork.cli.results import results
 from viiwork.cli.screen import clean, say
 from viiwork.cli.status import status
@@ -31,8 +34,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Documents in, answers out: a fleet of workers on a box of GPUs.",
 )
-for command in (up, down, analyze, watch, results, status, cancel):
+for command in (up, down, analyze, watch, results, status, cancel, pause, resume, priority):
     app.command()(command)
+app.add_typer(dead, name="dead")
 
 
 def show_version(wanted: bool) -> None:

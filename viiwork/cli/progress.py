@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from viiwork.cli.pace import Pace, duration
 from viiwork.cli.screen import err, say
-from viiwork.jobs import BatchStatus
+from viiwork.jobs import BatchStatus, Priority
 
 LINE_EVERY_S = 5.0
 MIB = 1024 * 1024
@@ -33,15 +33,19 @@ def display() -> Display:
 
 
 def describe(status: BatchStatus, pace: Pace) -> str:
-    """`12 of 40 done, 1 failed, 3.2 a second, 9 s left`."""
+    """`12 of 40 done, 1 failed, 3.2 a second, 9 s left`; a paused one has no time left that could be told."""
     counts = status.counts
     parts = [f"{counts.settled} of {counts.total} done"]
     parts += [f"{counts.failed} failed"] if counts.failed else []
     parts += [f"{counts.cancelled} cancelled"] if counts.cancelled else []
-    if not status.finished:
-        parts += [f"{pace.per_second:.1f} a second"] if pace.per_second else []
-        left_s = pace.left_s(counts.total - counts.settled)
-        parts += [f"{duration(left_s)} left"] if left_s is not None else []
+    parts += [f"{status.priority.value} priority"] if status.priority is not Priority.NORMAL else []
+    if status.finished:
+        return ", ".join(parts)
+    if status.paused:
+        return ", ".join([*parts, "paused"])
+    parts += [f"{pace.per_second:.1f} a second"] if pace.per_second else []
+    left_s = pace.left_s(counts.total - counts.settled)
+    parts += [f"{duration(left_s)} left"] if left_s is not None else []
     return ", ".join(parts)
 
 

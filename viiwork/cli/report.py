@@ -31,7 +31,7 @@ class Report:
         if self.good:
             console.print(answers_table(self.good, columns=console.width))
         if self.bad:
-            console.print(plain(f"Without an answer: {status.counts.failed + status.counts.cancelled}", "bold"))
+            console.print(plain(f"Without an answer: {status.counts.settled - status.counts.succeeded}", "bold"))
             for line in bad_rows(self.bad):
                 console.print(line, soft_wrap=True)
         for notice in notices(self.good):

@@ -8,9 +8,10 @@ import typer
 from pydantic import BaseModel
 from rich.console import RenderableType
 
+from viiwork.cli.facts import analysis_view, job_view
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, print_json
-from viiwork.cli.tables import analysis_view, fleet_view, job_view
+from viiwork.cli.tables import fleet_view
 from viiwork.client import Client
 from viiwork.wire import public
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from viiwork.cli.screen import one_line, plain
-from viiwork.jobs import READER_MODEL, BatchStatus, Lane, Row, State, Status
+from viiwork.jobs import READER_MODEL, Lane, Row, State
 from viiwork.roster import FleetStatus
 from viiwork.work import Answer
 
@@ -114,49 +114,3 @@ def _queues(status: FleetStatus) -> RenderableType:
         counts = (str(depth.waiting), str(depth.queued), str(depth.running))
         table.add_row(plain(depth.model), depth.lane.value, *counts)
     return table
-
-
-def facts_view(facts: Sequence[tuple[str, str]]) -> Table:
-    """Names and values, one pair a line."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, value in facts:
-        if value:
-            table.add_row(plain(name, "bold"), plain(value))
-    return table
-
-
-def analysis_view(status: BatchStatus) -> Table:
-    """An analysis at one moment."""
-    counts = status.counts
-    return facts_view(
-        [
-            ("Analysis", status.id),
-            ("State", status.state.value),
-            ("Task", status.task),
-            ("Model", status.model),
-            ("Lane", status.lane.value),
-            ("Submitter", status.tenant),
-            ("Documents", str(counts.total)),
-            ("Succeeded", str(counts.succeeded)),
-            ("Failed", str(counts.failed)),
-            ("Cancelled", str(counts.cancelled)),
-        ]
-    )
-
-
-def job_view(status: Status) -> Table:
-    """A job at one moment."""
-    return facts_view(
-        [
-            ("Job", status.id),
-            ("State", status.state.value),
-            ("Model", status.model),
-            ("Lane", status.lane.value),
-            ("Submitter", status.tenant),
-            ("Attempt", str(status.attempt)),
-            ("Worker", status.worker),
-            ("Answer", status.answer.text if status.answer else ""),
-            ("Error", f"{status.error.message} {status.error.hint}".strip() if status.error else ""),
-            ("Notice", status.answer.notice if status.answer else ""),
-        ]
-    )

@@ -18,6 +18,7 @@ from viiwork.queues import queue_name
 from viiwork.settings import QueueSection
 from viiwork.store import Store
 from viiwork.store.leases import Upkeep
+from viiwork_workers.drops import hear_drops
 from viiwork_workers.station import LoopThread, Station
 
 log = logging.getLogger(__name__)
@@ -80,11 +81,13 @@ class Beats:
             store,
             lease_ttl_s=self._settings.lease_ttl_s,
             hint_grace_s=self._settings.hint_grace_s,
-            max_attempts=self._settings.max_attempts,
         )
         # Upkeep has a pace of its own: sweeping a million cancelled jobs must not delay a beat past the lease.
+        card, station = self._station.card, self._station
         await asyncio.gather(
-            self._every_beat(lambda: self._turn(store, upkeep)), self._every_beat(self._keeping(upkeep))
+            self._every_beat(lambda: self._turn(store, upkeep)),
+            self._every_beat(self._keeping(upkeep)),
+            hear_drops(store, card.incarnation, station.abort, stop=self._stop, pause_s=self._settings.beat_s),
         )
         await self._leave(upkeep)
         await store.close()
@@ -140,7 +143,7 @@ class Beats:
 
     async def _leave(self, upkeep: Upkeep) -> None:
         try:
-            await upkeep.reap(self._station.card.incarnation)
+            await upkeep.reap(self._station.card.incarnation, crashed=False)
         except StoreUnavailable as error:
             log.warning("could not leave the roster: %s", error)
 

@@ -1,0 +1,38 @@
+"""`viiwork priority`: how an analysis stands among the others of its submitter."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from viiwork.cli.options import AsJson, Server, connect
+from viiwork.cli.screen import out, plain, print_json
+from viiwork.errors import UsageError
+from viiwork.jobs import Priority
+from viiwork.wire import public
+
+PRIORITIES = ", ".join(Priority)
+
+
+def priority(
+    analysis_id: Annotated[str, typer.Argument(metavar="ID", help="The analysis, `an_…`.")],
+    level: Annotated[str, typer.Argument(metavar="|".join(Priority), help="Its share beside the others.")],
+    server: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let an analysis go before or after the others of the same submitter, from its next document on."""
+    chosen = choose_priority(level)
+    with connect(server) as client:
+        status = client.prioritise_analysis(analysis_id, chosen)
+    if as_json:
+        print_json(public(status))
+    else:
+        out().print(plain(f"{status.id} has {status.priority.value} priority."), soft_wrap=True)
+
+
+def choose_priority(level: str) -> Priority:
+    """The priority of this name. Raises UsageError."""
+    if level not in frozenset(Priority):
+        raise UsageError(f"{level}: there is no such priority.", hint=f"Choose one of {PRIORITIES}.", param="priority")
+    return Priority(level)
