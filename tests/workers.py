@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from viiwork.fleet.plan import settings_env
@@ -15,6 +16,8 @@ from viiwork.jobs import Job, Lane, new_id
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.work import ChatInput, Message
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Fleet:
@@ -26,25 +29,46 @@ class Fleet:
         self.logs = Path(settings.state_dir) / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
 
-    def start(self, *names: str, settings: Settings | None = None) -> None:
+    def start(
+        self,
+        *names: str,
+        settings: Settings | None = None,
+        module: str = "viiwork_workers",
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         """Start workers by name: `cpu0`, `gpu1`, `reader0`."""
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")}
-        environ |= settings_env(settings or self.settings)
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")}
+        env = inherited | settings_env(settings or self.settings) | dict(environ or {})
         for name in names:
             with (self.logs / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "viiwork_workers", name],
-                    env=environ,
+                    [sys.executable, "-m", module, name],
+                    cwd=ROOT,
+                    env=env,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
                 )
 
-    def kill(self, name: str) -> None:
-        """SIGKILL, as a crash would."""
+    def kill(self, *names: str) -> None:
+        """SIGKILL, all at once, as a crash would; and to what is left in their sessions, as the supervisor does."""
+        ended = [self.processes.pop(name) for name in names]
+        for process in ended:
+            process.kill()
+        for process in ended:
+            process.wait(timeout=10)
+            self._end_session(process)
+
+    def bury(self, name: str) -> int:
+        """Wait for a worker that ends by itself; answers its exit code."""
         process = self.processes.pop(name)
-        process.kill()
-        process.wait(timeout=10)
+        code = process.wait(timeout=60)
+        self._end_session(process)
+        return code
+
+    def _end_session(self, process: subprocess.Popen[bytes]) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
 
     def stop(self, name: str) -> int:
         """SIGTERM, and the exit code."""

@@ -152,7 +152,7 @@ async def test_a_hint_that_vanished_is_published_again(real_store: Store, settin
     (job,) = await submit(real_store, 1)
     assert await real_store.client.rpop(f"{real_store.prefix}{job.queue}")
     queue = settings.queue
-    upkeep = Upkeep(real_store, lease_ttl_s=queue.lease_ttl_s, hint_grace_s=0.05, max_attempts=queue.max_attempts)
+    upkeep = Upkeep(real_store, lease_ttl_s=queue.lease_ttl_s, hint_grace_s=0.05)
     assert await upkeep.mend() == 0
     await asyncio.sleep(0.1)
     assert await upkeep.mend() == 1

@@ -1,0 +1,99 @@
+"""What a run must come to: each job ended once, every counter equal to a recount, nothing left behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.chaos.load import Load
+from tests.chaos.stage import Stage
+from tests.hands import depths, keys, recount
+from tests.workers import eventually
+from viiwork.jobs import TERMINAL, BatchState
+from viiwork.store import Store
+
+Record = tuple[str | None, str | None, str | None]
+"""State, accepted commits, and the item's state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The accounts of one run."""
+
+    jobs: int
+    states: Counter[str]
+    lost: int
+    """Acknowledged, and without a record or an end."""
+    doubled: int
+    """Committed more than once, counted more than once, or succeeded without a commit."""
+    problems: tuple[str, ...]
+
+
+async def audit(stage: Stage, load: Load) -> Audit:
+    """Recount everything from the records themselves."""
+    store = stage.store
+    records = dict(zip(load.acknowledged, await _records(store, load.acknowledged), strict=True))
+    rows = await _rows(store, load.batch)
+    twice = len(rows) - len(set(rows))
+    problems = [*await _batch(store, load, records, rows), *await _counters(store), *await _left_behind(stage)]
+    return Audit(
+        jobs=len(records),
+        states=Counter(state or "gone" for state, _, _ in records.values()),
+        lost=sum(state not in TERMINAL for state, _, _ in records.values()),
+        doubled=twice + sum(_is_doubled(record) for record in records.values()),
+        problems=tuple(problems),
+    )
+
+
+def _is_doubled(record: Record) -> bool:
+    state, commits, _ = record
+    return commits != "1" if state == "succeeded" else int(commits or 0) > 1
+
+
+async def _records(store: Store, jobs: Sequence[str]) -> list[Record]:
+    fields = ("state", "commits", "item_state")
+    return [tuple(r) for r in await store.read([("HMGET", f"{store.prefix}job:{job}", *fields) for job in jobs])]
+
+
+async def _rows(store: Store, batch: str) -> list[str]:
+    (rows,) = await store.read([("LRANGE", f"{store.prefix}batch:{batch}:rows", "0", "-1")])
+    return list(rows)
+
+
+async def _batch(store: Store, load: Load, records: dict[str, Record], rows: Sequence[str]) -> list[str]:
+    """The batch's counters against its records and its rows."""
+    items = {job: record for job, record in records.items() if job.startswith(f"{load.batch}-")}
+    ends = Counter(item_state for _, _, item_state in items.values())
+    status = await store.batch(load.batch)
+    counts, told = status.counts, (ends["succeeded"], ends["cancelled"])
+    failed = len(items) - sum(told)
+    problems = []
+    if (counts.total, counts.succeeded, counts.cancelled, counts.failed) != (len(items), *told, failed):
+        problems.append(f"the batch says {counts}, its records {dict(ends)}")
+    if status.state is not BatchState.COMPLETED:
+        problems.append(f"the batch is {status.state.value}")
+    if set(rows) != set(items):
+        problems.append(f"the batch has {len(rows)} rows for {len(items)} items")
+    return problems
+
+
+async def _counters(store: Store) -> list[str]:
+    told, counted = await depths(store), await recount(store)
+    return [f"the depth counters say {dict(told)}, the records {dict(counted)}"] if told != counted else []
+
+
+async def _left_behind(stage: Stage) -> list[str]:
+    """Every dead incarnation leaves the roster, and takes what it held out of the books."""
+    store = stage.store
+
+    async def living_only() -> bool:
+        (told,) = await store.read([("ZRANGE", f"{store.prefix}incs", "0", "-1")])
+        return set(told) == {await stage.incarnation(name) for name in stage.fleet.processes}
+
+    try:
+        await eventually(living_only, within_s=3 * stage.lease_ttl_s + 5, what="only the living in the roster")
+    except AssertionError:
+        return [f"the roster has {await keys(store, 'inc:*')}"]
+    left = [key for pattern in ("inc:*:running", "released:*") for key in await keys(store, pattern)]
+    return [f"left behind: {', '.join(left)}"] if left else []

@@ -1,0 +1,140 @@
+"""Faults of worker processes: killed, frozen, told to stop, dying at a step of their own work."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+from tests.chaos.doomed import COUNT, STEP
+from tests.chaos.load import Load
+from tests.chaos.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """SIGKILL to one worker after the other, each of them at work; a new one takes its place."""
+
+    times: int = 2
+    supervised: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"worker SIGKILL, {self.times}x, {'supervised' if self.supervised else 'nobody watching'}"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        for name in islice(cycle(stage.names), self.times):
+            await stage.kill(name, supervised=self.supervised)
+            stage.start(name)
+        await stage.joined(*stage.names)
+
+
+@dataclass(frozen=True, slots=True)
+class KilledAtStep:
+    """A worker that dies (SIGKILL) at a named step of its own work, the `count`-th time that it comes by."""
+
+    step: str
+    supervised: bool = False
+    count: int = 20
+
+    @property
+    def name(self) -> str:
+        steps = {
+            "claim:before": "between pop and claim",
+            "claim:after": "between claim and engine",
+            "commit:before": "between engine and commit",
+            "commit:after": "right after the commit",
+        }
+        return f"worker SIGKILL {steps[self.step]}"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        victim = stage.names[0]
+        stage.fleet.stop(victim)
+        stage.start(victim, module="tests.chaos.doomed", environ={STEP: self.step, COUNT: str(self.count)})
+        await stage.joined(victim)
+        incarnation = await stage.incarnation(victim)
+        process = stage.fleet.processes[victim]
+        while process.poll() is None:
+            await asyncio.sleep(0.01)
+        at_ms = await stage.now_ms()
+        await stage.wounds.note(stage.store, at_ms, await stage.held(incarnation))
+        assert stage.fleet.bury(victim) == -signal.SIGKILL, stage.fleet.log(victim)[-2000:]
+        if self.supervised:
+            await stage.reap(process.pid)
+        stage.start(victim)
+        await stage.joined(victim)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """SIGSTOP to half of the workers until their leases are over and their jobs run elsewhere, then SIGCONT."""
+
+    name: str = "worker SIGSTOP past the lease, then SIGCONT"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        victims = stage.names[: max(1, len(stage.names) // 2)]
+        await stage.busy(*victims)
+        lives = [await stage.incarnation(name) for name in victims]
+        for name in victims:
+            stage.fleet.processes[name].send_signal(signal.SIGSTOP)
+        await stage.note(*victims)
+        try:
+            while any([await stage.held(life) for life in lives]):
+                await asyncio.sleep(0.05)
+        finally:
+            for name in victims:
+                stage.fleet.processes[name].send_signal(signal.SIGCONT)
+        await stage.joined(*victims)
+
+
+@dataclass(frozen=True, slots=True)
+class ToldToStop:
+    """SIGTERM to half of the workers under load: exit code 0, and what they cannot finish goes back uncharged."""
+
+    grace_s: float | None = None
+    """None: as the settings have it."""
+
+    @property
+    def name(self) -> str:
+        return "SIGTERM under load" + ("" if self.grace_s is None else f", {self.grace_s:.0f} s of grace")
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        victims = stage.names[: max(1, len(stage.names) // 2)]
+        if self.grace_s is not None:
+            await self._make_hasty(stage, victims)
+        await stage.busy(*victims)
+        await stage.note(*victims)
+        for name in victims:
+            stage.fleet.processes[name].send_signal(signal.SIGTERM)
+        codes = [await asyncio.to_thread(stage.fleet.bury, name) for name in victims]
+        assert codes == [0] * len(victims), codes
+        stage.start(*victims)
+        await stage.joined(*victims)
+        jobs = [wound.job for wound in stage.wounds.all]
+        strikes = await stage.store.read([("HGET", f"{stage.store.prefix}job:{job}", "strikes") for job in jobs])
+        assert not any(int(count or 0) for count in strikes), "leaving is nobody's strike"
+
+    async def _make_hasty(self, stage: Stage, victims: tuple[str, ...]) -> None:
+        for name in victims:
+            stage.fleet.stop(name)
+            stage.start(name, environ={"VIIWORK_QUEUE_DRAIN_GRACE_S": str(self.grace_s)})
+        await stage.joined(*victims)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoReapers:
+    """A dead worker's jobs are taken back by twenty processes at once: each of them once."""
+
+    name: str = "two workers SIGKILLed, twenty reapers at once"
+    reapers: int = 20
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        victims = stage.names[:2]
+        lives = [await stage.incarnation(name) for name in victims]
+        await stage.kill(*victims, supervised=False)
+        reaps = [stage.store.reap(*lives, ttl_ms=0) for _ in range(self.reapers)]
+        taken = sum(await asyncio.gather(*reaps))
+        assert taken == len(stage.wounds.all), f"{taken} taken back of {len(stage.wounds.all)}"
+        stage.start(*victims)
+        await stage.joined(*victims)
