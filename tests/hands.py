@@ -95,9 +95,9 @@ class Hands:
         return done
 
 
-def upkeep(store: Store, *, lease_ttl_s: float = 60.0, hint_grace_s: float = 0.0, max_attempts: int = 4) -> Upkeep:
+def upkeep(store: Store, *, lease_ttl_s: float = 60.0, hint_grace_s: float = 0.0) -> Upkeep:
     """The fleet's upkeep; hints count as vanished at once, workers as silent only after a long time."""
-    return Upkeep(store, lease_ttl_s=lease_ttl_s, hint_grace_s=hint_grace_s, max_attempts=max_attempts)
+    return Upkeep(store, lease_ttl_s=lease_ttl_s, hint_grace_s=hint_grace_s)
 
 
 def kept_for(store: Store, ttl_ms: int) -> Store:

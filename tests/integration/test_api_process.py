@@ -97,7 +97,7 @@ async def join(settings: Settings) -> None:
     """Let the fleet know a worker that serves MODEL; nothing is ever run on it."""
     card = WorkerCard(name="cpu0@test", incarnation="one", host="test", pid=1, engine="stand-in", model=MODEL, slots=1)
     store = await open_store(settings)
-    await Upkeep(store, lease_ttl_s=60, hint_grace_s=5, max_attempts=4).beat(
+    await Upkeep(store, lease_ttl_s=60, hint_grace_s=5).beat(
         card, queues=[f"batch.{MODEL}"], in_flight={}, held=[]
     )
     await store.close()

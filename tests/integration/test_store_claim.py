@@ -258,7 +258,7 @@ async def test_a_worker_that_leaves_gives_back_without_a_charge(store: Store) ->
     assert await field(store, job.id, "strikes") == "1"
     claim = await hands.take()
     assert claim.fence.attempt == 8
-    await upkeep(store, max_attempts=2).reap(hands.card.incarnation)
+    await upkeep(store).reap(hands.card.incarnation)
     error = (await store.job(job.id)).error
     assert error is not None
     assert FAULT.message in error.message
@@ -273,7 +273,7 @@ async def test_attempts_and_crashes_are_charged_together(store: Store) -> None:
         hands = Hands(store)
         fence = (await hands.take()).fence
         if crash:
-            await upkeep(store, max_attempts=3).reap(hands.card.incarnation)
+            await upkeep(store).reap(hands.card.incarnation)
         else:
             await hands.commit(fence, Verdict.RETRY, max_attempts=3)
         await store.release("batch.noop")

@@ -62,7 +62,7 @@ class Rig:
         if way == "cancelled":
             await self.store.cancel(job)
         elif way == "reaped dead":
-            await upkeep(self.store, max_attempts=1).reap(worker.card.incarnation)
+            await upkeep(self.store).reap(worker.card.incarnation)
         elif way == "dead":
             assert await worker.commit(claim.fence, Verdict.RETRY, max_attempts=1) == ("ok", "dead")
         else:

@@ -153,11 +153,11 @@ async def test_a_worker_seen_to_exit_is_reaped_at_once(store: Store) -> None:
         await hands.beat()
     await store.submit([make_job() for _ in range(2)])
     fences = [(await dead.take()).fence, (await other.take()).fence]
-    assert await store.reap_host(host="here", pid=1, max_attempts=4) == 0
-    assert await store.reap_host(host="elsewhere", pid=4242, max_attempts=4) == 0
-    assert await store.reap_host(host="here", pid=4242, max_attempts=4) == 1
+    assert await store.reap_host(host="here", pid=1) == 0
+    assert await store.reap_host(host="elsewhere", pid=4242) == 0
+    assert await store.reap_host(host="here", pid=4242) == 1
     assert [await state(store, fence.job) for fence in fences] == [State.QUEUED, State.RUNNING]
-    assert await store.reap_host(host="here", pid=4242, max_attempts=4) == 0
+    assert await store.reap_host(host="here", pid=4242) == 0
 
 
 async def test_a_worker_that_died_before_its_first_beat_is_reaped_too(store: Store) -> None:
@@ -187,7 +187,7 @@ async def test_a_job_reaped_too_often_is_dead(store: Store) -> None:
     for strike in (1, 2, 3):
         hands = Hands(store)
         await hands.take()
-        assert await upkeep(store, max_attempts=3).reap(hands.card.incarnation) == 1
+        assert await upkeep(store).reap(hands.card.incarnation) == 1
         assert await field(store, f"{batch}-0", "strikes") == str(strike)
         await store.release("batch.noop")
     status = await store.job(f"{batch}-0")
@@ -316,7 +316,7 @@ async def test_the_depth_counters_are_true_after_everything(store: Store) -> Non
             await store.cancel(rng.choice(lone).id)
         if step % 40 == 39:
             dead = crew.pop()
-            await upkeep(store, max_attempts=2).reap(dead.card.incarnation)
+            await upkeep(store).reap(dead.card.incarnation)
             crew.append(Hands(store, "gpu9"))
         if step == 100:
             await store.cancel_batch(batches[0])

@@ -165,7 +165,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(at=which)
     def kill_a_worker(self, at: int) -> None:
         """It is reaped; what it still holds it will try to commit all the same."""
-        self.do(upkeep(self.store, max_attempts=2).reap(self.crew[at % len(self.crew)][0].card.incarnation))
+        self.do(upkeep(self.store).reap(self.crew[at % len(self.crew)][0].card.incarnation))
 
     # Others
 
@@ -258,7 +258,7 @@ class StoreMachine(RuleBasedStateMachine):
         for batch in self.batches:
             await self.store.seal(batch)
         for hands, _ in self.crew:
-            await upkeep(self.store, max_attempts=99).reap(hands.card.incarnation)
+            await upkeep(self.store).reap(hands.card.incarnation, crashed=False)
         for _ in range(1000):
             if not (await depths(self.store)).total():
                 break

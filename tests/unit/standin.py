@@ -45,7 +45,7 @@ class StandIn:
 
     def __init__(self, store: Store, model: str = MODEL, *, context_tokens: int = 0) -> None:
         self.store, self.model = store, model
-        self._upkeep = Upkeep(store, lease_ttl_s=60, hint_grace_s=5, max_attempts=4)
+        self._upkeep = Upkeep(store, lease_ttl_s=60, hint_grace_s=5)
         self._card = WorkerCard(
             name=f"cpu0@{model}",
             incarnation=secrets.token_hex(8),

@@ -45,6 +45,11 @@ class Child:
         self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end: what it held then is nobody's fault."""
+        return self._stopping.is_set()
+
     def start(self) -> None:
         """Begin to keep it; returns at once."""
         self._task = asyncio.create_task(self._keep(), name=self.spec.name)

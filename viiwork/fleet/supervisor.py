@@ -116,7 +116,8 @@ class Supervisor:
             self._tell("notice", concern)
         await store.set_closing(False)
         for pid in orphans:
-            await store.reap_host(host=self._host, pid=pid, max_attempts=self.settings.queue.max_attempts)
+            await store.reap_host(host=self._host, pid=pid, crashed=False)  # it was we who ended them
+        await store.lift_quarantine()  # a person has looked
 
     def _start_children(self, store: Store) -> None:
         async def on_exit(child: Child, pid: int, returncode: int) -> None:
@@ -153,7 +154,7 @@ class Supervisor:
         """Its jobs go back to the queue at once, instead of when their lease runs out."""
         if child.spec.role in (Role.ENGINE, Role.READER) and pid:
             with suppress(ViiworkError):  # else nobody would start it again; the leases run out by themselves
-                await store.reap_host(host=self._host, pid=pid, max_attempts=self.settings.queue.max_attempts)
+                await store.reap_host(host=self._host, pid=pid, crashed=not child.stopping)
         if text := death_notice(child, returncode):
             self._tell("notice", text)
 

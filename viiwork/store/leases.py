@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import TypeAdapter
 
@@ -22,6 +23,7 @@ UPLOAD_MS = IDEMPOTENCY_MS
 """How long a batch may stay without its last item: a retry under the same Idempotency-Key may finish it until then."""
 TOMBSTONE_MS = 365 * 86_400_000
 """How long a purged id answers 410 with its date rather than 404."""
+SWEEP_TURN_S = 5.0
 CLAIM_REPLY_MS = 5000
 """How long a claim's reply may be under way before its job is given back."""
 
@@ -34,6 +36,7 @@ class Verdict(StrEnum):
     FAILED = "failed"
     EXPIRED = "expired"
     RETRY = "retry"
+    CRASHED = "crashed"
     GIVE_BACK = "give_back"
 
 
@@ -43,6 +46,8 @@ class Claim:
 
     fence: Fence
     seconds_left: float
+    ends_by: Literal["timeout", "deadline"]
+    """What `seconds_left` counts down to."""
     task: TaskName
     lane: Lane
     model: str
@@ -51,6 +56,10 @@ class Claim:
     item: str
     input_json: str
     input_blob: str
+    strikes: int = 0
+    suspect: bool = False
+    generation: str = ""
+    """Set when the whole document was started again: the names of its parts must be new ones."""
 
     async def input(self, store: Store) -> JobInput:
         """The job's input, from its record or the blob store. Raises NotFound when the blob is missing."""
@@ -74,11 +83,12 @@ def read_claim(reply: Sequence[str | int], *, job: str, token: str) -> Claim | S
     """What `claim` answered."""
     if reply[0] != "run":
         return Stale(str(reply[1]))
-    attempt, left, task, queue, tenant, batch, item, body, blob = reply[1:]
+    attempt, left, ends_by, task, queue, tenant, batch, item, body, blob, strikes, suspect, generation = reply[1:]
     lane, _, model = str(queue).partition(".")
     return Claim(
         fence=Fence(job, int(attempt), token),
         seconds_left=int(left) / 1000,
+        ends_by="deadline" if ends_by == "deadline" else "timeout",
         task=TaskName(str(task)),
         lane=Lane(lane),
         model=model,
@@ -87,47 +97,61 @@ def read_claim(reply: Sequence[str | int], *, job: str, token: str) -> Claim | S
         item=str(item),
         input_json=str(body),
         input_blob=str(blob),
+        strikes=int(strikes),
+        suspect=bool(int(suspect)),
+        generation=str(generation),
     )
 
 
 async def commit_call(
-    store: Store, fence: Fence, verdict: Verdict, result: Answer | Fault | None, *, max_attempts: int
+    store: Store,
+    fence: Fence,
+    verdict: Verdict,
+    result: Answer | Fault | None,
+    *,
+    max_attempts: int,
+    delay_s: float = 0.0,
 ) -> Call:
-    """The call that ends an attempt; a large result goes to the blob store first."""
+    """The call that ends an attempt; a large result goes to the blob store first.
+
+    `delay_s` is the pause before a RETRY goes back to the backlog.
+    """
     body = result_json(result) if result else ""
     blob = ""
     if len(body) > INLINE_BYTES:
         blob, body = (await store.blobs.put(body.encode())).id, ""
     usage = result.usage if isinstance(result, Answer) else None
     tokens = (usage.prompt_tokens, usage.output_tokens) if usage else (0, 0)
-    return Call("commit", (fence.job, fence.attempt, fence.token, verdict.value, body, blob, *tokens, max_attempts))
+    ending = (verdict.value, body, blob, *tokens, max_attempts, int(delay_s * 1000))
+    return Call("commit", (fence.job, fence.attempt, fence.token, *ending))
 
 
 class Upkeep:
     """Beats of one incarnation, and the upkeep that whoever holds the short lock does for the whole fleet."""
 
-    def __init__(self, store: Store, *, lease_ttl_s: float, hint_grace_s: float, max_attempts: int) -> None:
+    def __init__(self, store: Store, *, lease_ttl_s: float, hint_grace_s: float) -> None:
         self._store = store
         self._ttl_ms = int(lease_ttl_s * 1000)
         self._grace_ms = int(hint_grace_s * 1000)
-        self._max_attempts = max_attempts
+        self.quarantined = ""
+        """Why this worker may take no jobs, as the last beat was told; empty while it may."""
 
     async def beat(
         self, card: WorkerCard, *, queues: Sequence[str], in_flight: Mapping[Lane, int], held: Sequence[Fence]
     ) -> dict[str, str]:
         """Say that this incarnation lives and what it holds; answers the jobs that it has lost, and their states."""
         hands = [part for fence in held for part in (fence.job, fence.token)]
-        counts = json.dumps(in_flight)
         head: tuple[Arg, ...] = (
             card.incarnation,
+            card.name,
             as_json(card),
-            counts,
+            json.dumps(in_flight),
             card.slots,
             CLAIM_REPLY_MS,
             len(queues),
             *queues,
         )
-        lost = await self._store.call("beat", *head, *hands)
+        self.quarantined, *lost = await self._store.call("beat", *head, *hands)
         return dict(zip(lost[::2], lost[1::2], strict=True))
 
     async def server_ms(self) -> int:
@@ -139,23 +163,38 @@ class Upkeep:
         """The right to do the fleet's upkeep for a moment."""
         return bool(await self._store.call("lock", owner, for_ms))
 
-    async def reap(self, *incarnations: str) -> int:
+    async def reap(self, *incarnations: str, crashed: bool = True) -> int:
         """Take back the jobs of incarnations that are silent for a whole lease, or of those named."""
-        return await self._store.reap(*incarnations, ttl_ms=self._ttl_ms, max_attempts=self._max_attempts)
+        return await self._store.reap(*incarnations, ttl_ms=self._ttl_ms, crashed=crashed)
 
     async def mend(self) -> int:
-        """Publish the hints that vanished, and fill the ready queues."""
+        """Publish the hints that vanished, bring back what had to pause, and fill the ready queues."""
         (queues,) = await self._store.read([("SMEMBERS", f"{self._store.prefix}queues")])
-        mended = int(await self._store.call("mend", self._store.envelope, self._grace_ms, *queues)) if queues else 0
+        mended = int(await self._store.call("mend", self._store.envelope, self._grace_ms, *queues))
         await self._store.release(*queues)
         return mended
 
     async def sweep(self) -> None:
-        """Go on with cancelled batches, give up uploads that nobody finished, and purge what has outlived its time."""
+        """End what is past its deadline, give up uploads that nobody finished, go on with cancelled batches, purge."""
+        await self._expire()
         await self._give_up_uploads()
+        await self._sweep_cancelled()
+        await self._purge()
+
+    async def _expire(self) -> None:
+        more = 1
+        while more:
+            more, *batches = await self._store.call("expire")
+            for batch_id in batches:
+                await self._store.call("batch", "expire", batch_id)
+                await self._store.stop_running(batch_id)
+
+    async def _sweep_cancelled(self) -> None:
         (cancelling,) = await self._store.read([("SMEMBERS", f"{self._store.prefix}cancelling")])
-        for batch_id in cancelling:
-            await self._store.sweep_cancelled(batch_id)
+        for batch_id in cancelling:  # a turn each: a million jobs of one must not make the next one wait
+            await self._store.sweep_cancelled(batch_id, for_s=SWEEP_TURN_S)
+
+    async def _purge(self) -> None:
         more = True
         while more:
             flag, *blobs = await self._store.call("purge", TOMBSTONE_MS)
@@ -169,4 +208,3 @@ class Upkeep:
         (stale,) = await self._store.read([("ZRANGEBYSCORE", key, "-inf", str(before), "LIMIT", "0", "10")])
         for batch_id in stale:
             await self._store.call("batch", "cancel", batch_id)
-            await self._store.sweep_cancelled(batch_id)

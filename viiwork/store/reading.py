@@ -59,7 +59,7 @@ class Reading(Connection):
             (items,) = await self.read(
                 [("LRANGE", f"{self.prefix}batch:{batch_id}:rows", str(after), str(after + page - 1))]
             )
-            for row in await self._rows_of(items):
+            for row in await self._rows_of([item for item in items if item]):  # one that is run again is empty
                 yield row
             after += len(items)
             if len(items) < page:
@@ -78,6 +78,23 @@ class Reading(Connection):
         if not card:
             raise ModelNotServed(f"No worker has ever served the model {model}.")
         return WorkerCard.model_validate_json(card)
+
+    async def dead(self, *, before_ms: int | None = None, limit: int = 100) -> list[Status]:
+        """The dead letters, newest first; `before_ms` (Redis' clock) goes on where an earlier call ended."""
+        newest = f"({before_ms}" if before_ms is not None else "+inf"
+        (ids,) = await self.read([("ZREVRANGEBYSCORE", f"{self.prefix}dead", newest, "-inf", "LIMIT", "0", str(limit))])
+        records = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{i}") for i in ids)]
+        found = [(job, record) for job, record in zip(ids, records, strict=True) if record]
+        return [status_of(job, record, await self._result(record)) for job, record in found]
+
+    async def stats(self) -> dict[str, dict[str, int]]:
+        """What the fleet has counted since its beginning, by name and queue: `{"started": {"batch.m": 5}}`."""
+        (flat,) = await self.read([("HGETALL", f"{self.prefix}stats")])
+        counts: dict[str, dict[str, int]] = {}
+        for field, value in _as_hash(flat).items():
+            name, _, queue = field.partition("|")
+            counts.setdefault(name, {})[queue] = int(value)
+        return counts
 
     async def fleet(self) -> FleetStatus:
         """Workers by their last beats, queues by their depths."""

@@ -5,7 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from viiwork.jobs import BatchState, BatchStatus, Counts, Fault, Job, Lane, Result, Row, State, Status, TaskName
+from viiwork.jobs import (
+    Attempt,
+    BatchState,
+    BatchStatus,
+    Counts,
+    Fault,
+    Job,
+    Lane,
+    Priority,
+    Result,
+    Row,
+    State,
+    Status,
+    TaskName,
+)
 from viiwork.wire import as_json
 from viiwork.work import Answer, ReadInput
 
@@ -35,6 +49,7 @@ def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> li
         "metadata": json.dumps(job.metadata, separators=(",", ":")) if job.metadata else "",
         "timeout_ms": str(int(job.timeout_s * 1000)),
         "ttl_ms": str(ttl_ms),
+        "deadline_in_ms": str(int(job.deadline_s * 1000)) if job.deadline_s else "",
         "input": input_json,
         "input_blob": input_blob,
     }
@@ -63,6 +78,10 @@ def status_of(job_id: str, record: Hash, result: Result) -> Status:
         started_ms=_optional(record.get("started_ms")),
         finished_ms=_optional(record.get("finished_ms")),
         expires_ms=_optional(record.get("expires_ms")),
+        deadline_ms=_optional(record.get("deadline_ms")),
+        strikes=int(record.get("strikes", 0)),
+        suspect=record.get("suspect") == "1",
+        history=tuple(_attempt(line) for line in record.get("history", "").splitlines()),
         answer=result.answer,
         error=result.fault,
     )
@@ -86,6 +105,22 @@ def batch_status_of(batch_id: str, record: Hash) -> BatchStatus:
         created_ms=int(record["created_ms"]),
         finished_ms=_optional(record.get("finished_ms")),
         expires_ms=_optional(record.get("expires_ms")),
+        deadline_ms=_optional(record.get("deadline_ms")),
+        paused=record.get("paused") == "1",
+        priority=Priority(record.get("priority", Priority.NORMAL)),
+    )
+
+
+def _attempt(line: str) -> Attempt:
+    """One line of a record's history, as `remember` in lib.lua writes it."""
+    attempt, worker, started_ms, ended_ms, end, fault = line.split("\t", 5)
+    return Attempt(
+        attempt=int(attempt),
+        worker=worker,
+        started_ms=int(started_ms),
+        ended_ms=int(ended_ms),
+        end=end,
+        fault=Result.model_validate_json(fault).fault if fault else None,
     )
 
 

@@ -1,33 +1,64 @@
 #!lua flags=allow-oom
 -- The life of a batch after `open`. ARGV: verb, batch id.
--- seal: all items are submitted. cancel: flips the flag; a sweep cancels the jobs in slices.
--- slice: ends the next slice of what a cancelled batch, or one that is over, left behind.
--- Answers the batch's state, or nil where there is none; `slice` answers 1 while there is more to do.
+-- seal: all items are submitted. cancel, expire: flip the flag; what waits follows in slices. slice: ends the next slice
+-- of what a cancelled batch, or one that is over, left behind. stop: ends what runs now, a slice at a time.
+-- Answers the batch's state, or nil where there is none; `slice` and `stop` answer 1 while there is more to do.
 
 local verb, id = ARGV[1], ARGV[2]
 local key = batch_key(id)
-local state = redis.call('HGET', key, 'state')
-if verb ~= 'slice' then redis.call('ZREM', P .. 'uploading', id) end
+local known = redis.call('HMGET', key, 'state', 'why')
+local state, why = known[1], known[2] or 'cancelled'
+if verb ~= 'slice' and verb ~= 'stop' then redis.call('ZREM', P .. 'uploading', id) end
 
-if not state then
-  return false
-elseif verb == 'seal' and state == 'uploading' then
-  redis.call('HSET', key, 'state', 'running', 'total', redis.call('HGET', key, 'items') or 0)
-  end_batch_if_done(id)
-elseif verb == 'cancel' and (state == 'uploading' or state == 'running') then
-  redis.call('HSET', key, 'state', 'cancelling', 'total', redis.call('HGET', key, 'items') or 0, 'swept', 0)
+local function end_early(reason)
+  redis.call('HSET', key, 'state', 'cancelling', 'why', reason, 'total', redis.call('HGET', key, 'items') or 0, 'swept', 0)
   redis.call('SADD', P .. 'cancelling', id)
+  redis.call('ZREM', P .. 'deadlines', id)
+  tell(id, 'cancelling')
   end_batch_if_done(id)
-elseif verb == 'slice' then
+end
+
+-- What the workers hold of this batch: found from their side, since a batch may have a million jobs.
+local function stop_running()
+  local stopped = 0
+  for _, inc in ipairs(redis.call('ZRANGE', P .. 'incs', 0, -1)) do
+    for _, job_id in ipairs(redis.call('ZRANGE', P .. 'inc:' .. inc .. ':running', 0, -1)) do
+      if redis.call('HGET', job_key(job_id), 'batch') == id then
+        take_away(load(job_id), why)
+        stopped = stopped + 1
+        if stopped == SLICE then return 1 end
+      end
+    end
+  end
+  return 0
+end
+
+local function sweep_slice()
   local swept = tonumber(redis.call('HGET', key, 'swept') or 0)
   local ids = redis.call('LRANGE', key .. ':jobs', swept, swept + SLICE - 1)
   for _, job_id in ipairs(ids) do
     local job = load(job_id)
-    if job and not TERMINAL[job.state] then cancel(job) end
+    if job and not TERMINAL[job.state] then take_away(job, why) end
   end
   redis.call('HSET', key, 'swept', swept + #ids)
   if #ids == SLICE then return 1 end
   redis.call('SREM', P .. 'cancelling', id)
   return 0
+end
+
+if not state then
+  return false
+elseif verb == 'seal' and state == 'uploading' then
+  redis.call('HSET', key, 'state', 'running', 'total', redis.call('HGET', key, 'items') or 0)
+  tell(id, 'running')
+  end_batch_if_done(id)
+elseif verb == 'cancel' and (state == 'uploading' or state == 'running') then
+  end_early('cancelled')
+elseif verb == 'expire' and (state == 'uploading' or state == 'running') then
+  end_early('expired')
+elseif verb == 'stop' then
+  return stop_running()
+elseif verb == 'slice' then
+  return sweep_slice()
 end
 return redis.call('HGET', key, 'state')

@@ -1,25 +1,27 @@
 #!lua flags=allow-oom
--- One beat of one incarnation. ARGV: incarnation, card (JSON), in flight (JSON), slots, grace in milliseconds for a
--- claim whose reply is still under way, number of queues, the queues, then id and token of every job in its hands.
--- Answers id and state of those that are no longer its own (cancelled, taken back): it must drop them.
+-- One beat of one incarnation. ARGV: incarnation, worker name, card (JSON), in flight (JSON), slots, grace in milliseconds
+-- for a claim whose reply is still under way, number of queues, the queues, then id and token of every job in its hands.
+-- Answers {why the worker is quarantined, or an empty string, id, state, …}: the jobs that are no longer its own
+-- (cancelled, taken back), which it must drop.
 
-local inc, grace, queues = ARGV[1], tonumber(ARGV[5]), tonumber(ARGV[6])
+local inc, worker, grace, queues = ARGV[1], ARGV[2], tonumber(ARGV[6]), tonumber(ARGV[7])
 redis.call('ZADD', P .. 'incs', NOW, inc)
-redis.call('HSET', P .. 'inc:' .. inc, 'card', ARGV[2], 'in_flight', ARGV[3], 'beat_ms', NOW)
-for q = 7, 6 + queues do
-  redis.call('HSET', P .. 'slots:' .. ARGV[q], inc, ARGV[4])
+redis.call('HSET', P .. 'inc:' .. inc, 'card', ARGV[3], 'in_flight', ARGV[4], 'beat_ms', NOW)
+for q = 8, 7 + queues do
+  redis.call('HSET', P .. 'slots:' .. ARGV[q], inc, ARGV[5])
+  redis.call('HSET', P .. 'crew:' .. ARGV[q], worker, NOW)
   redis.call('SADD', P .. 'queues', ARGV[q])
   -- What a model can take outlives its workers: documents are cut for it while they restart.
-  redis.call('HSET', P .. 'models', string.match(ARGV[q], '^%l+%.(.+)$'), ARGV[2])
+  redis.call('HSET', P .. 'models', string.match(ARGV[q], '^%l+%.(.+)$'), ARGV[3])
 end
 
-local lost, held = {}, {}
-for at = 7 + queues, #ARGV, 2 do
+local answer, held = {redis.call('HGET', P .. 'quarantine', worker) or ''}, {}
+for at = 8 + queues, #ARGV, 2 do
   local state = redis.call('HMGET', job_key(ARGV[at]), 'state', 'token', 'inc')
   held[ARGV[at]] = true
   if state[1] ~= 'running' or state[2] ~= ARGV[at + 1] or state[3] ~= inc then
-    lost[#lost + 1] = ARGV[at]
-    lost[#lost + 1] = state[1] or 'gone'
+    answer[#answer + 1] = ARGV[at]
+    answer[#answer + 1] = state[1] or 'gone'
   end
 end
 
@@ -29,10 +31,10 @@ for _, id in ipairs(old) do
   if not held[id] then
     local job = load(id)
     if job and job.state == 'running' and job.inc == inc then
-      send_back(job, false, math.huge)
+      send_back(job, 'lost')
     else
       redis.call('ZREM', P .. 'inc:' .. inc .. ':running', id)
     end
   end
 end
-return lost
+return answer

@@ -1,28 +1,63 @@
 #!lua flags=allow-oom
 -- queued → running. ARGV: job id, the attempt that the hint names, claim token, incarnation, worker name, schema.
 -- The fence is (attempt, token). Asking again with the same token gives the same answer, so a lost reply is harmless.
--- Answers {'run', attempt, milliseconds left, field, value, …} or {'stale', state}.
+-- Answers {'stale', state}, or {'run', attempt, milliseconds left, 'timeout' or 'deadline', task, queue, tenant, batch,
+-- item, input, input blob, strikes, 1 for a suspect, generation}.
 
-local id, attempt, token, inc = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local SUSPECT_PAUSE_MS = 300
+local id, attempt, token, inc, worker = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local job = load(id)
 if not job then return {'stale', 'gone'} end
 if tonumber(job.schema or 1) > tonumber(ARGV[6]) then return {'stale', 'newer'} end
+local batch = batch_of(job)
+
+local function deadline_ms()
+  local own, of_batch = tonumber(job.deadline_ms or 0), batch.deadline_ms or 0
+  if own > 0 and of_batch > 0 then return math.min(own, of_batch) end
+  return math.max(own, of_batch)
+end
+
+-- A worker holds one suspect at a time, and not one that it died under already while somebody else can take it.
+local function may_hold_suspect()
+  local held = redis.call('GET', P .. 'inc:' .. inc .. ':suspect')
+  if held and held ~= id then return false end
+  local _, _, by = marks_of(job)
+  return not (by[worker] and crew(job.queue) >= 2)
+end
+
+-- Why the job cannot be had after all; it is put where it belongs.
+local function turned_away()
+  if is_over(batch) then
+    take_away(job, batch.why)
+    return job.state
+  elseif deadline_ms() > 0 and deadline_ms() <= NOW then
+    take_away(job, 'expired')
+    return 'expired'
+  elseif batch.paused then
+    wait_again(job)
+    return 'paused'
+  elseif job.suspect and not may_hold_suspect() then
+    wait_again(job, SUSPECT_PAUSE_MS)
+    return 'suspect'
+  end
+end
 
 local again = job.state == 'running' and job.token == token and job.inc == inc
 if not again then
   if job.state ~= 'queued' or attempt ~= job.attempt + 1 then return {'stale', job.state} end
-  if batch_is_cancelled(job) then
-    cancel(job)
-    return {'stale', 'cancelled'}
-  end
+  local why = turned_away()
+  if why then return {'stale', why} end
   move(job, 'running')
-  job.attempt, job.inc = attempt, inc
-  redis.call('HSET', job_key(id), 'attempt', attempt, 'token', token, 'inc', inc, 'worker', ARGV[5], 'started_ms', NOW,
+  job.attempt, job.inc, job.started_ms = attempt, inc, NOW
+  redis.call('HSET', job_key(id), 'attempt', attempt, 'token', token, 'inc', inc, 'worker', worker, 'started_ms', NOW,
     'verdict', '')
   redis.call('ZADD', P .. 'inc:' .. inc .. ':running', NOW, id)
   redis.call('ZADD', P .. 'incs', 'NX', NOW, inc) -- so that it can be reaped even if it dies before its first beat
+  if job.suspect then redis.call('SET', P .. 'inc:' .. inc .. ':suspect', id) end
+  count('started', job.queue)
 end
-local record = redis.call('HMGET', job_key(id), 'timeout_ms', 'started_ms', 'input', 'input_blob')
-local left = tonumber(record[1]) - (NOW - tonumber(record[2]))
-return {'run', job.attempt, left, job.task, job.queue, job.tenant, job.batch or '', job.item or '', record[3] or '',
-  record[4] or ''}
+local record = redis.call('HMGET', job_key(id), 'timeout_ms', 'input', 'input_blob', 'generation')
+local left, ends_by = tonumber(record[1]) - (NOW - tonumber(job.started_ms)), 'timeout'
+if deadline_ms() > 0 and deadline_ms() - NOW < left then left, ends_by = deadline_ms() - NOW, 'deadline' end
+return {'run', job.attempt, left, ends_by, job.task, job.queue, job.tenant, job.batch or '', job.item or '',
+  record[2] or '', record[3] or '', job.strikes, job.suspect and 1 or 0, record[4] or ''}

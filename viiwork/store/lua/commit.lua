@@ -1,27 +1,50 @@
 #!lua flags=allow-oom
 -- running → an end, or back to the backlog. ARGV: job id, attempt, token, verdict, result (JSON), result blob,
--- prompt tokens, output tokens, max attempts. Verdicts: succeeded, failed, expired, continues (succeeded, and its item
--- goes on in further jobs), retry (charged: the engine's fault), give_back (not charged: the worker is leaving).
+-- prompt tokens, output tokens, max attempts, pause before a retry in milliseconds. Verdicts: succeeded, failed, expired,
+-- continues (succeeded, and its item goes on in further jobs), retry (a strike: the engine's fault), crashed (the engine
+-- died under it), give_back (not charged: the worker is leaving).
 -- Accepted once: only while the fence (attempt, token) stands. Answers {'fenced', state}, or {'ok', state, queue, …}:
 -- the queues in which this end lets another job go, to be released to at once.
 
+local BACK = {retry = 'retry', crashed = 'crashed', give_back = 'given_back'}
 local id, verdict = ARGV[1], ARGV[4]
 local job = load(id)
-if not job then return {'fenced', 'gone'} end
-if job.attempt ~= tonumber(ARGV[2]) or job.token ~= ARGV[3] then return {'fenced', job.state} end
+
+local function fenced(state)
+  if job then count('fenced', job.queue) end
+  return {'fenced', state}
+end
+
+if not job then return fenced('gone') end
+if job.attempt ~= tonumber(ARGV[2]) or job.token ~= ARGV[3] then return fenced(job.state) end
 if job.state ~= 'running' then
   -- The same commit again, after its reply was lost, is no second commit.
   if redis.call('HGET', job_key(id), 'verdict') == verdict then return {'ok', job.state} end
-  return {'fenced', job.state}
+  return fenced(job.state)
+end
+
+-- What the job was expected to cost was charged when it was released; the difference is settled now.
+local function correct_cost(used)
+  local batch = batch_of(job)
+  if used <= 0 or used == job.cost then return end
+  local group = group_of(job)
+  redis.call('ZADD', P .. 'backlog:' .. job.queue, 'XX', 'INCR', used - job.cost, job.tenant)
+  redis.call('ZADD', groups_key(job.queue, job.tenant), 'XX', 'INCR', (used - job.cost) / (batch.weight or 1), group)
 end
 
 redis.call('HSET', job_key(id), 'verdict', verdict)
-if verdict == 'retry' or verdict == 'give_back' then
-  if verdict == 'retry' then redis.call('HSET', job_key(id), 'last_result', ARGV[5]) end
-  return {'ok', send_back(job, verdict == 'retry', tonumber(ARGV[9])), unpack(WOKEN)}
+if BACK[verdict] then
+  if ARGV[5] ~= '' then redis.call('HSET', job_key(id), 'last_result', ARGV[5]) end
+  local state = send_back(job, BACK[verdict], tonumber(ARGV[9]), tonumber(ARGV[10] or 0), ARGV[5])
+  return {'ok', state, unpack(WOKEN)}
 end
+local prompt, output = tonumber(ARGV[7]), tonumber(ARGV[8])
 redis.call('HINCRBY', job_key(id), 'commits', 1)
 redis.call('HSET', job_key(id), 'result', ARGV[5], 'result_blob', ARGV[6], 'prompt_tokens_used', ARGV[7],
   'output_tokens_used', ARGV[8])
+count('prompt_tokens', job.queue, prompt)
+count('output_tokens', job.queue, output)
+correct_cost(prompt + output)
 finish(job, verdict == 'continues' and 'succeeded' or verdict, verdict == 'continues')
+if job.suspect and job.state == 'succeeded' then acquit(job) end
 return {'ok', job.state, unpack(WOKEN)}

@@ -1,27 +1,59 @@
 #!lua flags=allow-oom
--- Finds released jobs whose hint has vanished (popped by a worker that died before its claim) and publishes a new
--- one. The ready queue is shallow, so the two sets are compared exactly. ARGV: envelope, grace in milliseconds, queues.
--- Answers the number published again.
+-- Puts right what nobody else does. ARGV: envelope, grace in milliseconds, queues. For each queue:
+-- released jobs whose hint has vanished (popped by a worker that died before its claim) get a new one (the ready queue is
+-- shallow, so the two sets are compared exactly); suspects that are out no more are struck off; the pace is measured.
+-- Jobs whose pause before another attempt is over go back to the backlog.
+-- Answers the number of hints published again.
+
+local PACE_MS = 5000
+
+local function republish(queue)
+  local old = redis.call('ZRANGEBYSCORE', P .. 'released:' .. queue, '-inf', NOW - tonumber(ARGV[2]), 'LIMIT', 0, SLICE)
+  if #old == 0 then return 0 end
+  local present, published = ready_hints(queue), 0
+  for _, id in ipairs(old) do
+    local job = not present[id] and load(id)
+    if job and job.state == 'queued' then
+      publish(job, ARGV[1])
+      published = published + 1
+    elseif not present[id] then
+      redis.call('ZREM', P .. 'released:' .. queue, id)
+    end
+  end
+  count('republished', queue, published)
+  return published
+end
+
+local function strike_off_suspects(queue)
+  local key = P .. 'suspects.out:' .. queue
+  for _, id in ipairs(redis.call('SRANDMEMBER', key, SLICE)) do
+    local state = redis.call('HGET', job_key(id), 'state')
+    if state ~= 'queued' and state ~= 'running' then redis.call('SREM', key, id) end
+  end
+end
+
+-- Jobs started a second, smoothed over about half a minute.
+local function measure_pace(queue)
+  local key = P .. 'pace:' .. queue
+  local started = tonumber(redis.call('HGET', P .. 'stats', 'started|' .. queue) or 0)
+  local last = redis.call('HMGET', key, 'started', 'at_ms', 'jobs_per_s')
+  local since = NOW - tonumber(last[2] or 0)
+  if since < PACE_MS then return end
+  local pace = last[1] and 1000 * (started - tonumber(last[1])) / since or 0
+  if last[3] and tonumber(last[3]) > 0 then pace = 0.8 * tonumber(last[3]) + 0.2 * pace end
+  redis.call('HSET', key, 'started', started, 'at_ms', NOW, 'jobs_per_s', tostring(pace))
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW, 'LIMIT', 0, SLICE)) do
+  local job = load(id)
+  redis.call('ZREM', P .. 'delayed', id)
+  if job and job.state == 'waiting' then enqueue(job, true) end
+end
 
 local total = 0
 for q = 3, #ARGV do
-  local queue = ARGV[q]
-  local old = redis.call('ZRANGEBYSCORE', P .. 'released:' .. queue, '-inf', NOW - tonumber(ARGV[2]), 'LIMIT', 0, SLICE)
-  if #old > 0 then
-    local present = {}
-    for _, message in ipairs(redis.call('LRANGE', P .. queue, 0, -1)) do
-      local id = string.match(message, '"id": *"([%w_-]+)%.')
-      if id then present[id] = true end
-    end
-    for _, id in ipairs(old) do
-      local job = not present[id] and load(id)
-      if job and job.state == 'queued' then
-        publish(job, ARGV[1])
-        total = total + 1
-      elseif not present[id] then
-        redis.call('ZREM', P .. 'released:' .. queue, id)
-      end
-    end
-  end
+  total = total + republish(ARGV[q])
+  strike_off_suspects(ARGV[q])
+  measure_pace(ARGV[q])
 end
 return total

@@ -9,6 +9,8 @@ local blobs = {1}
 local function remove(job_id)
   local job = load(job_id)
   if job and not TERMINAL[job.state] then move(job, 'cancelled') end -- left behind: keep the counters exact
+  if job then count_off(job) end -- ended by a worker of an older version
+  redis.call('ZREM', P .. 'dead', job_id)
   local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob')
   for i = 1, 3 do if kept[i] and kept[i] ~= '' then blobs[#blobs + 1] = kept[i] end end
   redis.call('DEL', job_key(job_id))
@@ -22,7 +24,7 @@ if redis.call('EXISTS', key) == 1 then
   for _, job_id in ipairs(ids) do remove(job_id) end
   redis.call('LTRIM', key .. ':jobs', #ids, -1)
   if #ids == SLICE then return blobs end
-  redis.call('DEL', key, key .. ':jobs', key .. ':rows')
+  redis.call('UNLINK', key, key .. ':jobs', key .. ':rows')
 else
   remove(id)
 end

@@ -1,13 +1,14 @@
 #!lua flags=allow-oom
--- Takes the jobs of dead incarnations back. ARGV: time to live in milliseconds, max attempts, then incarnations that
--- are known to be dead (their process was seen to exit); without any, those whose last beat is older than the ttl.
+-- Takes the jobs of dead incarnations back. ARGV: time to live in milliseconds, how they ended (`crashed`: the suspect
+-- rule; `given_back`: somebody stopped them, nobody's fault), then incarnations that are known to be dead (their process
+-- was seen to exit); without any, those whose last beat is older than the ttl.
 -- Answers {jobs sent back, jobs dead}.
 
 local function bury(inc)
   local key = P .. 'inc:' .. inc
   redis.call('ZREM', P .. 'incs', inc)
   for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do redis.call('HDEL', P .. 'slots:' .. queue, inc) end
-  redis.call('DEL', key, key .. ':running')
+  redis.call('DEL', key, key .. ':running', key .. ':suspect')
 end
 
 local dead = {}
@@ -21,7 +22,8 @@ for _, inc in ipairs(dead) do
     local job = load(id)
     touched = touched + 1
     if job and job.state == 'running' and job.inc == inc then
-      if send_back(job, true, tonumber(ARGV[2])) == 'dead' then given_up = given_up + 1 else back = back + 1 end
+      if send_back(job, ARGV[2]) == 'dead' then given_up = given_up + 1 else back = back + 1 end
+      count('reaped', job.queue)
     else
       redis.call('ZREM', P .. 'inc:' .. inc .. ':running', id)
     end

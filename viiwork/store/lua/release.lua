@@ -4,80 +4,163 @@
 -- then over a tenant's batches. Answers the number released.
 
 local BULK = 20 -- parts of very long documents may wait in such a multiple: one such document alone has thousands
+local AGED_MS = 600000 -- whoever was not served for so long goes first, however much newcomers are owed
 
 local function slots_of(queue)
-  local sum = 0
-  for _, slots in ipairs(redis.call('HVALS', P .. 'slots:' .. queue)) do sum = sum + tonumber(slots) end
-  return sum
+  local sum, workers = 0, redis.call('HVALS', P .. 'slots:' .. queue)
+  for _, slots in ipairs(workers) do sum = sum + tonumber(slots) end
+  return sum, #workers
 end
 
-local function drop_if_empty(queue, tenant, group, list)
-  if redis.call('LLEN', list) > 0 or redis.call('LLEN', bulk_list(list)) > 0 then return end
-  local groups = P .. 'backlog.t:' .. queue .. ':' .. tenant
-  redis.call('ZREM', groups, group)
-  if redis.call('ZCARD', groups) == 0 then redis.call('ZREM', P .. 'backlog:' .. queue, tenant) end
-end
-
-local function charge(queue, tenant, group, cost)
+local function charge(queue, tenant, group, cost, weight)
   redis.call('ZINCRBY', P .. 'backlog:' .. queue, cost, tenant)
-  redis.call('ZINCRBY', P .. 'backlog.t:' .. queue .. ':' .. tenant, cost, group)
+  redis.call('ZINCRBY', groups_key(queue, tenant), cost / weight, group)
+  redis.call('ZADD', P .. 'served:' .. queue, 'XX', NOW, tenant)
+  redis.call('ZADD', P .. 'served:' .. queue .. ':' .. tenant, 'XX', NOW, group)
 end
 
 -- A job that makes more jobs waits while what it feeds has a long backlog: read-ahead must not fill the memory.
 local function must_hold_back(job, limit)
   if not job.feeds or job.feeds == '' then return false end
-  local depth = redis.call('HMGET', P .. 'depth', job.feeds .. '|waiting', job.feeds .. '|bulk')
-  local bulk = tonumber(depth[2] or 0)
-  return tonumber(depth[1] or 0) - bulk >= limit or bulk >= BULK * limit
+  local deep = redis.call('HMGET', P .. 'depth', job.feeds .. '|waiting', job.feeds .. '|bulk')
+  local bulk = tonumber(deep[2] or 0)
+  return tonumber(deep[1] or 0) - bulk >= limit or bulk >= BULK * limit
+end
+
+-- Members in the order in which they are to be looked at: first one that has aged, then by virtual time. Whether
+-- anybody has aged is asked once a call: if not, nobody does during it.
+local NOBODY_AGED = {}
+local function in_order(served, key, upto)
+  local members = redis.call('ZRANGE', key, 0, upto)
+  if NOBODY_AGED[served] then return members end
+  local oldest = redis.call('ZRANGE', served, 0, 0, 'WITHSCORES')
+  if not oldest[1] or tonumber(oldest[2]) >= NOW - AGED_MS then
+    NOBODY_AGED[served] = true
+  elseif redis.call('ZSCORE', key, oldest[1]) then
+    table.insert(members, 1, oldest[1])
+  else
+    redis.call('ZREM', served, oldest[1]) -- it left while a worker of an older version ran the fleet
+  end
+  return members
+end
+
+-- Whether a batch would miss its deadline in the order of virtual time: its slack is below what its own waiting jobs
+-- take at the queue's measured pace. Without a pace yet, a deadline counts at once.
+local function is_pressed(queue, list, deadline_ms)
+  local pace = redis.call('HMGET', P .. 'pace:' .. queue, 'jobs_per_s')
+  if not pace[1] or tonumber(pace[1]) <= 0 then return true end
+  local left = redis.call('LLEN', list) + redis.call('LLEN', bulk_list(list))
+  return deadline_ms - NOW < 1000 * left / tonumber(pace[1])
+end
+
+-- A batch's deadline moves it ahead inside its tenant, and only when it has to.
+local UNHURRIED = {}
+local function pressed_group(queue, tenant, held)
+  local key = P .. 'urgent:' .. queue .. ':' .. tenant
+  if UNHURRIED[key] then return end
+  local urgent = redis.call('ZRANGE', key, 0, 4, 'WITHSCORES')
+  UNHURRIED[key] = #urgent == 0
+  for at = 1, #urgent, 2 do
+    local list = list_key(queue, urgent[at], tenant)
+    if not held[list] and is_pressed(queue, list, tonumber(urgent[at + 1])) then return urgent[at], list end
+  end
 end
 
 -- The fairest group that is not held back: the first of the first tenant that has one. `held` counts its entries at 0.
 local function fairest(queue, held)
-  for _, tenant in ipairs(redis.call('ZRANGE', P .. 'backlog:' .. queue, 0, held[0])) do
-    local groups = redis.call('ZRANGE', P .. 'backlog.t:' .. queue .. ':' .. tenant, 0, held[0])
+  for _, tenant in ipairs(in_order(P .. 'served:' .. queue, P .. 'backlog:' .. queue, held[0])) do
+    local pressed, its_list = pressed_group(queue, tenant, held)
+    if pressed then return tenant, pressed, its_list end
+    local groups = in_order(P .. 'served:' .. queue .. ':' .. tenant, groups_key(queue, tenant), held[0])
     for _, group in ipairs(groups) do
-      local list = P .. 'backlog.g:' .. queue .. ':' .. group .. ':' .. tenant
+      local list = list_key(queue, group, tenant)
       if not held[list] then return tenant, group, list end
     end
-    if #groups == 0 then redis.call('ZREM', P .. 'backlog:' .. queue, tenant) end
+    if #groups == 0 then
+      redis.call('ZREM', P .. 'backlog:' .. queue, tenant)
+      redis.call('ZREM', P .. 'served:' .. queue, tenant)
+    end
   end
 end
 
--- One step: the head of the fairest group is released, held back, or dropped when it is no longer waiting.
--- A group that is held back stands aside for this call, so that nobody else waits for what it feeds.
+local function let_go(job, envelope)
+  move(job, 'queued')
+  if job.suspect then redis.call('SADD', P .. 'suspects.out:' .. job.queue, job.id) end
+  publish(job, envelope)
+end
+
+-- What the head of a list comes to: 'released', 'held' (it stays), 'parked' (its batch is paused), or 'dropped' (it waits
+-- no more, or stands elsewhere).
+local function try(id, list, envelope, read_ahead)
+  local job = load(id)
+  if not job or job.state ~= 'waiting' or job.waits_for > 0 then return 'dropped' end
+  local batch = batch_of(job)
+  if is_over(batch) then
+    take_away(job, batch.why)
+  elseif batch.paused then
+    enqueue(job, true)
+    return 'parked'
+  elseif job.suspect and list then
+    enqueue(job, false) -- it was parked with its batch: now it stands with the suspects
+  elseif list and must_hold_back(job, read_ahead) then
+    redis.call('LPUSH', list, id)
+    return 'held'
+  else
+    let_go(job, envelope)
+    return 'released', job, batch
+  end
+  return 'dropped'
+end
+
+-- One step. A group that is held back stands aside for this call, so that nobody else waits for what it feeds.
 -- Answers nil when nothing can go, else the number released (0 or 1).
 local function step(queue, envelope, read_ahead, held)
   local tenant, group, list = fairest(queue, held)
   if not tenant then return nil end
-  local id = redis.call('LPOP', list) or redis.call('LPOP', bulk_list(list))
-  local job = id and load(id)
-  local released = 0
-  if job and job.state == 'waiting' and job.waits_for == 0 then
-    if batch_is_cancelled(job) then
-      cancel(job)
-    elseif must_hold_back(job, read_ahead) then
-      redis.call('LPUSH', list, id)
-      held[list], held[0] = true, held[0] + 1
-    else
-      charge(queue, tenant, group, job.cost)
-      move(job, 'queued')
-      publish(job, envelope)
-      released = 1
-    end
+  local from = list
+  local id = redis.call('LPOP', list)
+  if not id then
+    from = bulk_list(list)
+    id = redis.call('LPOP', from)
   end
-  drop_if_empty(queue, tenant, group, list)
+  local came_to, job, batch
+  if id then came_to, job, batch = try(id, from, envelope, read_ahead) end
+  if came_to == 'released' then charge(queue, tenant, group, job.cost, batch.weight or 1) end
+  if came_to == 'held' then
+    held[list], held[0] = true, held[0] + 1
+  elseif came_to == 'parked' or redis.call('LLEN', list) == 0 and redis.call('LLEN', bulk_list(list)) == 0 then
+    leave(queue, tenant, group)
+  end
+  return came_to == 'released' and 1 or 0
+end
+
+-- Suspects go first, and no more of them than there are workers: each holds one at a time.
+local function release_suspects(queue, workers, room, envelope, read_ahead)
+  local released, key = 0, P .. 'suspects:' .. queue
+  local left = redis.call('LLEN', key)
+  while left > 0 and released < room and redis.call('SCARD', P .. 'suspects.out:' .. queue) < math.max(1, workers) do
+    local id = redis.call('LPOP', key)
+    if id and try(id, nil, envelope, read_ahead) == 'released' then released = released + 1 end
+    left = left - 1
+  end
   return released
 end
 
 local total, touched = 0, 0
 for q = 3, #ARGV do
   local queue = ARGV[q]
-  local room = math.max(2, math.ceil(slots_of(queue) / 2)) - redis.call('LLEN', P .. queue)
-  local held = {[0] = 0}
+  local slots, workers = slots_of(queue)
+  local room = math.max(2, math.ceil(slots / 2)) - redis.call('LLEN', P .. queue)
+  local held, before = {[0] = 0}, total
+  if room > 0 then
+    local suspects = release_suspects(queue, workers, math.min(room, SLICE), ARGV[1], tonumber(ARGV[2]))
+    room, total, touched = room - suspects, total + suspects, touched + suspects
+  end
   while room > 0 and touched < SLICE do
     local released = step(queue, ARGV[1], tonumber(ARGV[2]), held)
     if not released then break end
     room, total, touched = room - released, total + released, touched + 1
   end
+  count('released', queue, total - before)
 end
 return total

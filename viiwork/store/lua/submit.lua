@@ -1,8 +1,9 @@
 #!lua
--- Takes jobs in. ARGV: parent id, attempt, token (empty: no fence), then for each job its id, the number of
--- field/value entries that follow, and these. A job that is there already is left as it is, so a retry is harmless.
--- Answers the number of new jobs, or -1 when the parent's fence is down, -2 when a batch takes no more. Then none of
--- the call's jobs is taken.
+-- Takes jobs in. ARGV: parent id, attempt, token (empty: no fence), most unfinished jobs a tenant may have (0: any
+-- number), then for each job its id, the number of field/value entries that follow, and these. `deadline_in_ms` among
+-- them counts from now. A job that is there already is left as it is, so a retry is harmless.
+-- Answers the number of new jobs, or -1 when the parent's fence is down, -2 when a batch takes no more, -3 when a
+-- tenant has too many. Then none of the call's jobs is taken.
 
 if ARGV[1] ~= '' then
   local parent = load(ARGV[1])
@@ -12,43 +13,71 @@ if ARGV[1] ~= '' then
 end
 
 -- Once a batch is sealed its items are counted: it takes only what they unfold into.
-local states = {}
 local function takes(batch, is_item)
-  states[batch] = states[batch] or redis.call('HGET', batch_key(batch), 'state') or 'none'
-  return states[batch] == 'uploading' or (states[batch] == 'running' and not is_item)
+  local state = batch_of({batch = batch}).state or 'none'
+  return state == 'uploading' or (state == 'running' and not is_item)
 end
 
-local fresh, at = {}, 4
+local fresh, by_tenant, at = {}, {}, 5
 while at <= #ARGV do
   local last = at + 1 + tonumber(ARGV[at + 1])
   if redis.call('EXISTS', job_key(ARGV[at])) == 0 then
-    local batch, is_item = nil, true
+    local batch, is_item, tenant = nil, true, ''
     for field = at + 2, last, 2 do
-      if ARGV[field] == 'batch' then batch = ARGV[field + 1] end
-      if ARGV[field] == 'item' then is_item = false end
+      local name = ARGV[field]
+      if name == 'batch' then batch = ARGV[field + 1] end
+      if name == 'item' then is_item = false end
+      if name == 'tenant' then tenant = ARGV[field + 1] end
     end
     if batch and not takes(batch, is_item) then return -2 end
     fresh[#fresh + 1] = {at, last}
+    by_tenant[tenant] = (by_tenant[tenant] or 0) + 1
   end
   at = last + 1
 end
 
+local most = tonumber(ARGV[4])
+for tenant, more in pairs(by_tenant) do
+  if most > 0 and tonumber(redis.call('HGET', P .. 'load', tenant) or 0) + more > most then return -3 end
+end
+
 if ARGV[1] ~= '' then redis.call('HSET', job_key(ARGV[1]), 'parent', 1) end
-local taken = 0
+local taken, taken_by, by_queue, by_batch = 0, {}, {}, {}
+
+local function take(id, first, last)
+  local key = job_key(id)
+  redis.call('HSET', key, 'created_ms', NOW, 'state', 'waiting', 'counted', 1, unpack(ARGV, first, last))
+  local job = {id = id, state = 'waiting', waits_for = 0}
+  for field = first, last, 2 do job[ARGV[field]] = ARGV[field + 1] end
+  if job.batch then
+    local of_batch = by_batch[job.batch] or {ids = {}, items = 0}
+    by_batch[job.batch] = of_batch
+    of_batch.ids[#of_batch.ids + 1] = id
+    if not job.item then of_batch.items = of_batch.items + 1 end
+  end
+  if job.deadline_in_ms then
+    local due = NOW + tonumber(job.deadline_in_ms)
+    redis.call('HSET', key, 'deadline_ms', due)
+    redis.call('ZADD', P .. 'deadlines', due, id)
+  end
+  if job.bulk then depth(job.queue .. '|bulk', 1) end
+  by_queue[job.queue] = (by_queue[job.queue] or 0) + 1
+  if tonumber(job.waits_for) == 0 then enqueue(job, false) end
+  taken, taken_by[job.tenant] = taken + 1, (taken_by[job.tenant] or 0) + 1
+end
+
 for _, span in ipairs(fresh) do
   local id = ARGV[span[1]]
-  local key = job_key(id)
-  if redis.call('EXISTS', key) == 0 then -- the same id may stand twice in one call
-    redis.call('HSET', key, 'created_ms', NOW, 'state', 'new', unpack(ARGV, span[1] + 2, span[2]))
-    local job = load(id)
-    if job.batch and job.batch ~= '' then
-      redis.call('RPUSH', batch_key(job.batch) .. ':jobs', id)
-      if not job.item or job.item == '' then redis.call('HINCRBY', batch_key(job.batch), 'items', 1) end
-    end
-    job.state = false
-    move(job, 'waiting')
-    if job.waits_for == 0 then enqueue(job, false) end
-    taken = taken + 1
-  end
+  -- The same id may stand twice in one call.
+  if #fresh == 1 or redis.call('EXISTS', job_key(id)) == 0 then take(id, span[1] + 2, span[2]) end
 end
+for queue, more in pairs(by_queue) do
+  depth(queue .. '|waiting', more)
+  count('submitted', queue, more)
+end
+for batch, of_batch in pairs(by_batch) do
+  redis.call('RPUSH', batch_key(batch) .. ':jobs', unpack(of_batch.ids))
+  if of_batch.items > 0 then redis.call('HINCRBY', batch_key(batch), 'items', of_batch.items) end
+end
+for tenant, more in pairs(taken_by) do redis.call('HINCRBY', P .. 'load', tenant, more) end
 return taken

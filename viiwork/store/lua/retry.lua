@@ -1,0 +1,46 @@
+#!lua
+-- Starts a dead job again with a clean slate; a dead part of a document starts its whole document again, under a new
+-- generation of part names. ARGV: job id. Answers {state afterwards, id of the job that starts}, or {why not}: 'gone',
+-- 'over' (its batch was cancelled or has expired), or the state of a job that is not dead.
+
+local job = load(ARGV[1])
+if not job then return {'gone'} end
+if job.state ~= 'dead' then return {job.state} end
+local batch = batch_of(job)
+if is_over(batch) or (job.batch and not batch.state) then return {'over'} end
+
+redis.call('ZREM', P .. 'dead', job.id)
+local root = job
+if job.item and job.item ~= job.id then root = load(job.item) end
+if not root then return {'gone'} end
+if not TERMINAL[root.state] then return {root.state, root.id} end
+
+local function unsettle(id)
+  local item = redis.call('HMGET', job_key(id), 'item_state', 'row')
+  if not item[1] then return end
+  if job.batch then
+    local key = batch_key(job.batch)
+    -- Its row is taken out without moving the others: whoever has read up to some row goes on from there.
+    if item[2] then redis.call('LSET', key .. ':rows', item[2], '') end
+    redis.call('HINCRBY', key, COUNTER[item[1]] or 'failed', -1)
+    redis.call('HSET', key, 'state', batch.state == 'completed' and 'running' or batch.state)
+    redis.call('HDEL', key, 'finished_ms', 'expires_ms')
+    redis.call('ZREM', P .. 'expiry', job.batch)
+    BATCHES[job.batch] = nil
+    tell(job.batch, 'running')
+  else
+    redis.call('ZREM', P .. 'expiry', id)
+  end
+end
+
+unsettle(root.id)
+redis.call('HDEL', job_key(root.id), 'item_state', 'item_by', 'item_ms', 'row', 'expires_ms', 'finished_ms', 'result',
+  'result_blob', 'last_result', 'fault_code', 'fault_message', 'strikes', 'suspect', 'marks', 'verdict', 'commits',
+  'parent')
+if root.id ~= job.id then redis.call('HINCRBY', job_key(root.id), 'generation', 1) end
+redis.call('HSET', job_key(root.id), 'counted', 1)
+redis.call('HINCRBY', P .. 'load', root.tenant, 1)
+root.state, root.suspect = false, false
+move(root, 'waiting')
+enqueue(root, true)
+return {'waiting', root.id, root.queue}
