@@ -64,6 +64,9 @@ INCOMPLETE = (
 CASES = {
     "extractive": Case(EngineSection(kind="extractive"), refused=(*INCOMPLETE, CHAT, step("word " * 300_000))),
     "simulated": Case(EngineSection(kind="simulated", time_scale=0.001), refused=(*INCOMPLETE, step("word " * 9_000))),
+    "process": Case(
+        EngineSection(kind="simulated", time_scale=0.001, process=True), refused=(*INCOMPLETE, step("word " * 9_000))
+    ),
     "noop": Case(EngineSection(kind="noop"), counts_tokens=False),
 }
 

@@ -26,6 +26,26 @@ class EngineFacts:
     """What a reader of its answers must know, if it is not a language model."""
 
 
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """How an engine stands when it is looked at."""
+
+    ready: bool = True
+    """False while it is being started again: it takes nothing then."""
+    running: int = 0
+    waiting: int = 0
+    """Requests that it has taken in and has no room for yet."""
+    kv_use: float = 0.0
+    """How full its cache of keys and values is, 0 to 1."""
+    preemptions: int = 0
+    """Requests that it had to interrupt for want of room, since it was started."""
+    state: str = "ready"
+    """For people: `ready`, `restarting`, `restarting (3 deaths)`."""
+    restarts: int = 0
+    pid: int = 0
+    """Of its process, when it has one of its own that runs."""
+
+
 class Engine(Protocol):
     """Loads once, then runs up to `facts.slots` jobs at the same time on one event loop."""
 
@@ -38,8 +58,15 @@ class Engine(Protocol):
     async def run(self, work: ChatInput | StepInput) -> Answer:
         """Answer one job. Cancelling the task ends the work and frees its slot.
 
-        Raises JobRefused when the job itself is at fault, EngineFault when the engine is.
+        Raises JobRefused when the job itself is at fault, EngineFault when the engine is, EngineDied when its process
+        ended with the job in it, and Unavailable when it never got the job.
         """
+
+    def signals(self) -> Signals | None:
+        """How it stands; None when it cannot tell, and takes whatever its slots hold."""
+
+    async def until_ready(self) -> None:
+        """Wait while it is being started again; returns at once when it runs."""
 
     async def close(self) -> None:
         """Let go of what `load` took."""

@@ -6,8 +6,10 @@ from viiwork.settings import EngineSection
 from viiwork_workers.engines.base import Engine
 from viiwork_workers.engines.card_model import MISTRAL_7B
 from viiwork_workers.engines.extractive import ExtractiveEngine
+from viiwork_workers.engines.frames import Begin
+from viiwork_workers.engines.hosted import HostedEngine
 from viiwork_workers.engines.noop import NoopEngine
-from viiwork_workers.engines.simulated import SimulatedEngine
+from viiwork_workers.engines.simulated import SimulatedEngine, simulated_facts
 
 EXTRACTIVE_MODEL = "extractive-preview"
 NOOP_MODEL = "noop"
@@ -20,7 +22,15 @@ def make_engine(settings: EngineSection, *, card: str) -> Engine:
         case "extractive":
             return ExtractiveEngine(model=settings.model or EXTRACTIVE_MODEL, slots=settings.slots or 2)
         case "simulated":
-            model = settings.model or MISTRAL_7B.alias
-            return SimulatedEngine(model=model, slots=settings.slots or 16, time_scale=settings.time_scale)
+            return _simulated(settings)
         case "noop":
             return NoopEngine(model=settings.model or NOOP_MODEL, slots=settings.slots or 32)
+
+
+def _simulated(settings: EngineSection) -> Engine:
+    """In the worker's own process, or in one that can be killed as a real engine can."""
+    model, slots = settings.model or MISTRAL_7B.alias, settings.slots or 16
+    if not settings.process:
+        return SimulatedEngine(model=model, slots=slots, time_scale=settings.time_scale)
+    begin = Begin(model=model, slots=slots, time_scale=settings.time_scale, poison=settings.poison)
+    return HostedEngine(simulated_facts(model=model, slots=slots), begin)

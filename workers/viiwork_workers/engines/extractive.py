@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from viiwork.errors import EngineFault, JobRefused
 from viiwork.work import AnalysisTask, Answer, ChatInput, Evidence, StepInput, Usage
-from viiwork_workers.engines.base import EngineFacts
+from viiwork_workers.engines.base import EngineFacts, Signals
 from viiwork_workers.engines.embeddings import Embedder, load_embedder
 from viiwork_workers.engines.intake import refuse_incomplete, texts_of
 from viiwork_workers.engines.labelling import classify
@@ -40,6 +40,13 @@ class ExtractiveEngine:
         if self._embedder is None:
             raise EngineFault("the extractive preview is not loaded.", hint="Wait for the worker to be ready.")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, step, self._embedder)
+
+    def signals(self) -> Signals | None:
+        """None: its slots say all there is to say."""
+        return None
+
+    async def until_ready(self) -> None:
+        """It is never started again."""
 
     async def close(self) -> None:
         """Let the threads finish what they have, and the word vectors go."""

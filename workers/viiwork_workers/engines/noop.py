@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from viiwork.work import Answer, ChatInput, StepInput
-from viiwork_workers.engines.base import EngineFacts
+from viiwork_workers.engines.base import EngineFacts, Signals
 
 NAME = "no-op"
 NOTICE = "For benchmarks: no engine ran."
@@ -25,6 +25,13 @@ class NoopEngine:
         """The one answer."""
         del work
         return self._answer
+
+    def signals(self) -> Signals | None:
+        """None: its slots say all there is to say."""
+        return None
+
+    async def until_ready(self) -> None:
+        """It is never started again."""
 
     async def close(self) -> None:
         """Nothing to let go of."""

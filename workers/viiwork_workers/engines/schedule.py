@@ -70,6 +70,16 @@ class Schedule:
         return self.card.kv_tokens - sum(request.reserved_tokens for request in self.running)
 
     @property
+    def held_tokens(self) -> int:
+        """Keys and values that are there now: of the prompts taken in and the tokens written."""
+        return sum(request.read + request.written for request in self.running)
+
+    @property
+    def stuck(self) -> int:
+        """Requests for which there is no room; one that only waits for the step to end is not stuck."""
+        return 0 if self.admits else len(self.waiting)
+
+    @property
     def admits(self) -> bool:
         """Whether the first that waits fits."""
         room = bool(self.waiting) and len(self.running) < self.slots
@@ -92,8 +102,8 @@ class Schedule:
             return None
         unread = sum(request.prompt_tokens - request.read for request in self.running)
         steps = min(request.output_tokens - request.written for request in self.running)
-        held = sum(request.read + request.written for request in self.running)
-        return Stretch(self.card, min(unread, CHUNK_TOKENS), 1 if unread else steps, len(self.running), held)
+        taken_in = min(unread, CHUNK_TOKENS)
+        return Stretch(self.card, taken_in, 1 if unread else steps, len(self.running), self.held_tokens)
 
     def advance(self, stretch: Stretch) -> list[Request]:
         """Book what the stretch did; the requests that are done leave the card."""

@@ -8,7 +8,7 @@ import contextlib
 from viiwork.documents.tokens import WORDLLAMA, TokenCounter, load_counter
 from viiwork.errors import EngineFault, JobRefused, SettingsError
 from viiwork.work import Answer, ChatInput, StepInput, Usage
-from viiwork_workers.engines.base import EngineFacts
+from viiwork_workers.engines.base import EngineFacts, Signals
 from viiwork_workers.engines.card_model import MISTRAL_7B, CardModel
 from viiwork_workers.engines.filler import Filler
 from viiwork_workers.engines.intake import refuse_incomplete, texts_of
@@ -27,14 +27,7 @@ class SimulatedEngine:
     """Shares the card's steps among all requests in flight; it wakes for an arrival or an end, not for every token."""
 
     def __init__(self, *, model: str, slots: int, time_scale: float, card: CardModel = MISTRAL_7B) -> None:
-        self.facts = EngineFacts(
-            name=NAME,
-            model=model,
-            slots=slots,
-            context_tokens=card.context_tokens,
-            tokenizer=WORDLLAMA,
-            notice=NOTICE,
-        )
+        self.facts = simulated_facts(model=model, slots=slots, card=card)
         self._card = card
         self._time_scale = time_scale
         self._schedule = Schedule(card, slots)
@@ -60,6 +53,14 @@ class SimulatedEngine:
         usage = Usage(prompt_tokens=prompt_tokens, output_tokens=answer.usage.output_tokens)
         await self._on_card(usage)
         return answer.model_copy(update={"engine": NAME, "model": self.facts.model, "notice": NOTICE, "usage": usage})
+
+    def signals(self) -> Signals:
+        """What the card's schedule shows; it reserves a request's whole room, so it never interrupts one."""
+        held, waiting = self._schedule.held_tokens, self._schedule.stuck
+        return Signals(running=len(self._schedule.running), waiting=waiting, kv_use=held / max(1, self._card.kv_tokens))
+
+    async def until_ready(self) -> None:
+        """It is never started again: `hosted` does that."""
 
     async def close(self) -> None:
         """Switch the card off; what is in flight ends with EngineFault."""
@@ -131,6 +132,13 @@ class SimulatedEngine:
             if not request.done.done():
                 request.done.set_exception(fault)
         self._schedule = Schedule(self._card, self._schedule.slots)
+
+
+def simulated_facts(*, model: str, slots: int, card: CardModel = MISTRAL_7B) -> EngineFacts:
+    """What a worker with such a card tells the fleet."""
+    return EngineFacts(
+        name=NAME, model=model, slots=slots, context_tokens=card.context_tokens, tokenizer=WORDLLAMA, notice=NOTICE
+    )
 
 
 def counted(work: ChatInput | StepInput, count: TokenCounter) -> int:
