@@ -25,6 +25,13 @@ class WorkerCard(Wire):
     context_tokens: int = 0
     tokenizer: str = ""
     notice: str = ""
+    limit: int | None = None
+    """How many jobs it holds at most just now, 0 to `slots`; None from a worker that does not say."""
+    engine_state: str = ""
+    """`ready`, `restarting (3 deaths)`; empty for an engine that lives and dies with its worker."""
+    engine_restarts: int = 0
+    engine_pid: int = 0
+    """Of an engine that is a process of its own, while it runs."""
     schema_version: int = SCHEMA
 
 

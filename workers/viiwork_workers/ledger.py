@@ -56,9 +56,15 @@ class Ledger:
     """
 
     slots: int
+    limit: int = -1
+    """How many jobs may be in hand: set from outside, 0 to `slots`; what is held already is not touched."""
     _held: dict[str, Lane] = field(default_factory=dict)
     _streak: int = 0
     peak: int = 0
+
+    def __post_init__(self) -> None:
+        if self.limit < 0:
+            self.limit = self.slots
 
     def add(self, hint: str, lane: Lane) -> None:
         """A hint was popped."""
