@@ -172,14 +172,13 @@ class Client:
 
     def dead(self, *, limit: int | None = None) -> Iterator[Status]:
         """Jobs that were given up, the last to die first, each with its history."""
-        before: int | None = None
-        left = limit
-        while left is None or left > 0:
-            asked = MOST if left is None else min(left, MOST)
+        had, before = 0, None
+        while limit is None or had < limit:
+            asked = MOST if limit is None else min(limit - had, MOST)
             params = {"limit": asked} | ({} if before is None else {"before": before})
             page = self._wire.ask(DeadPage, "GET", "/v1/dead", params=params)
-            yield from page.dead
-            before, left = page.before, None if left is None else left - len(page.dead)
+            yield from page.dead if limit is None else page.dead[: limit - had]
+            had, before = had + len(page.dead), page.before
             if before is None:
                 return
 

@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/dead", tags=["dead letters"])
 
 Before = Annotated[int | None, Query(ge=0, le=LATEST_MS, description="The `before` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
-Act = Callable[[str], Awaitable[object]]
+Act = Callable[[str], Awaitable[Status | None]]
 
 
 class SomeDead(Body):
@@ -70,11 +70,10 @@ async def purge_some(request: Request) -> JSONResponse:
 
 @router.post("/{job_id}/retry", response_model=Status)
 async def retry(request: Request, job_id: str) -> JSONResponse:
-    """Try a dead job again with a clean slate; a part of a document takes its whole document along."""
+    """Try a dead job again with a clean slate; for a part of a document, the whole document: the job that starts."""
     desk: Intake = request.app.state.intake
     again = await came_before(request, desk, job_id)
-    await _once(desk.store.retry, checked(job_id), again=again)
-    return JSONResponse(public(await desk.store.job(job_id)))
+    return JSONResponse(public(await _once(desk, desk.store.retry, job_id, again=again)))
 
 
 @router.delete("/{job_id}", response_model=Status)
@@ -82,14 +81,23 @@ async def purge(request: Request, job_id: str) -> JSONResponse:
     """Take a job out of the dead letters; its status stays until its time is over."""
     desk: Intake = request.app.state.intake
     again = await came_before(request, desk, job_id)
-    await _once(desk.store.purge_dead, checked(job_id), again=again)
-    return JSONResponse(public(await desk.store.job(job_id)))
+    return JSONResponse(public(await _once(desk, desk.store.purge_dead, job_id, again=again)))
 
 
 async def page(desk: Intake, *, before: int | None, limit: int) -> DeadPage:
-    """A page of dead letters, and where the next one begins."""
-    found = await desk.store.dead(before_ms=before, limit=limit)
-    return DeadPage(dead=tuple(found), before=found[-1].finished_ms if len(found) >= limit else None)
+    """A page of dead letters, and where the next one begins.
+
+    A page ends between two milliseconds, so that none is left out: a crash may have ended many jobs in one.
+    """
+    while True:
+        found = await desk.store.dead(before_ms=before, limit=limit + 1)
+        if len(found) <= limit:
+            return DeadPage(dead=tuple(found))
+        next_ms = found[limit].finished_ms or 0
+        kept = tuple(status for status in found if (status.finished_ms or 0) > next_ms)
+        if kept:
+            return DeadPage(dead=kept, before=next_ms + 1)
+        limit *= 2
 
 
 async def dead_status(desk: Intake, job_id: str) -> Status:
@@ -117,10 +125,10 @@ async def _sweep(request: Request, desk: Intake, act: Act) -> JSONResponse:
     some = await _some(request, desk)
     again = await came_before(request, desk, some.model_dump(mode="json"))
     if some.ids is not None:
-        return JSONResponse(public(await _each(some.ids, act, again=again)))
+        return JSONResponse(public(await _each(desk, some.ids, act, again=again)))
     found = await page(desk, before=some.before, limit=MOST)
     # A part that is retried takes the other parts of its document along; these are no longer dead at their turn.
-    swept = await _each([status.id for status in found.dead], act, again=True)
+    swept = await _each(desk, [status.id for status in found.dead], act, again=True)
     return JSONResponse(public(swept.model_copy(update={"before": found.before})))
 
 
@@ -133,22 +141,23 @@ async def _some(request: Request, desk: Intake) -> SomeDead:
     return some
 
 
-async def _each(ids: Sequence[str], act: Act, *, again: bool) -> DeadSweep:
+async def _each(desk: Intake, ids: Sequence[str], act: Act, *, again: bool) -> DeadSweep:
     """Act on one after the other; those that cannot be are named."""
     refused = []
     ids = tuple(dict.fromkeys(ids))
     for job_id in ids:
         try:
-            await _once(act, checked(job_id), again=again)
+            await _once(desk, act, job_id, again=again)
         except UsageError as error:
             refused.append(Refusal(id=job_id, code=error.code, message=str(error)))
     return DeadSweep(done=len(ids) - len(refused), refused=tuple(refused))
 
 
-async def _once(act: Act, job_id: str, *, again: bool) -> None:
-    """Act on one job; `again` says that it may have been done already."""
+async def _once(desk: Intake, act: Act, job_id: str, *, again: bool) -> Status:
+    """Act on one job; `again` says that it may have been done already. Answers the job that it was done to."""
     try:
-        await act(job_id)
-    except Conflict:
+        return await act(checked(job_id)) or await desk.store.job(job_id)
+    except (Conflict, NotFound):
         if not again:
             raise
+        return await desk.store.job(job_id)  # raises NotFound for one that never was

@@ -49,6 +49,14 @@ def describe(status: BatchStatus, pace: Pace) -> str:
     return ", ".join(parts)
 
 
+def seen(pace: Pace, status: BatchStatus) -> Pace:
+    """The pace with this status in it; a pause makes it begin anew, or what comes after would look slow."""
+    if status.paused:
+        return Pace()
+    pace.see(time.monotonic(), status.counts.settled)
+    return pace
+
+
 class Bar:
     """A bar for the upload, then one for the documents."""
 
@@ -75,7 +83,7 @@ class Bar:
         self._bars.update(self._upload, total=max(1, total_bytes), completed=sent_bytes, note=note)
 
     def progress(self, status: BatchStatus) -> None:
-        self._pace.see(time.monotonic(), status.counts.settled)
+        self._pace = seen(self._pace, status)
         if self._documents is None:
             self._documents = self._bars.add_task("Analysing", note="")
         note, counts = describe(status, self._pace), status.counts
@@ -104,7 +112,7 @@ class Lines:
         self._say(f"uploading: {sent_bytes / MIB:.1f} of {total_bytes / MIB:.1f} MiB", urgent=False)
 
     def progress(self, status: BatchStatus) -> None:
-        self._pace.see(time.monotonic(), status.counts.settled)
+        self._pace = seen(self._pace, status)
         self._say(f"analysing: {describe(status, self._pace)}", urgent=status.finished)
 
     def _say(self, text: str, *, urgent: bool) -> None:
