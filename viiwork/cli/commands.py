@@ -14,6 +14,7 @@ from viiwork.cli.analyze import analyze
 from viiwork.cli.cancel import cancel
 from viiwork.cli.dead import dead
 from viiwork.cli.down import down
+from viiwork.cli.gc import gc
 from viiwork.cli.pause import pause, resume
 from viiwork.cli.priority import priority
 from viiwork.cli.results import results
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for command in (up, down, analyze, watch, results, status, cancel, pause, resume, priority):
     app.command()(command)
+app.command()(gc)
 app.add_typer(dead, name="dead")
 
 
