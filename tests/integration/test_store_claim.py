@@ -258,26 +258,21 @@ async def test_a_worker_that_leaves_gives_back_without_a_charge(store: Store) ->
     assert await field(store, job.id, "strikes") == "1"
     claim = await hands.take()
     assert claim.fence.attempt == 8
-    await upkeep(store).reap(hands.card.incarnation)
+    await hands.commit(claim.fence, Verdict.RETRY, max_attempts=2)
     error = (await store.job(job.id)).error
     assert error is not None
     assert FAULT.message in error.message
 
 
-async def test_attempts_and_crashes_are_charged_together(store: Store) -> None:
-    """Two strikes of one kind and one of the other are three."""
+async def test_a_crash_is_no_strike(store: Store) -> None:
+    """Engine faults count towards the attempts, crashes towards the suspicion; neither towards the other."""
     job = make_job()
     await store.submit([job])
-    for crash in (False, True, True):
+    for verdict in (Verdict.RETRY, Verdict.CRASHED, Verdict.CRASHED, Verdict.RETRY):
         assert await state(store, job.id) not in TERMINAL
-        hands = Hands(store)
-        fence = (await hands.take()).fence
-        if crash:
-            await upkeep(store).reap(hands.card.incarnation)
-        else:
-            await hands.commit(fence, Verdict.RETRY, max_attempts=3)
-        await store.release("batch.noop")
-    assert await state(store, job.id) is State.DEAD
+        await Hands(store).do(verdict)
+    status = await store.job(job.id)
+    assert (status.strikes, status.suspect, status.state) == (2, True, State.QUEUED)
 
 
 async def test_a_claim_of_a_job_whose_input_is_lost_says_so(store: Store) -> None:

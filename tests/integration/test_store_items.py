@@ -62,11 +62,22 @@ class Rig:
         if way == "cancelled":
             await self.store.cancel(job)
         elif way == "reaped dead":
-            await upkeep(self.store).reap(worker.card.incarnation)
+            await self.die_under(job, worker)
         elif way == "dead":
             assert await worker.commit(claim.fence, Verdict.RETRY, max_attempts=1) == ("ok", "dead")
         else:
             assert await worker.commit(claim.fence, Verdict(way)) == ("ok", way)
+
+    async def die_under(self, job: str, worker: Hands) -> None:
+        """The first death makes it a suspect; two more that it met as the only one, and it is given up."""
+        await upkeep(self.store).reap(worker.card.incarnation)
+        for name in ("gpu1", "gpu2"):
+            await self.store.release("batch.noop")
+            hint = [hint for hint in await ready_hints(self.store) if hint.job == job][-1]
+            worker = Hands(self.store, name)
+            assert isinstance(await worker.claim(hint), Claim)
+            await upkeep(self.store).reap(worker.card.incarnation)
+        assert await state(self.store, job) is State.DEAD
 
 
 @pytest.fixture

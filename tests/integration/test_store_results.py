@@ -29,6 +29,7 @@ from viiwork.jobs import BatchState, Lane, State
 from viiwork.store import Store
 from viiwork.store.facade import SLICE
 from viiwork.store.leases import Verdict
+from viiwork.store.reading import PAGE
 from viiwork.store.records import INLINE_BYTES
 from viiwork.work import AnalysisTask, Answer, ChatInput, Message, ReadInput
 
@@ -217,16 +218,18 @@ async def test_a_large_batch_is_cleared_away_in_slices(real_store: Store) -> Non
     assert await keys(real_store, "job:*") == []
 
 
-async def test_rows_read_while_their_batch_is_cleared_away_end_as_gone(real_store: Store) -> None:
+@pytest.mark.parametrize("purges", [1, 3])
+async def test_rows_read_while_their_batch_is_cleared_away_end_as_gone(real_store: Store, purges: int) -> None:
     """A reader that was under way learns that they are gone, not that we met a defect."""
-    count = SLICE + 10
+    count = PAGE + 10
     batch = await open_batch(real_store)
     await real_store.submit(items_of(batch, count))
     await real_store.cancel_batch(batch)
     rows = real_store.rows(batch)
     await anext(rows)
     await run_out(real_store, batch)
-    await real_store.call("purge", 60_000)
+    for _ in range(purges):
+        await real_store.call("purge", 60_000)
     with pytest.raises(Gone):
         [row async for row in rows]
 

@@ -138,9 +138,9 @@ async def test_more_jobs_than_one_slice_all_go_in(real_store: Store) -> None:
     assert await depths(real_store) == await recount(real_store)
 
 
-def test_slices_hold_at_most_500_jobs_and_about_a_mebibyte() -> None:
-    small = [["x"]] * 1201
-    assert [len(part) for part in _slices(small)] == [500, 500, 201]
+def test_slices_hold_at_most_100_jobs_and_about_half_a_mebibyte() -> None:
+    small = [["x"]] * (2 * SLICE + 1)
+    assert [len(part) for part in _slices(small)] == [SLICE, SLICE, 1]
     large = [["y" * (SLICE_BYTES // 2 + 1)]] * 3
     assert [len(part) for part in _slices(large)] == [1, 1, 1]
     assert list(_slices([])) == []

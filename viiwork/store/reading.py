@@ -63,6 +63,7 @@ class Reading(Connection):
                 yield row
             after += len(items)
             if len(items) < page:
+                await self.batch(batch_id)  # a list that was cleared away meanwhile looks like one that has ended
                 return
 
     async def results(self, job_ids: Sequence[str]) -> list[tuple[State, Result]]:
@@ -98,11 +99,12 @@ class Reading(Connection):
 
     async def fleet(self) -> FleetStatus:
         """Workers by their last beats, queues by their depths."""
-        incarnations, depth, closing = await self.read(
+        incarnations, depth, closing, dead = await self.read(
             [
                 ("ZRANGE", f"{self.prefix}incs", "0", "-1"),
                 ("HGETALL", f"{self.prefix}depth"),
                 ("GET", f"{self.prefix}closing"),
+                ("ZCARD", f"{self.prefix}dead"),
             ]
         )
         cards = await self.read([("TIME",), *(("HGETALL", f"{self.prefix}inc:{inc}") for inc in incarnations)])
@@ -110,7 +112,7 @@ class Reading(Connection):
         workers = [_worker(_as_hash(card), now_ms) for card in cards[1:] if card]
         queues = _depths(_as_hash(depth))
         ordered = tuple(sorted(workers, key=lambda worker: worker.card.name))
-        return FleetStatus(fleet=self.fleet_name, workers=ordered, queues=queues, closing=bool(closing))
+        return FleetStatus(fleet=self.fleet_name, workers=ordered, queues=queues, closing=bool(closing), dead=int(dead))
 
     async def _rows_of(self, items: Sequence[str]) -> list[Row]:
         roots = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{item}") for item in items)]

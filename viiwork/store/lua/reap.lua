@@ -17,7 +17,8 @@ if #dead == 0 then dead = redis.call('ZRANGEBYSCORE', P .. 'incs', '-inf', NOW -
 
 local back, given_up, touched = 0, 0, 0
 for _, inc in ipairs(dead) do
-  local running = redis.call('ZRANGE', P .. 'inc:' .. inc .. ':running', 0, SLICE - touched - 1)
+  -- Last claimed, first back: each goes to the front, so they stand in their old order.
+  local running = redis.call('ZREVRANGE', P .. 'inc:' .. inc .. ':running', 0, SLICE - touched - 1)
   for _, id in ipairs(running) do
     local job = load(id)
     touched = touched + 1

@@ -44,11 +44,11 @@ local VERBS = {
   end,
   weigh = function(queue)
     call_back(queue, true)
-    -- Its past share was by the old weight: it starts anew where the most forward of its tenant's batches stands.
+    -- Its past share was by the old weight: it starts anew, just before the most forward of its tenant's batches.
     local groups = groups_key(queue, tenant)
     if redis.call('ZSCORE', groups, id) then
       local first = redis.call('ZRANGE', groups, 0, 0, 'WITHSCORES')
-      redis.call('ZADD', groups, first[2], id)
+      redis.call('ZADD', groups, first[2] - 1, id)
     end
   end,
 }
