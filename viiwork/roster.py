@@ -63,6 +63,8 @@ class FleetStatus(Wire):
     queues: tuple[QueueDepth, ...] = ()
     closing: bool = False
     """True while the fleet is shutting down and takes no new work."""
+    dead: int = 0
+    """How many dead letters wait for a person."""
 
     @property
     def models(self) -> tuple[str, ...]:

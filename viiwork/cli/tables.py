@@ -10,7 +10,7 @@ from rich.text import Text
 
 from viiwork.cli.screen import one_line, plain
 from viiwork.jobs import READER_MODEL, Lane, Row, State
-from viiwork.roster import FleetStatus
+from viiwork.roster import FleetStatus, WorkerCard
 from viiwork.work import Answer
 
 ENGINE_COLUMNS = 12
@@ -76,7 +76,8 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     """Workers, and what stands before them."""
     title = plain(f"Fleet {status.fleet}" + (", shutting down" if status.closing else ""), "bold")
     workers = [_workers(status)] if status.workers else []
-    return Group(title, *workers, *(plain(line, "yellow") for line in missing(status)), _queues(status))
+    remarks = [*missing(status), *dead_letters(status)]
+    return Group(title, *workers, *(plain(line, "yellow") for line in remarks), _queues(status))
 
 
 def missing(status: FleetStatus) -> list[str]:
@@ -91,13 +92,31 @@ def missing(status: FleetStatus) -> list[str]:
     return lines + [f"No engine worker for the model {one_line(model)} is up: its jobs wait." for model in unserved]
 
 
+def dead_letters(status: FleetStatus) -> list[str]:
+    """A line with what to do, if there are any."""
+    if not status.dead:
+        return []
+    said = "1 job was given up" if status.dead == 1 else f"{status.dead} jobs were given up"
+    return [f"{said}: `viiwork dead list` shows why, `viiwork dead retry` tries again."]
+
+
+def slots_of(card: WorkerCard) -> str:
+    """`16`, or `12 of 16` while the worker holds itself back."""
+    return str(card.slots) if card.limit in (None, card.slots) else f"{card.limit} of {card.slots}"
+
+
+def engine_of(card: WorkerCard) -> str:
+    """The engine, and how it stands unless it is simply ready."""
+    return card.engine if card.engine_state in ("", "ready") else f"{card.engine}, {card.engine_state}"
+
+
 def _workers(status: FleetStatus) -> Table:
     table = Table("Worker", "Engine", "Model")
     for heading in ("Slots", "Interactive", "Batch", "Last beat"):
         table.add_column(heading, justify="right")
     for worker in status.workers:
         card, busy = worker.card, worker.in_flight
-        cells = (card.name, card.engine, card.model, str(card.slots))
+        cells = (card.name, engine_of(card), card.model, slots_of(card))
         lanes = (str(busy.get(Lane.INTERACTIVE, 0)), str(busy.get(Lane.BATCH, 0)))
         beat = f"{worker.beat_age_ms / 1000:.1f} s ago"
         table.add_row(*(plain(cell) for cell in (*cells, *lanes, beat)))
