@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from viiwork.store.endpoint import broker
 from viiwork.store.leases import Claim
 from viiwork.store.opening import make_store
 from viiwork.work import ChatInput, JobInput, StepInput
-from viiwork_workers.boot import READER_FACTS, EngineUp, Parts
+from viiwork_workers.boot import READER_FACTS, EngineUp, Loaded, Parts
 from viiwork_workers.control import register_controls
 from viiwork_workers.engines.base import Engine
 from viiwork_workers.engines.choose import make_engine
@@ -31,7 +31,6 @@ from viiwork_workers.readers import ReaderSteps
 from viiwork_workers.slots import Slots
 
 POOL = "viiwork_workers.pool:LoopPool"
-Closer = Callable[[], Awaitable[None]]
 
 
 def compose(settings: Settings, name: str) -> Celery:
@@ -69,16 +68,16 @@ def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) ->
         return Parts(settings, name, facts, open_store, lambda store: _make_reader(store, settings))
     engine = make_engine(settings.engine, card=name)
 
-    async def load(store: Store) -> tuple[Runner, Closer]:  # noqa: ARG001 - an engine needs no store
+    async def load(store: Store) -> Loaded:  # noqa: ARG001 - an engine needs no store
         await engine.load()
-        return _engine_runner(engine), engine.close
+        return Loaded(_engine_runner(engine), engine.close, engine)
 
     return Parts(settings, name, engine.facts, open_store, load)
 
 
-async def _make_reader(store: Store, settings: Settings) -> tuple[Runner, Closer]:
+async def _make_reader(store: Store, settings: Settings) -> Loaded:
     steps = ReaderSteps(store, limits=Limits(input_bytes=settings.api.max_document_bytes))
-    return steps, steps.close
+    return Loaded(steps, steps.close)
 
 
 def _engine_runner(engine: Engine) -> Runner:

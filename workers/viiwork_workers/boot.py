@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,29 +20,40 @@ from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
-from viiwork_workers.engines.base import EngineFacts
-from viiwork_workers.execute import Executor, Runner
+from viiwork_workers.ending import Ending
+from viiwork_workers.engines.base import Engine, EngineFacts
+from viiwork_workers.execute import Executor, Retries, Runner
+from viiwork_workers.governor import Governor
 from viiwork_workers.lease import Beats
 from viiwork_workers.ledger import Ledger
 from viiwork_workers.station import LoopThread, Station
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What runs a worker's jobs, ready to run them, and what closes it; readers have no engine."""
+
+    runner: Runner
+    close: Callable[[], Awaitable[None]]
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What makes one worker: its name, how to open its store, and what runs its jobs.
 
-    `make_runner` is called on the engine's loop once the store is open; it loads the engine, and answers the runner
-    and what closes it.
+    `load` is called on the engine's loop once the store is open.
     """
 
     settings: Settings
     name: str
     facts: EngineFacts
     open_store: Callable[[], Store]
-    make_runner: Callable[[Store], Awaitable[tuple[Runner, Callable[[], Awaitable[None]]]]]
+    load: Callable[[Store], Awaitable[Loaded]]
 
 
 class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
@@ -57,17 +68,27 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
 
     def start(self, w: Any) -> None:
         parts: Parts = w.app.parts
+        ending = Ending()
+        ending.listen()
         thread = LoopThread("viiwork-engine")
         begin = time.monotonic()
         try:
-            store, executor, close = _wait(thread.submit(_assemble(parts)))
+            executor, loaded, store = _wait(thread.submit(_assemble(parts)))
         except ViiworkError as error:
             log.error("%s cannot start: %s", parts.name, error)  # noqa: TRY400 - one line, no trace
             raise SystemExit(1) from error
         station = Station(thread, executor, card=executor.card, ledger=Ledger(parts.facts.slots))
-        w.app.station = station
+        w.app.station = ending.station = station
+        governing = _govern(thread, station, loaded.engine)
         beats = Beats(station, parts.settings.queue, parts.open_store)
-        self._close = lambda: _close_all(station, beats, thread, store, close)
+        steps: dict[str, Step] = {
+            "jobs": lambda: station.drain(0.0),  # nothing is left of them after a warm shutdown
+            "limit": governing,
+            "beats": beats.close,
+            "engine": lambda: _wait_for(thread, loaded.close),
+            "store": lambda: _wait_for(thread, store.close),
+        }
+        self._close = lambda: _close_all(steps, thread)
         log.info("%s holds %s after %.1f s", parts.name, parts.facts.model, time.monotonic() - begin)
 
     def stop(self, w: Any) -> None:  # noqa: ARG002 - Celery's signature
@@ -78,12 +99,13 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
     terminate = stop
 
 
-async def _assemble(parts: Parts) -> tuple[Store, Executor, Callable[[], Awaitable[None]]]:
+async def _assemble(parts: Parts) -> tuple[Executor, Loaded, Store]:
     store = parts.open_store()
     await store.ping()
-    runner, close = await parts.make_runner(store)
-    executor = Executor(store, runner, card=make_card(parts), max_attempts=parts.settings.queue.max_attempts)
-    return store, executor, close
+    loaded = await parts.load(store)
+    queue = parts.settings.queue
+    retries = Retries(queue.max_attempts, base_s=queue.retry_base_s, cap_s=queue.retry_cap_s)
+    return Executor(store, loaded.runner, card=make_card(parts), retries=retries), loaded, store
 
 
 def make_card(parts: Parts) -> WorkerCard:
@@ -117,16 +139,33 @@ def _wait(loading: Future[T]) -> T:
                 raise SystemExit(0) from None
 
 
-def _close_all(
-    station: Station, beats: Beats, thread: LoopThread, store: Store, close: Callable[[], Awaitable[None]]
-) -> None:
-    station.drain(0.0)  # a no-op after a warm shutdown
-    for what, step in (("beats", beats.close), ("engine", lambda: _wait_for(thread, close)), ("store", None)):
+def _govern(thread: LoopThread, station: Station, engine: Engine | None) -> Step:
+    """Have the engine looked at; answers what ends that."""
+    if engine is None:
+        return _nothing
+    governing = thread.submit(Governor(engine, station).govern())
+    governing.add_done_callback(_tell_defect)
+
+    def end() -> None:
+        governing.cancel()
+
+    return end
+
+
+def _tell_defect(governing: Future[None]) -> None:
+    error = None if governing.cancelled() else governing.exception()
+    if error is not None:
+        log.critical("the limit stays as it is: looking at the engine met a defect (%s)", type(error).__name__)
+
+
+def _nothing() -> None:
+    """Readers have no engine to look at."""
+
+
+def _close_all(steps: Mapping[str, Step], thread: LoopThread) -> None:
+    for what, step in steps.items():
         try:
-            if step is not None:
-                step()
-            else:
-                _wait_for(thread, store.close)
+            step()
         except (ViiworkError, TimeoutError, OSError) as error:
             log.warning("%s: %s while closing", what, type(error).__name__)
     thread.close()

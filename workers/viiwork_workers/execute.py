@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from viiwork.errors import DocumentError, JobRefused, NotFound, StoreUnavailable, Unavailable, ViiworkError
+from viiwork.errors import (
+    DocumentError,
+    EngineDied,
+    EngineFault,
+    JobRefused,
+    NotFound,
+    StoreUnavailable,
+    Unavailable,
+    ViiworkError,
+)
 from viiwork.jobs import Fault, State
 from viiwork.queues import HintId
+from viiwork.retry import backoff_s
 from viiwork.roster import WorkerCard
 from viiwork.store import Fence, Store
 from viiwork.store.leases import Claim, Stale, Verdict, claim_call, commit_call, read_claim
@@ -25,6 +36,9 @@ COMMIT_PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 STORE_PAUSE_S = 2.0
 """How long a job that met a full or silent store keeps its slot before it goes back, so that it does not spin."""
+
+QUICK_FAULT_S = 1.0
+"""An engine that fails jobs sooner than this would eat the whole queue: the worker takes fewer then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,41 +96,81 @@ class Hands:
         return self._lost.get(fence.job)
 
     def abort_all(self) -> None:
-        """Stop everything and give it back; must run on the engine's loop."""
-        self.leaving = True
+        """Stop everything; must run on the engine's loop."""
         for _, task in list(self._held.values()):
             task.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a job is tried that meets an engine's fault, and how long it pauses before the next time."""
+
+    max_attempts: int = 4
+    base_s: float = 1.0
+    cap_s: float = 60.0
+
+    def pause_s(self, strikes: int) -> float:
+        """Drawn by lot, up to a bound that doubles with each strike."""
+        unit = random.random()  # noqa: S311 - to spread retries, not to keep a secret
+        return backoff_s(strikes, base_s=self.base_s, cap_s=self.cap_s, unit=unit)
 
 
 class Executor:
     """Runs hints on the engine's loop. `runner` is an engine, or the reader's steps."""
 
-    def __init__(self, store: Store, runner: Runner, *, card: WorkerCard, max_attempts: int) -> None:
+    def __init__(self, store: Store, runner: Runner, *, card: WorkerCard, retries: Retries) -> None:
         self._store = store
         self._runner = runner
         self.card = card
-        self._max_attempts = max_attempts
+        self._retries = retries
         self._tick = Tick(store)
         self._slots = asyncio.Semaphore(card.slots)
+        self._door = asyncio.Event()
+        self._door.set()
         self.hands = Hands()
+        self.quick_faults = 0
+        self.on_engine_lost: Callable[[], None] = _nothing
+        """Called when a job finds the engine gone, before its end is committed: nothing more must be taken."""
 
     async def run(self, hint: HintId, queue: str, *, started: Callable[[], None]) -> End:
         """Claim the job, run it and commit what came of it."""
         async with self._slots:
-            if self.hands.leaving:
-                return End("stale")  # its hint is published again after its grace
-            token = secrets.token_hex(8)
-            call = claim_call(job=hint.job, attempt=hint.attempt, token=token, card=self.card)
-            claim = read_claim(await self._tick.call(call, release=queue), job=hint.job, token=token)
+            # While the engine is started again the job is nobody's yet: its hint may be published to others meanwhile.
+            await self._door.wait()
+            claim = await self._claim(hint, queue)
             if isinstance(claim, Stale):
                 return End("cancelled" if claim.state == "cancelled" else "stale")
+            if self.hands.leaving:  # its reply came after everything else was given back, or it had not begun
+                return await self._commit(claim, Outcome(Verdict.GIVE_BACK), queue)
             started()
             return await self._hold(claim, queue)
+
+    def admit(self, *, ready: bool) -> None:
+        """Let hints on to their claims, or keep them at the door while the engine is started again."""
+        if ready or self.hands.leaving:
+            self._door.set()
+        else:
+            self._door.clear()
+
+    def leave(self) -> None:
+        """Begin no more jobs: what comes now goes straight back. Must run on the engine's loop."""
+        self.hands.leaving = True
+        self._door.set()
+
+    def abort_all(self) -> None:
+        """Stop everything and give it back; must run on the engine's loop."""
+        self.leave()
+        self.hands.abort_all()
 
     async def cancel(self, job: str) -> None:
         """Cancel a job, wherever it is; if it runs here it stops now rather than at the next beat."""
         if await self._store.cancel(job) is State.CANCELLED:
             self.hands.abort(job, "cancelled")
+
+    async def _claim(self, hint: HintId, queue: str) -> Claim | Stale:
+        token = secrets.token_hex(8)
+        call = claim_call(job=hint.job, attempt=hint.attempt, token=token, card=self.card)
+        return read_claim(await self._tick.call(call, release=queue), job=hint.job, token=token)
 
     async def _hold(self, claim: Claim, queue: str) -> End:
         attempt = asyncio.ensure_future(self._attempt(claim))
@@ -134,26 +188,46 @@ class Executor:
             self.hands.drop(claim.fence)
 
     async def _attempt(self, claim: Claim) -> Outcome:
+        begun_s = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(max(0.0, claim.seconds_left)):
+            async with asyncio.timeout(max(0.0, claim.seconds_left)) as time_left:
                 product = await self._runner(claim, await claim.input(self._store))
         except Unavailable as error:
-            # A store that is full for a while must not use up every document's attempts.
-            log.warning("job %s goes back: %s", claim.fence.job, error)
-            await asyncio.sleep(STORE_PAUSE_S)
-            return Outcome(Verdict.GIVE_BACK)
+            return await self._step_aside(claim, error)
         except Exception as error:  # noqa: BLE001 - whatever a job raises becomes its outcome
+            if time_left.expired():
+                return out_of_time(claim)
+            self._note_fault(error, after_s=asyncio.get_running_loop().time() - begun_s)
             return normalise(error, claim)
         if isinstance(product, HandedOn):
             return Outcome(Verdict.CONTINUES)
         return Outcome(Verdict.SUCCEEDED, product)
 
+    async def _step_aside(self, claim: Claim, error: Unavailable) -> Outcome:
+        """Give the job back after a pause: a store that is full must not use up every document's attempts."""
+        log.warning("job %s goes back: %s", claim.fence.job, error)
+        self.on_engine_lost()
+        await asyncio.sleep(STORE_PAUSE_S)
+        return Outcome(Verdict.GIVE_BACK)
+
+    def _note_fault(self, error: Exception, *, after_s: float) -> None:
+        if isinstance(error, EngineDied):
+            self.on_engine_lost()
+        elif isinstance(error, EngineFault | TimeoutError) and after_s < QUICK_FAULT_S:
+            self.quick_faults += 1
+
     async def _commit(self, claim: Claim, outcome: Outcome, queue: str) -> End:
         call = None
+        pause_s = self._retries.pause_s(claim.strikes) if outcome.verdict is Verdict.RETRY else 0.0
         for tries in range(1_000_000):
             try:
                 call = call or await commit_call(
-                    self._store, claim.fence, outcome.verdict, outcome.result, max_attempts=self._max_attempts
+                    self._store,
+                    claim.fence,
+                    outcome.verdict,
+                    outcome.result,
+                    max_attempts=self._retries.max_attempts,
+                    delay_s=pause_s,
                 )
                 answer, state, *woken = await self._tick.call(call, release=queue)
                 await self._store.release(*woken)  # a merge whose last part this was need not wait for the upkeep
@@ -164,20 +238,39 @@ class Executor:
         return End("stale")
 
 
+def out_of_time(claim: Claim) -> Outcome:
+    """What the end of an attempt's time means: its deadline has passed, or it ran for too long."""
+    if claim.ends_by == "deadline":
+        fault = Fault(code="expired", message="The job's deadline passed while it ran.", hint="Give it more time.")
+        return Outcome(Verdict.EXPIRED, fault)
+    fault = Fault(code="timeout", message="The job ran longer than its time limit.", hint="Raise timeout_s.")
+    return Outcome(Verdict.FAILED, fault)
+
+
 def normalise(error: Exception, claim: Claim) -> Outcome:
     """What an exception means for the job: its own fault fails it, anybody else's is worth another attempt."""
-    if isinstance(error, TimeoutError):
-        fault = Fault(code="timeout", message="The job ran longer than its time limit.", hint="Raise timeout_s.")
-        return Outcome(Verdict.FAILED, fault)
+    if isinstance(error, TimeoutError):  # not the job's own time limit, or nobody would ask
+        error = EngineFault("The engine did not answer in time.", hint="The job is tried again.")
     if isinstance(error, JobRefused | DocumentError | NotFound):
         return Outcome(Verdict.FAILED, Fault(code=error.code, message=error.message, hint=error.hint))
     if isinstance(error, ViiworkError):
         log.warning("job %s goes back: %s", claim.fence.job, error.code)
         fault = Fault(code=error.code, message=error.message, hint=error.hint)
-        return Outcome(Verdict.RETRY if error.retryable else Verdict.FAILED, fault)
+        return Outcome(verdict_of(error), fault)
     # The exception's text may quote the document: only its type may be logged.
     log.error("job %s met a defect: %s", claim.fence.job, _where(error))
     return Outcome(Verdict.FAILED, Fault(code="internal", message="The worker met a defect while it ran this job."))
+
+
+def verdict_of(error: ViiworkError) -> Verdict:
+    """A dead engine makes suspects, a fault is a strike, and what no retry helps is the end."""
+    if isinstance(error, EngineDied):
+        return Verdict.CRASHED
+    return Verdict.RETRY if error.retryable else Verdict.FAILED
+
+
+def _nothing() -> None:
+    """Nobody listens."""
 
 
 def _where(error: Exception) -> str:

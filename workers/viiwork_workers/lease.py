@@ -122,7 +122,8 @@ class Beats:
         """One beat; jobs that are no longer ours are stopped."""
         station = self._station
         held = station.executor.hands.fences()
-        lost = await upkeep.beat(station.card, queues=self._queues, in_flight=station.ledger.counts(), held=held)
+        lost = await upkeep.beat(station.card_now(), queues=self._queues, in_flight=station.ledger.counts(), held=held)
+        station.note_quarantine(upkeep.quarantined)
         for job, state in lost.items():
             station.abort(job, state)
 

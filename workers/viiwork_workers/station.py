@@ -14,10 +14,13 @@ from viiwork.errors import ViiworkError
 from viiwork.jobs import Fault
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
+from viiwork_workers.engines.base import Signals
 from viiwork_workers.execute import End, Executor
 from viiwork_workers.ledger import Ledger
 
 log = logging.getLogger(__name__)
+GIVE_BACK_S = 5.0
+"""How long a worker that leaves waits for Redis to take its jobs back; the last beat takes what is left."""
 T = TypeVar("T")
 Hub = Callable[[Callable[[], None]], Any]
 
@@ -56,7 +59,12 @@ class Station:
         self._tasks: set[asyncio.Task[None]] = set()
         self._hub: Hub | None = None
         self._backlog: dict[str, int] = {}
+        self._engine: Signals | None = None
+        self._engine_limit = ledger.slots
+        self._quarantine = ""
         self.leaving = False
+        self.hurried = False
+        """Set by a second signal: what still runs is given back at once."""
 
     def attach(self, hub: Hub) -> None:
         """Called after every (re)connection: `hub(callback)` runs `callback` in the transport's thread and wakes it."""
@@ -83,36 +91,76 @@ class Station:
         """What the last beat saw before this worker's queues."""
         self._backlog = backlog
 
+    def note_engine(self, signals: Signals | None, *, limit: int) -> None:
+        """How the engine stands, and how many jobs it may be given."""
+        self._engine, self._engine_limit = signals, limit
+        self._set_limit()
+
+    def note_quarantine(self, why: str) -> None:
+        """Why this worker may take nothing, as the fleet found; an empty string when it may."""
+        if why and not self._quarantine:
+            log.error("%s is quarantined and takes no jobs: %s", self.card.name, why)
+        self._quarantine = why
+        self._set_limit()
+
+    def card_now(self) -> WorkerCard:
+        """The card with what changes while it lives, for beats."""
+        changing: dict[str, Any] = {"limit": self.ledger.limit}
+        if self._engine is not None:
+            changing |= {
+                "engine_state": self._engine.state,
+                "engine_restarts": self._engine.restarts,
+                "engine_pid": self._engine.pid,
+            }
+        return self.card.model_copy(update=changing)
+
     def facts(self) -> dict[str, Any]:
         """What people see of this worker: in Flower, in `inspect stats`."""
         counts = {lane.value: count for lane, count in self.ledger.counts().items()}
+        engine = {} if self._engine is None else {"engine_state": self._engine.state}
+        if self._engine is not None and self._engine.restarts:
+            engine["engine_restarts"] = str(self._engine.restarts)
         return {
             "model": self.card.model,
             "engine": self.card.engine,
+            **engine,
+            **({"quarantined": self._quarantine} if self._quarantine else {}),
             "slots": self.card.slots,
+            "limit": self.ledger.limit,
             "in_flight": counts,
             "backlog": self._backlog,
             "incarnation": self.card.incarnation,
         }
 
     def drain(self, grace_s: float) -> None:
-        """Finish what runs, give the rest back after `grace_s`; called in the hub's thread."""
+        """Finish what runs, give the rest back after `grace_s` or a second signal; called in the hub's thread."""
         self.leaving = True
-        self._wait(grace_s)
+        self.call(self._leave()).result(GIVE_BACK_S)  # waits its turn behind hints that were handed over before
+        self._wait(grace_s, patient=True)
         if self._tasks:
-            log.warning("giving %d jobs back after %.0f s of grace", len(self._tasks), grace_s)
-            self._thread.loop.call_soon_threadsafe(self.executor.hands.abort_all)
-            self._wait(5.0)
+            log.warning("giving %d jobs back", len(self._tasks))
+            self._thread.loop.call_soon_threadsafe(self.executor.abort_all)
+            self._wait(GIVE_BACK_S)
 
     def pump(self) -> None:
         """Deliver the ends that have come in; called in the hub's thread."""
         while self._mail:
             self._mail.popleft()()
 
-    def _wait(self, limit_s: float) -> None:
+    async def _leave(self) -> None:
+        self.executor.leave()
+
+    def _set_limit(self) -> None:
+        limit = 0 if self._quarantine else self._engine_limit
+        more = limit > self.ledger.limit
+        self.ledger.limit = limit
+        if more:
+            self._wake()
+
+    def _wait(self, limit_s: float, *, patient: bool = False) -> None:
         pause = threading.Event()
         waited_s = 0.0
-        while self._tasks and waited_s < limit_s:
+        while self._tasks and waited_s < limit_s and not (patient and self.hurried):
             pause.wait(0.02)
             waited_s += 0.02
             self.pump()
@@ -141,5 +189,9 @@ class Station:
 
     def _post(self, callback: Callable[[], None]) -> None:
         self._mail.append(callback)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the transport's thread deliver what has come in; it also asks for more work then."""
         if self._hub is not None:
-            self._hub(self.pump)  # waking the hub also makes it ask for more work
+            self._hub(self.pump)
