@@ -37,6 +37,7 @@ class Load:
         self._store = store
         self._volume = volume
         self._numbers = count()
+        self._pen = asyncio.Lock()
         self.batch = new_id("an")
         self.acknowledged: list[str] = []
         self.interactive: list[str] = []
@@ -48,24 +49,34 @@ class Load:
         await store.open_batch(
             id=self.batch, tenant="anna@lab", lane=Lane.BATCH, model=MODEL, task="summarize", total=wanted
         )
-        items = [self._job(id=child_id(self.batch, str(n)), batch=self.batch) for n in range(wanted)]
+        items = [self.job(id=child_id(self.batch, str(n)), batch=self.batch) for n in range(wanted)]
         items[wanted // 2 : wanted // 2] = [job.model_copy(update={"batch": self.batch}) for job in extra]
         await self.take(items)
         await store.seal(self.batch)
-        await self.take([self._job(tenant="ben@lab") for _ in range(self._volume.lone)])
+        await self.take([self.job(tenant="ben@lab") for _ in range(self._volume.lone)])
 
     async def take(self, jobs: Sequence[Job]) -> None:
         """Submit until it is acknowledged: taken, and on the server's disk where it can say so."""
         while jobs:
             try:
-                await self._store.submit(jobs)
-                if hasattr(self._store, "confirm"):
-                    await self._store.confirm()
-                break
+                async with self._pen:
+                    return await self.take_once(jobs)
             except Unavailable:
                 self.retried += 1
                 await asyncio.sleep(AGAIN_S)
+
+    async def take_once(self, jobs: Sequence[Job]) -> None:
+        """Raises Unavailable when it is not acknowledged; then nobody knows what was taken."""
+        await self._store.submit(jobs)
+        await self._store.confirm()
         self.acknowledged += [job.id for job in jobs]
+
+    async def hold(self) -> None:
+        """Submit nothing more until `go_on`; returns once nothing is under way."""
+        await self._pen.acquire()
+
+    def go_on(self) -> None:
+        self._pen.release()
 
     @contextmanager
     def kept_up(self) -> Iterator[None]:
@@ -86,11 +97,11 @@ class Load:
         while not await self._stopped_within(AGAIN_S):
             with suppress(Unavailable):
                 if await self._waiting() < FEED:
-                    await self.take([self._job(tenant="ben@lab") for _ in range(FEED)])
+                    await self.take([self.job(tenant="ben@lab") for _ in range(FEED)])
 
     async def _ask(self) -> None:
         while not await self._stopped_within(ASK_EVERY_S):
-            job = self._job(lane=Lane.INTERACTIVE, tenant="cora@lab")
+            job = self.job(lane=Lane.INTERACTIVE, tenant="cora@lab")
             await self.take([job])
             self.interactive.append(job.id)
 
@@ -102,7 +113,7 @@ class Load:
     async def _waiting(self) -> int:
         return sum(queue.waiting for queue in (await self._store.fleet()).queues)
 
-    def _job(self, **fields: object) -> Job:
+    def job(self, **fields: object) -> Job:
         n = next(self._numbers)
         tokens = self._volume.output_tokens * (1 + n % 3) // 3
         work = ChatInput(messages=(Message(role="user", content=f"job {n}"),), max_output_tokens=tokens)

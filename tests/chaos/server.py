@@ -1,22 +1,33 @@
-"""A private server that may be hurt: killed, kept away, filled, cut off from its disk."""
+"""A private server that may be hurt: killed, kept away, cut off from its disk, its clock turned."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from viiwork.processes import is_alive
 from viiwork.settings import Settings
 from viiwork.store import embedded
+from viiwork.store.binaries import find_binary
+
+DISK_BYTES = 64 * 1024 * 1024
+FAKETIME = (
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+)
 
 
 class Server:
     """The embedded server of one stage. Its address and password outlive its process."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._running = embedded.start(settings)
+        self.settings = settings
+        self.data = settings.state_dir / "redis"
+        self._running = self._launch()
         self.url = self._running.url
 
     @property
@@ -26,8 +37,7 @@ class Server:
     @property
     def append_only_file(self) -> Path:
         """The part that grows."""
-        folder = self._settings.state_dir / "redis" / "appendonlydir"
-        return max(folder.glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
+        return max((self.data / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
 
     def kill(self) -> None:
         """SIGKILL, and nothing else: it writes nothing out."""
@@ -37,8 +47,93 @@ class Server:
 
     def start(self) -> None:
         """Start it again, on the same data and at the same address."""
-        self._running = embedded.start(self._settings)
+        self._running = self._launch()
         assert self._running.url == self.url, "it came back at another address"
 
     def stop(self) -> None:
         self._running.stop()
+
+    def disk_full(self) -> AbstractContextManager[None]:
+        """Leave no room for a while."""
+        raise NotImplementedError("this server has no disk of its own")
+
+    def turn_clock(self, seconds: int) -> None:
+        """Let the server's clock jump."""
+        raise NotImplementedError("this server has the machine's clock")
+
+    def _launch(self) -> embedded.RunningServer:
+        return embedded.start(self.settings)
+
+
+class SmallDiskServer(Server):
+    """Its data lie on a small file system of their own; needs the right to mount."""
+
+    def __init__(self, settings: Settings) -> None:
+        data = settings.state_dir / "redis"
+        data.mkdir(parents=True, mode=0o700)
+        mount(data)
+        super().__init__(settings)
+
+    def stop(self) -> None:
+        super().stop()
+        unmount(self.data)
+
+    @contextmanager
+    def disk_full(self) -> Iterator[None]:
+        filler = self.data / "filler"
+        try:
+            with filler.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            yield
+        finally:
+            filler.unlink(missing_ok=True)
+
+
+def mount(folder: Path) -> None:
+    """Raises OSError where mounting is not allowed."""
+    options = ["-t", "tmpfs", "-o", f"size={DISK_BYTES}", "chaos-test", str(folder)]
+    asked = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+    if asked.returncode != 0:
+        raise OSError(asked.stderr.strip() or "mounting is refused")
+
+
+def unmount(folder: Path) -> None:
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+class FalseClockServer(Server):
+    """Its clock can be turned (libfaketime); intervals go on as they were, as after a correction of a real clock."""
+
+    def __init__(self, settings: Settings) -> None:
+        library = next(path for path in FAKETIME if Path(path).exists())
+        self._clock = settings.state_dir / "clock"
+        self._programs = settings.state_dir / "programs"
+        self._programs.mkdir(parents=True)
+        self.turn_clock(0)
+        real = find_binary(os.environ).path
+        wrapper = self._programs / "redis-server"
+        told = f"FAKETIME_TIMESTAMP_FILE='{self._clock}' FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1"
+        wrapper.write_text(f"#!/bin/sh\nLD_PRELOAD={library} {told} exec '{real}' \"$@\"\n")
+        wrapper.chmod(0o755)
+        super().__init__(settings)
+
+    def turn_clock(self, seconds: int) -> None:
+        fresh = self._clock.with_suffix(".new")
+        fresh.write_text(f"{seconds:+d}\n")
+        fresh.replace(self._clock)
+
+    def _launch(self) -> embedded.RunningServer:
+        with on_path(self._programs):
+            return super()._launch()
+
+
+@contextmanager
+def on_path(folder: Path) -> Iterator[None]:
+    """Let what lies in `folder` be found before every other program."""
+    before = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder}{os.pathsep}{before}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +38,10 @@ def stage_settings(
 class Stage:
     """One server, one proxy, the workers `names`; those in `behind` reach the server through the proxy."""
 
-    def __init__(self, settings: Settings, *, names: Sequence[str], behind: Sequence[str] = ()) -> None:
-        self.server = Server(settings)
-        self.proxy = Proxy(self.server.url)
-        self.settings = at(settings, self.server.url)
+    def __init__(self, server: Server, *, names: Sequence[str], behind: Sequence[str] = ()) -> None:
+        self.server = server
+        self.proxy = Proxy(server.url)
+        self.settings = at(server.settings, server.url)
         self.names = tuple(names)
         self.behind = tuple(behind)
         self.fleet = Fleet(self.settings)
@@ -160,14 +158,3 @@ class Stage:
 def at(settings: Settings, url: str) -> Settings:
     """The same fleet, reached at `url`."""
     return settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": url})})
-
-
-@contextmanager
-def on_path(folder: Path) -> Iterator[None]:
-    """Let what lies in `folder` be found before every other program."""
-    before = os.environ["PATH"]
-    os.environ["PATH"] = f"{folder}{os.pathsep}{before}"
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before

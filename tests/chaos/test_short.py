@@ -9,6 +9,7 @@ import pytest
 from tests.chaos.faults.workers import Frozen, Killed, KilledAtStep, ToldToStop, TwoReapers
 from tests.chaos.load import Volume
 from tests.chaos.scenario import Fault, play
+from tests.chaos.server import Server
 from tests.chaos.stage import Stage, stage_settings
 
 VOLUME = Volume(batch=100, lone=50)
@@ -28,7 +29,8 @@ FAULTS: tuple[Fault, ...] = (
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Three workers on a server of their own; whatever a fault leaves dead is started again before the next."""
-    made = Stage(stage_settings(tmp_path_factory.mktemp("chaos"), quick=True), names=("gpu0", "gpu1", "gpu2"))
+    settings = stage_settings(tmp_path_factory.mktemp("chaos"), quick=True)
+    made = Stage(Server(settings), names=("gpu0", "gpu1", "gpu2"), behind=("gpu0",))
     yield made
     made.close()
 

@@ -1,0 +1,47 @@
+"""Faults between workers and Redis: connections reset, packets lost."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from tests.chaos.load import Load
+from tests.chaos.stage import Stage
+from tests.workers import drop_connections
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Every connection to the server reset at once, again and again: nothing may be run twice for that."""
+
+    times: int = 5
+    name: str = "all Redis connections dropped"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        for _ in range(self.times):
+            await stage.busy(*stage.names)
+            await stage.note()
+            await drop_connections(stage.store, sparing=set())
+            await asyncio.sleep(0.5)
+            for name in stage.names:
+                held = await stage.held(await stage.incarnation(name))
+                assert len(held) <= stage.slots, f"{name} holds {len(held)} jobs with {stage.slots} slots"
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nothing passes between some workers and the server for a while; both sides keep their connections."""
+
+    seconds: float = 5.0
+
+    @property
+    def name(self) -> str:
+        return f"black hole between workers and Redis, {self.seconds:.0f} s"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        await stage.busy(*stage.behind)
+        await stage.note(*stage.behind)
+        stage.proxy.silence()
+        await asyncio.sleep(self.seconds)
+        stage.proxy.speak()
+        await stage.busy(*stage.behind)

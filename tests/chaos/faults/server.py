@@ -1,0 +1,155 @@
+"""Faults of the Redis server: killed, away, full, without disk, without power, with a wrong clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+
+from tests.chaos.load import Load
+from tests.chaos.stage import Stage
+from tests.workers import eventually
+from viiwork.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKilled:
+    """SIGKILL to Redis under load; it comes back `away_s` later from its append-only file."""
+
+    away_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return "Redis SIGKILL and restart" + (f", {self.away_s:.0f} s away" if self.away_s else "")
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        await stage.busy(*stage.names)
+        await stage.note()
+        stage.server.kill()
+        await asyncio.sleep(self.away_s)
+        await asyncio.to_thread(stage.server.start)
+        await stage.busy(*stage.names)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFull:
+    """Redis over its memory limit: no new work is taken, and what is there already is finished."""
+
+    name: str = "Redis full with jobs running"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        client = stage.store.client
+        (before,) = (await client.config_get("maxmemory")).values()
+        await stage.busy(*stage.names)
+        await stage.note()
+        done = await succeeded(stage)
+        await client.config_set("maxmemory", 1024 * 1024)
+        with pytest.raises(Unavailable):
+            await stage.store.submit([load.job()])
+
+        async def goes_on() -> bool:
+            return await succeeded(stage) >= done + 50
+
+        await eventually(goes_on, within_s=60, what="50 jobs done on a full server")
+        await client.config_set("maxmemory", before)
+
+
+async def succeeded(stage: Stage) -> int:
+    """Items of batches that have succeeded so far, and jobs on their own are left out."""
+    (batches,) = await stage.store.read([("KEYS", f"{stage.store.prefix}batch:*:rows")])
+    return sum(await stage.store.read([("LLEN", key) for key in batches])) if batches else 0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFull:
+    """No room for the append-only file: the server takes no writes until there is, and then all goes on."""
+
+    seconds: float = 5.0
+    name: str = "AOF disk full"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        await stage.busy(*stage.names)
+        await stage.note()
+        with stage.server.disk_full():
+            await eventually(lambda: refuses(stage, load), within_s=30, what="writes refused")
+            await asyncio.sleep(self.seconds)
+        await eventually(lambda: takes(stage), within_s=60, what="writes taken again")
+        await stage.busy(*stage.names)
+
+
+async def refuses(stage: Stage, load: Load) -> bool:
+    try:
+        await load.take_once([load.job()])
+    except Unavailable:
+        return True
+    return False
+
+
+async def takes(stage: Stage) -> bool:
+    try:
+        await stage.store.set_closing(False)
+    except Unavailable:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCut:
+    """Every process SIGKILLed at once, and the disk keeps only what was synced: the rest of the file is cut off.
+
+    What was acknowledged was synced, so it must be there; what ended after that is done again.
+    """
+
+    seed: int = 7
+    name: str = "power cut, unsynced tail of the AOF lost"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        await stage.busy(*stage.names)
+        await load.hold()
+        synced_bytes = stage.server.append_only_file.stat().st_size
+        await stage.busy(*stage.names)
+        await asyncio.sleep(1.0)
+        await stage.note()
+        stage.fleet.kill(*stage.names)
+        stage.server.kill()
+        lost = cut(stage, keep_bytes=synced_bytes + Random(self.seed).randrange(1, 200))
+        assert lost > 4096, f"only {lost} bytes were lost"
+        await asyncio.to_thread(stage.server.start)
+        stage.start(*stage.names)
+        load.go_on()
+        await stage.joined(*stage.names)
+
+
+def cut(stage: Stage, *, keep_bytes: int) -> int:
+    """Take the end off the append-only file, most likely in the middle of a command; answers the bytes lost."""
+    path = stage.server.append_only_file
+    size = path.stat().st_size
+    os.truncate(path, min(size, keep_bytes))
+    return size - keep_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClockTurned:
+    """The server's clock jumps by an hour while jobs run, and a worker is killed right before."""
+
+    hours: int
+
+    @property
+    def name(self) -> str:
+        return f"server clock {self.hours:+d} h"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        await stage.busy(*stage.names)
+        before_ms = await stage.now_ms()
+        await stage.note()
+        stage.server.turn_clock(3600 * self.hours)
+
+        async def turned() -> bool:
+            return abs(await stage.now_ms() - before_ms) > 3_000_000
+
+        await eventually(turned, within_s=30, what="the clock turned")
+        await asyncio.sleep(2 * stage.lease_ttl_s)
+        await stage.busy(*stage.names)
