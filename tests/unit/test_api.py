@@ -398,12 +398,12 @@ class Flaky:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def submit(self, jobs: Any) -> int:
+    async def submit(self, jobs: Any, **options: Any) -> int:
         self._left -= 1
         if self._left < 0:
-            await self._store.submit(jobs[: self._taken])
+            await self._store.submit(jobs[: self._taken], **options)
             raise RuntimeError("a document's text stands here")
-        return await self._store.submit(jobs)
+        return await self._store.submit(jobs, **options)
 
     async def job(self, job_id: str) -> Any:
         if self._silent:

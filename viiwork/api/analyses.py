@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from viiwork.api.intake import Intake
+from viiwork.api.limits import announced_bytes, check_announced
 from viiwork.api.orders import check_fields, json_body, order_of_form, order_of_json
 from viiwork.api.requests import AnalysisBody, Body
 from viiwork.api.uploads import Upload, discard
@@ -35,6 +36,8 @@ FORM_SCHEMA = {
         "question": {"type": "string"},
         "lane": {"type": "string", "enum": ["interactive", "batch"]},
         "model": {"type": "string"},
+        "deadline_s": {"type": "number", "description": "seconds until nobody wants the answers any more"},
+        "priority": {"type": "string", "enum": ["low", "normal", "high"]},
         "documents": {"type": "string", "description": "JSON list of {name, custom_id, metadata}, one a file"},
     },
 }
@@ -62,10 +65,11 @@ async def start(request: Request) -> JSONResponse:
     """Analyse documents: files as multipart/form-data, or texts as JSON."""
     desk: Intake = request.app.state.intake
     who = sender(request)
-    await desk.check_open()
+    await desk.check_open(body_bytes=announced_bytes(request.headers))
     order = await _order(request, desk)
     status = await desk.submit_analysis(order, who)
-    return JSONResponse(public(status), 202, headers={"location": f"/v1/analyses/{status.id}"})
+    headers = {"location": f"/v1/analyses/{status.id}"} | await desk.durability()
+    return JSONResponse(public(status), 202, headers=headers)
 
 
 @router.get("/{analysis_id}", response_model=BatchStatus)
@@ -133,6 +137,7 @@ async def _order(request: Request, desk: Intake) -> Order:
     if kind != "multipart/form-data":
         message = "content-type: must be multipart/form-data (files) or application/json (texts)."
         raise UsageError(message, param="content-type")
+    check_announced(request.headers, limits.max_upload_bytes, "the upload", "max_upload_bytes", param="files")
     upload = Upload(desk.store.blobs, limits, before_files=partial(check_fields, desk))
     form = await upload.take(request.stream(), content_type=content_type)
     try:

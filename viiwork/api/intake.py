@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
+from viiwork.api.pressure import Gauge
 from viiwork.api.requests import JobBody
 from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
@@ -19,6 +20,7 @@ from viiwork.store import Store
 
 FLEET_AGE_S = 1.0
 SLICE = 500
+DURABILITY = "x-viiwork-durability"
 
 
 def choose_model(wanted: str | None, served: Sequence[str]) -> str:
@@ -43,6 +45,7 @@ class Intake:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store, self.settings = store, settings
+        self.gauge = Gauge(store, min_free_bytes=settings.api.min_free_bytes)
         self._fleet: FleetStatus | None = None
         self._fleet_until = 0.0
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -54,11 +57,15 @@ class Intake:
             self._fleet_until = time.monotonic() + FLEET_AGE_S
         return self._fleet
 
-    async def check_open(self) -> None:
-        """Raises Unavailable while the fleet is shutting down."""
+    async def check_open(self, *, body_bytes: int = 0) -> None:
+        """Raises Unavailable while the fleet is shutting down, Busy or Full while there is no room.
+
+        `body_bytes` is what is going to be written to disk. Asked before a body is read.
+        """
         if (await self.fleet()).closing:
             message = "The fleet is shutting down and takes no new work."
             raise Unavailable(message, hint="Send it again once `viiwork up` runs.", code="closing")
+        await self.gauge.check(body_bytes=body_bytes)
 
     async def model(self, wanted: str | None) -> str:
         """The model to run on; a worker that has only just joined counts."""
@@ -69,12 +76,12 @@ class Intake:
 
     async def submit_job(self, body: JobBody, who: Sender) -> Status:
         """One job on its own."""
-        await self.check_open()
         model = await self.model(body.model)
         canonical = body.model_dump(mode="json")
-        async with self._turn(who):
-            job_id = await self._admit(who, fingerprint("job", canonical), new_id("job"))
-            await self.store.submit([single(body, model, who.tenant, job_id, self.settings.queue.job_timeout_s)])
+        async with self.turn(who):
+            job_id = await self.admit(who, fingerprint("job", canonical), new_id("job"))
+            job = single(body, model, who.tenant, job_id, self.settings.queue.job_timeout_s)
+            await self.store.submit([job], max_backlog=self.settings.queue.max_backlog)
             return await self.store.job(job_id)
 
     async def submit_analysis(self, order: Order, who: Sender) -> BatchStatus:
@@ -84,16 +91,16 @@ class Intake:
         """
         fresh_id = new_id("an")
         unsent = dict(enumerate(order.items))
-        async with self._turn(who):
+        async with self.turn(who):
             try:
-                batch_id = await self._admit(who, fingerprint("analysis", order.canonical()), fresh_id)
-                known = await self._known(batch_id) if batch_id != fresh_id else None
+                batch_id = await self.admit(who, fingerprint("analysis", order.canonical()), fresh_id)
+                known = await self.known(batch_id) if batch_id != fresh_id else None
                 if known is None or known.state is BatchState.UPLOADING:
                     await self._submit_items(batch_id, order, unsent, who.tenant, again=known is not None)
                 return await self.store.batch(batch_id)
             except BaseException:
                 if who.key is None:  # nobody can come back for it
-                    await self._give_up(fresh_id)
+                    await self.give_up(fresh_id)
                 raise
             finally:
                 await discard(self.store.blobs, [item.blob for item in unsent.values() if item.blob])
@@ -109,6 +116,8 @@ class Intake:
             model=order.model,
             task=order.task.value,
             total=len(order.items),
+            deadline_s=order.deadline_s,
+            priority=order.priority,
         )
         timeout_s = self.settings.queue.job_timeout_s
         for start in range(0, len(order.items), SLICE):
@@ -120,7 +129,7 @@ class Intake:
             ]
             offered = {index: unsent.pop(index) for index in indexes}
             try:
-                await self.store.submit(jobs)
+                await self.store.submit(jobs, max_backlog=self.settings.queue.max_backlog)
             except BaseException:
                 unsent.update(await self._untaken(batch_id, offered))
                 raise
@@ -133,7 +142,13 @@ class Intake:
         except ViiworkError:
             return {}
 
-    async def _known(self, batch_id: str) -> BatchStatus | None:
+    async def durability(self) -> dict[str, str]:
+        """A header that says what a power cut may still cost of what was taken in; asked once all of it is."""
+        told = await self.store.confirm()
+        return {DURABILITY: "synced" if told.synced else told.notice}
+
+    async def known(self, batch_id: str) -> BatchStatus | None:
+        """The batch of this id if there is one already."""
         try:
             return await self.store.batch(batch_id)
         except NotFound:
@@ -148,16 +163,18 @@ class Intake:
             return True
         return True
 
-    async def _give_up(self, batch_id: str) -> None:
+    async def give_up(self, batch_id: str) -> None:
+        """Cancel a batch that will never be whole."""
         with suppress(ViiworkError):
             await self.store.cancel_batch(batch_id)
 
-    async def _admit(self, who: Sender, print_: str, new: str) -> str:
+    async def admit(self, who: Sender, print_: str, new: str) -> str:
+        """The id that the sender's key stands for: `new`, unless the key came before."""
         if who.key is None:
             return new
         return await self.store.admit(tenant=who.tenant, key=who.key, fingerprint=print_, id=new)
 
-    def _turn(self, who: Sender) -> asyncio.Lock:
+    def turn(self, who: Sender) -> asyncio.Lock:
         """Two requests with one key take turns, so that the second sees all that the first has done."""
         if who.key is None:
             return asyncio.Lock()

@@ -10,9 +10,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from viiwork.api.intake import Intake
+from viiwork.api.limits import check_announced, in_mib, over
 from viiwork.api.problems import wrong_field
 from viiwork.api.requests import AnalysisBody, NoteBody, OrderBody
-from viiwork.api.uploads import Form, UploadedFile, in_mib, over
+from viiwork.api.uploads import Form, UploadedFile
 from viiwork.api.work import Item, Order
 from viiwork.documents.tasks import check_options, passage_tokens
 from viiwork.errors import UsageError
@@ -21,13 +22,15 @@ from viiwork.settings import ApiSection
 from viiwork.work import TaskOptions
 
 M = TypeVar("M", bound=BaseModel)
-FORM_FIELDS = frozenset({"task", "options", "labels", "question", "lane", "model", "documents", "callback_url"})
+PLAIN_FIELDS = ("task", "lane", "model", "priority", "callback_url")
+FORM_FIELDS = frozenset({*PLAIN_FIELDS, "options", "labels", "question", "documents", "deadline_s"})
 NOTES = TypeAdapter(tuple[NoteBody, ...])
 UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
 
 
 async def json_body(request: Request, model: type[M], limits: ApiSection) -> M:
     """The request's JSON body as `model`. Raises UsageError naming the field, TooLarge."""
+    check_announced(request.headers, limits.max_json_bytes, "the body", "max_json_bytes", param="body")
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
@@ -76,7 +79,14 @@ async def _order(body: OrderBody, items: list[Item], desk: Intake, *, param: str
         raise UsageError(f"{param}: send at least one document.", param=param)
     options, model = await _checked(body, desk)
     return Order(
-        task=body.task, options=options, lane=body.lane, model=model, asked_model=body.model or None, items=items
+        task=body.task,
+        options=options,
+        lane=body.lane,
+        model=model,
+        asked_model=body.model or None,
+        deadline_s=body.deadline_s,
+        priority=body.priority,
+        items=items,
     )
 
 
@@ -101,10 +111,10 @@ def _check_names(fields: Mapping[str, str]) -> None:
 
 
 def _form_body(fields: Mapping[str, str]) -> OrderBody:
-    body: dict[str, Any] = {
-        name: fields[name] for name in ("task", "lane", "model", "callback_url") if fields.get(name)
-    }
+    body: dict[str, Any] = {name: fields[name] for name in PLAIN_FIELDS if fields.get(name)}
     body["options"] = _form_options(fields)
+    if fields.get("deadline_s"):
+        body["deadline_s"] = _json(fields, "deadline_s")
     try:
         return OrderBody.model_validate(body)
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from viiwork.errors import Conflict, Unavailable, UsageError, ViiworkError
+from viiwork.api.requests import complaint
+from viiwork.errors import Busy, Conflict, Unavailable, UsageError, ViiworkError
 
 RETRY_AFTER_S = 2
 NAMED = {404: ("not_found", "There is nothing at this address."), 405: ("method_not_allowed", "Not with this method.")}
@@ -26,7 +27,8 @@ def answer_to(error: ViiworkError) -> JSONResponse:
     """The response that an error of ours becomes."""
     response = problem(error.http_status, str(error), code=error.code, param=error.param)
     if isinstance(error, Unavailable):
-        response.headers["retry-after"] = str(RETRY_AFTER_S)
+        wait_s = error.retry_after_s if isinstance(error, Busy) else RETRY_AFTER_S
+        response.headers["retry-after"] = str(max(1, math.ceil(wait_s)))
     if isinstance(error, Conflict):
         response.headers["x-should-retry"] = "false"  # SDKs retry a 409 unless told not to
     return response
@@ -34,19 +36,8 @@ def answer_to(error: ViiworkError) -> JSONResponse:
 
 def wrong_field(error: ValidationError | RequestValidationError, *, within: str = "") -> UsageError:
     """The first thing that is wrong with a body, named by its field; what was sent is not repeated."""
-    first: dict[str, Any] = dict(error.errors()[0])
-    parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    field = ".".join(([within] if within else []) + parts)
-    reason = _reason(first)
+    field, reason = complaint(error.errors(), within=within)
     return UsageError(f"{field}: {reason}." if field else f"The body is not valid: {reason}.", param=field or None)
-
-
-def _reason(first: dict[str, Any]) -> str:
-    if first["type"] == "extra_forbidden":
-        return "there is no such field"
-    if first["type"] == "missing":
-        return "this field is required"
-    return str(first["msg"]).rstrip(".")
 
 
 def install(app: FastAPI) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from viiwork.jobs import Lane
+from viiwork.jobs import Lane, Priority
 from viiwork.work import AnalysisTask, Label, Message, TaskOptions
 
 CustomId = Annotated[str, Field(max_length=256)]
@@ -16,6 +17,9 @@ Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
 DocumentName = Annotated[str, Field(max_length=1024)]
 OutputTokens = Annotated[int, Field(strict=True, ge=1, le=131_072)]  # strict: `true` is no number
 ModelAlias = Annotated[str, Field(max_length=64)]
+LONGEST_DEADLINE_S = 366 * 86_400
+Deadline = Annotated[float, Field(strict=True, gt=0, le=LONGEST_DEADLINE_S)]
+"""Seconds from submission until nobody wants the answer any more."""
 
 
 class Body(BaseModel):
@@ -24,27 +28,35 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class MessageBody(Body):
-    """One turn of a chat."""
+class MessageBody(Message):
+    """One turn of a chat; a wire message already, so that it need not be copied."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-    def to_wire(self) -> Message:
-        return Message(role=self.role, content=self.content)
+    model_config = ConfigDict(extra="forbid")
 
 
-class JobBody(Body):
-    """`POST /v1/jobs`."""
+class ChatBody(Body):
+    """What a job asks of an engine, however it is sent."""
 
-    model: ModelAlias
     messages: Annotated[tuple[MessageBody, ...], Field(min_length=1, max_length=1024)]
     max_output_tokens: OutputTokens = 512
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.0
-    lane: Lane = Lane.INTERACTIVE
     custom_id: CustomId = ""
     metadata: Metadata = Field(default_factory=dict)
     timeout_s: Annotated[float, Field(strict=True, gt=0, le=86_400)] | None = None
+
+
+class JobBody(ChatBody):
+    """`POST /v1/jobs`."""
+
+    model: ModelAlias
+    lane: Lane = Lane.INTERACTIVE
+    deadline_s: Deadline | None = None
+
+
+class LineBody(ChatBody):
+    """One line of `POST /v1/jobs` as JSON Lines; lane, deadline and priority are the whole file's."""
+
+    model: ModelAlias | None = None
 
 
 class LabelBody(Body):
@@ -94,6 +106,8 @@ class OrderBody(Body):
     options: OptionsBody = OptionsBody()
     lane: Lane = Lane.BATCH
     model: ModelAlias | None = None
+    deadline_s: Deadline | None = None
+    priority: Priority = Priority.NORMAL
     callback_url: str | None = None
 
 
@@ -101,3 +115,18 @@ class AnalysisBody(OrderBody):
     """`POST /v1/analyses` as JSON."""
 
     documents: tuple[TextBody, ...]
+
+
+def complaint(errors: Sequence[Mapping[str, Any]], *, within: str = "") -> tuple[str, str]:
+    """The first thing that is wrong with a body: its field and the reason. What was sent is not repeated."""
+    first = errors[0]
+    parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    return ".".join(([within] if within else []) + parts), _reason(first)
+
+
+def _reason(first: Mapping[str, Any]) -> str:
+    if first["type"] == "extra_forbidden":
+        return "there is no such field"
+    if first["type"] == "missing":
+        return "this field is required"
+    return str(first["msg"]).rstrip(".")

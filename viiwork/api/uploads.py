@@ -10,11 +10,11 @@ from enum import Enum, auto
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from viiwork.errors import TooLarge, UsageError, ViiworkError
+from viiwork.api.limits import in_mib, over
+from viiwork.errors import UsageError, ViiworkError
 from viiwork.settings import ApiSection
 from viiwork.store.blobs import BlobRef, BlobStore, BlobWriter
 
-MIB = 1024 * 1024
 FILES = "files"
 MAX_FIELDS = 32
 """Several times what there is; each field costs memory, even an empty one."""
@@ -225,17 +225,6 @@ async def discard(blobs: BlobStore, refs: Iterable[BlobRef]) -> None:
     for ref in refs:
         with suppress(ViiworkError, OSError):
             await blobs.delete(ref.id)
-
-
-def over(what: str, limit: str, setting: str, *, param: str) -> TooLarge:
-    """The refusal of something over a limit: which limit, and how to raise it."""
-    hint = f"Raise api.{setting} in viiwork.toml, or set VIIWORK_API_{setting.upper()}."
-    return TooLarge(f"{what}: over the limit of {limit}.", hint=hint, param=param)
-
-
-def in_mib(size_bytes: int) -> str:
-    """A size as people say it."""
-    return f"{size_bytes / MIB:.0f} MiB" if size_bytes >= MIB else f"{size_bytes} bytes"
 
 
 def _text(raw: bytes) -> str:

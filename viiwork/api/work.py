@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import json
 import re
@@ -11,13 +13,14 @@ from typing import Any
 
 from starlette.requests import Request
 
-from viiwork.api.requests import JobBody
+from viiwork.api.requests import ChatBody, JobBody
 from viiwork.errors import UsageError
-from viiwork.jobs import READER_MODEL, Job, Lane, Settle, TaskName, child_id
+from viiwork.jobs import READER_MODEL, Job, Lane, Priority, Settle, TaskName, child_id
 from viiwork.store.blobs import BlobRef
 from viiwork.work import AnalysisTask, ChatInput, ReadInput, TaskOptions
 
 IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
+SHA_256 = re.compile(r"(?:^|[,\s])sha-256=:([A-Za-z0-9+/=]*):")
 NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9._@+-]")
 
 
@@ -55,10 +58,28 @@ class Order:
     model: str
     asked_model: str | None
     items: Sequence[Item]
+    deadline_s: float | None = None
+    priority: Priority = Priority.NORMAL
 
     def canonical(self) -> list[Any]:
         options = self.options.model_dump(mode="json")
-        return [self.task, options, self.lane, self.asked_model, [item.canonical() for item in self.items]]
+        said = [self.task, options, self.lane, self.asked_model, self.deadline_s, self.priority]
+        return [*said, [item.canonical() for item in self.items]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOrder:
+    """What is said of a file of jobs before its first line; `sha256` is the digest that the file must have."""
+
+    lane: Lane = Lane.BATCH
+    asked_model: str | None = None
+    deadline_s: float | None = None
+    priority: Priority = Priority.NORMAL
+    sha256: bytes | None = None
+
+    def canonical(self) -> list[Any]:
+        said = [self.lane, self.asked_model, self.deadline_s, self.priority]
+        return [*said, self.sha256.hex() if self.sha256 else None]
 
 
 def sender(request: Request) -> Sender:
@@ -72,6 +93,22 @@ def sender(request: Request) -> Sender:
     return Sender(tenant=label or f"anonymous@{client}", key=key)
 
 
+def announced_digest(request: Request) -> bytes | None:
+    """The SHA-256 of the body in `Content-Digest` (RFC 9530), or None without that header. Raises UsageError."""
+    said = request.headers.get("content-digest")
+    if said is None:
+        return None
+    found = SHA_256.search(said)
+    try:
+        digest = base64.b64decode(found[1], validate=True) if found else b""
+    except binascii.Error:
+        digest = b""
+    if len(digest) != hashlib.sha256().digest_size:
+        message = "Content-Digest: must be `sha-256=:<base64 of 32 bytes>:`."
+        raise UsageError(message, param="Content-Digest")
+    return digest
+
+
 def fingerprint(kind: str, canonical: object) -> str:
     """The same for the same request, however its body was written."""
     text = json.dumps([kind, canonical], sort_keys=True, ensure_ascii=True, separators=(",", ":"))
@@ -80,17 +117,25 @@ def fingerprint(kind: str, canonical: object) -> str:
 
 def single(body: JobBody, model: str, tenant: str, job_id: str, default_timeout_s: float) -> Job:
     """The job of `POST /v1/jobs`."""
-    messages = tuple(message.to_wire() for message in body.messages)
-    characters = sum(len(message.content) for message in messages)
+    job = chat_job(body, model, job_id=job_id, tenant=tenant, lane=body.lane, default_timeout_s=default_timeout_s)
+    return job.model_copy(update={"deadline_s": body.deadline_s})
+
+
+def chat_job(
+    body: ChatBody, model: str, *, job_id: str, tenant: str, lane: Lane, default_timeout_s: float, batch: str = ""
+) -> Job:
+    """The job that a checked body asks for."""
+    characters = sum(len(message.content) for message in body.messages)
     return Job(
         id=job_id,
         tenant=tenant,
-        lane=body.lane,
+        lane=lane,
         task=TaskName.RUN,
         model=model,
-        input=ChatInput(messages=messages, max_output_tokens=body.max_output_tokens, temperature=body.temperature),
+        input=ChatInput(messages=body.messages, max_output_tokens=body.max_output_tokens, temperature=body.temperature),
         custom_id=body.custom_id,
         metadata=body.metadata,
+        batch=batch,
         prompt_tokens=-(-characters // 4),  # a rough price for the scheduler; the engine counts exactly
         max_output_tokens=body.max_output_tokens,
         timeout_s=body.timeout_s or default_timeout_s,
