@@ -1,0 +1,55 @@
+"""From a snapshot to metric families: bounded labels, one sample a set of labels."""
+
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from viiwork.jobs import Lane
+from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
+from viiwork.telemetry import MAX_MODELS, Once, Snapshot, bounded, families
+
+
+def test_models_beyond_the_limit_are_other() -> None:
+    """The same ones keep their names from scrape to scrape, whatever the order they come in."""
+    models = [f"m{n:03}" for n in range(MAX_MODELS + 10)]
+    forwards, backwards = bounded(models), bounded(reversed(models))
+    assert [forwards(model) for model in models] == models[:MAX_MODELS] + ["other"] * 10
+    assert [backwards(model) for model in models] == [forwards(model) for model in models]
+
+
+def test_what_is_other_is_added_up_and_the_oldest_of_it_counts() -> None:
+    """A hundred models of one waiting job each: 36 of them share a label."""
+    models = [f"m{n:03}" for n in range(100)]
+    queues = tuple(QueueDepth(model=model, lane=Lane.BATCH, waiting=1) for model in models)
+    snapshot = Snapshot(
+        version="1",
+        scrape_s=0.1,
+        fleet=FleetStatus(fleet="f", queues=queues),
+        oldest_s={f"batch.{model}": float(n) for n, model in enumerate(models)},
+        counts={"started": {f"batch.{model}": 2 for model in models}},
+    )
+    text = generate_latest(Once(snapshot)).decode()
+    samples = {
+        (sample.name, sample.labels.get("state", "")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.labels.get("model") == "other" and sample.labels.get("lane") == "batch"
+    }
+    assert samples["viiwork_jobs", "waiting"] == 36
+    assert samples["viiwork_oldest_job_age_seconds", ""] == 99
+    assert samples["viiwork_jobs_started_total", ""] == 72
+
+
+def test_no_two_samples_have_the_same_name_and_labels() -> None:
+    """Prometheus refuses the whole page otherwise; two lives of one worker are the case that tempts."""
+
+    def life(incarnation: str, beat_age_ms: int) -> WorkerStatus:
+        card = WorkerCard(name="gpu0@a", incarnation=incarnation, host="a", pid=1, engine="noop", model="m", slots=1)
+        return WorkerStatus(card=card, in_flight={Lane.BATCH: 1}, beat_age_ms=beat_age_ms)
+
+    fleet = FleetStatus(fleet="f", workers=(life("old", 9000), life("new", 10), life("older", 20_000)))
+    snapshot = Snapshot(version="1", scrape_s=0.1, fleet=fleet, lease_ttl_s=12)
+    seen = [(s.name, tuple(sorted(s.labels.items()))) for family in families(snapshot) for s in family.samples]
+    assert len(seen) == len(set(seen))
+    assert next(f for f in families(snapshot) if f.name == "viiwork_worker_beat_age_seconds").samples[0].value == 0.01
