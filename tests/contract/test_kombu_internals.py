@@ -1,7 +1,8 @@
 """What the worker's transport relies on inside kombu and Celery: these fail when a new version means something else.
 
 `viiwork_workers/slots.py` puts its own QoS in the place of a channel's, reads `_in_poll` and switches `do_restore`
-off; `station.py` wakes the hub with `call_soon`; `events.py` takes over the event dispatcher's `on_send_buffered`.
+off; `takes.py` puts itself in the place of a channel's BRPOP reader, asks for more on that connection and delivers it;
+`station.py` wakes the hub with `call_soon`; `events.py` takes over the event dispatcher's `on_send_buffered`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from viiwork.settings import Settings
 from viiwork.store.endpoint import broker
 from viiwork_workers.ledger import Ledger, reserve
 from viiwork_workers.slots import LaneQoS
+from viiwork_workers.takes import Pop, Takes
 
 MODEL = "noop"
 
@@ -41,6 +43,7 @@ class Transport:
         self.raw = redis.Redis.from_url(settings.redis.url, decode_responses=True)
         self.prefix = settings.prefix
         self.ledger = Ledger(slots)
+        self.pop = Pop(prefix=settings.prefix)
         self.messages: list[Any] = []
         self.hub = Hub()
         set_event_loop(self.hub)
@@ -48,7 +51,10 @@ class Transport:
         self.channels = {lane: self.connection.channel() for lane in Lane}
         for lane, channel in self.channels.items():
             channel.do_restore = False
-            channel._qos = LaneQoS(channel, lane=lane, ledger=self.ledger, batch_channel=self.channels[Lane.BATCH])
+            batch = self.channels[Lane.BATCH]
+            channel._qos = LaneQoS(channel, lane=lane, ledger=self.ledger, batch_channel=batch)
+            name = queue_name(lane, MODEL)
+            Takes(channel, pop=self.pop, lane=lane, queue=name, ledger=self.ledger, batch_channel=batch).install()
             consumer = Consumer(
                 channel, queues=[lane_queue(lane, MODEL)], on_message=self.messages.append, accept=["json"]
             )
@@ -58,7 +64,8 @@ class Transport:
         self._loop = self.hub.create_loop()
 
     def put(self, lane: Lane, count: int, *, first: int = 0) -> list[str]:
-        """Raw hints as `release` publishes them; answers their ids."""
+        """Raw hints as `release` publishes them, and counted as it counts them; answers their ids."""
+        self.raw.hincrby(f"{self.prefix}depth", f"{queue_name(lane, MODEL)}|queued", count)
         ids = [f"job_{lane.value}{n}.1.1" for n in range(first, first + count)]
         for hint in ids:
             message = make_envelope_of(hint, lane)
@@ -79,6 +86,17 @@ class Transport:
                 break
             next(self._loop)
         self.turn()
+
+    def turn_until_something(self) -> None:
+        """One turn that delivers, and not one more."""
+        while not self.messages:
+            next(self._loop)
+
+    def count_workers(self, *slots: int) -> None:
+        """So many slots have the workers of the model, as their beats tell."""
+        for lane in Lane:
+            for number, of_worker in enumerate(slots):
+                self.raw.hset(f"{self.prefix}slots:{queue_name(lane, MODEL)}", f"other{number}", of_worker)
 
     def delivered(self) -> list[str]:
         return [message.delivery_tag for message in self.messages]
@@ -149,6 +167,87 @@ def test_a_slot_that_comes_free_is_filled_with_the_next_hint(transport: Transpor
         transport.ledger.drop(transport.delivered()[count - 1])
         transport.turn_until(slots + count)
     assert transport.delivered() == ids
+
+
+def test_what_there_is_room_for_comes_in_one_turn_and_in_order(transport: Transport, slots: int) -> None:
+    """One hint by the BRPOP, the rest by one more trip; measured, one a trip left most slots idle."""
+    ids = transport.put(Lane.BATCH, 100)
+    transport.turn_until_something()
+    assert transport.delivered() == ids[: slots - reserve(slots)]
+    assert transport.ledger.held().batch == slots - reserve(slots)
+
+
+def test_a_worker_among_others_takes_its_share_and_no_more(transport: Transport, slots: int) -> None:
+    """Idle workers are not robbed: of 8 hints for two workers of 8 slots, one gets 4 at once."""
+    transport.count_workers(slots, slots)
+    transport.put(Lane.INTERACTIVE, 8)
+    transport.turn_until_something()
+    assert len(transport.messages) == 4
+    assert transport.left(Lane.INTERACTIVE) == 4
+
+
+def test_a_lowered_limit_holds_for_all_of_a_take(transport: Transport) -> None:
+    transport.ledger.limit = 3
+    transport.put(Lane.INTERACTIVE, 100)
+    transport.turn_until(3)
+    assert len(transport.messages) == 3
+
+
+@pytest.mark.parametrize("slots", [1])
+def test_a_worker_with_one_slot_takes_one(transport: Transport) -> None:
+    transport.put(Lane.BATCH, 10)
+    transport.turn_until(1)
+    assert len(transport.messages) == 1
+    assert transport.left(Lane.BATCH) == 9
+
+
+def test_a_server_that_has_forgotten_the_script_is_given_it_again(transport: Transport, slots: int) -> None:
+    """After a restart; the connection serves the next BRPOP as before."""
+    transport.pop._digest = "0" * 40
+    transport.put(Lane.INTERACTIVE, slots)
+    transport.turn_until_something()
+    assert len(transport.messages) == slots
+    transport.ledger.drop(transport.delivered()[0])
+    transport.put(Lane.INTERACTIVE, 1, first=slots)
+    transport.turn_until(slots + 1)
+    assert len(transport.messages) == slots + 1
+
+
+def test_a_connection_lost_between_the_two_trips_is_a_connection_error(transport: Transport) -> None:
+    """Celery then makes a new one; kombu's own reader does the same with the BRPOP's reply."""
+    channel = transport.channels[Lane.BATCH]
+    transport.turn()
+    take: Any = channel.handlers["BRPOP"]
+    channel.client.connection.disconnect()
+    channel.client.connection.connect()
+    transport.raw.client_kill_filter(_id=str(id_of(channel)))
+    with pytest.raises(channel.connection_errors):
+        take._take(4, 0)
+    assert channel.client.connection._sock is None
+
+
+def id_of(channel: Any) -> int:
+    """The server's name for the connection that a channel pops on."""
+    channel.client.connection.send_command("CLIENT", "ID")
+    return int(channel.client.connection.read_response())
+
+
+def test_the_connection_of_a_pop_is_idle_once_its_reply_was_read(transport: Transport) -> None:
+    """What `takes.py` asks on it cannot meet another answer: `_in_poll` is none until the next BRPOP is sent."""
+    channel, seen = transport.channels[Lane.BATCH], []
+    take: Any = channel.handlers["BRPOP"]
+    read_one = take._read_one
+
+    def reading() -> Any:
+        seen.append(channel._in_poll is channel.client.connection)
+        brought = read_one()
+        seen.append(channel._in_poll)
+        return brought
+
+    take._read_one = reading
+    transport.put(Lane.BATCH, 1)
+    transport.turn_until(1)
+    assert seen[:2] == [True, None]
 
 
 @pytest.mark.parametrize("slots", [2])
@@ -258,6 +357,8 @@ def test_the_fields_we_touch_are_there() -> None:
     assert kombu_redis.Channel.do_restore is True
     assert kombu_redis.Channel.ack_emulation is True
     assert "_qos" in inspect.getsource(kombu_redis.Channel.__mro__[1].__init__)
+    assert "handlers[type]()" in inspect.getsource(kombu_redis.MultiChannelPoller.on_readable)
+    assert list(inspect.signature(kombu_redis.Transport._deliver).parameters) == ["self", "message", "queue"]
 
 
 def test_a_callback_from_another_thread_wakes_the_hub() -> None:

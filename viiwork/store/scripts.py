@@ -55,6 +55,10 @@ class Scripts:
                 replies[at] = reply
         return replies
 
+    def source(self, script: str) -> str:
+        """One script's text, for a client of another kind, such as kombu's."""
+        return self._sources[script]
+
     async def load(self, client: Redis) -> None:
         """Make the server know every script."""
         for source in self._sources.values():

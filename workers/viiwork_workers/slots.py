@@ -17,10 +17,11 @@ from kombu.common import ignore_errors
 from kombu.transport.virtual import QoS
 
 from viiwork.jobs import Lane
-from viiwork.queues import lane_queue
+from viiwork.queues import lane_queue, queue_name
 from viiwork_workers.events import EventFlush
 from viiwork_workers.ledger import Ledger, may_take
 from viiwork_workers.station import Station
+from viiwork_workers.takes import Pop, Takes
 
 
 class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
@@ -64,6 +65,7 @@ class Slots(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
 
     def __init__(self, c: Any, **kwargs: Any) -> None:
         self._batch: Any = None
+        self._pop = Pop(prefix=c.app.parts.settings.prefix)
         super().__init__(c, **kwargs)
 
     def start(self, c: Any) -> None:
@@ -75,6 +77,8 @@ class Slots(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
         for channel, lane in ((interactive, Lane.INTERACTIVE), (batch, Lane.BATCH)):
             channel.do_restore = False
             channel._qos = LaneQoS(channel, lane=lane, ledger=station.ledger, batch_channel=batch)
+            name = queue_name(lane, station.card.model)
+            Takes(channel, pop=self._pop, lane=lane, queue=name, ledger=station.ledger, batch_channel=batch).install()
         queue = lane_queue(Lane.BATCH, station.card.model)
         self._batch = c.app.amqp.TaskConsumer(batch, queues=[queue], on_decode_error=c.on_decode_error)
         self._batch.on_message = c.create_task_handler()
