@@ -30,7 +30,8 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "output_tokens": ("viiwork_output_tokens", "Output tokens of committed answers."),
 }
 """What the store counts, by its own names; outcomes are one family of their own."""
-STATES = ("serving", "quarantined", "silent")
+STATES = ("ready", "restarting", "quarantined", "silent")
+"""`restarting` is everything that an engine says of itself but `ready`; `silent` is a worker whose lease is over."""
 
 Labels = tuple[str, ...]
 Samples = Iterable[tuple[Labels, float]]
@@ -72,6 +73,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     if snapshot.fleet is None:
         return
     yield gauge("viiwork_closing", "Whether the fleet takes no new work.", [((), snapshot.fleet.closing)])
+    yield gauge("viiwork_dead_letters", "Dead jobs that wait for a person.", [((), snapshot.fleet.dead)])
     used, limit = snapshot.memory_used_bytes, snapshot.memory_limit_bytes
     yield gauge("viiwork_redis_memory_used_bytes", "Memory that Redis uses.", [((), used)])
     yield gauge("viiwork_redis_memory_limit_bytes", "Memory that Redis may use; 0 is no limit.", [((), limit)])
@@ -95,6 +97,10 @@ def of_workers(workers: Sequence[WorkerStatus], snapshot: Snapshot, short: Short
     yield gauge("viiwork_engine_state", f"1 for the state it is in: {', '.join(STATES)}.", states, ("worker", "state"))
     slots = [((at.card.name,), at.card.slots) for at in workers]
     yield gauge("viiwork_worker_slots", "How many jobs its engine takes at a time.", slots, name)
+    limits = [((at.card.name,), at.card.slots if at.card.limit is None else at.card.limit) for at in workers]
+    yield gauge("viiwork_worker_limit", "How many of its slots it may fill just now.", limits, name)
+    deaths = [((at.card.name,), at.card.engine_restarts) for at in workers]
+    yield counter("viiwork_engine_restarts", "Engines started again since this worker's start.", deaths, name)
     held = [((at.card.name, lane.value), at.in_flight.get(lane, 0)) for at in workers for lane in Lane]
     yield gauge("viiwork_jobs_in_flight", "Jobs in its hands.", held, ("worker", "lane"))
 
@@ -149,7 +155,9 @@ def state_of(worker: WorkerStatus, snapshot: Snapshot) -> str:
     """The one of STATES that a worker is in."""
     if worker.beat_age_ms > snapshot.lease_ttl_s * 1000:
         return "silent"
-    return "quarantined" if worker.card.name in snapshot.quarantined else "serving"
+    if worker.card.name in snapshot.quarantined:
+        return "quarantined"
+    return "ready" if worker.card.engine_state in ("", "ready") else "restarting"
 
 
 def bounded(models: Iterable[str], *, limit: int = MAX_MODELS) -> Shorten:

@@ -82,8 +82,11 @@ async def test_a_fleet_at_work_is_told_in_full(
     assert value(text, "viiwork_jobs", state="running", **queue) == 0
     assert value(text, "viiwork_oldest_job_age_seconds", **queue) == 0
     assert value(text, "viiwork_worker_up", worker=worker) == 1
-    assert value(text, "viiwork_worker_slots", worker=worker) >= 1
-    assert value(text, "viiwork_engine_state", worker=worker, state="serving") == 1
+    slots = value(text, "viiwork_worker_slots", worker=worker)
+    assert slots >= 1
+    assert value(text, "viiwork_worker_limit", worker=worker) == slots
+    assert value(text, "viiwork_dead_letters") == 0
+    assert value(text, "viiwork_engine_state", worker=worker, state="ready") == 1
     assert value(text, "viiwork_jobs_in_flight", worker=worker, lane="batch") == 0
     assert value(text, "viiwork_redis_memory_used_bytes") > 100_000
     assert value(text, "viiwork_redis_memory_limit_bytes") >= 0
@@ -190,7 +193,7 @@ async def test_a_worker_that_is_put_away_or_silent_says_so(http: httpx.AsyncClie
     await real_store.client.hset(f"{real_store.prefix}quarantine", "gpu1@here", "It died.")
     await real_store.client.hincrby(f"{real_store.prefix}inc:{silent.card.incarnation}", "beat_ms", -60_000)
     text = await scrape(http)
-    for worker, state in (("gpu0@here", "serving"), ("gpu1@here", "quarantined"), ("gpu2@here", "silent")):
+    for worker, state in (("gpu0@here", "ready"), ("gpu1@here", "quarantined"), ("gpu2@here", "silent")):
         assert value(text, "viiwork_engine_state", worker=worker, state=state) == 1
         assert value(text, "viiwork_worker_up", worker=worker) == (state != "silent")
 
