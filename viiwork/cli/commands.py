@@ -13,6 +13,7 @@ import typer
 from viiwork.cli.analyze import analyze
 from viiwork.cli.cancel import cancel
 from viiwork.cli.dead import dead
+from viiwork.cli.doctor import doctor
 from viiwork.cli.down import down
 from viiwork.cli.gc import gc
 from viiwork.cli.pause import pause, resume
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for command in (up, down, analyze, watch, results, status, cancel, pause, resume, priority):
     app.command()(command)
+app.command()(doctor)
 app.command()(gc)
 app.add_typer(dead, name="dead")
 

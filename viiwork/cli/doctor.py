@@ -1,0 +1,57 @@
+"""`viiwork doctor`: what may be wrong with the fleet, and what to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from viiwork.cli.screen import one_line, out, plain, print_json
+from viiwork.cli.up import settings_from
+from viiwork.doctor import Finding, Verdict, diagnose, failed
+from viiwork.errors import StoreUnavailable
+from viiwork.fleet.examine import examine
+
+STYLE = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+
+
+def doctor(
+    *,
+    fleet: Annotated[str | None, typer.Option(help="The fleet's name.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="The fleet's state directory.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, one object a line.")] = False,
+) -> None:
+    """Check Redis, this host and the fleet, and say what to do. Changes nothing.
+
+    Exit codes: 0 nothing fails, 1 something does, 3 Redis does not answer.
+    """
+    facts = asyncio.run(examine(settings_from(config, fleet={"name": fleet, "state_dir": state_dir})))
+    findings = diagnose(facts)
+    if as_json:
+        for finding in findings:
+            print_json(asdict(finding))
+    else:
+        out().print(table(findings))
+    if facts.redis is None:
+        raise typer.Exit(StoreUnavailable.exit_code)
+    if failed(findings):
+        raise typer.Exit(1)
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """One line a check."""
+    shown = Table()
+    shown.add_column("Check", no_wrap=True)
+    shown.add_column("", no_wrap=True)
+    shown.add_column("Found", overflow="fold")
+    shown.add_column("What to do", overflow="fold")
+    for finding in findings:
+        mark = plain(finding.verdict.value, STYLE[finding.verdict])
+        shown.add_row(plain(finding.check), mark, plain(one_line(finding.found)), plain(finding.advice))
+    return shown

@@ -1,0 +1,97 @@
+"""The facts that a diagnosis goes by. They are gathered elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    """What the server says of itself; None where it does not tell."""
+
+    kind: str
+    version: str
+    speaks: tuple[int, int]
+    """The version of Redis that it behaves like."""
+    cluster: bool
+    replica: bool
+    replicas: int
+    sentinel: bool
+    min_replicas: int | None
+    aof: bool
+    fsync: str | None
+    eviction: str
+    limit_bytes: int
+    """0 means none."""
+    used_bytes: int
+    aof_write_ok: bool
+    aof_rewrite_ok: bool
+    snapshot_ok: bool
+    skew_s: float
+    """Its clock less this host's."""
+
+    @property
+    def waits_for_aof(self) -> bool:
+        """True where `WAITAOF` can confirm that a write is on disk."""
+        return self.speaks >= (7, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorFacts:
+    """Who can reach what, as the settings have it."""
+
+    redis: str
+    """`unix`, `loopback` or `network`."""
+    redis_password: bool
+    redis_tls: bool
+    api_host: str
+    api_loopback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The state directory, and the kernel's habits; empty or None where they cannot be told."""
+
+    state_dir: str
+    exists: bool
+    mode: int
+    owned: bool
+    free_bytes: int
+    disk_bytes: int
+    blob_error: str
+    """Why nothing can be written there."""
+    blob_fs: str
+    blobs_belong: bool | None
+    """Whether blob directory and Redis know each other; None before they have met."""
+    runs_redis: bool
+    huge_pages: str
+    overcommit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFacts:
+    """Who works, what waits, and what was given up."""
+
+    workers: Mapping[str, int]
+    """Engine workers by model."""
+    readers: int
+    waiting: Mapping[str, int]
+    """Jobs that wait, by model."""
+    dead: int
+    closing: bool
+    schema: int
+    schemas: frozenset[int]
+    """Versions of the records that the workers speak."""
+    versions: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All there is to judge; a part is None where nobody answered."""
+
+    door: DoorFacts
+    host: HostFacts
+    redis: RedisFacts | None
+    redis_error: str
+    fleet: FleetFacts | None

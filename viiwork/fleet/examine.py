@@ -1,0 +1,152 @@
+"""Gathering what `viiwork doctor` judges: the settings, this host, Redis, and who is up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import stat
+from collections import Counter
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from viiwork.doctor import DoorFacts, Facts, FleetFacts, HostFacts
+from viiwork.errors import StoreUnavailable
+from viiwork.jobs import READER_MODEL
+from viiwork.settings import Settings
+from viiwork.store import Store
+from viiwork.store.blobdir import disk_now_s
+from viiwork.store.embedded import locate
+from viiwork.store.opening import make_store
+from viiwork.store.pairing import Pairing
+from viiwork.store.server_facts import gather, has_password, is_loopback, reach_of
+from viiwork.wire import SCHEMA
+
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
+
+
+async def examine(settings: Settings) -> Facts:
+    """All facts; those of Redis and the fleet are missing when Redis does not answer."""
+    try:
+        url = locate(settings)
+    except StoreUnavailable as error:
+        return Facts(door_facts(settings, ""), host_facts(settings, "", None), None, str(error), None)
+    door = door_facts(settings, url)
+    store = make_store(settings, url)
+    try:
+        redis = await gather(store.client, url=url)
+        fleet = None if redis.cluster else await fleet_facts(store)
+        belong = None if redis.cluster else await _belong(store)
+    except StoreUnavailable as error:
+        return Facts(door, host_facts(settings, door.redis, None), None, str(error), None)
+    finally:
+        await store.close()
+    return Facts(door, await asyncio.to_thread(host_facts, settings, door.redis, belong), redis, "", fleet)
+
+
+def door_facts(settings: Settings, url: str) -> DoorFacts:
+    """Who can reach Redis (nobody, while no `up` runs one) and the API."""
+    return DoorFacts(
+        redis=reach_of(url) if url else "unix",
+        redis_password=has_password(url) if url else True,
+        redis_tls=url.startswith("rediss:"),
+        api_host=settings.api.host,
+        api_loopback=is_loopback(settings.api.host),
+    )
+
+
+def host_facts(settings: Settings, reach: str, belong: bool | None) -> HostFacts:
+    """The state directory and the kernel."""
+    root = settings.state_dir
+    there = root if root.exists() else _nearest(root)
+    usage, status = shutil.disk_usage(there), there.stat()
+    exists = root.is_dir()
+    return HostFacts(
+        state_dir=str(root),
+        exists=exists,
+        mode=stat.S_IMODE(status.st_mode) if exists else 0o700,
+        owned=not exists or os.getuid() in (0, status.st_uid),
+        free_bytes=usage.free,
+        disk_bytes=usage.total,
+        blob_error=_blob_error(root / "blobs") if exists else "",
+        blob_fs=_file_system(root / "blobs" if exists else there),
+        blobs_belong=belong,
+        runs_redis=reach != "network",
+        huge_pages=_chosen(_line(HUGE_PAGES)),
+        overcommit=int(_line(OVERCOMMIT)) if _line(OVERCOMMIT).isdigit() else None,
+    )
+
+
+async def fleet_facts(store: Store) -> FleetFacts:
+    """Who is up and what waits. Raises StoreUnavailable."""
+    status = await store.fleet()
+    (dead,) = await store.read([("ZCARD", f"{store.prefix}dead")])
+    waiting: Counter[str] = Counter()
+    for depth in status.queues:
+        if depth.model != READER_MODEL:
+            waiting[depth.model] += depth.waiting + depth.queued
+    cards = [worker.card for worker in status.workers]
+    return FleetFacts(
+        workers=Counter(card.model for card in cards if card.model != READER_MODEL),
+        readers=sum(card.model == READER_MODEL for card in cards),
+        waiting=waiting,
+        dead=int(dead),
+        closing=status.closing,
+        schema=SCHEMA,
+        schemas=frozenset(card.schema_version for card in cards),
+        versions=component_versions(),
+    )
+
+
+def component_versions() -> str:
+    """`viiwork 0.1.0, Python 3.11.7, celery 5.7.0, …`."""
+    parts = [f"{name} {version(name)}" for name in ("celery", "kombu", "redis")]
+    return ", ".join([f"viiwork {version('viiwork')}", f"Python {platform.python_version()}", *parts])
+
+
+async def _belong(store: Store) -> bool | None:
+    here, there = await Pairing(store, store.blobs.root).read()
+    return None if not here and not there else here == there
+
+
+def _blob_error(root: Path) -> str:
+    """Why nothing can be written there; the directory is made by the first document."""
+    if not root.exists():
+        return "" if os.access(root.parent, os.W_OK) else "its parent is not writable"
+    try:
+        disk_now_s(root)
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+    return ""
+
+
+def _file_system(path: Path) -> str:
+    """The type of the file system that `path` is on; empty when the system does not tell."""
+    place, best, found = str(path.resolve()), "", ""
+    with suppress(OSError):
+        for mount in psutil.disk_partitions(all=True):
+            under = place == mount.mountpoint or place.startswith(mount.mountpoint.rstrip("/") + "/")
+            if under and len(mount.mountpoint) >= len(best):
+                best, found = mount.mountpoint, mount.fstype
+    return found
+
+
+def _nearest(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.exists())
+
+
+def _chosen(line: str) -> str:
+    """`always [madvise] never` is madvise."""
+    return line.partition("[")[2].partition("]")[0]
+
+
+def _line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
