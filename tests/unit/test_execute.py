@@ -13,14 +13,24 @@ import pytest
 from tests.hands import Hands, field, upkeep
 from tests.unit.virtual_clock import run_jumping
 from tests.workers import make_job
-from viiwork.errors import DocumentError, EngineFault, JobRefused, StoreUnavailable
+from viiwork.errors import DocumentError, EngineDied, EngineFault, JobRefused, StoreUnavailable, Unavailable
 from viiwork.jobs import Fault, State
 from viiwork.queues import HintId, make_envelope
 from viiwork.roster import WorkerCard
 from viiwork.store import BlobStore, Store
 from viiwork.store.leases import Claim, Verdict
 from viiwork.work import Answer, ChatInput, JobInput
-from viiwork_workers.execute import COMMIT_PAUSE_S, STORE_PAUSE_S, End, Executor, HandedOn, Product, Runner, normalise
+from viiwork_workers.execute import (
+    COMMIT_PAUSE_S,
+    STORE_PAUSE_S,
+    End,
+    Executor,
+    HandedOn,
+    Product,
+    Retries,
+    Runner,
+    normalise,
+)
 
 ENVELOPE = make_envelope()
 
@@ -38,8 +48,8 @@ def make_store(place: Path) -> Store:
     )
 
 
-def executor(store: Store, runner: Runner, *, slots: int = 2, max_attempts: int = 4) -> Executor:
-    return Executor(store, runner, card=card(slots), max_attempts=max_attempts)
+def executor(store: Store, runner: Runner, *, slots: int = 2, max_attempts: int = 4, base_s: float = 1e-9) -> Executor:
+    return Executor(store, runner, card=card(slots), retries=Retries(max_attempts, base_s=base_s))
 
 
 async def answering(claim: Claim, work: JobInput) -> Product:
@@ -107,7 +117,8 @@ async def test_a_step_that_hands_its_item_on_settles_nothing(fake_store: Store) 
         (JobRefused("It is too long.", code="too_long"), Verdict.FAILED, "too_long"),
         (DocumentError("It is locked.", code="encrypted"), Verdict.FAILED, "encrypted"),
         (EngineFault("The card fell silent."), Verdict.RETRY, "engine_fault"),
-        (TimeoutError(), Verdict.FAILED, "timeout"),
+        (EngineDied("The engine's process was killed by signal 9."), Verdict.CRASHED, "engine_died"),
+        (TimeoutError(), Verdict.RETRY, "engine_fault"),
         (KeyError("Frau Müllers Befund"), Verdict.FAILED, "internal"),
     ],
 )
@@ -214,16 +225,18 @@ async def test_a_result_that_comes_too_late_is_not_committed(fake_store: Store) 
 
 
 async def test_a_worker_that_leaves_gives_its_jobs_back_uncharged(fake_store: Store) -> None:
-    """Also one whose result nobody can stop: and it claims no more."""
+    """What it had not begun yet goes back too, at once: nobody waits until its hint is missed."""
     jobs = [make_job() for _ in range(3)]
     await fake_store.submit(jobs)
     chosen = executor(fake_store, waiting)
     running = [asyncio.ensure_future(run_next(fake_store, chosen)) for _ in range(2)]
     await until(lambda: len(chosen.hands.fences()) == 2)
-    chosen.hands.abort_all()
+    chosen.abort_all()
     assert [end.state for end in await asyncio.gather(*running)] == ["waiting", "waiting"]
-    assert await field(fake_store, jobs[0].id, "strikes") is None
-    assert await run_next(fake_store, chosen) == End("stale")
+    assert await run_next(fake_store, chosen, started=lambda: pytest.fail("started")) == End("waiting")
+    for job in jobs:
+        assert await field(fake_store, job.id, "strikes") is None
+        assert await field(fake_store, job.id, "suspect") is None
 
 
 async def test_no_more_jobs_run_at_once_than_there_are_slots(fake_store: Store) -> None:
@@ -333,9 +346,126 @@ def test_a_worker_that_leaves_does_not_wait_for_a_full_store(tmp_path: Path) -> 
         chosen = executor(store, raising(StoreUnavailable("Redis is full and takes no new work.")))
         running = asyncio.ensure_future(run_next(store, chosen))
         await asyncio.sleep(0.5)
-        chosen.hands.abort_all()
+        chosen.abort_all()
         return (await running).state, asyncio.get_running_loop().time()
 
     state, took_s = run_jumping(scenario)
     assert state == "waiting"
     assert took_s < STORE_PAUSE_S
+
+
+async def test_a_retry_pauses_longer_with_each_strike(fake_store: Store) -> None:
+    """Drawn by lot up to a bound that doubles: the store keeps it out of every queue until then."""
+    job = make_job()
+    await fake_store.submit([job])
+    chosen = executor(fake_store, raising(EngineFault("The card fell silent.")), base_s=3600.0)
+    assert (await run_next(fake_store, chosen)).state == "waiting"
+    (due_ms,) = await fake_store.read([("ZSCORE", f"{fake_store.prefix}delayed", job.id)])
+    assert due_ms is not None
+    assert await Hands(fake_store).pop() is None
+    retries = Retries(base_s=1.0, cap_s=60.0)
+    for strikes, bound_s in [(0, 1), (1, 2), (3, 8), (9, 60), (99, 60)]:
+        assert 0 <= retries.pause_s(strikes) <= bound_s
+
+
+async def test_a_timeout_of_the_engines_own_is_not_the_jobs_time_limit(fake_store: Store) -> None:
+    """A socket that fell silent is worth another attempt."""
+    job = make_job(timeout_s=600.0)
+    await fake_store.submit([job])
+    assert (await run_next(fake_store, executor(fake_store, raising(TimeoutError())))).state == "waiting"
+    assert await field(fake_store, job.id, "strikes") == "1"
+
+
+async def test_a_job_whose_time_is_over_ends_by_that_whatever_the_engine_says_then(fake_store: Store) -> None:
+    """An engine may answer its cancellation with an error of its own."""
+
+    async def run(claim: Claim, work: JobInput) -> Product:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            raise EngineFault("The connection was closed.") from error
+        raise AssertionError
+
+    await fake_store.submit([make_job(timeout_s=0.02)])
+    end = await run_next(fake_store, executor(fake_store, run))
+    assert (end.state, end.fault and end.fault.code) == ("failed", "timeout")
+
+
+async def test_a_job_past_its_deadline_is_stopped_and_expires(fake_store: Store) -> None:
+    """It was claimed in time and did not end in time."""
+    job = make_job(deadline_s=0.1, timeout_s=600.0)
+    await fake_store.submit([job])
+    assert (await run_next(fake_store, executor(fake_store, waiting))).state == "expired"
+    status = await fake_store.job(job.id)
+    assert status.state is State.EXPIRED
+    assert status.error is not None
+    assert status.error.code == "expired"
+
+
+async def test_a_job_whose_engine_died_comes_back_as_a_suspect_without_a_strike(fake_store: Store) -> None:
+    """And before that is committed the worker knows that it must take nothing more."""
+    job = make_job()
+    await fake_store.submit([job])
+    told: list[State] = []
+    chosen = executor(fake_store, raising(EngineDied("The engine's process was killed by signal 9.")))
+    chosen.on_engine_lost = lambda: told.append(State.RUNNING)
+    assert (await run_next(fake_store, chosen)).state == "waiting"
+    assert told == [State.RUNNING]
+    assert await field(fake_store, job.id, "suspect") == "1"
+    assert await field(fake_store, job.id, "strikes") is None
+    assert chosen.quick_faults == 0
+
+
+async def test_hints_wait_at_the_door_while_the_engine_is_started_again(fake_store: Store) -> None:
+    """Their jobs are not claimed, so that another worker can have them meanwhile."""
+    job = make_job()
+    await fake_store.submit([job])
+    chosen = executor(fake_store, answering)
+    chosen.admit(ready=False)
+    running = asyncio.ensure_future(run_next(fake_store, chosen))
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (await fake_store.job(job.id)).state is State.QUEUED
+    chosen.admit(ready=True)
+    assert await running == End("succeeded")
+
+
+async def test_a_worker_that_leaves_opens_the_door_and_gives_back_what_waited_there(fake_store: Store) -> None:
+    """Whatever becomes of its engine meanwhile: nobody waits for that any more."""
+    job = make_job()
+    await fake_store.submit([job])
+    chosen = executor(fake_store, raising(AssertionError()))
+    chosen.admit(ready=False)
+    running = asyncio.ensure_future(run_next(fake_store, chosen))
+    await asyncio.sleep(0)
+    chosen.leave()
+    chosen.admit(ready=False)
+    assert await running == End("waiting")
+    assert await field(fake_store, job.id, "strikes") is None
+
+
+async def test_engines_that_fail_jobs_at_once_are_counted(fake_store: Store) -> None:
+    """The limit is lowered by them; a job's own fault says nothing about the engine."""
+    await fake_store.submit([make_job(), make_job()])
+    chosen = executor(fake_store, raising(JobRefused("It is too long.")))
+    await run_next(fake_store, chosen)
+    assert chosen.quick_faults == 0
+    chosen = executor(fake_store, raising(EngineFault("Out of memory.")))
+    await run_next(fake_store, chosen)
+    assert chosen.quick_faults == 1
+
+
+def test_a_job_that_never_reached_its_engine_goes_back_uncharged(tmp_path: Path) -> None:
+    """It fell between two lives of the engine; the worker is told at once."""
+
+    async def scenario() -> tuple[str, str | None, str | None, int]:
+        store = make_store(tmp_path)
+        job = make_job()
+        await store.submit([job])
+        told: list[bool] = []
+        chosen = executor(store, raising(Unavailable("the engine is being started again.", code="engine_restarting")))
+        chosen.on_engine_lost = lambda: told.append(True)
+        end = await run_next(store, chosen)
+        return end.state, await field(store, job.id, "strikes"), await field(store, job.id, "suspect"), len(told)
+
+    assert run_jumping(scenario) == ("waiting", None, None, 1)

@@ -12,6 +12,8 @@ import signal
 import socket
 from contextlib import suppress
 
+from pydantic import ValidationError
+
 from viiwork.errors import EngineFault, ViiworkError
 from viiwork.wire import Wire
 from viiwork_workers.engines.frames import LONGEST_LINE_BYTES, ORDERS, POISON, Begin, Ended, Load, Loaded, Run, Trouble
@@ -20,6 +22,8 @@ from viiwork_workers.engines.intake import texts_of
 from viiwork_workers.engines.simulated import SimulatedEngine
 
 TELL_S = 0.5
+UNSAID = b"null"
+"""What a worker that is gone before its first word has said."""
 POISON_S = 0.05
 """How long a poisoned job seems to run before it kills the engine."""
 
@@ -71,7 +75,7 @@ class CardProcess:
 async def serve(link: socket.socket) -> None:
     """Work until the worker is gone."""
     reader, writer = await asyncio.open_connection(sock=link, limit=LONGEST_LINE_BYTES)
-    card = CardProcess(Begin.model_validate_json(await reader.readline()), writer)
+    card = CardProcess(Begin.model_validate_json(await reader.readline() or UNSAID), writer)
     loading = asyncio.create_task(card.load())
     loading.add_done_callback(_end_without_card)
     while order := await reader.readline():
@@ -86,9 +90,11 @@ def _end_without_card(loading: asyncio.Task[None]) -> None:
 
 def main() -> None:
     """Serve the socket that is the standard input; nothing is worth saving when it closes."""
-    with suppress(ConnectionError), socket.socket(fileno=os.dup(0)) as link:
+    code = 1
+    with suppress(ConnectionError, ValidationError), socket.socket(fileno=os.dup(0)) as link:
         asyncio.run(serve(link))
-    os._exit(0)
+        code = 0
+    os._exit(code)
 
 
 if __name__ == "__main__":

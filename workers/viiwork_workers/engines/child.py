@@ -64,6 +64,7 @@ class EngineChild:
             child._send(begin)
             await child._loaded
         except BaseException:
+            child._loaded.cancel()
             await child.close()
             raise
         return child

@@ -1,0 +1,147 @@
+"""The governor: from what the engine says to what its worker takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from viiwork.jobs import Lane
+from viiwork.roster import WorkerCard
+from viiwork.store import Store
+from viiwork.store.leases import Claim
+from viiwork.work import Answer, ChatInput, JobInput, StepInput
+from viiwork_workers.engines.base import EngineFacts, Signals
+from viiwork_workers.execute import Executor, Product, Retries
+from viiwork_workers.governor import Governor
+from viiwork_workers.ledger import Ledger
+from viiwork_workers.station import LoopThread, Station
+
+SLOTS = 8
+
+
+class Told:
+    """An engine that says what it was told to say."""
+
+    def __init__(self, said: Signals | None) -> None:
+        self.facts = EngineFacts(name="told", model="m", slots=SLOTS, context_tokens=1, tokenizer="")
+        self.said = said
+        self.ready = asyncio.Event()
+
+    async def load(self) -> None:
+        """Nothing."""
+
+    async def run(self, work: ChatInput | StepInput) -> Answer:
+        raise AssertionError
+
+    def signals(self) -> Signals | None:
+        return self.said
+
+    async def until_ready(self) -> None:
+        await self.ready.wait()
+
+    async def close(self) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def thread() -> Iterator[LoopThread]:
+    thread = LoopThread("test")
+    yield thread
+    thread.close()
+
+
+@pytest.fixture
+def station(fake_store: Store, thread: LoopThread) -> Station:
+    card = WorkerCard(name="gpu0@here", incarnation="gpu0-1", host="h", pid=1, engine="told", model="m", slots=SLOTS)
+
+    async def run(claim: Claim, work: JobInput) -> Product:
+        raise AssertionError
+
+    executor = Executor(fake_store, run, card=card, retries=Retries())
+    return Station(thread, executor, card=card, ledger=Ledger(SLOTS))
+
+
+def test_an_engine_that_says_nothing_gets_all_its_slots(station: Station) -> None:
+    governor = Governor(Told(None), station)
+    governor.look()
+    assert station.ledger.limit == SLOTS
+    assert station.card_now().limit == SLOTS
+    assert station.facts()["limit"] == SLOTS
+    assert "engine_state" not in station.facts()
+
+
+def test_a_crowded_engine_gets_fewer_and_a_calm_one_more_again(station: Station) -> None:
+    engine = Told(Signals(running=SLOTS, kv_use=0.99, preemptions=4, pid=77))
+    governor = Governor(engine, station)
+    governor.look()
+    assert station.ledger.limit == 5
+    engine.said = Signals(running=5, kv_use=0.6, preemptions=4)
+    governor.look()
+    assert station.ledger.limit == 6, "preemptions of before are no new ones"
+
+
+def test_preemptions_count_anew_when_the_engine_was_started_again(station: Station) -> None:
+    engine = Told(Signals(running=1, preemptions=100))
+    governor = Governor(engine, station)
+    governor.look()
+    engine.said = Signals(running=1, preemptions=2)
+    before = station.ledger.limit
+    governor.look()
+    assert station.ledger.limit <= before
+
+
+def test_nothing_is_taken_while_the_engine_is_started_again_and_as_much_as_before_afterwards(station: Station) -> None:
+    """What was held stays held, and people see why nothing moves."""
+    engine = Told(Signals(running=SLOTS, preemptions=1))
+    governor = Governor(engine, station)
+    station.ledger.add("hint", Lane.BATCH)
+    governor.look()
+    limit = station.ledger.limit
+    engine.said = Signals(ready=False, state="restarting (3 deaths)", restarts=2)
+    station.executor.on_engine_lost()
+    assert station.ledger.limit == 0
+    assert station.ledger.held().total == 1
+    assert station.facts()["engine_state"] == "restarting (3 deaths)"
+    card = station.card_now()
+    assert (card.limit, card.engine_state, card.engine_restarts, card.engine_pid) == (0, "restarting (3 deaths)", 2, 0)
+    engine.said = Signals(restarts=3, pid=78)
+    governor.heed()
+    assert station.ledger.limit == limit
+    assert station.card_now().engine_pid == 78
+
+
+def test_jobs_that_fail_at_once_lower_the_limit(station: Station) -> None:
+    governor = Governor(Told(Signals()), station)
+    station.executor.quick_faults = 3
+    governor.look()
+    assert station.ledger.limit < SLOTS
+    lowered = station.ledger.limit
+    governor.look()
+    assert station.ledger.limit == lowered + 1, "each counts once"
+
+
+def test_a_quarantined_worker_takes_nothing_whatever_its_engine_says(station: Station) -> None:
+    governor = Governor(Told(Signals()), station)
+    station.note_quarantine("It died under 2 jobs that succeeded on other workers.")
+    governor.look()
+    assert station.ledger.limit == 0
+    assert "2 jobs" in station.facts()["quarantined"]
+    station.note_quarantine("")
+    assert station.ledger.limit == SLOTS
+
+
+async def test_it_looks_at_once_when_the_engine_is_back(station: Station) -> None:
+    """Not a second later."""
+    engine = Told(Signals(ready=False, state="restarting"))
+    governing = asyncio.ensure_future(Governor(engine, station).govern())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert station.ledger.limit == 0
+    engine.said = Signals()
+    engine.ready.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert station.ledger.limit == SLOTS
+    governing.cancel()
