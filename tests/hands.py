@@ -142,12 +142,13 @@ def document(batch: str, index: int = 0, *, model: str = "noop", **fields: Any) 
     )
 
 
-def parts_of(item: str, batch: str, count: int) -> list[Job]:
+def parts_of(item: str, batch: str, count: int, *, generation: str = "") -> list[Job]:
     """What a reader submits for one document: the merge that waits, then its parts."""
-    merge = f"{item}m0"
+    stem = f"{item}g{generation}" if generation else item
+    merge = f"{stem}m0"
     shared: dict[str, Any] = {"batch": batch, "item": item}
     head = make_job(id=merge, task=TaskName.MERGE, model="read", waits_for=count, **shared)
-    parts = [make_job(id=f"{item}l0p{n}", settle=Settle.NEVER, then=merge, **shared) for n in range(count)]
+    parts = [make_job(id=f"{stem}l0p{n}", settle=Settle.NEVER, then=merge, **shared) for n in range(count)]
     return [head, *parts]
 
 

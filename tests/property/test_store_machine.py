@@ -49,7 +49,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.fences: list[tuple[Fence, int]] = []
         self.ends: dict[str, str] = {}
         self.accepted: Counter[str] = Counter()
-        self.documents: dict[str, list[Any]] = {}
+        self.documents: dict[str, tuple[str, int]] = {}
         self.submitted = 0
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -80,7 +80,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(lane=st.sampled_from(Lane), tenant=st.sampled_from(("anna@lab", "bob:x")), count=st.integers(1, 4))
     def submit_lone_jobs(self, lane: Lane, tenant: str, count: int) -> None:
-        jobs = [make_job(lane=lane, tenant=tenant) for _ in range(count)]
+        jobs = [make_job(lane=lane, tenant=tenant, deadline_s=3600.0 if n == 1 else None) for n in range(count)]
         assert self.do(self.store.submit(jobs)) == count
         assert self.do(self.store.submit(jobs)) == 0
         self.jobs += [job.id for job in jobs]
@@ -104,7 +104,7 @@ class StoreMachine(RuleBasedStateMachine):
         batch = self.batches[at % len(self.batches)]
         self.submitted += 1
         item = f"{batch}-{1000 * self.submitted}"
-        self.documents[item] = parts_of(item, batch, parts)
+        self.documents[item] = (batch, parts)
         self._submit(batch, [make_job(id=item, batch=batch, settle=Settle.ON_FAILURE)])
 
     @precondition(lambda self: self.batches)
@@ -136,7 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
         if isinstance(claim, Claim):
             assert before == "queued", "only a released job can be had"
             self.fences.append((claim.fence, owner))
-            self._unfold(claim.fence)
+            self._unfold(claim)
 
     @precondition(lambda self: self.fences)
     @rule(at=which, verdict=st.sampled_from(Verdict))
@@ -146,6 +146,7 @@ class StoreMachine(RuleBasedStateMachine):
             verdict = self._success_of(fence.job)
         before = self._state(fence.job)
         answer, state = self.do(self.crew[owner][0].commit(fence, verdict, max_attempts=2))
+        assert answer == "fenced" or verdict in ENDING or state in ("waiting", "dead") or before in FINAL
         if answer == "ok" and before == "running" and verdict in ENDING:
             self.accepted[fence.job] += 1
             assert state in FINAL
@@ -162,12 +163,53 @@ class StoreMachine(RuleBasedStateMachine):
         lost = self.do(self.crew[owner][0].beat(*held))
         assert all(self._state(job) == state for job, state in lost.items())
 
-    @rule(at=which)
-    def kill_a_worker(self, at: int) -> None:
+    @rule(at=which, crashed=st.booleans())
+    def kill_a_worker(self, at: int, crashed: bool) -> None:
         """It is reaped; what it still holds it will try to commit all the same."""
-        self.do(upkeep(self.store).reap(self.crew[at % len(self.crew)][0].card.incarnation))
+        self.do(upkeep(self.store).reap(self.crew[at % len(self.crew)][0].card.incarnation, crashed=crashed))
 
     # Others
+
+    @rule()
+    def let_pauses_end(self) -> None:
+        self.do(self._end_pauses())
+
+    async def _end_pauses(self) -> None:
+        for job in await self._members("delayed"):
+            await self.client.zadd(f"{self.store.prefix}delayed", {job: 0})
+        await upkeep(self.store).mend()
+
+    @rule(at=which)
+    def pass_a_deadline(self, at: int) -> None:
+        due = self.do(self._members("deadlines"))
+        if due:
+            self.do(self.client.zadd(f"{self.store.prefix}deadlines", {due[at % len(due)]: 0}))
+            self.do(upkeep(self.store).sweep())
+
+    @precondition(lambda self: self.batches)
+    @rule(at=which, act=st.sampled_from(("pause", "resume", "weigh")))
+    def steer_a_batch(self, at: int, act: str) -> None:
+        batch = self.batches[at % len(self.batches)]
+        weight = ("4.0", "high") if act == "weigh" else ()
+        self.do(self.store.call("steer", act, batch, *weight))
+        if act == "pause":
+            for queue in QUEUES:
+                for hint in self.do(ready_hints(self.store, queue)):
+                    assert self.do(field(self.store, hint.job, "batch")) != batch or self._state(hint.job) != "queued"
+
+    @rule(at=which)
+    def retry_a_dead_job(self, at: int) -> None:
+        dead = [status.id for status in self.do(self.store.dead())]
+        if dead:
+            before = self.ends.pop(dead[at % len(dead)])
+            state, *started = self.do(self.store.call("retry", dead[at % len(dead)]))
+            if not started:
+                self.ends[dead[at % len(dead)]] = before
+            elif state == "waiting":
+                self.ends.pop(started[0], None)
+                self.accepted[started[0]] = 0  # a life of its own
+            else:
+                self.ends[dead[at % len(dead)]] = before
 
     @rule(queue=st.sampled_from(QUEUES))
     def release(self, queue: str) -> None:
@@ -227,6 +269,24 @@ class StoreMachine(RuleBasedStateMachine):
         running = {job for job, record in records.items() if record["state"] == "running"}
         assert {job for key in await keys(self.store, "released:*") for job in await self._members(key)} == queued
         assert {job for key in await keys(self.store, "inc:*:running") for job in await self._members(key)} == running
+        await self._check_waiting(records)
+        suspects = {job for job in queued | running if records[job].get("suspect")}
+        out = [await self.client.smembers(self.store.prefix + key) for key in await keys(self.store, "suspects.out:*")]
+        assert set().union(*out) == suspects
+        holders = [records[job]["inc"] for job in suspects & running]
+        assert len(holders) == len(set(holders)), "a worker holds one suspect at a time"
+
+    async def _check_waiting(self, records: dict[str, dict[str, str]]) -> None:
+        """What waits stands in one place from which it will be taken; the load of a tenant is what has not ended."""
+        places: Counter[str] = Counter(await self._members("delayed"))
+        for key in [*await keys(self.store, "backlog.g:*"), *await keys(self.store, "suspects:*")]:
+            places.update(await self.client.lrange(self.store.prefix + key, 0, -1))
+        for job, record in records.items():
+            if record["state"] == "waiting" and int(record.get("waits_for", 0)) == 0:
+                assert places[job] == 1, f"a waiting job stands in {places[job]} places"
+        load = Counter(record["tenant"] for record in records.values() if record["state"] not in FINAL)
+        told = await self.client.hgetall(f"{self.store.prefix}load")
+        assert {tenant: int(count) for tenant, count in told.items()} == load
 
     def _check_countdowns(self, records: dict[str, dict[str, str]]) -> None:
         parts: Counter[str] = Counter()
@@ -241,7 +301,7 @@ class StoreMachine(RuleBasedStateMachine):
         items = {job: r for job, r in records.items() if r.get("batch") == batch and not r.get("item")}
         settled = [job for job, record in items.items() if record.get("item_state")]
         rows = await self.client.lrange(f"{self.store.prefix}batch:{batch}:rows", 0, -1)
-        assert sorted(rows) == sorted(settled), "each settled item has one row"
+        assert sorted(filter(None, rows)) == sorted(settled), "each settled item has one row"
         status = await self.store.batch(batch)
         how = Counter(
             {"succeeded": "succeeded", "cancelled": "cancelled"}.get(items[job]["item_state"], "failed")
@@ -257,12 +317,13 @@ class StoreMachine(RuleBasedStateMachine):
     async def _run_to_the_end(self) -> None:
         for batch in self.batches:
             await self.store.seal(batch)
+            await self.store.call("steer", "resume", batch)
         for hands, _ in self.crew:
             await upkeep(self.store).reap(hands.card.incarnation, crashed=False)
         for _ in range(1000):
             if not (await depths(self.store)).total():
                 break
-            await upkeep(self.store).mend()
+            await self._end_pauses()
             await upkeep(self.store).sweep()
             for model, lane in (("noop", Lane.BATCH), ("noop", Lane.INTERACTIVE), ("read", Lane.BATCH)):
                 await self._work_off(Hands(self.store, model=model), lane)
@@ -274,21 +335,25 @@ class StoreMachine(RuleBasedStateMachine):
         while hint := await hands.pop(lane):
             claim = await hands.claim(hint)
             if isinstance(claim, Claim):
-                if hint.job in self.documents:
-                    await self.store.submit(self.documents[hint.job], fence=claim.fence)
-                    self.jobs += [job.id for job in self.documents[hint.job] if job.id not in self.jobs]
+                parts = self._parts_of(claim)
+                await self.store.submit(parts, fence=claim.fence)
+                self.jobs += [job.id for job in parts if job.id not in self.jobs]
                 await hands.commit(claim.fence, self._success_of(hint.job))
 
     def _success_of(self, job: str) -> Verdict:
         """Only what has handed its item on may say that it continues."""
         return Verdict.CONTINUES if job in self.documents else Verdict.SUCCEEDED
 
-    def _unfold(self, fence: Fence) -> None:
-        """A second attempt submits the same jobs, which are there already."""
-        jobs = self.documents.get(fence.job, [])
+    def _unfold(self, claim: Claim) -> None:
+        """A second attempt submits the same jobs, which are there already; a document started anew submits others."""
+        jobs = self._parts_of(claim)
         fresh = [job.id for job in jobs if job.id not in self.jobs]
-        assert self.do(self.store.submit(jobs, fence=fence)) == len(fresh)
+        assert self.do(self.store.submit(jobs, fence=claim.fence)) == len(fresh)
         self.jobs += fresh
+
+    def _parts_of(self, claim: Claim) -> list[Any]:
+        known = self.documents.get(claim.fence.job)
+        return parts_of(claim.fence.job, *known, generation=claim.generation) if known else []
 
     def _submit(self, batch: str, jobs: list[Any]) -> None:
         takes_more = self.do(self.store.batch(batch)).state is BatchState.UPLOADING

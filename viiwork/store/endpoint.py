@@ -19,6 +19,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import AuthenticationError
 
 from viiwork.errors import SettingsError
+from viiwork.store.packing import packed
 
 SOCKET_OPTIONS: Mapping[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 3, "health_check_interval": 3}
 """A silent network is noticed in 5 s; redis-py's and kombu's defaults hung for more than 90."""
@@ -108,11 +109,11 @@ def connect(url: str, *, decode_responses: bool = False, max_connections: int | 
     if max_connections is not None:
         options["max_connections"] = max_connections
     if url.startswith("unix:"):
-        return Redis.from_url(url, **options)
+        return packed(Redis.from_url(url, **options))
     options["socket_keepalive"] = True
     if url.startswith("sentinel:"):
-        return _connect_sentinel(parse_sentinel(url), options)
-    return Redis.from_url(url, **options)
+        return packed(_connect_sentinel(parse_sentinel(url), options))
+    return packed(Redis.from_url(url, **options))
 
 
 def _connect_sentinel(address: SentinelAddress, options: dict[str, Any]) -> Redis:

@@ -118,14 +118,16 @@ class Tree:
         self._claim = claim
         self._model = model
         self._item = claim.item or claim.fence.job
+        # A document that is started again gets parts of new names: those of its first life are there, and have ended.
+        self._stem = f"{self._item}g{claim.generation}" if claim.generation else self._item
 
     def parts(self, level: int, count: int) -> tuple[str, ...]:
-        return tuple(f"{self._item}l{level}p{part}" for part in range(count))
+        return tuple(f"{self._stem}l{level}p{part}" for part in range(count))
 
     def level(self, level: int, merge: MergeInput, steps: Sequence[StepInput], tokens: Sequence[int]) -> list[Job]:
         """The merge job first: it must be there before the first of its parts can end."""
         ids = self.parts(level, len(steps))
-        merge_id = f"{self._item}m{level}"
+        merge_id = f"{self._stem}m{level}"
         head = self._job(merge_id, merge, waits_for=len(steps), settle=Settle.ALWAYS)
         bulk = len(steps) > BULK_PARTS
         parts = [self._part(i, s, t, merge_id) for i, s, t in zip(ids, steps, tokens, strict=True)]

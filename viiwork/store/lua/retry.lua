@@ -37,7 +37,7 @@ unsettle(root.id)
 redis.call('HDEL', job_key(root.id), 'item_state', 'item_by', 'item_ms', 'row', 'expires_ms', 'finished_ms', 'result',
   'result_blob', 'last_result', 'fault_code', 'fault_message', 'strikes', 'suspect', 'marks', 'verdict', 'commits',
   'parent')
-if root.id ~= job.id then redis.call('HINCRBY', job_key(root.id), 'generation', 1) end
+if root.id ~= job.id or job.parent then redis.call('HINCRBY', job_key(root.id), 'generation', 1) end
 redis.call('HSET', job_key(root.id), 'counted', 1)
 redis.call('HINCRBY', P .. 'load', root.tenant, 1)
 root.state, root.suspect = false, false
