@@ -13,6 +13,8 @@ from tests.workers import eventually
 from viiwork.jobs import TERMINAL, BatchState
 from viiwork.store import Store
 
+LEFT_BEHIND = ("inc:*:running", "inc:*:suspect", "released:*", "suspects*", "delayed", "load")
+"""Keys that are there only while jobs are under way."""
 Record = tuple[str | None, str | None, str | None]
 """State, accepted commits, and the item's state."""
 
@@ -95,5 +97,5 @@ async def _left_behind(stage: Stage) -> list[str]:
         await eventually(living_only, within_s=3 * stage.lease_ttl_s + 5, what="only the living in the roster")
     except AssertionError:
         return [f"the roster has {await keys(store, 'inc:*')}"]
-    left = [key for pattern in ("inc:*:running", "released:*") for key in await keys(store, pattern)]
+    left = [key for pattern in LEFT_BEHIND for key in await keys(store, pattern)]
     return [f"left behind: {', '.join(left)}"] if left else []

@@ -31,7 +31,7 @@ class Volume:
 
 
 class Load:
-    """Submits, submits again until it is told that all was taken, and remembers what it was told."""
+    """Submits, submits again until it is told that all was taken and synced, and remembers what it was told."""
 
     def __init__(self, store: Store, volume: Volume) -> None:
         self._store = store
@@ -41,7 +41,6 @@ class Load:
         self.batch = new_id("an")
         self.acknowledged: list[str] = []
         self.interactive: list[str] = []
-        self.retried = 0
 
     async def submit(self, extra: Sequence[Job] = ()) -> None:
         """The batch and the jobs on their own; `extra` goes into the middle of the batch."""
@@ -57,18 +56,21 @@ class Load:
 
     async def take(self, jobs: Sequence[Job]) -> None:
         """Submit until it is acknowledged: taken, and on the server's disk where it can say so."""
-        while jobs:
+        taken = not jobs
+        while not taken:
             try:
                 async with self._pen:
-                    return await self.take_once(jobs)
+                    await self.take_once(jobs)
+                taken = True
             except Unavailable:
-                self.retried += 1
                 await asyncio.sleep(AGAIN_S)
 
     async def take_once(self, jobs: Sequence[Job]) -> None:
         """Raises Unavailable when it is not acknowledged; then nobody knows what was taken."""
         await self._store.submit(jobs)
-        await self._store.confirm()
+        durability = await self._store.confirm()
+        if not durability.synced:
+            raise Unavailable(durability.notice)
         self.acknowledged += [job.id for job in jobs]
 
     async def hold(self) -> None:

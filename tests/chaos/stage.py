@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.chaos.proxy import Proxy
 from tests.chaos.server import Server
 from tests.chaos.wounds import Wounds
@@ -22,13 +24,13 @@ QUICK_LEASES = {"beat_s": 0.2, "lease_ttl_s": 2.0, "hint_grace_s": 1.0, "drain_g
 
 
 def stage_settings(
-    root: Path, *, slots: int = 8, quick: bool = False, queue: dict[str, float] | None = None, redis: str = "embedded"
+    root: Path, *, slots: int = 8, quick: bool = False, poison: bool = False, queue: dict[str, float] | None = None
 ) -> Settings:
-    """A fleet of simulated cards, twenty times as fast as real ones."""
+    """A fleet of simulated cards, each a process of its own and twenty times as fast as a real one."""
+    engine = {"kind": "simulated", "model": MODEL, "slots": slots, "time_scale": 0.05}
     sections: dict[str, Any] = {
         "fleet": {"name": f"c{secrets.token_hex(4)}", "state_dir": str(root)},
-        "redis": {"url": redis},
-        "engine": {"kind": "simulated", "model": MODEL, "slots": slots, "time_scale": 0.05},
+        "engine": {**engine, "process": True, "poison": poison},
         "flower": {"enabled": False},
         "queue": {**(QUICK_LEASES if quick else {}), **(queue or {})},
     }
@@ -139,6 +141,11 @@ class Stage:
         for _, pid in lives.values():
             if supervised:
                 await self.reap(pid)
+
+    def engine(self, name: str) -> psutil.Process | None:
+        """The engine process of a worker; None between two lives of it."""
+        children = psutil.Process(self.fleet.processes[name].pid).children()
+        return next((child for child in children if "viiwork_workers.engines.card_process" in child.cmdline()), None)
 
     def keep(self, *names: str) -> None:
         """From now on do for these workers what the supervisor does: reap and restart them when they exit."""

@@ -42,7 +42,7 @@ class ServerFull:
 
     async def strike(self, stage: Stage, load: Load) -> None:
         client = stage.store.client
-        (before,) = (await client.config_get("maxmemory")).values()
+        before = str((await client.config_get("maxmemory"))["maxmemory"])
         await stage.busy(*stage.names)
         await stage.note()
         done = await succeeded(stage)

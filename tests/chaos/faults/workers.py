@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 
 from tests.chaos.doomed import COUNT, STEP
 from tests.chaos.load import Load
 from tests.chaos.stage import Stage
+from tests.workers import eventually
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +140,29 @@ class TwoReapers:
         assert taken == len(stage.wounds.all), f"{taken} taken back of {len(stage.wounds.all)}"
         stage.start(*victims)
         await stage.joined(*victims)
+
+
+async def has_engine(stage: Stage, name: str) -> bool:
+    return stage.engine(name) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKilled:
+    """SIGKILL to one engine process after the other; its worker lives on and starts another."""
+
+    times: int = 2
+
+    @property
+    def name(self) -> str:
+        return f"engine SIGKILL, {self.times}x"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        for name in islice(cycle(stage.names), self.times):
+            await stage.busy(name)
+            engine = stage.engine(name)
+            assert engine is not None, f"{name} is at work without an engine"
+            await stage.note(name)
+            engine.kill()
+            engine.wait()
+            await eventually(partial(has_engine, stage, name), what=f"another engine of {name}")
+        await stage.busy(*stage.names)

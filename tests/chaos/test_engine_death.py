@@ -1,0 +1,141 @@
+"""Engines that die under a live worker: nothing is lost, charged or done twice, and only the guilty job is given up."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.workers import Fleet, eventually, make_job, ready
+from viiwork.jobs import Job, Lane, State
+from viiwork.roster import WorkerCard
+from viiwork.settings import Settings
+from viiwork.store import Store
+from viiwork_workers.engines.frames import POISON
+
+SLOTS = 8
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Simulated cards as processes, a hundred times as fast as a real one."""
+    engine = {"kind": "simulated", "model": "sim", "slots": SLOTS, "time_scale": 0.01, "process": True, "poison": True}
+    return settings.model_copy(update={"engine": settings.engine.model_copy(update=engine)})
+
+
+async def submit(store: Store, count: int, **fields: object) -> list[Job]:
+    jobs = [make_job(model="sim", text=f"job {n}", **fields) for n in range(count)]
+    await store.submit(jobs)
+    return jobs
+
+
+async def settled(store: Store) -> bool:
+    return sum(q.waiting + q.queued + q.running for q in (await store.fleet()).queues) == 0
+
+
+async def card(store: Store, name: str) -> WorkerCard:
+    return next(w.card for w in (await store.fleet()).workers if w.card.name.startswith(f"{name}@"))
+
+
+async def running(store: Store) -> int:
+    return sum(queue.running for queue in (await store.fleet()).queues)
+
+
+async def states(store: Store, jobs: list[Job]) -> dict[State, int]:
+    found: dict[State, int] = {}
+    for job in jobs:
+        state = (await store.job(job.id)).state
+        found[state] = found.get(state, 0) + 1
+    return found
+
+
+async def test_a_killed_engine_costs_its_jobs_an_attempt_and_nothing_else(fleet: Fleet, real_store: Store) -> None:
+    """The worker lives on under the same lease, has a new engine, and says how often that came to pass."""
+    fleet.start("gpu0")
+    await ready(real_store, 1)
+    before = await card(real_store, "gpu0")
+    jobs = await submit(real_store, 200)
+
+    async def busy() -> bool:
+        return await running(real_store) >= SLOTS - SLOTS // 4
+
+    await eventually(busy, what="jobs running")
+    os.kill(before.engine_pid, signal.SIGKILL)
+    await eventually(lambda: settled(real_store), within_s=60, what="all jobs settled")
+    assert await states(real_store, jobs) == {State.SUCCEEDED: 200}
+    after = await card(real_store, "gpu0")
+    assert after.incarnation == before.incarnation
+    assert after.engine_restarts == 1
+    assert after.engine_pid not in (0, before.engine_pid)
+    ends = [attempt.end for job in jobs for attempt in (await real_store.job(job.id)).history]
+    assert set(ends) == {"crashed"}
+    assert len(ends) <= SLOTS + 1
+
+
+async def test_one_poisoned_job_is_given_up_and_no_other(fleet: Fleet, real_store: Store) -> None:
+    """It kills an engine with others in it, then on each of two workers alone among suspects."""
+    fleet.start("gpu0", "gpu1")
+    await ready(real_store, 2)
+    jobs = await submit(real_store, 60)
+    poisoned = make_job(model="sim", text=f"quietly {POISON}")
+    await real_store.submit([poisoned])
+    jobs += await submit(real_store, 60)
+    await eventually(lambda: settled(real_store), within_s=90, what="all jobs settled")
+    assert await states(real_store, jobs) == {State.SUCCEEDED: 120}
+    guilty = await real_store.job(poisoned.id)
+    assert guilty.state is State.DEAD
+    assert {attempt.end for attempt in guilty.history} == {"crashed"}
+    restarts = [(await card(real_store, name)).engine_restarts for name in ("gpu0", "gpu1")]
+    assert 2 <= sum(restarts) <= 3
+
+
+async def test_a_worker_without_its_engine_takes_nothing_and_another_does_the_work(
+    fleet: Fleet, real_store: Store
+) -> None:
+    """Also an interactive job that comes while the engine is away: it waits for no restart."""
+    fleet.start("gpu0")
+    await ready(real_store, 1)
+    for _ in range(3):  # the pause before the next start grows with each quick death
+        pid = (await card(real_store, "gpu0")).engine_pid
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda old=pid: came_back(real_store, old), what="a new engine")
+    os.kill((await card(real_store, "gpu0")).engine_pid, signal.SIGKILL)
+
+    async def away() -> bool:
+        now = await card(real_store, "gpu0")
+        return now.limit == 0 and now.engine_state == "restarting (4 deaths)"
+
+    await eventually(away, what="the worker says that its engine is gone")
+    fleet.start("gpu1")
+    await ready(real_store, 2)
+    jobs = await submit(real_store, 20)
+    jobs += await submit(real_store, 5, lane=Lane.INTERACTIVE)
+    await eventually(lambda: settled(real_store), what="all jobs settled")
+    assert await states(real_store, jobs) == {State.SUCCEEDED: 25}
+    for job in jobs:
+        assert (await real_store.job(job.id)).strikes == 0
+
+
+async def came_back(store: Store, old: int) -> bool:
+    return (await card(store, "gpu0")).engine_pid not in (0, old)
+
+
+async def test_a_worker_that_is_stopped_while_its_engine_is_away_leaves_at_once(
+    fleet: Fleet, real_store: Store
+) -> None:
+    """What waited for the engine goes back; nobody waits for the grace."""
+    fleet.start("gpu0")
+    await ready(real_store, 1)
+    jobs = await submit(real_store, 200)
+
+    async def busy() -> bool:
+        return await running(real_store) > 0
+
+    await eventually(busy, what="jobs running")
+    os.kill((await card(real_store, "gpu0")).engine_pid, signal.SIGKILL)
+    assert fleet.stop("gpu0") == 0
+    assert await running(real_store) == 0
+    fleet.start("gpu1")
+    await eventually(lambda: settled(real_store), within_s=60, what="the other finishes all")
+    assert await states(real_store, jobs) == {State.SUCCEEDED: 200}
