@@ -63,6 +63,8 @@ def make_app(settings: Settings, *, broker_url: str, broker_options: dict[str, A
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A server that refuses writes for a while (its disk is full, a failover made it a replica) ended every worker.
+        broker_channel_error_retry=True,
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
