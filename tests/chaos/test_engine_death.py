@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 
 import pytest
 
@@ -24,8 +25,8 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"engine": settings.engine.model_copy(update=engine)})
 
 
-async def submit(store: Store, count: int, **fields: object) -> list[Job]:
-    jobs = [make_job(model="sim", text=f"job {n}", **fields) for n in range(count)]
+async def submit(store: Store, count: int, *, lane: Lane = Lane.BATCH) -> list[Job]:
+    jobs = [make_job(model="sim", text=f"job {n}", lane=lane) for n in range(count)]
     await store.submit(jobs)
     return jobs
 
@@ -99,7 +100,7 @@ async def test_a_worker_without_its_engine_takes_nothing_and_another_does_the_wo
     for _ in range(3):  # the pause before the next start grows with each quick death
         pid = (await card(real_store, "gpu0")).engine_pid
         os.kill(pid, signal.SIGKILL)
-        await eventually(lambda old=pid: came_back(real_store, old), what="a new engine")
+        await eventually(partial(came_back, real_store, pid), what="a new engine")
     os.kill((await card(real_store, "gpu0")).engine_pid, signal.SIGKILL)
 
     async def away() -> bool:
