@@ -50,9 +50,17 @@ async def serve(settings: Settings) -> None:
     )
     try:
         end_quietly()
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await _Server(config).serve(sockets=[listener])
     finally:
         await store.close()
+
+
+class _Server(uvicorn.Server):
+    """Ends the streams of events before it waits for what is under way: they would keep it waiting in vain."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.state.watch.end()  # type: ignore[union-attr] # it is the FastAPI application made above
+        await super().shutdown(sockets)
 
 
 def announce(listener: socket.socket, bound_host: str) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from viiwork.api import analyses, dead, fleet, jobs, problems
+from viiwork.api import analyses, dead, events, fleet, jobs, metrics, problems
 from viiwork.api.door import Door
 from viiwork.api.intake import Intake
-from viiwork.api.requests import AnalysisBody, JobBody
+from viiwork.api.requests import AnalysisBody, JobBody, LineBody
 from viiwork.settings import Settings
 from viiwork.store import Store, open_store
+from viiwork.store.watch import Watch
 
 
 def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
@@ -23,26 +24,31 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        if store is not None:
-            yield
-            return
-        opened = await open_store(settings)
-        app.state.intake = Intake(opened, settings)
+        opened = store or await open_store(settings)
+        if store is None:
+            _furnish(app, opened, settings)
         try:
             yield
         finally:
-            await opened.close()
+            await app.state.watch.close()
+            if store is None:
+                await opened.close()
 
     # The pages that FastAPI offers for its schema load scripts from elsewhere, so they stay off.
     app = FastAPI(title="VIIWork", version=installed_version(), lifespan=life, docs_url=None, redoc_url=None)
     if store is not None:
-        app.state.intake = Intake(store, settings)
+        _furnish(app, store, settings)
     problems.install(app)
-    for router in (jobs.router, analyses.router, dead.router, fleet.router):
+    for router in (jobs.router, analyses.router, dead.router, events.router, fleet.router, metrics.router):
         app.include_router(router)
     app.add_middleware(Door, bound_host=settings.api.host)
     _describe_bodies(app)
     return app
+
+
+def _furnish(app: FastAPI, store: Store, settings: Settings) -> None:
+    app.state.intake = Intake(store, settings)
+    app.state.watch = Watch(store.client, prefix=store.prefix)
 
 
 def installed_version() -> str:
@@ -60,7 +66,7 @@ def _describe_bodies(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = generate()
         template = "#/components/schemas/{model}"
-        models = (AnalysisBody, JobBody, analyses.PriorityBody, dead.SomeDead)
+        models = (AnalysisBody, JobBody, LineBody, analyses.PriorityBody, dead.SomeDead)
         _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)
         document.setdefault("components", {}).setdefault("schemas", {}).update(bodies["$defs"])
         return document
