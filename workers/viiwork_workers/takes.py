@@ -11,7 +11,6 @@ when their meaning changes.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from redis.exceptions import NoScriptError
 from viiwork.jobs import Lane
 from viiwork.store.scripts import Scripts
 from viiwork_workers.ledger import Held, Ledger, may_take
+from viiwork_workers.strangers import as_hint
 
 
 def room(lane: Lane, held: Held, *, limit: int) -> int:
@@ -87,5 +87,6 @@ class Takes:
         except self._channel.connection_errors:
             connection.disconnect()
             raise
-        for hint in hints:
-            self._channel.connection._deliver(json.loads(hint), self._queue)
+        for raw in hints:
+            if (hint := as_hint(raw)) is not None:
+                self._channel.connection._deliver(hint, self._queue)
