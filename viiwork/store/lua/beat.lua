@@ -26,6 +26,7 @@ for at = 8 + queues, #ARGV, 2 do
 end
 
 -- A claim whose reply never arrived left its job running with nobody: give it back, uncharged.
+none_in_the_future(P .. 'inc:' .. inc .. ':running')
 local old = redis.call('ZRANGEBYSCORE', P .. 'inc:' .. inc .. ':running', '-inf', NOW - grace, 'LIMIT', 0, SLICE)
 for _, id in ipairs(old) do
   if not held[id] then

@@ -17,6 +17,14 @@ local FIELDS = {'state', 'attempt', 'token', 'inc', 'queue', 'tenant', 'batch', 
   'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent', 'bulk', 'suspect', 'deadline_ms', 'counted',
   'started_ms', 'worker'}
 
+-- A clock that was put back leaves moments in the future: they count from now on, or nobody would see their age for as
+-- long as it was put back. A second is left to clocks that are only being corrected.
+local function none_in_the_future(key)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, NOW + 1000, '+inf', 'LIMIT', 0, SLICE)) do
+    redis.call('ZADD', key, NOW, member)
+  end
+end
+
 local function job_key(id) return P .. 'job:' .. id end
 local function batch_key(id) return P .. 'batch:' .. id end
 

@@ -8,6 +8,7 @@
 local PACE_MS = 5000
 
 local function republish(queue)
+  none_in_the_future(P .. 'released:' .. queue)
   local old = redis.call('ZRANGEBYSCORE', P .. 'released:' .. queue, '-inf', NOW - tonumber(ARGV[2]), 'LIMIT', 0, SLICE)
   if #old == 0 then return 0 end
   local present, published = ready_hints(queue), 0

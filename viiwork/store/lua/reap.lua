@@ -13,6 +13,7 @@ end
 
 local dead = {}
 for i = 3, #ARGV do dead[#dead + 1] = ARGV[i] end
+if #dead == 0 then none_in_the_future(P .. 'incs') end
 if #dead == 0 then dead = redis.call('ZRANGEBYSCORE', P .. 'incs', '-inf', NOW - tonumber(ARGV[1]), 'LIMIT', 0, 10) end
 
 local back, given_up, touched = 0, 0, 0

@@ -1,0 +1,56 @@
+"""A server whose clock is put back leaves moments in the future: nobody may wait for them."""
+
+from __future__ import annotations
+
+from tests.hands import Hands, ready_hints, state, upkeep
+from tests.workers import make_job
+from viiwork.jobs import State
+from viiwork.store import Store
+
+HOUR_MS = 3_600_000
+
+
+async def ahead(store: Store, key: str) -> None:
+    """What a clock that was an hour ahead has written into a sorted set."""
+    name = f"{store.prefix}{key}"
+    for member in await store.client.zrange(name, 0, -1):
+        await store.client.zincrby(name, HOUR_MS, str(member))
+
+
+async def test_a_worker_that_died_before_the_clock_was_put_back_is_reaped(store: Store) -> None:
+    """Its last beat counts from the moment in which somebody sees that it lies in the future."""
+    hands = Hands(store)
+    await hands.beat()
+    await store.submit([make_job()])
+    claim = await hands.take()
+    await ahead(store, "incs")
+    silent = upkeep(store, lease_ttl_s=0.0)
+    await silent.reap()
+    assert await state(store, claim.fence.job) is State.WAITING
+    assert await store.client.zcard(f"{store.prefix}incs") == 0
+
+
+async def test_a_hint_that_vanished_before_the_clock_was_put_back_is_published_again(store: Store) -> None:
+    """The job waited in the ready queue, and nobody has it."""
+    hands = Hands(store)
+    await hands.beat()
+    await store.submit([make_job()])
+    assert await hands.pop() is not None
+    await ahead(store, "released:batch.noop")
+    keeping = upkeep(store, hint_grace_s=0.0)
+    await keeping.mend()
+    await keeping.mend()
+    assert len(await ready_hints(store)) == 1
+
+
+async def test_a_claim_whose_reply_was_lost_before_the_clock_was_put_back_is_given_back(store: Store) -> None:
+    """Nobody holds the job, and the next beats say so."""
+    hands = Hands(store)
+    await hands.beat()
+    await store.submit([make_job()])
+    claim = await hands.take()
+    await ahead(store, f"inc:{hands.card.incarnation}:running")
+    await hands.beat(claim.fence)
+    since = await store.client.zscore(f"{store.prefix}inc:{hands.card.incarnation}:running", claim.fence.job)
+    assert since is not None
+    assert float(since) < await upkeep(store).server_ms() + 1000
