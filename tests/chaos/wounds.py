@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from viiwork.store import Store
 
@@ -45,6 +45,10 @@ class Wounds:
     async def note(self, store: Store, at_ms: int, jobs: Sequence[str]) -> None:
         attempts = await store.read([("HGET", f"{store.prefix}job:{job}", "attempt") for job in jobs]) if jobs else []
         self.all += [Wound(job, int(attempt), at_ms) for job, attempt in zip(jobs, attempts, strict=True)]
+
+    def turn(self, by_ms: int) -> None:
+        """The server's clock was turned: what was noted before it is told by the new time."""
+        self.all = [replace(wound, at_ms=wound.at_ms + by_ms) for wound in self.all]
 
     async def recovery(self, store: Store) -> Recovery:
         """To be asked when all is over."""

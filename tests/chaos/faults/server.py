@@ -133,23 +133,36 @@ def cut(stage: Stage, *, keep_bytes: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ClockTurned:
-    """The server's clock jumps by an hour while jobs run, and a worker is killed right before."""
+    """The server's clock jumps by an hour under load, and a worker dies right before: the living keep their jobs, and
+    the dead one's come back.
+    """
 
     hours: int
 
     @property
     def name(self) -> str:
-        return f"server clock {self.hours:+d} h"
+        return f"server clock {self.hours:+d} h, one worker dead"
 
     async def strike(self, stage: Stage, load: Load) -> None:
-        await stage.busy(*stage.names)
+        victim, *others = stage.names
+        await stage.busy(*others)
+        life = await stage.incarnation(victim)
+        await stage.kill(victim, supervised=False)
+        hurt = {wound.job for wound in stage.wounds.all}
+        await stage.note(*others)
         before_ms = await stage.now_ms()
-        await stage.note()
         stage.server.turn_clock(3600 * self.hours)
 
         async def turned() -> bool:
             return abs(await stage.now_ms() - before_ms) > 3_000_000
 
         await eventually(turned, within_s=30, what="the clock turned")
-        await asyncio.sleep(2 * stage.lease_ttl_s)
-        await stage.busy(*stage.names)
+        stage.wounds.turn(3_600_000 * self.hours)
+        jobs = [f"{stage.store.prefix}job:{job}" for job in hurt]
+
+        async def taken_back() -> bool:
+            return not any(inc == life for inc in await stage.store.read([("HGET", job, "inc") for job in jobs]))
+
+        await eventually(taken_back, within_s=5 * stage.lease_ttl_s, what="the dead worker's jobs taken back")
+        stage.start(victim)
+        await stage.joined(victim)
