@@ -174,16 +174,19 @@ class StoreMachine(RuleBasedStateMachine):
     def let_pauses_end(self) -> None:
         self.do(self._end_pauses())
 
+    async def _make_due(self, key: str, member: str) -> None:
+        await self.client.zadd(f"{self.store.prefix}{key}", {member: 0})
+
     async def _end_pauses(self) -> None:
         for job in await self._members("delayed"):
-            await self.client.zadd(f"{self.store.prefix}delayed", {job: 0})
+            await self._make_due("delayed", job)
         await upkeep(self.store).mend()
 
     @rule(at=which)
     def pass_a_deadline(self, at: int) -> None:
         due = self.do(self._members("deadlines"))
         if due:
-            self.do(self.client.zadd(f"{self.store.prefix}deadlines", {due[at % len(due)]: 0}))
+            self.do(self._make_due("deadlines", due[at % len(due)]))
             self.do(upkeep(self.store).sweep())
 
     @precondition(lambda self: self.batches)
@@ -191,8 +194,8 @@ class StoreMachine(RuleBasedStateMachine):
     def steer_a_batch(self, at: int, act: str) -> None:
         batch = self.batches[at % len(self.batches)]
         weight = ("4.0", "high") if act == "weigh" else ()
-        self.do(self.store.call("steer", act, batch, *weight))
-        if act == "pause":
+        state = self.do(self.store.call("steer", act, batch, *weight))
+        if act == "pause" and state in ("running", "uploading"):
             for queue in QUEUES:
                 for hint in self.do(ready_hints(self.store, queue)):
                     assert self.do(field(self.store, hint.job, "batch")) != batch or self._state(hint.job) != "queued"
@@ -280,7 +283,7 @@ class StoreMachine(RuleBasedStateMachine):
         """What waits stands in one place from which it will be taken; the load of a tenant is what has not ended."""
         places: Counter[str] = Counter(await self._members("delayed"))
         for key in [*await keys(self.store, "backlog.g:*"), *await keys(self.store, "suspects:*")]:
-            places.update(await self.client.lrange(self.store.prefix + key, 0, -1))
+            places.update(map(str, await self.client.lrange(self.store.prefix + key, 0, -1)))
         for job, record in records.items():
             if record["state"] == "waiting" and int(record.get("waits_for", 0)) == 0:
                 assert places[job] == 1, f"a waiting job stands in {places[job]} places"
@@ -301,7 +304,7 @@ class StoreMachine(RuleBasedStateMachine):
         items = {job: r for job, r in records.items() if r.get("batch") == batch and not r.get("item")}
         settled = [job for job, record in items.items() if record.get("item_state")]
         rows = await self.client.lrange(f"{self.store.prefix}batch:{batch}:rows", 0, -1)
-        assert sorted(filter(None, rows)) == sorted(settled), "each settled item has one row"
+        assert sorted(str(row) for row in rows if row) == sorted(settled), "each settled item has one row"
         status = await self.store.batch(batch)
         how = Counter(
             {"succeeded": "succeeded", "cancelled": "cancelled"}.get(items[job]["item_state"], "failed")

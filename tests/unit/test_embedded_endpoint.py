@@ -75,8 +75,8 @@ async def test_clients_use_the_right_kind_of_connection() -> None:
     """Each scheme leads to its transport; nothing is sent to make a client."""
     clients = [connect(u) for u in ("unix:///r.sock", "rediss://h/0", "redis://h/0", "sentinel://h/main")]
     try:
-        assert clients[0].connection_pool.connection_class is UnixDomainSocketConnection
-        assert clients[1].connection_pool.connection_class is SSLConnection
+        assert issubclass(clients[0].connection_pool.connection_class, UnixDomainSocketConnection)
+        assert issubclass(clients[1].connection_pool.connection_class, SSLConnection)
         assert clients[2].connection_pool.connection_kwargs["socket_keepalive"] is True
         assert isinstance(clients[3], SentinelRedis)
         assert {c.connection_pool.connection_kwargs["socket_timeout"] for c in clients} == {5}

@@ -24,7 +24,8 @@ class Packed:
 def packed(client: Redis) -> Redis:
     """The same client, with connections that pack in C."""
     pool = client.connection_pool
-    pool.connection_class = _packing(pool.connection_class)
+    plain: Any = pool.connection_class
+    pool.connection_class = _packing(plain)
     return client
 
 
