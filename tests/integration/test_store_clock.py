@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.hands import Hands, ready_hints, state, upkeep
 from tests.workers import make_job
 from viiwork.jobs import State
 from viiwork.store import Store
+from viiwork_workers.lease import Contact, may_reap
 
 HOUR_MS = 3_600_000
 
@@ -54,3 +57,14 @@ async def test_a_claim_whose_reply_was_lost_before_the_clock_was_put_back_is_giv
     since = await store.client.zscore(f"{store.prefix}inc:{hands.card.incarnation}:running", claim.fence.job)
     assert since is not None
     assert float(since) < await upkeep(store).server_ms() + 1000
+
+
+async def test_nobody_is_called_dead_by_a_clock_that_jumped_since_the_last_beat(store: Store) -> None:
+    """A machine that slept, for one: upkeep may have its turn before the beat has."""
+    keeping, contact = upkeep(store), Contact(needed_s=0.0)
+    assert await may_reap(contact, keeping)
+    contact = Contact(needed_s=0.1)
+    then_s = await keeping.server_ms() / 1000 - HOUR_MS / 1000
+    contact.seen(here_s=time.monotonic() - 10, server_s=then_s - 10)
+    contact.seen(here_s=time.monotonic(), server_s=then_s)
+    assert not await may_reap(contact, keeping)

@@ -135,7 +135,7 @@ class Beats:
         self._station.note_backlog({lane: sum(waiting[2 * at : 2 * at + 2]) for at, lane in enumerate(lanes)})
 
     async def _keep_up(self, upkeep: Upkeep) -> None:
-        if self._contact.long_enough(here_s=time.monotonic()):
+        if await may_reap(self._contact, upkeep):
             reaped = await upkeep.reap()
             if reaped:
                 log.warning("took %d jobs back from a worker that went silent", reaped)
@@ -147,6 +147,12 @@ class Beats:
             await upkeep.reap(self._station.card.incarnation, crashed=False)
         except StoreUnavailable as error:
             log.warning("could not leave the roster: %s", error)
+
+
+async def may_reap(contact: Contact, upkeep: Upkeep) -> bool:
+    """Whether others may be called dead now. The clock is asked once more: it may have jumped since the last beat."""
+    contact.seen(here_s=time.monotonic(), server_s=await upkeep.server_ms() / 1000)
+    return contact.long_enough(here_s=time.monotonic())
 
 
 def _die_without_beats(running: Future[None]) -> None:
