@@ -9,13 +9,15 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
-from viiwork.connection import DEFAULT_URL, Connection
+from viiwork.connection import BUSY_PATIENCE_S, DEFAULT_URL, Connection, OnRemark
 from viiwork.deadletters import MOST, DeadPage, DeadSweep
-from viiwork.errors import NotFound, UsageError
+from viiwork.errors import NotFound, UsageError, ViiworkError
+from viiwork.jobfile import JobFile
 from viiwork.jobs import TERMINAL, BatchStatus, Lane, Priority, Row, Status
 from viiwork.multipart import FileDocument, TextDocument, multipart_body
 from viiwork.roster import FleetStatus
@@ -26,6 +28,7 @@ READ_TIMEOUT_S = 300.0
 LOOK_EVERY_S = 0.5
 LONG_POLL_S = 30.0
 
+S = TypeVar("S", Status, BatchStatus)
 Document = str | Path | FileDocument | TextDocument
 OnUpload = Callable[[int, int], None]
 """Called with the bytes sent so far and the bytes in all."""
@@ -35,6 +38,7 @@ class Client:
     """A connection to one VIIWork service. Every method raises a ViiworkError, Unavailable if nothing answers.
 
     Lost connections are tried again `retries` times; each POST carries an Idempotency-Key, so nothing is done twice.
+    A service that takes no more work for now is asked again for `busy_patience_s`, then Busy is raised.
     """
 
     def __init__(
@@ -44,9 +48,18 @@ class Client:
         submitter: str | None = None,
         retries: int = 4,
         timeout_s: float = READ_TIMEOUT_S,
+        on_remark: OnRemark = lambda _text: None,
+        busy_patience_s: float = BUSY_PATIENCE_S,
     ) -> None:
         headers = {"x-viiwork-submitter": label(submitter or default_submitter())}
-        self._wire = Connection(url, headers=headers, retries=retries, timeout_s=timeout_s)
+        self._wire = Connection(
+            url,
+            headers=headers,
+            retries=retries,
+            timeout_s=timeout_s,
+            on_remark=on_remark,
+            busy_patience_s=busy_patience_s,
+        )
 
     @property
     def url(self) -> str:
@@ -77,6 +90,8 @@ class Client:
         max_output_tokens: int | None = None,
         lane: Lane | str = Lane.BATCH,
         model: str | None = None,
+        deadline_s: float | None = None,
+        priority: Priority | str = Priority.NORMAL,
         on_upload: OnUpload | None = None,
         idempotency_key: str | None = None,
     ) -> BatchStatus:
@@ -89,6 +104,8 @@ class Client:
             "options": options,
             "lane": str(lane),
             **({"model": model} if model else {}),
+            **({"deadline_s": deadline_s} if deadline_s else {}),
+            **({} if priority == Priority.NORMAL else {"priority": str(priority)}),
         }
         if texts:
             order["documents"] = [note(text) | {"text": text.text} for text in texts]
@@ -125,6 +142,10 @@ class Client:
         body = {"priority": str(priority)}
         return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/priority", json=body)
 
+    def analysis_events(self, analysis_id: str) -> Iterator[BatchStatus]:
+        """An analysis' status at once and whenever it changes, up to its end; lost connections are taken up again."""
+        return self._events(BatchStatus, f"/v1/analyses/{safe(analysis_id)}/events")
+
     def results(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Row]:
         """The settled documents so far, in the order they settled, from the `after`-th on."""
         for line in self.result_lines(analysis_id, after=after, limit=limit):
@@ -151,6 +172,46 @@ class Client:
         headers = {"idempotency-key": idempotency_key or new_key()}
         return self._wire.ask(Status, "POST", "/v1/jobs", json=body, headers=headers, params={"wait": wait_s})
 
+    def submit_file(
+        self,
+        file: JobFile | str | Path,
+        *,
+        lane: Lane | str = Lane.BATCH,
+        model: str | None = None,
+        deadline_s: float | None = None,
+        priority: Priority | str = Priority.NORMAL,
+        on_upload: OnUpload | None = None,
+        idempotency_key: str | None = None,
+    ) -> BatchStatus:
+        """Send a file of jobs, one JSON object a line, as one batch; `model` is for the lines that name none.
+
+        The service names the line that it refuses, and then takes none. Sent again under the same key, a file that
+        broke off goes on where it stopped. KeyboardInterrupt takes it back unless all of it has arrived by then.
+        """
+        jobs = file if isinstance(file, JobFile) else JobFile.of(Path(file))
+        said = {"lane": str(lane), "model": model, "deadline_s": deadline_s, "priority": str(priority)}
+        params = {name: value for name, value in said.items() if value}
+        headers = jobs.headers() | {"idempotency-key": idempotency_key or new_key()}
+
+        def tell(sent_bytes: int) -> None:
+            if on_upload is not None:
+                on_upload(sent_bytes, jobs.size_bytes)
+
+        whole = headers | {"content-length": str(jobs.size_bytes)}
+        try:
+            return self._wire.ask(
+                BatchStatus, "POST", "/v1/jobs", body=lambda: jobs.body(tell), headers=whole, params=params
+            )
+        except KeyboardInterrupt:
+            self._take_back(params, headers)
+            raise
+
+    def _take_back(self, params: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        """Nothing at all under the same key cancels a file that is not whole; the answer is a refusal either way."""
+        nothing = dict(headers) | {"content-length": "0"}
+        with suppress(ViiworkError):
+            self._wire.ask(BatchStatus, "POST", "/v1/jobs", body=lambda: iter(()), headers=nothing, params=params)
+
     def job(self, job_id: str, *, wait_s: float = 0) -> Status:
         """A job's status; with `wait_s` (at most 60) it waits that long for the job's end."""
         return self._wire.ask(Status, "GET", f"/v1/jobs/{safe(job_id)}", params={"wait": wait_s})
@@ -163,6 +224,10 @@ class Client:
             status = self.job(job_id, wait_s=min(left_s, LONG_POLL_S))
             if status.state in TERMINAL or (until is not None and time.monotonic() >= until):
                 return status
+
+    def job_events(self, job_id: str) -> Iterator[Status]:
+        """A job's status at once and whenever it changes, up to its end; lost connections are taken up again."""
+        return self._events(Status, f"/v1/jobs/{safe(job_id)}/events")
 
     def cancel_job(self, job_id: str) -> Status:
         """Cancel a job; one that has ended stays as it is."""
@@ -209,6 +274,17 @@ class Client:
             if swept.before is not None:
                 orders.append({"before": swept.before})
         return total
+
+    def _events(self, model: type[S], path: str) -> Iterator[S]:
+        shown: S | None = None
+        with closing(self._wire.events(path)) as events:
+            for event in events:
+                if event.name == "end":
+                    return
+                status = self._wire.parsed(model, event.data)
+                if status != shown:  # it is sent again after a lost connection
+                    shown = status
+                    yield status
 
     def _upload(
         self,

@@ -2,40 +2,81 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
+from viiwork.api.limits import announced_lines, check_announced, over
 from viiwork.api.orders import json_body
-from viiwork.api.requests import JobBody
-from viiwork.api.work import sender
+from viiwork.api.requests import LONGEST_DEADLINE_S, JobBody
+from viiwork.api.submission import submit_file
+from viiwork.api.waiting import settled
+from viiwork.api.work import FileOrder, Sender, announced_digest, sender
 from viiwork.errors import NotFound, UsageError
-from viiwork.jobs import ID_PATTERN, TERMINAL, Status
+from viiwork.jobfile import MEDIA_TYPE as FILE
+from viiwork.jobs import ID_PATTERN, BatchStatus, Lane, Priority, Status
 from viiwork.wire import public
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job's end.")]
-BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/JobBody"}}}}
-LOOK_EVERY_S = (0.02, 0.5)
-"""The first and the longest pause between two looks at a job somebody waits for."""
+BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"$ref": "#/components/schemas/JobBody"}},
+        FILE: {"schema": {"$ref": "#/components/schemas/LineBody"}},
+    },
+}
+OfFile = Query(description=f"Of a file of jobs ({FILE}) alone.")
 
 
-@router.post("", status_code=202, response_model=Status, openapi_extra={"requestBody": BODY})
-async def submit(request: Request, wait: Wait = 0) -> JSONResponse:
-    """Submit one job; with `wait` the answer may already hold its result."""
+@router.post("", status_code=202, response_model=Status | BatchStatus, openapi_extra={"requestBody": BODY})
+async def submit(
+    request: Request,
+    wait: Wait = 0,
+    *,
+    lane: Annotated[Lane | None, OfFile] = None,
+    model: Annotated[str | None, OfFile] = None,
+    deadline_s: Annotated[float | None, Query(gt=0, le=LONGEST_DEADLINE_S, description=OfFile.description)] = None,
+    priority: Annotated[Priority | None, OfFile] = None,
+) -> JSONResponse:
+    """Submit one job; with `wait` the answer may already hold its result. Or a file of jobs, one a line."""
     desk: Intake = request.app.state.intake
     who = sender(request)
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        raise UsageError("content-type: must be application/json.", param="content-type")
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    await desk.check_open()
+    if kind == FILE:
+        order = FileOrder(
+            lane=lane or Lane.BATCH,
+            asked_model=model or None,
+            deadline_s=deadline_s,
+            priority=priority or Priority.NORMAL,
+            sha256=announced_digest(request),
+            lines=announced_lines(request.headers),
+        )
+        return await _submit_file(request, desk, order, who)
+    if kind != "application/json":
+        message = f"content-type: must be application/json (one job) or {FILE} (a file of jobs)."
+        raise UsageError(message, param="content-type")
     body = await json_body(request, JobBody, desk.settings.api)
     status = await desk.submit_job(body, who)
     status = await settled(desk, status.id, wait_s=wait, request=request) if wait else status
     return JSONResponse(public(status), 202, headers={"location": f"/v1/jobs/{status.id}"})
+
+
+async def _submit_file(request: Request, desk: Intake, order: FileOrder, who: Sender) -> JSONResponse:
+    if who.key is not None and order.sha256 is None:
+        message = "Content-Digest: a file of jobs that carries an Idempotency-Key must carry its digest too."
+        raise UsageError(message, hint="Send `sha-256=:<base64>:`.", param="Content-Digest")
+    limits = desk.settings.api
+    check_announced(request.headers, limits.max_upload_bytes, "the file", "max_upload_bytes", param="body")
+    if order.lines > limits.max_lines:
+        raise over("the file", f"{limits.max_lines} lines", "max_lines", param="body")
+    status = await submit_file(desk, order, who, request.stream())
+    headers = {"location": f"/v1/analyses/{status.id}"} | await desk.durability()
+    return JSONResponse(public(status), 202, headers=headers)
 
 
 @router.get("/{job_id}", response_model=Status)
@@ -51,18 +92,6 @@ async def cancel(request: Request, job_id: str) -> JSONResponse:
     desk: Intake = request.app.state.intake
     await desk.store.cancel(checked(job_id))
     return JSONResponse(public(await desk.store.job(job_id)))
-
-
-async def settled(desk: Intake, job_id: str, *, wait_s: float, request: Request) -> Status:
-    """The job's status once it has ended, or when the time (or the caller) is gone."""
-    until = time.monotonic() + wait_s
-    pause_s, longest_s = LOOK_EVERY_S
-    status = await desk.store.job(job_id)
-    while status.state not in TERMINAL and time.monotonic() < until and not await request.is_disconnected():
-        await asyncio.sleep(min(pause_s, max(0.0, until - time.monotonic())))
-        pause_s = min(pause_s * 1.5, longest_s)
-        status = await desk.store.job(job_id)
-    return status
 
 
 def checked(job_id: str) -> str:

@@ -22,7 +22,15 @@ def in_mib(size_bytes: int) -> str:
 
 def announced_bytes(headers: Mapping[str, str]) -> int:
     """How large the body is going to be, as far as the sender says; 0 if it does not."""
-    said = headers.get("content-length", "")
+    return _number(headers.get("content-length", ""))
+
+
+def announced_lines(headers: Mapping[str, str]) -> int:
+    """How many lines a file of jobs is going to have, as far as the sender says; 0 if it does not."""
+    return _number(headers.get("x-viiwork-lines", ""))
+
+
+def _number(said: str) -> int:
     return int(said) if said.isdecimal() and len(said) < 20 else 0
 
 

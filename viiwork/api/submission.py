@@ -14,11 +14,10 @@ from viiwork.api.limits import in_mib, over
 from viiwork.api.lines import BadLine, Line, LineCutter, parse_line
 from viiwork.api.work import FileOrder, Sender, chat_job, fingerprint
 from viiwork.errors import Conflict, ModelNotServed, Unavailable, UsageError
+from viiwork.jobfile import TASK
 from viiwork.jobs import BatchState, BatchStatus, Job, child_id, new_id
 
 SLICE_BYTES = 1024 * 1024
-TASK = "jobs"
-"""What a batch of this kind says that it does."""
 SILENT_S = 120.0
 """A sender that says nothing for so long is gone, and whoever comes back under its key need not wait for it."""
 
@@ -120,7 +119,7 @@ class Submission:
             lane=self._order.lane,
             model=model,
             task=TASK,
-            total=0,
+            total=self._order.lines,
             deadline_s=self._order.deadline_s,
             priority=self._order.priority,
         )

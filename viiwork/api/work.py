@@ -69,13 +69,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class FileOrder:
-    """What is said of a file of jobs before its first line; `sha256` is the digest that the file must have."""
+    """What is said of a file of jobs before its first line: also its digest, and how many lines it has."""
 
     lane: Lane = Lane.BATCH
     asked_model: str | None = None
     deadline_s: float | None = None
     priority: Priority = Priority.NORMAL
     sha256: bytes | None = None
+    lines: int = 0
 
     def canonical(self) -> list[Any]:
         said = [self.lane, self.asked_model, self.deadline_s, self.priority]

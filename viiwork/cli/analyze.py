@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from viiwork import jobfile
 from viiwork.cli.options import AsJson, Server, connect, server_flag
 from viiwork.cli.progress import display
 from viiwork.cli.report import Report
@@ -128,8 +129,9 @@ def finish(
 
 
 def documents(status: BatchStatus) -> str:
-    """How many documents an analysis has, in words."""
-    return f"{status.counts.total} document{'' if status.counts.total == 1 else 's'}"
+    """How many documents an analysis has, or jobs a file of jobs, in words."""
+    kind = "job" if status.task == jobfile.TASK else "document"
+    return f"{status.counts.total} {kind}{'' if status.counts.total == 1 else 's'}"
 
 
 def choose_task(task: str, *, labels: bool, question: bool) -> AnalysisTask:

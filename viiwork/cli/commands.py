@@ -21,6 +21,7 @@ from viiwork.cli.priority import priority
 from viiwork.cli.results import results
 from viiwork.cli.screen import clean, say
 from viiwork.cli.status import status
+from viiwork.cli.submit import submit
 from viiwork.cli.up import up
 from viiwork.cli.watch import watch
 from viiwork.errors import ViiworkError
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Documents in, answers out: a fleet of workers on a box of GPUs.",
 )
-for command in (up, down, analyze, watch, results, status, cancel, pause, resume, priority):
+for command in (up, down, analyze, submit, watch, results, status, cancel, pause, resume, priority):
     app.command()(command)
 app.command()(doctor)
 app.command()(gc)

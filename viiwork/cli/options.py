@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from viiwork.cli.screen import say
 from viiwork.client import Client
 from viiwork.connection import DEFAULT_URL
 from viiwork.settings import load_settings
@@ -26,7 +27,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, o
 
 def connect(server: str | None) -> Client:
     """A client of the service that was named, or of this computer's fleet."""
-    return Client(server or os.environ.get("VIIWORK_URL") or local_url() or DEFAULT_URL, retries=RETRIES)
+    url = server or os.environ.get("VIIWORK_URL") or local_url() or DEFAULT_URL
+    return Client(url, retries=RETRIES, on_remark=say)
 
 
 def local_url() -> str | None:

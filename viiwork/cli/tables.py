@@ -33,14 +33,19 @@ def answers_table(rows: Iterable[Row], *, columns: int) -> Table:
         if row.answer is not None:
             pages = str(row.answer.pages) if row.answer.pages else ""
             engine = one_line(row.answer.engine)
-            table.add_row(plain(row.document), pages, answer_cell(row.answer), engine, f"{row.seconds:.1f}")
+            table.add_row(plain(name_of(row)), pages, answer_cell(row.answer), engine, f"{row.seconds:.1f}")
     return table
 
 
 def file_columns(rows: Iterable[Row], *, columns: int) -> int:
     """As wide as the longest name, so that none is broken, but at most half of what files and answers share."""
-    longest = max((plain(row.document).cell_len for row in rows), default=0)
+    longest = max((plain(name_of(row)).cell_len for row in rows), default=0)
     return max(len("File"), min(longest, (columns - OTHER_COLUMNS) // 2))
+
+
+def name_of(row: Row) -> str:
+    """What a row is called: its document, else what its sender calls it, else its place."""
+    return row.document or row.custom_id or f"line {row.index + 1}"
 
 
 def answer_cell(answer: Answer) -> Text:
@@ -64,7 +69,7 @@ def bad_rows(rows: Iterable[Row]) -> list[Text]:
 def _bad(row: Row) -> Text:
     reason = f"{row.error.message} {row.error.hint}".strip() if row.error else row.state.value
     mark = plain("· ", "yellow" if row.state is State.CANCELLED else "red")
-    return mark + plain(one_line(row.document), "bold") + plain(f": {one_line(reason)}")
+    return mark + plain(one_line(name_of(row)), "bold") + plain(f": {one_line(reason)}")
 
 
 def notices(rows: Iterable[Row]) -> list[str]:

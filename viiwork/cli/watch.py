@@ -13,7 +13,7 @@ from viiwork.cli.progress import Display, display
 from viiwork.cli.report import Report
 from viiwork.cli.screen import print_json_line, say
 from viiwork.client import Client
-from viiwork.errors import Unavailable
+from viiwork.errors import Busy, Full, Unavailable
 from viiwork.jobs import BatchStatus, Row
 
 DETACHED = 130
@@ -94,6 +94,8 @@ def patiently(look: Callable[[], BatchStatus], *, worth_waiting: Callable[[], bo
     while True:
         try:
             return look()
+        except (Busy, Full):  # it answers, and says what it wants
+            raise
         except Unavailable as error:
             if time.monotonic() >= until_s or not worth_waiting():
                 raise
