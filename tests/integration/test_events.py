@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -38,6 +39,7 @@ class Service:
     """The HTTP door behind a real socket, in the test's own loop."""
 
     app: FastAPI
+    server: uvicorn.Server
     url: str
     http: httpx.AsyncClient
 
@@ -55,7 +57,7 @@ async def service(settings: Settings, real_store: Store) -> AsyncIterator[Servic
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with httpx.AsyncClient(base_url=url, timeout=20) as http:
-        yield Service(app, url, http)
+        yield Service(app, server, url, http)
     app.state.watch.end()
     server.should_exit = True
     await serving
@@ -212,6 +214,13 @@ async def test_too_many_listeners_are_429_and_a_long_poll_still_answers(service:
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "busy")
     assert int(answer.headers["retry-after"]) > 0
     assert (await service.http.get(f"/v1/jobs/{job.id}", params={"wait": 0.1})).json()["state"] == "queued"
+
+
+async def test_answers_leave_at_once(service: Service) -> None:
+    """Nagle's algorithm is off on every connection: with it each answer waits 40 ms for an acknowledgement."""
+    await service.http.get("/health/live")
+    (connection,) = service.server.server_state.connections
+    assert connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_document_is_told_as_its_job(service: Service, real_store: Store) -> None:
