@@ -79,7 +79,11 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge("viiwork_redis_memory_limit_bytes", "Memory that Redis may use; 0 is no limit.", [((), limit)])
     queues = known_queues(snapshot.fleet)
     short = bounded(queue.partition(".")[2] for queue in queues)
-    yield from of_workers(newest(snapshot.fleet.workers), snapshot, short)
+    workers = newest(snapshot.fleet.workers)
+    crews = [((short(queue.partition(".")[2]),), 0) for queue in queues]
+    crews += [((short(at.card.model),), state_of(at, snapshot) == "ready") for at in workers]
+    yield gauge("viiwork_workers", "Workers that are ready, by the model they serve.", crews, ("model",))
+    yield from of_workers(workers, snapshot, short)
     yield from of_queues(queues, snapshot.fleet.queues, snapshot, short)
 
 

@@ -12,9 +12,6 @@ from viiwork.errors import Busy
 from viiwork.jobs import TERMINAL, Status
 from viiwork.store.watch import LOOK_AGAIN_S, Watch
 
-PAUSE_S = 0.02
-"""Between two looks: a job changes three times in its life, and its end need not wait for a tenth of a second."""
-
 
 async def settled(desk: Intake, job_id: str, *, wait_s: float, request: Request) -> Status:
     """The job's status once it has ended, or when the time (or the caller) is gone."""
@@ -23,7 +20,7 @@ async def settled(desk: Intake, job_id: str, *, wait_s: float, request: Request)
         return status
     watch: Watch = request.app.state.watch
     try:
-        async with watch.listen(job_id, pause_s=PAUSE_S) as changes:
+        async with watch.listen(job_id, pause_s=0) as changes:  # a job changes a few times in its life
             ended = asyncio.create_task(_end_of(desk, job_id, changes))
             await _either(ended, asyncio.create_task(_hung_up(request)), within_s=wait_s)
     except Busy:
