@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from viiwork.store.connection import Connection
-from viiwork.store.scripts import Call
 
-GROUPS = 500
-"""Tenants' batches looked at a queue, those unserved for the longest first."""
-RECORDS = 1000
-"""Jobs looked at a queue; 500 groups with nothing cancelled in them take as many."""
+SLICES = 5
+"""Of 100 of a queue's groups (a tenant's batches) each: a longer script would hold everybody else up."""
 
 
 async def oldest_s(store: Connection, queues: Sequence[str]) -> dict[str, float]:
     """For how long the oldest job of each queue has waited; 0 where none waits.
 
-    The heads of a queue's groups are looked at, not its jobs, so a million of them cost what one does.
+    The heads of a queue's groups are looked at, not its jobs, so a million of them cost what one does. With more than
+    500 groups it is the oldest of those that were not served for the longest.
     """
-    replies = await store.call_many([Call("oldest", (queue, GROUPS, RECORDS)) for queue in queues])
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return {queue: max(0, int(age_ms)) / 1000 for queue, age_ms in zip(queues, replies, strict=True)}
+    return {queue: await _oldest_s(store, queue) for queue in queues}
+
+
+async def _oldest_s(store: Connection, queue: str) -> float:
+    oldest_ms, tenant, group = 0, 0, 0
+    for _ in range(SLICES):
+        age_ms, tenant, group = await store.call("oldest", queue, tenant, group)
+        oldest_ms = max(oldest_ms, int(age_ms))
+        if tenant < 0:
+            break
+    return oldest_ms / 1000
 
 
 async def quarantined(store: Connection) -> frozenset[str]:
