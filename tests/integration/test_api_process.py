@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.door import Door
 from viiwork.client import Client
 from viiwork.errors import Unavailable
 from viiwork.jobs import BatchState
@@ -54,52 +51,11 @@ def redis_section() -> dict[str, str]:
     return {"url": url, "prefix": f"viiwork:test:{os.getpid()}:{time.monotonic_ns()}:"}
 
 
-class Door:
-    """`python -m viiwork.api`, and what it said."""
-
-    def __init__(self, settings: Settings, **environment: str) -> None:
-        own = {
-            "VIIWORK_FLEET_NAME": settings.fleet.name,
-            "VIIWORK_FLEET_STATE_DIR": str(settings.state_dir),
-            "VIIWORK_REDIS_URL": settings.redis.url,
-            "VIIWORK_REDIS_PREFIX": settings.prefix,
-            "VIIWORK_API_PORT": "0",
-        }
-        self.log = settings.state_dir / f"door-{time.monotonic_ns()}.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "viiwork.api"], stdout=log, stderr=log, env=os.environ | own | environment
-            )
-
-    def __enter__(self) -> Door:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
-    @property
-    def url(self) -> str:
-        for _ in range(2000):
-            if found := re.search(r"listening on (http://\S+)", self.log.read_text()):
-                return found[1]
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.01)
-        raise AssertionError(self.log.read_text())
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
-
-
 async def join(settings: Settings) -> None:
     """Let the fleet know a worker that serves MODEL; nothing is ever run on it."""
     card = WorkerCard(name="cpu0@test", incarnation="one", host="test", pid=1, engine="stand-in", model=MODEL, slots=1)
     store = await open_store(settings)
-    await Upkeep(store, lease_ttl_s=60, hint_grace_s=5).beat(
-        card, queues=[f"batch.{MODEL}"], in_flight={}, held=[]
-    )
+    await Upkeep(store, lease_ttl_s=60, hint_grace_s=5).beat(card, queues=[f"batch.{MODEL}"], in_flight={}, held=[])
     await store.close()
 
 
