@@ -28,9 +28,10 @@ from viiwork.client import Client
 from viiwork.errors import NotFound
 from viiwork.fleet.plan import settings_env
 from viiwork.jobs import BatchState, Lane, State, new_id
-from viiwork.settings import Settings
-from viiwork.store import Store
+from viiwork.settings import Settings, load_settings
+from viiwork.store import Store, embedded
 from viiwork.store.leases import Verdict
+from viiwork.store.opening import make_store
 from viiwork.store.watch import Watch
 
 
@@ -51,7 +52,13 @@ class Service:
 
 @pytest.fixture
 async def service(settings: Settings, real_store: Store) -> AsyncIterator[Service]:
-    app = create_app(settings, real_store)
+    async with served(settings, real_store) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def served(settings: Settings, store: Store) -> AsyncIterator[Service]:
+    app = create_app(settings, store)
     listener = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -299,3 +306,27 @@ async def test_a_service_that_shuts_down_ends_its_streams_in_order(
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+async def test_a_stream_outlives_a_restart_of_redis(tmp_path: Path) -> None:
+    """It stays open while the server is away, and tells what has changed once it is back."""
+    settings = load_settings({"fleet": {"name": "away", "state_dir": str(tmp_path)}})
+    server = embedded.start(settings)
+    store = make_store(settings, server.url)
+    try:
+        hands = Hands(store)
+        await hands.beat()
+        analysis = await sealed_batch(store, 2)
+        async with served(settings, store) as service:
+            async with service.http.stream("GET", f"/v1/analyses/{analysis}/events") as response:
+                events = told(response)
+                assert (await anext(events)).id == "0"
+                server.stop()
+                assert "viiwork_up 0.0" in (await service.http.get("/metrics")).text
+                server = embedded.start(settings)
+                await hands.do_all()
+                assert [event.id for event in [event async for event in events]][-2:] == ["2", "end"]
+            assert "viiwork_up 1.0" in (await service.http.get("/metrics")).text
+    finally:
+        await store.close()
+        server.stop()
