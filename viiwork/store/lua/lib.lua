@@ -174,7 +174,8 @@ end
 -- Ends the batch once its last item has settled. The time to live starts here, never before.
 local function end_batch_if_done(id)
   local key = batch_key(id)
-  local b = redis.call('HMGET', key, 'state', 'total', 'succeeded', 'failed', 'cancelled', 'ttl_ms', 'strays', 'why')
+  local b = redis.call('HMGET', key, 'state', 'total', 'succeeded', 'failed', 'cancelled', 'ttl_ms', 'strays', 'why',
+    'paused')
   if b[1] ~= 'running' and b[1] ~= 'cancelling' then return end
   local settled = tonumber(b[3] or 0) + tonumber(b[4] or 0) + tonumber(b[5] or 0)
   if settled < tonumber(b[2]) then return end
@@ -183,7 +184,8 @@ local function end_batch_if_done(id)
   redis.call('HDEL', key, 'paused')
   redis.call('ZREM', P .. 'deadlines', id)
   BATCHES[id] = nil
-  if b[7] then redis.call('SADD', P .. 'cancelling', id) end -- the sweep ends what nobody waits for any more
+  -- The sweep ends what nobody waits for any more, and what nobody would resume.
+  if b[7] or b[9] then redis.call('SADD', P .. 'cancelling', id) end
   tell(id, state)
 end
 
