@@ -34,16 +34,19 @@ class Fleet:
         *names: str,
         settings: Settings | None = None,
         module: str = "viiwork_workers",
+        code: Path = ROOT,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """Start workers by name: `cpu0`, `gpu1`, `reader0`."""
+        """Start workers by name: `cpu0`, `gpu1`, `reader0`. `code` is a tree of another version to run them from."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")}
         env = inherited | settings_env(settings or self.settings) | dict(environ or {})
+        if code != ROOT:
+            env["PYTHONPATH"] = f"{code}{os.pathsep}{code / 'workers'}"
         for name in names:
             with (self.logs / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, "-m", module, name],
-                    cwd=ROOT,
+                    cwd=code,
                     env=env,
                     stdout=log,
                     stderr=log,
@@ -70,11 +73,15 @@ class Fleet:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
 
+    def terminate(self, *names: str) -> None:
+        """SIGTERM; see `bury` for their exit codes."""
+        for name in names:
+            self.processes[name].terminate()
+
     def stop(self, name: str) -> int:
         """SIGTERM, and the exit code."""
-        process = self.processes.pop(name)
-        process.send_signal(signal.SIGTERM)
-        return process.wait(timeout=30)
+        self.terminate(name)
+        return self.bury(name)
 
     def log(self, name: str) -> str:
         return (self.logs / f"{name}.log").read_text("utf-8", errors="replace")

@@ -35,10 +35,12 @@ class Audit:
 async def audit(stage: Stage, load: Load) -> Audit:
     """Recount everything from the records themselves."""
     store = stage.store
-    records = dict(zip(load.acknowledged, await _records(store, load.acknowledged), strict=True))
+    known = [*load.acknowledged, *await _unfolded(store, load)]
+    records = dict(zip(known, await _records(store, known), strict=True))
     rows = await _rows(store, load.batch)
     twice = len(rows) - len(set(rows))
-    problems = [*await _batch(store, load, records, rows), *await _counters(store), *await _left_behind(stage)]
+    problems = await _batch(store, load, records, rows)
+    problems += [*await _analyses(store, load), *await _counters(store), *await _left_behind(stage)]
     return Audit(
         jobs=len(records),
         states=Counter(state or "gone" for state, _, _ in records.values()),
@@ -77,6 +79,22 @@ async def _batch(store: Store, load: Load, records: dict[str, Record], rows: Seq
         problems.append(f"the batch is {status.state.value}")
     if set(rows) != set(items):
         problems.append(f"the batch has {len(rows)} rows for {len(items)} items")
+    return problems
+
+
+async def _unfolded(store: Store, load: Load) -> list[str]:
+    """The jobs of the analyses, as the store lists them."""
+    commands = [("LRANGE", f"{store.prefix}batch:{id_}:jobs", "0", "-1") for id_ in load.analyses]
+    return [job for jobs in await store.read(commands) for job in jobs] if commands else []
+
+
+async def _analyses(store: Store, load: Load) -> list[str]:
+    """Each document of an analysis has one row, and succeeded."""
+    problems = []
+    for id_, documents in load.analyses.items():
+        counts, rows = (await store.batch(id_)).counts, await _rows(store, id_)
+        if not len(rows) == len(set(rows)) == counts.total == counts.succeeded == documents:
+            problems.append(f"the analysis of {documents} documents has {len(rows)} rows and says {counts}")
     return problems
 
 

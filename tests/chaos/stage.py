@@ -14,7 +14,7 @@ import psutil
 from tests.chaos.proxy import Proxy
 from tests.chaos.server import Server
 from tests.chaos.wounds import Wounds
-from tests.workers import Fleet, eventually
+from tests.workers import ROOT, Fleet, eventually
 from viiwork.settings import Settings, load_settings
 from viiwork.store.opening import make_store
 
@@ -49,6 +49,10 @@ class Stage:
         self.fleet = Fleet(self.settings)
         self.store = make_store(self.settings, self.server.url)
         self.wounds = Wounds()
+        self.notice = ""
+        """What the table says of a run besides its figures."""
+        self.code = ROOT
+        """The tree that workers are run from."""
         self._keepers: set[asyncio.Task[None]] = set()
 
     @property
@@ -63,12 +67,12 @@ class Stage:
         """Start workers, each by its own way to the server."""
         for name in names:
             url = self.proxy.url if name in self.behind else self.server.url
-            self.fleet.start(name, settings=at(self.settings, url), **how)
+            self.fleet.start(name, settings=at(self.settings, url), code=self.code, **how)
 
     def set_out(self) -> None:
         """Begin a run: a store on this event loop, every worker that is missing started."""
         self.store = make_store(self.settings, self.server.url)
-        self.wounds = Wounds()
+        self.wounds, self.notice = Wounds(), ""
         gone = [name for name in self.names if (p := self.fleet.processes.get(name)) is None or p.poll() is not None]
         self.start(*gone)
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-HEAD = ("fault", "workers", "jobs", "running at the fault", "started again", "recovery p50 / max", "lost", "doubled")
+HEAD = ("fault", "workers", "jobs", "hit", "again", "recovery p50 / max", "longest wait", "lost", "doubled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Row:
     again: int
     recovery_p50_s: float | None
     recovery_max_s: float | None
+    longest_wait_s: float | None
+    """Of the interactive jobs, from submission to start."""
     lost: int
     doubled: int
     notice: str = ""
@@ -39,7 +41,8 @@ def as_markdown(rows: Sequence[Row]) -> str:
 def _line(row: Row) -> str:
     recovery = "-" if row.recovery_p50_s is None else f"{row.recovery_p50_s:.1f} / {row.recovery_max_s:.1f} s"
     name = f"{row.fault} ({row.notice})" if row.notice else row.fault
-    cells = (name, row.workers, f"{row.jobs:,}", row.hurt, row.again, recovery, row.lost, row.doubled)
+    wait = "-" if row.longest_wait_s is None else f"{row.longest_wait_s:.1f} s"
+    cells = (name, row.workers, f"{row.jobs:,}", row.hurt, row.again, recovery, wait, row.lost, row.doubled)
     return "| " + " | ".join(map(str, cells)) + " |"
 
 

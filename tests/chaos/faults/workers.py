@@ -107,8 +107,7 @@ class ToldToStop:
             await self._make_hasty(stage, victims)
         await stage.busy(*victims)
         await stage.note(*victims)
-        for name in victims:
-            stage.fleet.processes[name].send_signal(signal.SIGTERM)
+        stage.fleet.terminate(*victims)
         codes = [await asyncio.to_thread(stage.fleet.bury, name) for name in victims]
         assert codes == [0] * len(victims), codes
         stage.start(*victims)
