@@ -1,16 +1,21 @@
-"""An engine that does nothing at once: for benchmarks of everything around it."""
+"""An engine that does nothing, at once or for as long as the job says: for benchmarks of everything around it."""
 
 from __future__ import annotations
+
+import asyncio
+import re
 
 from viiwork.work import Answer, ChatInput, StepInput
 from viiwork_workers.engines.base import EngineFacts, Signals
 
 NAME = "no-op"
 NOTICE = "For benchmarks: no engine ran."
+PAUSE = re.compile(r"pause (\d{1,5}(?:\.\d{1,6})?) s")
+"""What a chat message says to keep its slot for so many seconds."""
 
 
 class NoopEngine:
-    """Gives every job the same answer without waiting."""
+    """Gives every job the same answer without waiting, or after the pause that its last message asks for."""
 
     def __init__(self, *, model: str, slots: int) -> None:
         self.facts = EngineFacts(
@@ -23,7 +28,9 @@ class NoopEngine:
 
     async def run(self, work: ChatInput | StepInput) -> Answer:
         """The one answer."""
-        del work
+        wanted = PAUSE.fullmatch(work.messages[-1].content) if isinstance(work, ChatInput) else None
+        if wanted:
+            await asyncio.sleep(float(wanted[1]))
         return self._answer
 
     def signals(self) -> Signals | None:
