@@ -18,7 +18,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from bench import dispatch, pool
+from bench import depth, dispatch, fairness, pool
 from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
@@ -44,6 +44,8 @@ class Scenario:
 
 SCENARIOS: Mapping[str, Scenario] = {
     "dispatch": Scenario("no-op jobs a second and single-job latency beside stock Celery", dispatch.run),
+    "fairness": Scenario("ten jobs behind 50,000, beside running alone (simulated card)", fairness.run, 50_000, 5),
+    "depth": Scenario("what a queue of 1,000,000 jobs costs", depth.run, 1_000_000, 3),
     "pool": Scenario("our own pool beside Celery's threads feeding the engine's loop", pool.run),
 }
 
