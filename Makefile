@@ -7,7 +7,7 @@ BIN := .venv/bin
 CODE := viiwork workers bench samples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick check format bench lock samples clean
+.PHONY: help setup demo test quick chaos check format bench lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ test: setup ## all tests; tells at the end which were not run and why
 
 quick: setup ## unit and contract tests, under a minute
 	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+chaos: setup ## every fault on 4 workers and 2,000 jobs; prints the table (about 25 minutes)
+	@$(BIN)/python -m pytest -q tests/chaos -m chaos_long
 
 check: setup ## format, lint, strict types, import rules
 	$(BIN)/ruff format --check $(CODE)

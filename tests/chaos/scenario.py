@@ -39,7 +39,7 @@ async def play(fault: Fault, stage: Stage, volume: Volume, *, within_s: float = 
         await stage.tidy()
     poisoned = int(isinstance(fault, Poison))
     wanted = Counter(succeeded=accounts.jobs - poisoned) + Counter(dead=poisoned)
-    assert (accounts.states, accounts.lost, accounts.doubled, accounts.problems) == (wanted, 0, 0, ()), row
+    assert (accounts.states, accounts.lost, accounts.doubled, accounts.problems) == (wanted, 0, 0, ()), accounts
     return row
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -77,6 +78,17 @@ class SmallDiskServer(Server):
     def stop(self) -> None:
         super().stop()
         unmount(self.data)
+
+    @staticmethod
+    def refused() -> str:
+        """Why a disk cannot be mounted here; empty where it can."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                mount(Path(folder))
+            except OSError as error:
+                return str(error)
+            unmount(Path(folder))
+        return ""
 
     @contextmanager
     def disk_full(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from tests.chaos.stage import Stage, stage_settings
 VOLUME = Volume(batch=100, lone=50)
 FAULTS: tuple[Fault, ...] = (
     Killed(times=2),
-    Killed(times=1, supervised=False),
+    Killed(times=1, watched="nobody watching"),
     KilledAtStep("claim:before"),
     KilledAtStep("claim:after"),
     KilledAtStep("commit:before"),

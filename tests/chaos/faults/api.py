@@ -68,7 +68,7 @@ class Door:
 class ApiKilled:
     """SIGKILL to the API when part of an analysis is in; the same key again makes it whole, and once only."""
 
-    documents: int = 500
+    documents: int = 250
     name: str = "API SIGKILL in mid-submit, submitted again"
 
     async def strike(self, stage: Stage, load: Load) -> None:

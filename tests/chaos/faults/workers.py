@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle, islice
+from typing import Literal
 
 from tests.chaos.doomed import COUNT, STEP
 from tests.chaos.load import Load
@@ -19,15 +20,15 @@ class Killed:
     """SIGKILL to one worker after the other, each of them at work; a new one takes its place."""
 
     times: int = 2
-    supervised: bool = True
+    watched: Literal["supervised", "nobody watching", "under `viiwork up`"] = "supervised"
 
     @property
     def name(self) -> str:
-        return f"worker SIGKILL, {self.times}x, {'supervised' if self.supervised else 'nobody watching'}"
+        return f"worker SIGKILL, {self.times}x, {self.watched}"
 
     async def strike(self, stage: Stage, load: Load) -> None:
         for name in islice(cycle(stage.names), self.times):
-            await stage.kill(name, supervised=self.supervised)
+            await stage.kill(name, supervised=self.watched == "supervised")
             stage.start(name)
         await stage.joined(*stage.names)
 
@@ -120,6 +121,32 @@ class ToldToStop:
         for name in victims:
             stage.fleet.stop(name)
             stage.start(name, environ={"VIIWORK_QUEUE_DRAIN_GRACE_S": str(self.grace_s)})
+        await stage.joined(*victims)
+
+
+@dataclass(frozen=True, slots=True)
+class KilledLate:
+    """Half of the workers SIGKILLed at once when so many items of the batch are done; nobody watches, none is replaced
+    before the others have taken their jobs over.
+    """
+
+    done: int
+
+    @property
+    def name(self) -> str:
+        return f"half of the workers SIGKILLed at {self.done:,} done, nobody watching"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        async def far_enough() -> bool:
+            return (await stage.store.batch(load.batch)).counts.settled >= self.done
+
+        await eventually(far_enough, within_s=300, what=f"{self.done} items done")
+        victims = stage.names[: len(stage.names) // 2]
+        lives = [await stage.incarnation(name) for name in victims]
+        await stage.kill(*victims, supervised=False)
+        while any([await stage.held(life) for life in lives]):
+            await asyncio.sleep(0.05)
+        stage.start(*victims)
         await stage.joined(*victims)
 
 
