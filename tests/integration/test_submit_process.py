@@ -13,13 +13,14 @@ import pytest
 
 from tests.door import Door
 from tests.hands import Hands, recount
+from tests.workers import eventually
 from viiwork.cli.main import run
 from viiwork.client import Client
-from viiwork.errors import Unavailable
+from viiwork.errors import Busy, Unavailable
 from viiwork.jobfile import JobFile
 from viiwork.jobs import BatchState
-from viiwork.settings import Settings
-from viiwork.store import Store
+from viiwork.settings import Settings, load_settings
+from viiwork.store import Store, embedded, open_store
 
 LINES = 20_000
 MIB = 1024 * 1024
@@ -37,8 +38,8 @@ def job_file(path: Path, *, padding: int = 60) -> JobFile:
 async def ids_of(store: Store) -> tuple[str, list[str]]:
     """The only batch there is, and the jobs that it counts."""
     (key,) = [key async for key in store.client.scan_iter(match=f"{store.prefix}batch:an_*:jobs")]
-    jobs: list[str] = await store.client.lrange(key, 0, -1)
-    return key.removeprefix(f"{store.prefix}batch:").removesuffix(":jobs"), jobs
+    jobs = await store.client.lrange(key, 0, -1)
+    return key.removeprefix(f"{store.prefix}batch:").removesuffix(":jobs"), [str(job) for job in jobs]
 
 
 async def in_thread(work: Callable[[], object]) -> object:
@@ -118,3 +119,39 @@ async def something_taken(store: Store) -> None:
             return
         await asyncio.sleep(0.01)
     raise AssertionError("nothing was taken")
+
+
+async def test_a_file_stops_at_the_watermark_and_running_work_still_ends(tmp_path: Path) -> None:
+    """A server of 16 MiB and a file of 40: 429 from 80 % on; what was taken can be run; with room the file goes on."""
+    small = load_settings(
+        {"fleet": {"name": "small", "state_dir": str(tmp_path / "state")}, "redis": {"max_memory_bytes": 16 * MIB}}
+    )
+    server = embedded.start(small)
+    store = await open_store(small)
+    try:
+        hands = Hands(store)
+        await hands.beat()
+        jobs = job_file(tmp_path / "jobs.jsonl", padding=2000)
+        with Door(small) as door, Client(door.url, busy_patience_s=0) as client:
+            with pytest.raises(Busy, match=r"Redis' memory is 8[0-9]% full"):
+                await asyncio.to_thread(client.submit_file, jobs, idempotency_key="k")
+            batch, taken = await ids_of(store)
+            assert (await store.pressure()).fraction < 0.95
+            assert await hands.do() in taken
+            assert client.analysis(batch).counts.succeeded == 1
+            with pytest.raises(Busy):
+                client.submit_job([{"role": "user", "content": "hello"}], model="noop")
+            await store.client.config_set("maxmemory", 512 * MIB)
+
+            async def taken_again() -> bool:
+                try:
+                    status = await asyncio.to_thread(client.submit_file, jobs, idempotency_key="k")
+                except Busy:  # the door looks once a second
+                    return False
+                assert (status.id, status.counts.total) == (batch, LINES)
+                return True
+
+            await eventually(taken_again, what="the file is taken")
+    finally:
+        await store.close()
+        server.stop()

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -195,14 +196,20 @@ class TestSending:
         """The service hears of it, so that nothing of half a file runs."""
         file = write(tmp_path / "jobs.jsonl", *(line(number, metadata={"x": "y" * 500}) for number in range(3000)))
 
-        def interrupt(sent_bytes: int, _total_bytes: int) -> None:
-            if sent_bytes > 1_000_000:
-                raise KeyboardInterrupt
+        def batches() -> list[str]:
+            return [key for key in service.run(keys(service)) if "batch:an_" in key and key.count(":") == 3]
+
+        def interrupt(sent_bytes: int, total_bytes: int) -> None:
+            if sent_bytes < total_bytes // 2:
+                return
+            while not batches():  # the rest is not sent before the first slice has been taken
+                time.sleep(0.01)
+            raise KeyboardInterrupt
 
         with Service(tmp_path / "idle", idle=True) as service, Client(service.url) as client:
             with pytest.raises(KeyboardInterrupt):
                 client.submit_file(file, on_upload=interrupt)
-            (batch,) = [key for key in service.run(keys(service)) if "batch:an_" in key and key.count(":") == 3]
+            (batch,) = batches()
             status = client.analysis(batch.rpartition(":")[2])
             assert status.state in (BatchState.CANCELLING, BatchState.CANCELLED)
             assert status.counts.total > 0

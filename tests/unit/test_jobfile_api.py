@@ -18,7 +18,7 @@ from standin import MODEL, StandIn, make_settings, make_store
 from viiwork.api.app import create_app
 from viiwork.api.intake import Intake
 from viiwork.api.lines import BadLine, Line, LineCutter, parse_line
-from viiwork.api.pressure import refusal
+from viiwork.api.pressure import Gauge, refusal
 from viiwork.errors import Busy, Full, StoreUnavailable, TooLarge
 from viiwork.jobs import BatchState
 from viiwork.store import Store
@@ -288,16 +288,13 @@ class TestBackpressure:
     async def test_a_file_stops_where_the_room_ends(self, api: Api) -> None:
         """Also in its middle: the memory fills up while it comes."""
         gauge = api.desk.gauge
-
-        async def fills_up() -> AsyncIterator[bytes]:
-            yield lines(530)
-            gauge._used_fraction, gauge._until_s = 0.99, float("inf")
-            yield lines(30, first=530)
-
+        api.desk.gauge = Filling(looks=2)
         body = lines(560)
-        answer = await api.send(fills_up(), headers={"idempotency-key": "k"} | digest(body))
+        answer = await api.send(body, headers={"idempotency-key": "k"} | digest(body))
         assert answer.status_code == 507
-        gauge._until_s = 0.0
+        (batch,) = await api.batches()
+        assert (await api.store.batch(batch)).counts.total == 500
+        api.desk.gauge = gauge
         again = await api.send(body, headers={"idempotency-key": "k"} | digest(body))
         assert again.json()["counts"]["total"] == 560
 
@@ -339,6 +336,18 @@ def test_a_complaint_never_repeats_what_the_line_says() -> None:
             parse_line(Line(7, raw))
         assert "secret words" not in str(caught.value)
         assert caught.value.number == 7
+
+
+class Filling(Gauge):
+    """The gauge of a server that is full after some looks."""
+
+    def __init__(self, *, looks: int) -> None:
+        self._looks = looks
+
+    async def check(self, *, body_bytes: int = 0, fresh: bool = False) -> None:
+        self._looks -= 1
+        if self._looks < 0:
+            raise Full("No room.")
 
 
 async def break_off(body: bytes, *, at: int) -> AsyncIterator[bytes]:

@@ -102,7 +102,7 @@ class Submission:
         jobs, self._jobs, self._jobs_bytes = self._jobs, [], 0
         if not jobs:
             return
-        await self._desk.gauge.check()
+        await self._desk.gauge.check(fresh=True)  # a file may fill a small server within a second
         if not self._open:
             await self._open_batch(jobs[0].model)
         if self._again:

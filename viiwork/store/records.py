@@ -97,7 +97,8 @@ def batch_status_of(batch_id: str, record: Hash) -> BatchStatus:
         model=record["model"],
         task=record.get("task", ""),
         counts=Counts(
-            total=int(record.get("total") or record.get("items") or 0),
+            total=int(record.get("total") or 0)
+            or int(record.get("items") or 0),  # a file of jobs may not tell its length
             succeeded=int(record.get("succeeded", 0)),
             failed=int(record.get("failed", 0)),
             cancelled=int(record.get("cancelled", 0)),
