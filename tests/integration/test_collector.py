@@ -19,9 +19,10 @@ from viiwork.errors import Conflict, StoreUnavailable
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.blobdir import Orphan
-from viiwork.store.collector import BLOB_FIELDS, EVERY_MS, Collector, glob_escaped
+from viiwork.store.collector import EVERY_MS, Collector
 from viiwork.store.facade import Fence
 from viiwork.store.leases import Verdict
+from viiwork.store.mentions import BLOB_FIELDS, glob_escaped
 from viiwork.store.pairing import FILE, Pairing, may_pair
 from viiwork.store.sketch import NameSketch
 from viiwork.store.snapshot import Snapshot, clear_stale

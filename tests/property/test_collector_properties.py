@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from viiwork.queues import make_envelope
 from viiwork.store import BlobStore, Store
-from viiwork.store.collector import BLOB_FIELDS, Collector, Life
+from viiwork.store.collector import Collector, Life
+from viiwork.store.mentions import BLOB_FIELDS
 
 ENVELOPE = make_envelope()
 HOUR_S = 3600.0

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from viiwork.cli.analyze import analyze
+from viiwork.cli.backup import backup, restore
 from viiwork.cli.cancel import cancel
 from viiwork.cli.dead import dead
 from viiwork.cli.doctor import doctor
@@ -39,8 +40,8 @@ app = typer.Typer(
 )
 for command in (up, down, analyze, submit, watch, results, status, cancel, pause, resume, priority):
     app.command()(command)
-app.command()(doctor)
-app.command()(gc)
+for of_the_host in (doctor, gc, backup, restore):
+    app.command()(of_the_host)
 app.add_typer(dead, name="dead")
 
 

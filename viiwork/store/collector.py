@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from viiwork.errors import StoreUnavailable, ViiworkError
 from viiwork.store.blobdir import Orphan, disk_now_s, has_blobs, old_blobs, old_uploads, shelves
 from viiwork.store.facade import Store
+from viiwork.store.mentions import mentions
 from viiwork.store.pairing import Pairing
 from viiwork.store.sketch import NameSketch
 from viiwork.store.snapshot import clear_stale
@@ -30,11 +31,8 @@ LOOK_S = 300.0
 """How often a worker asks whether it is its turn."""
 SETTLED_S = 900.0
 """After a start of Redis the sweeper waits: a commit that was held up by its absence may name an old blob."""
-PAGE = 200
 PAUSE_S = 0.02
 """Between pages, so that neither Redis nor this process is ever busy with it for long."""
-BLOB_FIELDS = ("input_blob", "result_blob", "document_blob")
-"""The fields of a job's record that name blobs."""
 WITNESSES = 1000
 
 log = logging.getLogger(__name__)
@@ -142,26 +140,15 @@ class Collector:
         """
         sketch, records, tries, witnessed = NameSketch(), 0, WITNESSES, False
         server = (await self._server()).run_id
-        async for page in self._records():
+        async for page in mentions(self._store, pause_s=self._pause_s):
             records += len(page)
-            for name in (name for fields in page for name in fields if name):
+            for name in chain.from_iterable(page):
                 sketch.add(name)
                 if not witnessed and tries:
                     tries, witnessed = tries - 1, _is_here(self._store, name)
         if (await self._server()).run_id != server:
             raise StoreUnavailable("Redis was started anew during the sweep.", hint="Nothing was removed; try again.")
         return sketch, records, witnessed
-
-    async def _records(self) -> AsyncIterator[list[Sequence[str | None]]]:
-        cursor, pattern = "0", f"{glob_escaped(self._store.prefix)}job:*"
-        while True:
-            ((following, keys),) = await self._store.read([("SCAN", cursor, "MATCH", pattern, "COUNT", str(PAGE))])
-            if keys:
-                yield await self._store.read(("HMGET", key, *BLOB_FIELDS) for key in keys)
-            cursor = str(following)
-            if cursor == "0":
-                return
-            await asyncio.sleep(self._pause_s)
 
     async def _orphans(self, sketch: NameSketch, now_s: float) -> AsyncIterator[Orphan]:
         age = {"now_s": now_s, "grace_s": self._grace_s}
@@ -176,11 +163,6 @@ class Collector:
     async def _server(self) -> Life:
         (info,) = await self._store.read([("INFO", "server")])
         return Life(run_id=str(info["run_id"]), uptime_s=float(info["uptime_in_seconds"]))
-
-
-def glob_escaped(text: str) -> str:
-    """`text` for a MATCH pattern, taken literally."""
-    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
 
 
 def _is_here(store: Store, name: str) -> bool:

@@ -11,18 +11,21 @@ from viiwork.store.connection import unavailable
 from viiwork.store.embedded import locate
 from viiwork.store.endpoint import connect
 from viiwork.store.facade import Store
+from viiwork.store.halfway import check_whole
 from viiwork.store.server_check import check_server
 
 
 async def open_store(settings: Settings) -> Store:
     """The fleet's store, on the embedded server or the one that `redis.url` names.
 
-    Raises StoreUnavailable, in one line, for a server that is not there, too old, or a Redis Cluster.
+    Raises StoreUnavailable, in one line, for a server that is not there, too old, or a Redis Cluster,
+    and for a fleet that is only half restored.
     """
     url = locate(settings)
     store = make_store(settings, url)
     try:
         await check_server(store.client, url=url)
+        await check_whole(store)
         await store.scripts.load(store.client)
     except (RedisError, OSError) as error:
         await store.close()

@@ -40,6 +40,7 @@ def server_config(address: Address, *, data: Path, password: str, limit_bytes: i
         "maxmemory-policy noeviction",
         "tcp-keepalive 60",
         "databases 16",
+        "repl-diskless-sync-delay 0",  # there are no replicas to wait for: a backup may begin at once
     ]
     if address.socket:
         lines += [f"unixsocket {quoted(address.socket)}", "unixsocketperm 700"]

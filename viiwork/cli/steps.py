@@ -1,0 +1,53 @@
+"""Progress of long work on this computer: a line that changes on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from viiwork.cli.progress import LINE_EVERY_S
+from viiwork.cli.screen import err, plain, say
+from viiwork.store.backup import Step
+
+MIB = 1024 * 1024
+
+
+class Steps:
+    """`with Steps() as steps: work(told=steps.show)`. May be told from another thread."""
+
+    def __init__(self) -> None:
+        self._console = err()
+        self._status = self._console.status(plain("beginning"))
+        self._what, self._next_s = "", 0.0
+
+    def __enter__(self) -> Steps:
+        if self._console.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def show(self, step: Step) -> None:
+        """How far it is."""
+        if self._console.is_terminal:
+            self._status.update(plain(describe(step)))
+            return
+        now_s = time.monotonic()
+        if step.what == self._what and now_s < self._next_s:
+            return
+        if step.what == self._what or not step.done:
+            say(describe(step))
+        self._what, self._next_s = step.what, now_s + LINE_EVERY_S
+
+
+def describe(step: Step) -> str:
+    """`packing the files: 12.0 of 40.0 MiB`, `restoring the records: 400 of 1000 keys`."""
+    if not step.done:
+        return step.what
+    if step.unit != "bytes":
+        return f"{step.what}: {step.done} of {step.total} {step.unit}" if step.total else f"{step.what}: {step.done}"
+    of = f" of {step.total / MIB:.1f}" if step.total else ""
+    return f"{step.what}: {step.done / MIB:.1f}{of} MiB"
