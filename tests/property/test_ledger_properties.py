@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from viiwork.jobs import Lane
-from viiwork_workers.ledger import Held, Ledger, may_take, reserve
+from viiwork_workers.ledger import BATCH_TURN, Held, Ledger, may_take, reserve
 
 limits = st.integers(0, 64)
 moves = st.lists(st.tuples(st.sampled_from(["interactive", "batch", "end"]), st.integers(0, 63)), max_size=200)
@@ -63,3 +65,153 @@ def test_with_both_lanes_waiting_both_are_served(limit: int) -> None:
 def test_a_person_never_waits_behind_batch_for_a_slot_of_the_reserve(limit: int, batch: int) -> None:
     batch = min(batch, limit - reserve(limit))
     assert may_take(Lane.INTERACTIVE, Held(0, batch), limit=limit) or batch == 0
+
+
+class Hub:
+    """What the worker's hub does with two queues: it asks for people first, and an ask of an empty queue stays open.
+
+    `starts` are the lanes of the jobs that it took, in order, each with whether batch work waited just before.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.ledger = Ledger(slots)
+        self.waiting = dict.fromkeys(Lane, 0)
+        self.asks = dict.fromkeys(Lane, False)
+        self.held: list[str] = []
+        self.starts: list[tuple[Lane, bool]] = []
+        self.taken = 0
+
+    def turn(self) -> None:
+        """Ask for all that may be taken."""
+        moved = True
+        while moved:
+            moved = any(self._ask(lane) for lane in (Lane.INTERACTIVE, Lane.BATCH))
+
+    def arrive(self, lane: Lane) -> None:
+        """A hint comes to a queue; an open ask gets it, even if the slots have filled meanwhile."""
+        if self.asks[lane]:
+            self.asks[lane] = False
+            self._take(lane)
+        else:
+            self.waiting[lane] += 1
+
+    def end(self, at: int) -> None:
+        """One of the jobs in hand ends."""
+        if self.held:
+            self.ledger.drop(self.held.pop(at % len(self.held)))
+
+    def may_take(self, lane: Lane) -> bool:
+        return may_take(lane, self.ledger.held(batch_asks=self.asks[Lane.BATCH]), limit=self.ledger.limit)
+
+    def _ask(self, lane: Lane) -> bool:
+        if self.asks[lane] or not self.may_take(lane):
+            return False
+        if self.waiting[lane] == 0:
+            self.asks[lane] = True
+            return True
+        self._check(lane)
+        self.starts.append((lane, self.waiting[Lane.BATCH] > 0))
+        self.waiting[lane] -= 1
+        self._take(lane)
+        return True
+
+    def _check(self, lane: Lane) -> None:
+        """What must hold for every job that is taken from a queue in which it waited: decision by decision."""
+        held, limit = self.ledger.held(), self.ledger.limit
+        assert held.total < limit
+        if lane is Lane.BATCH:
+            assert held.batch < limit - reserve(limit)
+        elif self.waiting[Lane.BATCH] and limit >= 2:
+            assert held.batch > 0 or held.total < limit - 1, "a person took the slot that batch waits for"
+
+    def _take(self, lane: Lane) -> None:
+        self.taken += 1
+        self.held.append(f"{lane.value}{self.taken}")
+        self.ledger.add(self.held[-1], lane)
+
+
+events = st.lists(
+    st.one_of(
+        st.tuples(st.just("arrive"), st.sampled_from(list(Lane))),
+        st.tuples(st.just("end"), st.integers(0, 63)),
+        st.tuples(st.just("limit"), st.integers(0, 16)),
+    ),
+    max_size=150,
+)
+
+
+@given(st.integers(1, 16), events)
+def test_whatever_comes_ends_or_changes_the_slots_are_kept_as_they_should(
+    slots: int, events: list[tuple[str, Any]]
+) -> None:
+    """`Hub` checks every start; beyond the limit go only jobs whose ask was open before, one a lane."""
+    hub = Hub(slots)
+    highest = slots
+    for what, value in events:
+        match what:
+            case "arrive":
+                hub.arrive(value)
+            case "end":
+                hub.end(value)
+            case "limit":
+                hub.ledger.limit = min(value, slots)
+        hub.turn()
+        highest = max(hub.ledger.limit, min(highest, hub.ledger.held().total))
+        assert hub.ledger.held().total <= highest + 1
+        free = hub.ledger.held().total < hub.ledger.limit
+        assert not (free and all(hub.waiting.values())), "a slot stands empty while both lanes wait"
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 64), st.data())
+def test_neither_lane_starves_in_whatever_order_jobs_come_and_end(limit: int, data: st.DataObject) -> None:
+    """Each lane always has something waiting, and no job outlives 2 x limit others: nobody waits for ever."""
+    hub, age = Hub(64), dict[str, int]()
+    hub.ledger.limit = limit
+    rounds = 12 * limit + 20
+    ends = data.draw(st.lists(st.integers(0, 63), min_size=rounds, max_size=rounds))
+    first = data.draw(st.lists(st.sampled_from(list(Lane)), min_size=1, max_size=4))
+    for end in ends:
+        for lane in (*first, *Lane):
+            hub.arrive(lane)
+        hub.turn()
+        for job in hub.held:
+            age[job] = age.get(job, 0) + 1
+        oldest = max(range(len(hub.held)), key=lambda at: age[hub.held[at]])
+        hub.end(oldest if age[hub.held[oldest]] > 2 * limit else end)
+    patience = BATCH_TURN + 1 if limit == 1 else 4 * limit
+    for lane in Lane:
+        assert longest_wait([of_lane for of_lane, _ in hub.starts], lane) <= patience
+
+
+@given(st.integers(2, 64), st.integers(1, 200))
+def test_people_who_come_without_end_leave_batch_one_slot(limit: int, people: int) -> None:
+    """However short their jobs are: the slot that batch keeps is filled again as soon as its job has ended."""
+    hub = Hub(limit)
+    for _ in range(people + limit):
+        hub.arrive(Lane.INTERACTIVE)
+        hub.arrive(Lane.BATCH)
+    hub.turn()
+    for _ in range(people):
+        hub.end(0)
+        hub.turn()
+        assert hub.ledger.held().batch >= 1
+
+
+def test_with_a_limit_of_nought_nothing_is_taken_and_what_runs_goes_on() -> None:
+    hub = Hub(4)
+    for lane in (Lane.BATCH, Lane.BATCH, Lane.INTERACTIVE):
+        hub.waiting[lane] += 1
+    hub.turn()
+    hub.ledger.limit = 0
+    assert not any(hub.may_take(lane) for lane in Lane)
+    assert hub.ledger.held().total == 3
+
+
+def longest_wait(starts: list[Lane], lane: Lane) -> int:
+    """How many jobs of the other lane began, at most, between two of this one."""
+    longest = run = 0
+    for of_lane in starts:
+        run = 0 if of_lane is lane else run + 1
+        longest = max(longest, run)
+    return longest
