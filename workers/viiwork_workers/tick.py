@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from viiwork.store import Store
-from viiwork.store.facade import READ_AHEAD
+from viiwork.store.steering import READ_AHEAD
 from viiwork.store.scripts import Call
 
 

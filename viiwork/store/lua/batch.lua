@@ -10,10 +10,21 @@ local known = redis.call('HMGET', key, 'state', 'why')
 local state, why = known[1], known[2] or 'cancelled'
 if verb ~= 'slice' and verb ~= 'stop' then redis.call('ZREM', P .. 'uploading', id) end
 
+-- Nothing of it is scheduled any more: others go on at once, however much of it still waits to be swept.
+local function withdraw(and_lists)
+  local tenant = redis.call('HGET', key, 'tenant') or ''
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+    local list = list_key(queue, id, tenant)
+    leave(queue, tenant, id)
+    if and_lists then redis.call('UNLINK', list, bulk_list(list)) end
+  end
+end
+
 local function end_early(reason)
   redis.call('HSET', key, 'state', 'cancelling', 'why', reason, 'total', redis.call('HGET', key, 'items') or 0, 'swept', 0)
   redis.call('SADD', P .. 'cancelling', id)
   redis.call('ZREM', P .. 'deadlines', id)
+  withdraw(false)
   tell(id, 'cancelling')
   end_batch_if_done(id)
 end
@@ -43,6 +54,7 @@ local function sweep_slice()
   redis.call('HSET', key, 'swept', swept + #ids)
   if #ids == SLICE then return 1 end
   redis.call('SREM', P .. 'cancelling', id)
+  withdraw(true)
   return 0
 end
 

@@ -1,0 +1,145 @@
+"""What is done to work that the store has: released, cancelled, paused, weighed, revived, taken back from the dead."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from redis.asyncio import Redis
+
+from viiwork.errors import Conflict, NotFound
+from viiwork.jobs import BatchStatus, Priority, State, Status
+from viiwork.store.blobs import BlobStore
+from viiwork.store.reading import Reading
+from viiwork.store.scripts import Arg
+
+READ_AHEAD = 1000
+"""Documents are not read while their lane of the model has this many jobs waiting."""
+SWEEP_S = 0.5
+"""How long a caller helps to sweep what it cancelled; the fleet's upkeep does the rest."""
+
+
+class Steering(Reading):
+    """The store's questions, and what changes the course of jobs that are there already."""
+
+    def __init__(
+        self, client: Redis, *, fleet: str, prefix: str, envelope: str, blobs: BlobStore, headers: bool = True
+    ) -> None:
+        super().__init__(client, fleet=fleet, prefix=prefix, blobs=blobs, headers=headers)
+        self.envelope = envelope
+
+    async def release(self, *queues: str) -> int:
+        """Fill the ready queues from their backlogs; answers how many jobs were released."""
+        return int(await self.call("release", self.envelope, READ_AHEAD, *queues)) if queues else 0
+
+    async def cancel(self, job_id: str) -> State:
+        """Cancel a job in any state; answers the state afterwards. Raises NotFound or Gone."""
+        (state,) = await self.call("cancel", job_id)
+        if state == "gone":
+            await self._raise_missing(job_id)
+        return State(state)
+
+    async def cancel_batch(self, batch_id: str) -> BatchStatus:
+        """Cancel what is left of a batch. Raises NotFound or Gone.
+
+        The flag acts at once and what runs is stopped; what waits is swept here for a moment, then by the upkeep.
+        """
+        await self.batch(batch_id)
+        await self.call("batch", "cancel", batch_id)
+        await self.stop_running(batch_id)
+        await self.sweep_cancelled(batch_id, for_s=SWEEP_S)
+        return await self.batch(batch_id)
+
+    async def stop_running(self, batch_id: str) -> None:
+        """Take what runs of a cancelled or expired batch away from its workers, and let others have their slots."""
+        while await self.call("batch", "stop", batch_id) == 1:
+            pass
+        await self.release(*await self._queues())
+
+    async def sweep_cancelled(self, batch_id: str, *, for_s: float = math.inf) -> bool:
+        """End the jobs of a cancelled batch, slice by slice, for so long at most; true when none is left.
+
+        After each slice it stands back for as long as that took: others need the server too.
+        """
+        clock = asyncio.get_running_loop()
+        until = clock.time() + for_s
+        while clock.time() < until:
+            begin = clock.time()
+            if await self.call("batch", "slice", batch_id) != 1:
+                return True
+            await asyncio.sleep(clock.time() - begin)
+        return False
+
+    async def pause(self, batch_id: str) -> BatchStatus:
+        """Start nothing more of a batch; what runs goes on. Raises NotFound, Gone, or Conflict when it has ended."""
+        return await self._steer("pause", batch_id)
+
+    async def resume(self, batch_id: str) -> BatchStatus:
+        """Let a paused batch go on. Raises NotFound, Gone, or Conflict when it has ended."""
+        return await self._steer("resume", batch_id)
+
+    async def set_priority(self, batch_id: str, priority: Priority) -> BatchStatus:
+        """Change how a batch stands among those of its tenant. Raises NotFound, Gone, or Conflict when it has ended."""
+        return await self._steer("weigh", batch_id, priority.weight, priority.value)
+
+    async def _steer(self, verb: str, batch_id: str, *args: Arg) -> BatchStatus:
+        status = await self.batch(batch_id)
+        state = await self.call("steer", verb, batch_id, *args)
+        if state not in ("running", "uploading"):
+            raise Conflict(f"This analysis has ended: it is {status.state.value}.")
+        await self.release(*await self._queues())
+        return await self.batch(batch_id)
+
+    async def retry(self, job_id: str) -> Status:
+        """Start a dead job again with a clean slate; for a dead part of a document, the whole document.
+
+        Answers the job that starts. Raises NotFound, Gone, or Conflict when it is not dead or its batch is over.
+        """
+        state, *started = await self.call("retry", job_id)
+        if state == "gone":
+            await self._raise_missing(job_id)
+        if state == "over":
+            raise Conflict("Its analysis was cancelled or has expired.")
+        if not started:
+            raise Conflict(f"This job is not dead: it is {state}.")
+        await self.release(*started[1:])
+        return await self.job(started[0])
+
+    async def purge_dead(self, job_id: str) -> None:
+        """Take a job out of the dead letters; its record stays until its time is over. Raises NotFound or Gone."""
+        (removed,) = await self.read([("ZREM", f"{self.prefix}dead", job_id)])
+        if not removed:
+            await self.job(job_id)
+            raise NotFound("This job is not among the dead letters.")
+
+    async def lift_quarantine(self, *workers: str) -> None:
+        """Let workers take jobs again; all of them when none is named."""
+        key = f"{self.prefix}quarantine"
+        names = workers or (await self.read([("HKEYS", key)]))[0]
+        if names:
+            await self.read([("HDEL", key, *names), ("HDEL", f"{self.prefix}against", *names)])
+
+    async def reap_host(self, *, host: str, pid: int, crashed: bool = True) -> int:
+        """Take back the jobs of a worker process that was seen to exit; answers how many.
+
+        `crashed` says that nobody asked it to: then the suspect rule holds for what it held.
+        """
+        status = await self.fleet()
+        dead = [w.card.incarnation for w in status.workers if w.card.host == host and w.card.pid == pid]
+        if not dead:
+            return 0
+        taken = await self.reap(*dead, ttl_ms=0, crashed=crashed)
+        await self.release(*await self._queues())
+        return taken
+
+    async def reap(self, *incarnations: str, ttl_ms: int, crashed: bool = True) -> int:
+        """Take back the jobs of these dead workers, or of those silent for `ttl_ms`; answers how many."""
+        taken = 0
+        how = "crashed" if crashed else "given_back"
+        while some := sum(await self.call("reap", ttl_ms, how, *incarnations)):
+            taken += some
+        return taken
+
+    async def _queues(self) -> list[str]:
+        (queues,) = await self.read([("SMEMBERS", f"{self.prefix}queues")])
+        return list(queues)
