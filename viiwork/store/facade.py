@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from viiwork.wire import as_json
 SLICE = 50
 """Jobs a script call: none may hold the server up (a slice takes 1 to 2 ms; one of 500 took 20)."""
 SLICE_BYTES = 512 * 1024
+BLOBS_AT_ONCE = 32
+"""Large inputs are written and synced side by side: one after the other took 9 ms each (measured)."""
 SLICES_A_TRIP = 16
 """Script calls a round trip: others' calls go in between."""
 IDEMPOTENCY_MS = 24 * 3600 * 1000
@@ -115,7 +118,7 @@ class Store(Steering):
         """
         proof: tuple[Arg, ...] = (fence.job, fence.attempt, fence.token) if fence else ("", 0, "")
         queues = tuple({job.queue for job in jobs})
-        slices = list(_slices([await self._flat(job) for job in jobs]))
+        slices = list(_slices(await self._flat(jobs)))
         taken = 0
         for start in range(0, len(slices), SLICES_A_TRIP):
             some = slices[start : start + SLICES_A_TRIP]
@@ -166,17 +169,31 @@ class Store(Steering):
         """Say that all items of a batch are submitted."""
         await self.call("batch", "seal", batch_id)
 
-    async def _flat(self, job: Job) -> list[str]:
-        # What is left out as a default must not be the kind of input. No input is all defaults, so a field follows.
-        body, blob = f'{{"kind":"{job.input.kind}",{as_json(job.input)[1:]}', ""
-        if len(body) > INLINE_BYTES:
-            blob, body = (await self.blobs.put(body.encode())).id, ""
-        fields = job_fields(job, input_json=body, input_blob=blob, ttl_ms=self._ttl_ms)
+    async def _flat(self, jobs: Sequence[Job]) -> list[list[str]]:
+        """Each job as the script takes it; large inputs are files by then."""
+        bodies = [_body(job) for job in jobs]
+        large = [at for at, body in enumerate(bodies) if len(body) > INLINE_BYTES]
+        blobs = dict[int, str]()
+        for start in range(0, len(large), BLOBS_AT_ONCE):
+            some = large[start : start + BLOBS_AT_ONCE]
+            refs = await asyncio.gather(*(self.blobs.put(bodies[at].encode()) for at in some))
+            blobs |= {at: ref.id for at, ref in zip(some, refs, strict=True)}
+        return [
+            self._entry(job, body, blobs.get(at, "")) for at, (job, body) in enumerate(zip(jobs, bodies, strict=True))
+        ]
+
+    def _entry(self, job: Job, body: str, blob: str) -> list[str]:
+        fields = job_fields(job, input_json="" if blob else body, input_blob=blob, ttl_ms=self._ttl_ms)
         return [job.id, str(len(fields)), *fields]
 
     async def set_closing(self, closing: bool) -> None:
         """Refuse new work (or take it again)."""
         await self.call("closing", int(closing))
+
+
+def _body(job: Job) -> str:
+    # What is left out as a default must not be the kind of input. No input is all defaults, so a field follows.
+    return f'{{"kind":"{job.input.kind}",{as_json(job.input)[1:]}'
 
 
 def _slices(entries: Sequence[list[str]]) -> Iterable[list[list[str]]]:
