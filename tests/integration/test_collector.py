@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.hands import Hands
-from tests.workers import make_job
+from tests.workers import eventually, make_job
 from viiwork.cli.main import run
 from viiwork.errors import Conflict, StoreUnavailable
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.blobdir import Orphan
-from viiwork.store.collector import EVERY_MS, Collector
+from viiwork.store.collector import AGAIN_MS, EVERY_MS, Collector
 from viiwork.store.facade import Fence
 from viiwork.store.leases import Verdict
 from viiwork.store.mentions import BLOB_FIELDS, glob_escaped
@@ -232,10 +232,29 @@ class TestTurns:
         age(real_store)
         stop = asyncio.Event()
         tending = asyncio.create_task(collector(real_store).tend(stop, owner="w"))
-        while orphan in files(real_store):
-            await asyncio.sleep(0.01)
+
+        async def swept() -> bool:
+            return orphan not in files(real_store)
+
+        await eventually(swept, what="a sweep")
         stop.set()
         await tending
+
+    @pytest.mark.usefixtures("settled")
+    async def test_a_turn_that_was_broken_off_comes_again_soon(
+        self, real_store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not only after six hours."""
+        await real_store.submit([make_job(text=LONG)])
+        sweep = collector(real_store)
+
+        async def broken_off(**_: object) -> None:
+            raise StoreUnavailable("Redis went away.")
+
+        monkeypatch.setattr(sweep, "collect", broken_off)
+        with pytest.raises(StoreUnavailable):
+            await sweep.run(owner="w")
+        assert 0 < await real_store.client.pttl(f"{real_store.prefix}gc") <= AGAIN_MS
 
     async def test_a_server_exchanged_in_mid_sweep_ends_it(
         self, real_store: Store, monkeypatch: pytest.MonkeyPatch

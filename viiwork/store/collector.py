@@ -26,6 +26,8 @@ from viiwork.store.snapshot import clear_stale
 GRACE_S = 24 * 3600.0
 """An upload may take that long before its first job is submitted."""
 EVERY_MS = 6 * 3600 * 1000
+AGAIN_MS = 10 * 60 * 1000
+"""After a run that Redis or the disk broke off."""
 LOCK = "gc"
 LOOK_S = 300.0
 """How often a worker asks whether it is its turn."""
@@ -90,9 +92,14 @@ class Collector:
         """`collect` if it is the fleet's turn, which comes once in six hours; None when it is not."""
         if not self._root.is_dir() or (await self._server()).uptime_s < SETTLED_S:
             return None
-        lock = ("SET", f"{self._store.prefix}{LOCK}", owner, "NX", "PX", str(EVERY_MS))
-        (mine,) = await self._store.read([lock])
-        return await self.collect() if mine else None
+        lock = f"{self._store.prefix}{LOCK}"
+        (mine,) = await self._store.read([("SET", lock, owner, "NX", "PX", str(EVERY_MS))])
+        try:
+            return await self.collect() if mine else None
+        except StoreUnavailable:
+            with suppress(StoreUnavailable):  # it may still be away; then the turn is lost
+                await self._store.read([("PEXPIRE", lock, str(AGAIN_MS))])
+            raise
 
     async def tend(self, stop: asyncio.Event, *, owner: str) -> None:
         """Run whenever it is this process' turn, until `stop`. Nothing that goes wrong here leaves it."""
