@@ -18,7 +18,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from bench import depth, dispatch, fairness, pool
+from bench import balance, depth, dispatch, fairness, pool, priority, scaling
 from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
@@ -46,6 +46,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "dispatch": Scenario("no-op jobs a second and single-job latency beside stock Celery", dispatch.run),
     "fairness": Scenario("ten jobs behind 50,000, beside running alone (simulated card)", fairness.run, 50_000, 5),
     "depth": Scenario("what a queue of 1,000,000 jobs costs", depth.run, 1_000_000, 3),
+    "priority": Scenario("people beside long batch jobs (no cards)", priority.run, 480, 1),
+    "balance": Scenario("how evenly pulling shares unequal jobs (no cards)", balance.run, 2000, 9),
+    "scaling": Scenario("what the queue leaves of 8 cards x 16 slots (no cards)", scaling.run, 5120, 2),
     "pool": Scenario("our own pool beside Celery's threads feeding the engine's loop", pool.run),
 }
 

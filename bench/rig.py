@@ -49,8 +49,12 @@ class Worker:
         if self._process.poll() is not None:
             raise StartupError(f"the worker {self.name} ended. Its last words: {tail(self._log, lines=3) or 'none'}.")
 
-    def stop(self) -> None:
+    def terminate(self) -> None:
+        """Ask it to leave; `stop` waits for it."""
         self._process.terminate()
+
+    def stop(self) -> None:
+        self.terminate()
         try:
             self._process.wait(timeout=STOP_GRACE_S)
         except subprocess.TimeoutExpired:
