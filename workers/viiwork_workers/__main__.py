@@ -10,6 +10,7 @@ import sys
 from viiwork.errors import ViiworkError
 from viiwork.settings import load_settings
 from viiwork_workers.app import compose, worker_argv
+from viiwork_workers.seldom import Seldom
 
 NAME = re.compile(r"^(gpu|cpu|reader)\d{1,3}(\+gpu\d{1,3})*$")
 
@@ -19,6 +20,9 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("celery", "kombu", "celery.redirected"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for repetitive in ("celery.worker.consumer.consumer", "viiwork_workers.lease", "viiwork_workers.drops"):
+        logging.getLogger(repetitive).addFilter(Seldom())
+    logging.getLogger("viiwork_workers.execute").addFilter(Seldom(at_once=50))  # these name a job each
     if len(sys.argv) != 2 or not NAME.match(sys.argv[1]):
         print("usage: python -m viiwork_workers NAME, where NAME is gpu0, cpu0, reader0, …", file=sys.stderr)  # noqa: T201
         return 2

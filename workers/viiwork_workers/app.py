@@ -31,6 +31,7 @@ from viiwork_workers.readers import ReaderSteps
 from viiwork_workers.slots import Slots
 
 POOL = "viiwork_workers.pool:LoopPool"
+AMQP = "viiwork_workers.reconnect:PromptAMQP"
 
 
 def compose(settings: Settings, name: str) -> Celery:
@@ -42,6 +43,7 @@ def compose(settings: Settings, name: str) -> Celery:
     parts = _parts(settings, name, open_store=lambda: make_store(settings, url))
     server = broker(url)
     app = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
+    app.amqp_cls = AMQP
     app.conf.update(
         worker_pool=POOL,
         worker_concurrency=parts.facts.slots,

@@ -233,7 +233,7 @@ class Executor:
                 await self._store.release(*woken)  # a merge whose last part this was need not wait for the upkeep
                 return _end(answer, state, outcome)
             except StoreUnavailable as error:
-                log.warning("job %s is done and waits to be committed: %s", claim.fence.job, error)
+                log.warning("job %s waits to be committed: %s", claim.fence.job, error)
                 await asyncio.sleep(COMMIT_PAUSE_S[min(tries, len(COMMIT_PAUSE_S) - 1)])
         return End("stale")
 
