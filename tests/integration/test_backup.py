@@ -27,6 +27,7 @@ from viiwork.store.opening import make_store, open_store
 from viiwork.store.pairing import Pairing
 from viiwork.store.rdb import stream_rdb
 from viiwork.store.restore import restore
+from viiwork.store.scratch import Scratch, prefer
 from viiwork.work import Answer
 
 LONG = "a long text " * 3000
@@ -307,6 +308,22 @@ class TestBrokenOff:
         async with Reopened(empty) as store:
             assert (await store.batch(batch)).counts.total == 600
         assert list(empty.state_dir.glob("restore-*")) == []
+
+    async def test_the_server_of_a_killed_restore_is_ended_by_the_next(self, tmp_path: Path) -> None:
+        """It outlives whoever started it, with all of the backup in its memory."""
+        left = load_settings({"fleet": {"state_dir": str(tmp_path / "restore-killed")}, "redis": {"url": "embedded"}})
+        server = embedded.start(left)
+        with Scratch(tmp_path):
+            assert not server.is_alive()
+            assert not left.state_dir.exists()
+
+    async def test_a_new_fleet_takes_the_kind_of_server_that_wrote_the_backup(self, tmp_path: Path) -> None:
+        """The other kind could not read it; one that has data keeps its own."""
+        state = StateDir(tmp_path / "state")
+        state.prepare()
+        prefer(state, "Valkey 9.1.2")
+        prefer(state, "Redis 7.0.15")
+        assert (state.root / "redis" / "server.txt").read_text() == "Valkey 9.1.2\n"
 
 
 class TestTheCommands:

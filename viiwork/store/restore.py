@@ -27,7 +27,7 @@ from viiwork.store.keycopy import copy_keys, first_key
 from viiwork.store.mentions import mentions
 from viiwork.store.opening import make_store
 from viiwork.store.pairing import KEY, Pairing
-from viiwork.store.scratch import Scratch
+from viiwork.store.scratch import Scratch, prefer
 from viiwork.store.server_check import check_server
 from viiwork.store.unpacking import unpack
 
@@ -69,17 +69,18 @@ async def restore(settings: Settings, path: Path, *, told: Told = lambda _: None
         manifest = await asyncio.to_thread(archive.verify, told=lambda at: told(Step("checking the backup", at, size)))
         state.prepare()
         with FleetLock(state, fleet=settings.fleet.name):
-            async with _target(settings, state) as target:
+            async with _target(settings, state, manifest) as target:
                 await _check_empty(target.store, manifest)
                 await halfway.begin(target.store, manifest.id)
                 return await _fill(target, archive, manifest, told)
 
 
 @asynccontextmanager
-async def _target(settings: Settings, state: StateDir) -> AsyncIterator[Target]:
+async def _target(settings: Settings, state: StateDir, manifest: Manifest) -> AsyncIterator[Target]:
     """The fleet's store; its embedded server runs for as long as it is needed."""
     server = None
     if settings.redis.url == "embedded":
+        prefer(state, manifest.server)
         server = await asyncio.to_thread(embedded.start, settings)
     url = embedded.locate(settings)
     store = make_store(settings, url)

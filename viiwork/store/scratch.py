@@ -52,7 +52,7 @@ class Scratch:
     @asynccontextmanager
     async def server(self, *, written_by: str, db: int) -> AsyncIterator[Redis]:
         """A client, which does not decode, of a server that has loaded the dump. Raises StartupError."""
-        write_private(self.root / SERVER_DIR / "server.txt", f"{written_by}\n")  # its own kind is preferred
+        prefer(StateDir(self.root), written_by)
         settings = load_settings(
             {"fleet": {"state_dir": self.root}, "redis": {"url": "embedded", "max_memory_bytes": ram_bytes()}}
         )
@@ -68,3 +68,11 @@ class Scratch:
                 await client.aclose()
         finally:
             await asyncio.to_thread(started.stop, grace_s=0.0)
+
+
+def prefer(state: StateDir, written_by: str) -> None:
+    """Let the embedded server of a new state directory be of the kind that wrote the backup, if there is one here."""
+    writer = state.root / SERVER_DIR / "server.txt"
+    if not writer.exists():
+        writer.parent.mkdir(mode=0o700, exist_ok=True)
+        write_private(writer, f"{written_by}\n")
