@@ -53,12 +53,16 @@ def test_a_slow_round_trip_is_no_jump(drift_s: float, caplog: pytest.LogCaptureF
     assert caplog.records == [] or all(record.levelno < logging.WARNING for record in caplog.records)
 
 
-def test_a_pause_of_our_own_counts_as_contact_only_when_redis_agrees_on_its_length() -> None:
-    """A worker that was frozen for a minute sees both clocks move on: it has lost nothing but time."""
+def test_a_worker_that_was_frozen_for_a_lease_calls_nobody_dead_for_another() -> None:
+    """Both clocks moved on, and the others may have been frozen with it: they must have time to beat."""
     contact = Contact(needed_s=5.0)
     contact.seen(here_s=0.0, server_s=100.0)
-    contact.seen(here_s=60.0, server_s=160.0)
-    assert contact.long_enough(here_s=60.0)
+    contact.seen(here_s=5.0, server_s=105.0)
+    assert contact.long_enough(here_s=5.0)
+    contact.seen(here_s=65.0, server_s=165.0)
+    assert not contact.long_enough(here_s=69.9)
+    contact.seen(here_s=70.0, server_s=170.0)
+    assert contact.long_enough(here_s=70.0)
 
 
 def test_a_clock_that_stood_still_with_the_machine_is_a_jump() -> None:

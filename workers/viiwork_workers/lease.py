@@ -30,7 +30,8 @@ CLOCK_JUMP_S = 2.0
 class Contact:
     """How long Redis has answered without a gap and without its clock jumping. Nobody is reaped on less than a lease.
 
-    Redis away for longer than a lease must not make every worker look dead to the first one that is back.
+    Redis away for longer than a lease must not make every worker look dead to the first one that is back; nor must a
+    machine, or a whole fleet in containers, that was frozen for a while: the others thaw as this one does.
     """
 
     needed_s: float
@@ -43,6 +44,8 @@ class Contact:
     def seen(self, *, here_s: float, server_s: float) -> None:
         """Redis answered: its clock and ours (monotonic) at that moment."""
         if self._last is not None:
+            if here_s - self._last[0] > self.needed_s:
+                self._since = None
             drift_s = (server_s - self._last[1]) - (here_s - self._last[0])
             if abs(drift_s) > CLOCK_JUMP_S:
                 log.warning("Redis' clock jumped by %.1f s: nobody is reaped for one lease", drift_s)
