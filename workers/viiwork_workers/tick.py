@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from viiwork.store import Store
-from viiwork.store.steering import READ_AHEAD
 from viiwork.store.scripts import Call
+from viiwork.store.steering import READ_AHEAD
 
 
 class Tick:
