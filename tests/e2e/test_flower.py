@@ -211,6 +211,7 @@ async def test_workers_tell_what_they_are_and_what_they_do(fleet: Fleet, real_st
         "model": "sim",
         "engine": "simulated Radeon VII",
         "slots": 4,
+        "limit": 4,
         "in_flight": 0,
         "backlog": 0,
         "incarnation": "",

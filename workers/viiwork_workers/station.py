@@ -117,9 +117,9 @@ class Station:
     def facts(self) -> dict[str, Any]:
         """What people see of this worker: in Flower, in `inspect stats`."""
         counts = {lane.value: count for lane, count in self.ledger.counts().items()}
-        engine = {} if self._engine is None else {"engine_state": self._engine.state}
-        if self._engine is not None and self._engine.restarts:
-            engine["engine_restarts"] = str(self._engine.restarts)
+        engine: dict[str, Any] = {}
+        if self._engine is not None and self._engine.state:
+            engine = {"engine_state": self._engine.state, "engine_restarts": self._engine.restarts}
         return {
             "model": self.card.model,
             "engine": self.card.engine,

@@ -39,8 +39,8 @@ class Signals:
     """How full its cache of keys and values is, 0 to 1."""
     preemptions: int = 0
     """Requests that it had to interrupt for want of room, since it was started."""
-    state: str = "ready"
-    """For people: `ready`, `restarting`, `restarting (3 deaths)`."""
+    state: str = ""
+    """For people: `ready`, `restarting`, `restarting (3 deaths)`; empty when it lives and dies with its worker."""
     restarts: int = 0
     pid: int = 0
     """Of its process, when it has one of its own that runs."""

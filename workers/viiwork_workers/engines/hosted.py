@@ -50,12 +50,13 @@ class HostedEngine:
             return Signals(ready=False, state=self._deaths.state, restarts=restarts)
         load = self._child.load
         if load is None:
-            return Signals(restarts=restarts, pid=self._child.pid)
+            return Signals(state="ready", restarts=restarts, pid=self._child.pid)
         return Signals(
             running=load.running,
             waiting=load.waiting,
             kv_use=load.kv_use,
             preemptions=load.preemptions,
+            state="ready",
             restarts=restarts,
             pid=self._child.pid,
         )
