@@ -74,10 +74,13 @@ async def test_a_killed_engine_costs_its_jobs_an_attempt_and_nothing_else(fleet:
     assert len(ends) <= SLOTS + 1
 
 
-async def test_one_poisoned_job_is_given_up_and_no_other(fleet: Fleet, real_store: Store) -> None:
-    """It kills an engine with others in it, then on each of two workers alone among suspects."""
-    fleet.start("gpu0", "gpu1")
-    await ready(real_store, 2)
+@pytest.mark.parametrize("names", [("gpu0",), ("gpu0", "gpu1")], ids=["one worker", "two workers"])
+async def test_one_poisoned_job_is_given_up_and_no_other(
+    fleet: Fleet, real_store: Store, names: tuple[str, ...]
+) -> None:
+    """It kills an engine with others in it, then as the only suspect that an engine holds."""
+    fleet.start(*names)
+    await ready(real_store, len(names))
     jobs = await submit(real_store, 60)
     poisoned = make_job(model="sim", text=f"quietly {POISON}")
     await real_store.submit([poisoned])
@@ -87,7 +90,7 @@ async def test_one_poisoned_job_is_given_up_and_no_other(fleet: Fleet, real_stor
     guilty = await real_store.job(poisoned.id)
     assert guilty.state is State.DEAD
     assert {attempt.end for attempt in guilty.history} == {"crashed"}
-    restarts = [(await card(real_store, name)).engine_restarts for name in ("gpu0", "gpu1")]
+    restarts = [(await card(real_store, name)).engine_restarts for name in names]
     assert 2 <= sum(restarts) <= 3
 
 

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from viiwork.errors import ViiworkError
@@ -135,7 +136,8 @@ class Station:
     def drain(self, grace_s: float) -> None:
         """Finish what runs, give the rest back after `grace_s` or a second signal; called in the hub's thread."""
         self.leaving = True
-        self.call(self._leave()).result(GIVE_BACK_S)  # waits its turn behind hints that were handed over before
+        with suppress(TimeoutError):
+            self.call(self._leave()).result(GIVE_BACK_S)  # waits its turn behind hints that were handed over before
         self._wait(grace_s, patient=True)
         if self._tasks:
             log.warning("giving %d jobs back", len(self._tasks))
