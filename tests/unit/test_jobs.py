@@ -142,7 +142,9 @@ def test_what_counts_as_an_end() -> None:
     assert {state.value for state in State} - {state.value for state in TERMINAL} == {"waiting", "queued", "running"}
 
 
-@pytest.mark.parametrize(("state", "finished"), [*zip(BatchState, [False, False, False, True, True], strict=True)])
+@pytest.mark.parametrize(
+    ("state", "finished"), [*zip(BatchState, [False, False, False, True, True, True], strict=True)]
+)
 def test_when_a_batch_is_finished(state: BatchState, finished: bool) -> None:
     status = BatchStatus(
         id="an_1", state=state, tenant="", lane=Lane.BATCH, model="m", task="ask", counts=Counts(), created_ms=0
