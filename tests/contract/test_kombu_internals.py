@@ -27,9 +27,10 @@ from viiwork.jobs import Lane
 from viiwork.queues import lane_queue, make_app, make_envelope, queue_name
 from viiwork.settings import Settings
 from viiwork.store.endpoint import broker
+from viiwork_workers.hub_script import HubScript
 from viiwork_workers.ledger import Ledger, reserve
 from viiwork_workers.slots import LaneQoS
-from viiwork_workers.takes import Pop, Takes
+from viiwork_workers.takes import Takes
 
 MODEL = "noop"
 
@@ -43,7 +44,7 @@ class Transport:
         self.raw = redis.Redis.from_url(settings.redis.url, decode_responses=True)
         self.prefix = settings.prefix
         self.ledger = Ledger(slots)
-        self.pop = Pop(prefix=settings.prefix)
+        self.pop = HubScript("pop", prefix=settings.prefix)
         self.messages: list[Any] = []
         self.hub = Hub()
         set_event_loop(self.hub)

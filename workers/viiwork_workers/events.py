@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 FLUSH_S = 0.1
+BUFFER = 1000
+"""Celery would flush at 24 events, a job in eight; at 2,000 jobs a second a tenth of a second holds 600."""
 
 
 class EventFlush:
@@ -21,7 +23,9 @@ class EventFlush:
     def install(self) -> None:
         """Called after every (re)connection: the dispatcher is new then."""
         self._due = False
-        self._consumer.event_dispatcher.on_send_buffered = self._later
+        dispatcher = self._consumer.event_dispatcher
+        dispatcher.on_send_buffered = self._later
+        dispatcher.buffer_limit = BUFFER
 
     def _later(self) -> None:
         if not self._due:

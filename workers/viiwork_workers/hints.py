@@ -17,6 +17,36 @@ SIGTERM = 15
 class HintRequest(Request):  # type: ignore[misc] # celery is untyped
     """Shows each hint as what it was: FAILURE, REJECTED (stale), REVOKED (cancelled) or RETRY (gone back)."""
 
+    def announce(self) -> None:
+        """Tell Flower that the hint is here, in Celery's own words."""
+        self.send_event(
+            "task-received",
+            name=self.name,
+            args=self.argsrepr,
+            kwargs=self.kwargsrepr,
+            root_id=self.root_id,
+            parent_id=self.parent_id,
+            retries=0,
+            eta=None,
+            expires=None,
+        )
+
+    def execute_using_pool(self, pool: Any, **_: Any) -> None:
+        """Hand it to the loop pool, without the tracer and the time limits that a hint never has."""
+        pool.on_apply(
+            None, (self.name, self.id, self.request_dict), accept_callback=self.on_accepted, callback=self.on_success
+        )
+
+    def on_success(self, failed__retval__runtime: tuple[int, Any, float], **_: Any) -> Any:
+        """The end of any hint: `pool.as_celery_result` says how it went."""
+        failed, value, runtime_s = failed__retval__runtime
+        if failed:
+            return self.on_failure(value)
+        task_ready(self)  # nobody asks a hint for Celery's list of its last thousand successes
+        self.acknowledge()
+        self.send_event("task-succeeded", result=value, runtime=runtime_s)
+        return None
+
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
         error = exc_info.exception
         if not isinstance(error, HintEnded):
@@ -41,7 +71,8 @@ class HintTask(Task):  # type: ignore[misc] # celery is untyped
     """A name for hints. The work is in `execute`; the job's id is in the message's own id."""
 
     abstract = True
-    Request = "viiwork_workers.hints:HintRequest"
+    Request = HintRequest
+    Strategy = "viiwork_workers.strategy:hint_strategy"
     acks_late = True
     ignore_result = True
     max_retries = 0

@@ -18,10 +18,14 @@ from kombu.transport.virtual import QoS
 
 from viiwork.jobs import Lane
 from viiwork.queues import lane_queue, queue_name
+from viiwork_workers.bell import Bell
 from viiwork_workers.events import EventFlush
+from viiwork_workers.hub_script import HubScript
 from viiwork_workers.ledger import Ledger, may_take
+from viiwork_workers.passing import Passing
 from viiwork_workers.station import Station
-from viiwork_workers.takes import Pop, Takes
+from viiwork_workers.strangers import turn_away
+from viiwork_workers.takes import Takes
 
 
 class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
@@ -65,19 +69,24 @@ class Slots(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
 
     def __init__(self, c: Any, **kwargs: Any) -> None:
         self._batch: Any = None
-        self._pop = Pop(prefix=c.app.parts.settings.prefix)
+        self._pop = HubScript("pop", prefix=c.app.parts.settings.prefix)
+        self._pass_on = HubScript("pass_on", prefix=c.app.parts.settings.prefix)
         super().__init__(c, **kwargs)
 
     def start(self, c: Any) -> None:
         """Both channels are new after every connection; the ledger is not."""
         station: Station = c.app.station
-        station.attach(c.hub.call_soon)
+        station.attach(Bell(c.hub.call_soon))
+        c.hub.call_soon(station.pump)  # what ended while there was no connection
         EventFlush(c).install()
         interactive, batch = c.task_consumer.channel, c.connection.channel()
+        queues = [queue_name(lane, station.card.model) for lane in Lane]
         for channel, lane in ((interactive, Lane.INTERACTIVE), (batch, Lane.BATCH)):
             channel.do_restore = False
+            turn_away(channel)
             channel._qos = LaneQoS(channel, lane=lane, ledger=station.ledger, batch_channel=batch)
             name = queue_name(lane, station.card.model)
+            Passing(channel, script=self._pass_on, queue=name, queues=queues, ledger=station.ledger).install()
             Takes(channel, pop=self._pop, lane=lane, queue=name, ledger=station.ledger, batch_channel=batch).install()
         queue = lane_queue(Lane.BATCH, station.card.model)
         self._batch = c.app.amqp.TaskConsumer(batch, queues=[queue], on_decode_error=c.on_decode_error)

@@ -10,14 +10,11 @@ when their meaning changes.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
-from redis.exceptions import NoScriptError
-
 from viiwork.jobs import Lane
-from viiwork.store.scripts import Scripts
+from viiwork_workers.hub_script import HubScript
 from viiwork_workers.ledger import Held, Ledger, may_take
 from viiwork_workers.strangers import as_hint
 
@@ -37,34 +34,46 @@ def _with_one_more(lane: Lane, held: Held) -> Held:
     return replace(held, interactive=held.interactive + 1, streak=held.streak + 1)
 
 
-class Pop:
-    """`pop.lua`, called on a connection of kombu's own client."""
+LONGEST_PAUSE = 8
 
-    def __init__(self, *, prefix: str) -> None:
-        self._prefix = prefix
-        self._source = Scripts(prefix=prefix).source("pop")
-        self._digest = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, connection: Any, *args: str | int) -> list[bytes]:
-        """The hints that it answers. Raises redis' errors."""
-        connection.send_command("EVALSHA", self._digest, 1, self._prefix, *args)
-        try:
-            return list(connection.read_response())
-        except NoScriptError:  # the server was restarted
-            connection.send_command("EVAL", self._source, 1, self._prefix, *args)
-            return list(connection.read_response())
+class Hope:
+    """Whether asking for more is worth a trip: not each time where hints come one by one.
+
+    After a trip that brought nothing the next one is left out, then the next two, four, eight; the first that brings
+    something ends that.
+    """
+
+    def __init__(self) -> None:
+        self._pause = 0
+        self._left = 0
+
+    def stands(self) -> bool:
+        """Asked before each trip."""
+        if self._left == 0:
+            return True
+        self._left -= 1
+        return False
+
+    def learn(self, *, brought: int) -> None:
+        """How many hints a trip brought."""
+        self._pause = 0 if brought else min(LONGEST_PAUSE, max(1, 2 * self._pause))
+        self._left = self._pause
 
 
 class Takes:
     """Stands in the place of a channel's BRPOP reader: reads the reply, then takes more."""
 
-    def __init__(self, channel: Any, *, pop: Pop, lane: Lane, queue: str, ledger: Ledger, batch_channel: Any) -> None:
+    def __init__(
+        self, channel: Any, *, pop: HubScript, lane: Lane, queue: str, ledger: Ledger, batch_channel: Any
+    ) -> None:
         self._channel = channel
         self._pop = pop
         self._lane = lane
         self._queue = queue
         self._ledger = ledger
         self._batch_channel = batch_channel
+        self._hope = Hope()
         self._read_one = channel.handlers["BRPOP"]
 
     def install(self) -> None:
@@ -76,7 +85,7 @@ class Takes:
         brought = self._read_one()
         held = self._ledger.held(batch_asks=bool(self._batch_channel._in_poll))
         count = room(self._lane, held, limit=self._ledger.limit)
-        if count > 0:
+        if count > 0 and self._hope.stands():
             self._take(count, held.batch if self._lane is Lane.BATCH else held.interactive)
         return brought
 
