@@ -14,8 +14,10 @@ from viiwork.jobs import Job, Lane, State
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.leases import Upkeep
+from viiwork.work import ChatInput, Message
 
 JOBS = 500
+LONG_JOBS = 60
 SLOTS = 8
 
 
@@ -28,10 +30,14 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"engine": engine})
 
 
-async def submit(store: Store, count: int) -> list[Job]:
-    jobs = [make_job(model="sim", text=f"job {n}") for n in range(count)]
+async def submit(store: Store, count: int, *, tokens: int = 16) -> list[Job]:
+    jobs = [make_job(model="sim", input=chat(f"job {n}", tokens)) for n in range(count)]
     await store.submit(jobs)
     return jobs
+
+
+def chat(text: str, tokens: int) -> ChatInput:
+    return ChatInput(messages=(Message(role="user", content=text),), max_output_tokens=tokens)
 
 
 async def accounts(store: Store, jobs: list[Job]) -> dict[str, int]:
@@ -132,17 +138,20 @@ async def test_a_frozen_worker_is_fenced_when_it_thaws(fleet: Fleet, real_store:
 async def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish(
     fleet: Fleet, real_store: Store, settings: Settings
 ) -> None:
-    """SIGTERM and no grace: exit code 0, and its jobs are done by the other without a strike."""
+    """SIGTERM and no grace: exit code 0, and its jobs are done by the other without a strike.
+
+    Longer jobs than elsewhere: those taken together end together, and the signal must not fall between two lots.
+    """
     hasty = settings.queue.model_copy(update={"drain_grace_s": 0.0})
     fleet.start("gpu0", settings=settings.model_copy(update={"queue": hasty}))
     fleet.start("gpu1")
     await ready(real_store, 2)
-    jobs = await submit(real_store, JOBS)
+    jobs = await submit(real_store, LONG_JOBS, tokens=240)
     await eventually(lambda: both_busy(real_store), what="jobs running on both workers")
     assert fleet.stop("gpu0") == 0
     await eventually(lambda: settled(real_store), within_s=90, what="the other worker finishes all")
-    assert await accounts(real_store, jobs) == {"succeeded": JOBS}
-    assert await attempts(real_store, jobs) > JOBS, "something was given back"
+    assert await accounts(real_store, jobs) == {"succeeded": LONG_JOBS}
+    assert await attempts(real_store, jobs) > LONG_JOBS, "something was given back"
     strikes = await real_store.read([("HGET", f"{real_store.prefix}job:{job.id}", "strikes") for job in jobs])
     assert not any(strikes)
 
