@@ -10,6 +10,7 @@ import sys
 from viiwork.errors import ViiworkError
 from viiwork.settings import load_settings
 from viiwork_workers.app import compose, worker_argv
+from viiwork_workers.ending import Ending
 from viiwork_workers.seldom import Seldom
 
 NAME = re.compile(r"^(gpu|cpu|reader)\d{1,3}(\+gpu\d{1,3})*$")
@@ -33,7 +34,10 @@ def main() -> int:
         return error.exit_code
     # The interpreter's own `-m` line is all that `ps` shows: no address, no password.
     os.environ["VIIWORK_WORKER_NAME"] = sys.argv[1]
-    app.worker_main(worker_argv(sys.argv[1]))
+    try:
+        app.worker_main(worker_argv(sys.argv[1]))
+    finally:
+        Ending.over()
     return 0
 
 

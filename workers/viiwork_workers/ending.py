@@ -29,6 +29,16 @@ class Ending:
         for number in SIGNALS:
             signal.signal(number, self._heard)
 
+    @staticmethod
+    def over() -> None:
+        """Ignore the signals from here on.
+
+        Python puts the deadly defaults back while it goes down: a signal that came then made an end with code -15 of
+        a worker that had given everything back (seen once in ten runs).
+        """
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def _heard(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the handler's signature
         again = state.should_stop is not None
         state.should_stop = EX_OK
