@@ -86,7 +86,7 @@ class Steering(Reading):
         status = await self.batch(batch_id)
         state = await self.call("steer", verb, batch_id, *args)
         if state not in ("running", "uploading"):
-            raise Conflict(f"This analysis has ended: it is {status.state.value}.")
+            raise Conflict(f"This analysis has ended: it is {status.state.value}.", code="ended")
         await self.release(*await self._queues())
         return await self.batch(batch_id)
 
@@ -99,9 +99,9 @@ class Steering(Reading):
         if state == "gone":
             await self._raise_missing(job_id)
         if state == "over":
-            raise Conflict("Its analysis was cancelled or has expired.")
+            raise Conflict("Its analysis was cancelled or has expired.", code="ended")
         if not started:
-            raise Conflict(f"This job is not dead: it is {state}.")
+            raise Conflict(f"This job is not dead: it is {state}.", code="not_dead")
         await self.release(*started[1:])
         return await self.job(started[0])
 
