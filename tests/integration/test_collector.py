@@ -241,6 +241,15 @@ class TestTurns:
         await tending
 
     @pytest.mark.usefixtures("settled")
+    async def test_a_host_with_another_directory_takes_no_turn(self, real_store: Store) -> None:
+        """The right one would wait for six hours."""
+        await real_store.submit([make_job(text=LONG)])
+        await collector(real_store).collect()
+        (real_store.blobs.root / FILE).write_text("another\n")
+        assert await collector(real_store).run(owner="w") is None
+        assert not await real_store.client.exists(f"{real_store.prefix}gc")
+
+    @pytest.mark.usefixtures("settled")
     async def test_a_turn_that_was_broken_off_comes_again_soon(
         self, real_store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
