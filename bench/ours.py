@@ -28,7 +28,7 @@ class OurSide:
     async def run(self, count: int, *, batch: bool) -> float:
         """Seconds from the first submit until all are committed; `batch` submits them in one call, else one by one."""
         begin = time.perf_counter()
-        jobs = [self._job(Lane.BATCH) for _ in range(count)]
+        jobs = [job_of(self._model, Lane.BATCH) for _ in range(count)]
         for part in [jobs] if batch else [[job] for job in jobs]:
             await self._store.submit(part)
         await until(self._idle, workers=[self.worker], what=f"{count} jobs")
@@ -39,7 +39,7 @@ class OurSide:
     async def latency_s(self) -> float:
         """From `submit` until the result can be read."""
         begin = time.perf_counter()
-        job = self._job(Lane.INTERACTIVE)
+        job = job_of(self._model, Lane.INTERACTIVE)
         await self._store.submit([job])
         while self._probe.hget(f"{self._store.prefix}job:{job.id}", "state") not in TERMINAL:
             time.sleep(PAUSE_S)  # noqa: ASYNC251 - nothing else runs here, and both sides must wait alike
@@ -57,10 +57,6 @@ class OurSide:
     def close(self) -> None:
         self._probe.close()
 
-    def _job(self, lane: Lane) -> Job:
-        work = ChatInput(messages=(Message(role="user", content=TEXT),), max_output_tokens=16)
-        return Job(id=new_id("job"), tenant="bench", lane=lane, model=self._model, input=work)
-
     def _idle(self) -> bool:
         fields = [f"batch.{self._model}|{state}" for state in ("waiting", "queued", "running")]
         return sum(int(depth or 0) for depth in self._probe.hmget(f"{self._store.prefix}depth", fields)) == 0
@@ -70,6 +66,12 @@ class OurSide:
         wrong = sum(record != ["succeeded", "1"] for record in await self._store.read(commands))
         if wrong:
             raise Unavailable(f"{wrong} jobs were not committed exactly once.")
+
+
+def job_of(model: str, lane: Lane) -> Job:
+    """A job as small as those of the other sides."""
+    work = ChatInput(messages=(Message(role="user", content=TEXT),), max_output_tokens=16)
+    return Job(id=new_id("job"), tenant="bench", lane=lane, model=model, input=work)
 
 
 @asynccontextmanager

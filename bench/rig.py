@@ -40,9 +40,9 @@ class Worker:
         self._seen = psutil.Process(self._process.pid)
 
     def cpu_s(self) -> float:
-        """Processor time that it has used so far."""
-        times = self._seen.cpu_times()
-        return float(times.user + times.system)
+        """Processor time that it and its children have used so far."""
+        times = [process.cpu_times() for process in (self._seen, *self._seen.children(recursive=True))]
+        return float(sum(one.user + one.system for one in times))
 
     def check(self) -> None:
         """Raises StartupError with its last words when it has ended."""
@@ -79,9 +79,13 @@ class Rig:
         """The caller closes it."""
         return make_store(self.settings, self.url)
 
+    def address(self, *, db: int) -> str:
+        """The server's URL with another database."""
+        return self.url.replace("?db=0", f"?db={db}")
+
     def client(self, *, db: int = 0) -> Any:
         """A plain client, by which completions are counted alike on both sides. The caller closes it."""
-        return redis.Redis.from_url(self.url.replace("?db=0", f"?db={db}"), decode_responses=True)
+        return redis.Redis.from_url(self.address(db=db), decode_responses=True)
 
     @contextmanager
     def worker(self, name: str, argv: list[str], *, settings: Settings | None = None, **env: str) -> Iterator[Worker]:
