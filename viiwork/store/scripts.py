@@ -11,6 +11,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from viiwork.store.trip import trip
+
 LIBRARY = "lib"
 Arg = str | int | float | bytes
 HEADER = "#!lua"
@@ -65,10 +67,8 @@ class Scripts:
             await client.script_load(source)
 
     async def _send(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
-        pipeline = client.pipeline(transaction=False)
-        for call in calls:
-            pipeline.evalsha(self._digests[call.script], 1, self._prefix, *call.args)
-        return await pipeline.execute(raise_on_error=False)
+        commands = [("EVALSHA", self._digests[call.script], 1, self._prefix, *call.args) for call in calls]
+        return await trip(client, commands)
 
 
 def _names() -> list[str]:
