@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,10 +16,10 @@ from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork_workers.hub_script import HubScript
 from viiwork_workers.ledger import Ledger
-from viiwork_workers.passing import ALONE_S, IN_LINE_S, Memory, Passing
+from viiwork_workers.passing import ALONE_S, IN_LINE_S, ROUND_S, Memory, Passing
 
-QUEUES = [queue_name(lane, "noop") for lane in Lane]
-BATCH = queue_name(Lane.BATCH, "noop")
+QUEUES = {lane: queue_name(lane, "noop") for lane in Lane}
+BATCH = QUEUES[Lane.BATCH]
 
 
 async def crew(store: Store, *slots: int) -> list[Hands]:
@@ -34,8 +35,8 @@ async def pop_raw(store: Store) -> str:
     return str(raw)
 
 
-async def pass_on(store: Store, hint: str, *, held: int, slots: int = 4) -> str:
-    return str(await store.call("pass_on", BATCH, hint, held, slots, *QUEUES))
+async def pass_on(store: Store, hint: str, *, held: int, room: int = 2, slots: int = 4, rival: str = "") -> str:
+    return str(await store.call("pass_on", BATCH, hint, held, room, slots, rival, *QUEUES.values()))
 
 
 @pytest.mark.parametrize(("held", "answer"), [(0, "kept"), (1, "kept"), (2, "passed"), (4, "passed")])
@@ -82,36 +83,58 @@ async def test_nothing_is_passed_on_while_hints_lie_ready(store: Store) -> None:
     assert await pass_on(store, await pop_raw(store), held=4) == "kept"
 
 
+async def test_who_is_full_gives_a_hint_back_whoever_else_there_is(store: Store) -> None:
+    """Alone, with hints lying ready: it is the next to be popped again."""
+    await crew(store, 4)
+    jobs = [make_job(), make_job()]
+    await store.submit(jobs)
+    first = await pop_raw(store)
+    assert await pass_on(store, first, held=4, room=0) == "passed"
+    assert await pop_raw(store) == first
+
+
 async def test_who_is_alone_passes_nothing_on(store: Store) -> None:
     await crew(store, 4)
     await store.submit([make_job()])
     assert await pass_on(store, await pop_raw(store), held=4) == "alone"
 
 
-def test_a_hint_that_comes_back_is_taken() -> None:
+@pytest.mark.parametrize(("people", "answer"), [(0, "alone"), (1, "passed")])
+async def test_the_last_slot_is_left_to_the_lane_that_it_belongs_to(store: Store, people: int, answer: str) -> None:
+    """Only while something waits there: released, whether or not it has been popped yet."""
+    await crew(store, 4)
+    await store.submit([make_job(), *(make_job(lane=Lane.INTERACTIVE) for _ in range(people))])
+    hint = await pop_raw(store)
+    assert await pass_on(store, hint, held=3, room=1, rival=QUEUES[Lane.INTERACTIVE]) == answer
+
+
+def test_a_hint_that_comes_back_at_once_is_taken() -> None:
     """It went all the way round, or nobody else may take it: it must not circle for ever."""
     memory = Memory()
-    assert memory.should_ask(b"hint", held=1, waited_s=1.0, now_s=0.0)
+    assert not memory.has_just_passed(b"hint", now_s=0.0)
     memory.learn(b"hint", "passed", now_s=0.0)
-    assert not memory.should_ask(b"hint", held=1, waited_s=1.0, now_s=0.0)
-    assert memory.should_ask(b"another", held=1, waited_s=1.0, now_s=0.0)
+    assert memory.has_just_passed(b"hint", now_s=ROUND_S / 2)
+    assert not memory.has_just_passed(b"another", now_s=ROUND_S / 2)
+    assert not memory.has_just_passed(b"hint", now_s=ROUND_S)
 
 
 def test_nobody_is_asked_without_need() -> None:
     """An empty worker keeps what it gets, hints that lay ready are kept, and who is alone asks once a while."""
     memory = Memory()
-    assert not memory.should_ask(b"hint", held=0, waited_s=1.0, now_s=0.0)
-    assert not memory.should_ask(b"hint", held=1, waited_s=IN_LINE_S / 2, now_s=0.0)
+    assert memory.may_share(held=1, waited_s=1.0, now_s=0.0)
+    assert not memory.may_share(held=0, waited_s=1.0, now_s=0.0)
+    assert not memory.may_share(held=1, waited_s=IN_LINE_S / 2, now_s=0.0)
     memory.learn(b"hint", "alone", now_s=0.0)
-    assert not memory.should_ask(b"hint", held=1, waited_s=1.0, now_s=ALONE_S / 2)
-    assert memory.should_ask(b"hint", held=1, waited_s=1.0, now_s=ALONE_S)
+    assert not memory.may_share(held=1, waited_s=1.0, now_s=ALONE_S / 2)
+    assert memory.may_share(held=1, waited_s=1.0, now_s=ALONE_S)
 
 
 class Line:
     """A channel as far as passing on sees it: its client, and since when its BRPOP waits."""
 
-    def __init__(self, client: Any) -> None:
+    def __init__(self, client: Any, ledger: Ledger) -> None:
         self.client = client
+        self.ledger = ledger
         self._brpop_sent_at = 0.0
 
 
@@ -134,14 +157,15 @@ def connection(settings: Settings) -> Any:
     pool.disconnect()
 
 
-async def passing(real_store: Store, settings: Settings, hint: bytes, *, held: int) -> Line:
+async def passing(real_store: Store, settings: Settings, hint: bytes, *, held: int, limit: int = 4) -> Line:
     await crew(real_store, 4, 4)
     ledger = Ledger(4)
     for number in range(held):
         ledger.add(f"h{number}", Lane.BATCH)
-    line = Line(Popped(hint))
+    ledger.limit = limit
+    line = Line(Popped(hint), ledger)
     script = HubScript("pass_on", prefix=settings.prefix)
-    Passing(line, script=script, queue=BATCH, queues=QUEUES, ledger=ledger).install()
+    Passing(line, script=script, lane=Lane.BATCH, queues=QUEUES, ledger=ledger).install()
     return line
 
 
@@ -152,6 +176,21 @@ async def test_a_hint_that_is_passed_on_looks_like_an_empty_pop(
     line = await passing(real_store, settings, b"hint", held=2)
     assert line.client.parse_response(connection, "BRPOP") is None
     assert await pop_raw(real_store) == "hint"
+    assert line.client.parse_response(connection, "BRPOP") == [BATCH.encode(), b"hint"]
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+async def test_a_worker_without_room_gives_the_same_hint_back_each_time(
+    real_store: Store, settings: Settings, connection: Any, limit: int
+) -> None:
+    """Also when its limit was lowered while its BRPOP waited; with room again it takes the hint."""
+    line = await passing(real_store, settings, b"hint", held=limit, limit=limit)
+    for _ in range(2):
+        assert line.client.parse_response(connection, "BRPOP") is None
+        assert await pop_raw(real_store) == "hint"
+    line.ledger.limit = 4
+    line.ledger.drop("h0")
+    line.ledger.drop("h1")
     assert line.client.parse_response(connection, "BRPOP") == [BATCH.encode(), b"hint"]
 
 
@@ -176,6 +215,25 @@ async def test_real_workers_even_out(fleet: Fleet, settings: Settings, real_stor
         await real_store.submit([make_job(text="pause 60 s", lane=Lane.INTERACTIVE)])
         await _running(real_store, count)
     assert sorted(await _held(real_store)) == [2, 2, 2, 2]
+
+
+async def test_a_single_slot_is_never_held_twice_and_batch_gets_every_eighth_start(
+    fleet: Fleet, settings: Settings, real_store: Store
+) -> None:
+    """Both lanes wait, each with a BRPOP of its own on the one slot."""
+    jobs = [make_job(text="pause 0.03 s", lane=lane) for lane in [Lane.INTERACTIVE] * 16 + [Lane.BATCH] * 3]
+    await real_store.submit(jobs)
+    engine = settings.engine.model_copy(update={"slots": 1})
+    fleet.start("gpu0", settings=settings.model_copy(update={"engine": engine}))
+
+    async def done() -> bool:
+        return all([(await real_store.job(job.id)).state == "succeeded" for job in jobs])
+
+    await eventually(done, what="all jobs")
+    ran = [(await real_store.job(job.id), job.lane) for job in jobs]
+    spans = sorted((status.started_ms or 0, status.finished_ms or 0, lane) for status, lane in ran)
+    assert all(finished <= begun for (_, finished, _), (begun, _, _) in pairwise(spans)), "two at once"
+    assert [at for at, (_, _, lane) in enumerate(spans) if lane is Lane.BATCH] == [7, 15, 18]
 
 
 async def _running(store: Store, count: int) -> None:

@@ -6,7 +6,7 @@ of 6, measured). This one outlives every connection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from viiwork.jobs import Lane
 
@@ -46,6 +46,14 @@ def may_take(lane: Lane, held: Held, *, limit: int) -> bool:
     if limit == 1 and held.streak >= BATCH_TURN:
         return held.batch_asks
     return True
+
+
+def owner_of_last(held: Held, *, limit: int) -> Lane | None:
+    """Whose the slot is, while both lanes wait, when only one is free; None when there are more, or none."""
+    if limit - held.total != 1:
+        return None
+    people = may_take(Lane.INTERACTIVE, replace(held, batch_asks=False), limit=limit)
+    return Lane.INTERACTIVE if people else Lane.BATCH
 
 
 @dataclass(slots=True)

@@ -80,13 +80,13 @@ class Slots(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
         c.hub.call_soon(station.pump)  # what ended while there was no connection
         EventFlush(c).install()
         interactive, batch = c.task_consumer.channel, c.connection.channel()
-        queues = [queue_name(lane, station.card.model) for lane in Lane]
+        queues = {lane: queue_name(lane, station.card.model) for lane in Lane}
         for channel, lane in ((interactive, Lane.INTERACTIVE), (batch, Lane.BATCH)):
             channel.do_restore = False
             turn_away(channel)
             channel._qos = LaneQoS(channel, lane=lane, ledger=station.ledger, batch_channel=batch)
-            name = queue_name(lane, station.card.model)
-            Passing(channel, script=self._pass_on, queue=name, queues=queues, ledger=station.ledger).install()
+            Passing(channel, script=self._pass_on, lane=lane, queues=queues, ledger=station.ledger).install()
+            name = queues[lane]
             Takes(channel, pop=self._pop, lane=lane, queue=name, ledger=station.ledger, batch_channel=batch).install()
         queue = lane_queue(Lane.BATCH, station.card.model)
         self._batch = c.app.amqp.TaskConsumer(batch, queues=[queue], on_decode_error=c.on_decode_error)
