@@ -35,12 +35,12 @@ class Audit:
 async def audit(stage: Stage, load: Load) -> Audit:
     """Recount everything from the records themselves."""
     store = stage.store
-    known = [*load.acknowledged, *await _unfolded(store, load)]
+    known = [*load.acknowledged, *await _jobs_of_others(store, load)]
     records = dict(zip(known, await _records(store, known), strict=True))
     rows = await _rows(store, load.batch)
     twice = len(rows) - len(set(rows))
     problems = await _batch(store, load, records, rows)
-    problems += [*await _analyses(store, load), *await _counters(store), *await _left_behind(stage)]
+    problems += [*await _others(store, load), *await _counters(store), *await _left_behind(stage)]
     return Audit(
         jobs=len(records),
         states=Counter(state or "gone" for state, _, _ in records.values()),
@@ -82,19 +82,19 @@ async def _batch(store: Store, load: Load, records: dict[str, Record], rows: Seq
     return problems
 
 
-async def _unfolded(store: Store, load: Load) -> list[str]:
-    """The jobs of the analyses, as the store lists them."""
-    commands = [("LRANGE", f"{store.prefix}batch:{id_}:jobs", "0", "-1") for id_ in load.analyses]
+async def _jobs_of_others(store: Store, load: Load) -> list[str]:
+    """The jobs of the other batches, as the store lists them."""
+    commands = [("LRANGE", f"{store.prefix}batch:{id_}:jobs", "0", "-1") for id_ in load.others]
     return [job for jobs in await store.read(commands) for job in jobs] if commands else []
 
 
-async def _analyses(store: Store, load: Load) -> list[str]:
-    """Each document of an analysis has one row, and succeeded."""
+async def _others(store: Store, load: Load) -> list[str]:
+    """Each item of another batch has one row, and succeeded."""
     problems = []
-    for id_, documents in load.analyses.items():
+    for id_, items in load.others.items():
         counts, rows = (await store.batch(id_)).counts, await _rows(store, id_)
-        if not len(rows) == len(set(rows)) == counts.total == counts.succeeded == documents:
-            problems.append(f"the analysis of {documents} documents has {len(rows)} rows and says {counts}")
+        if not len(rows) == len(set(rows)) == counts.total == counts.succeeded == items:
+            problems.append(f"a batch of {items} has {len(rows)} rows and says {counts}")
     return problems
 
 
@@ -116,4 +116,5 @@ async def _left_behind(stage: Stage) -> list[str]:
     except AssertionError:
         return [f"the roster has {await keys(store, 'inc:*')}"]
     left = [key for pattern in LEFT_BEHIND for key in await keys(store, pattern)]
+    left += [f"the file {path.name}" for path in stage.scraps.iterdir()]
     return [f"left behind: {', '.join(left)}"] if left else []

@@ -41,8 +41,8 @@ class Load:
         self.batch = new_id("an")
         self.acknowledged: list[str] = []
         self.interactive: list[str] = []
-        self.analyses: dict[str, int] = {}
-        """Analyses that were submitted besides, by their number of documents."""
+        self.others: dict[str, int] = {}
+        """Batches that were submitted besides, with the number of their items."""
 
     async def submit(self, extra: Sequence[Job] = ()) -> None:
         """The batch and the jobs on their own; `extra` goes into the middle of the batch."""

@@ -19,20 +19,20 @@ from viiwork.settings import Settings, load_settings
 from viiwork.store.opening import make_store
 
 MODEL = "sim"
-QUICK_LEASES = {"beat_s": 0.2, "lease_ttl_s": 2.0, "hint_grace_s": 1.0, "drain_grace_s": 5.0}
+QUICK_LEASES = {"beat_s": 0.2, "lease_ttl_s": 2.0, "hint_grace_s": 1.0, "drain_grace_s": 0.0}
 """For the short form. The long one keeps the leases that fleets have."""
 
 
 def stage_settings(
-    root: Path, *, slots: int = 8, quick: bool = False, poison: bool = False, queue: dict[str, float] | None = None
+    root: Path, *, slots: int = 8, quick: bool = False, poison: bool = False, time_scale: float = 0.05
 ) -> Settings:
     """A fleet of simulated cards, each a process of its own and twenty times as fast as a real one."""
-    engine = {"kind": "simulated", "model": MODEL, "slots": slots, "time_scale": 0.05}
+    engine = {"kind": "simulated", "model": MODEL, "slots": slots, "time_scale": time_scale}
     sections: dict[str, Any] = {
         "fleet": {"name": f"c{secrets.token_hex(4)}", "state_dir": str(root)},
         "engine": {**engine, "process": True, "poison": poison},
         "flower": {"enabled": False},
-        "queue": {**(QUICK_LEASES if quick else {}), **(queue or {})},
+        "queue": QUICK_LEASES if quick else {},
     }
     return load_settings(sections)
 
@@ -47,6 +47,9 @@ class Stage:
         self.names = tuple(names)
         self.behind = tuple(behind)
         self.fleet = Fleet(self.settings)
+        self.scraps = self.settings.state_dir / "tmp"
+        """Where workers put temporary files; kombu would leave pickles there."""
+        self.scraps.mkdir(exist_ok=True)
         self.store = make_store(self.settings, self.server.url)
         self.wounds = Wounds()
         self.notice = ""
@@ -67,7 +70,8 @@ class Stage:
         """Start workers, each by its own way to the server."""
         for name in names:
             url = self.proxy.url if name in self.behind else self.server.url
-            self.fleet.start(name, settings=at(self.settings, url), code=self.code, **how)
+            environ = {"TMPDIR": str(self.scraps), **how.pop("environ", {})}
+            self.fleet.start(name, settings=at(self.settings, url), code=self.code, environ=environ, **how)
 
     def set_out(self) -> None:
         """Begin a run: a store on this event loop, every worker that is missing started."""

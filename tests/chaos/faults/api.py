@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.chaos.load import Load
-from tests.chaos.stage import MODEL, Stage, at
+from tests.chaos.stage import MODEL, Stage
 from tests.workers import ROOT, eventually
 from viiwork.client import Client
 from viiwork.errors import Unavailable
 from viiwork.fleet.plan import settings_env
-from viiwork.multipart import TextDocument
 
 
 class Door:
-    """`python -m viiwork.api` behind the stage's proxy; comes back at the same port."""
+    """`python -m viiwork.api`; comes back at the same port."""
 
     def __init__(self, stage: Stage) -> None:
-        self._settings = at(stage.settings, stage.proxy.url)
+        self._settings = stage.settings
         self._log = stage.settings.state_dir / "logs" / "api.log"
         self._port = self._starts = 0
         self._process = self._start()
@@ -66,57 +69,49 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class ApiKilled:
-    """SIGKILL to the API when part of an analysis is in; the same key again makes it whole, and once only."""
+    """SIGKILL to the API when part of a file of jobs is in; the same file under the same key makes it whole, once."""
 
-    documents: int = 250
+    lines: int = 2000
     name: str = "API SIGKILL in mid-submit, submitted again"
 
     async def strike(self, stage: Stage, load: Load) -> None:
-        texts = [TextDocument(f"Letter {n}: the goods have arrived.", name=f"{n}.txt") for n in range(self.documents)]
-        stage.proxy.delay(0.02)
-        door = Door(stage)
+        file, key, door = self._write(stage), f"key-{load.batch}", Door(stage)
+        killed = threading.Event()
         try:
             await door.open()
             with Client(door.url, retries=0) as client:
-
-                def send() -> str:
-                    sent = client.analyze(texts, task="summarize", model=MODEL, idempotency_key=f"key-{load.batch}")
-                    return sent.id
-
-                sending = asyncio.create_task(asyncio.to_thread(send))
+                half = partial(client.submit_file, file, idempotency_key=key, on_upload=lambda _, __: killed.wait(60))
+                sending = asyncio.create_task(asyncio.to_thread(half))
                 in_part = await self._in_part(stage, load)
                 door.kill()
+                killed.set()
                 with pytest.raises(Unavailable):
                     await sending
                 door.start_again()
                 await door.open()
-                answers = {await asyncio.to_thread(send), await asyncio.to_thread(send)}
-                assert answers == {in_part}, "the same key is the same analysis"
-            load.analyses[in_part] = self.documents
-            await self._read(stage, in_part)
+                again = [await asyncio.to_thread(client.submit_file, file, idempotency_key=key) for _ in range(2)]
+            assert {status.id for status in again} == {in_part}, "the same key is the same batch"
+            load.others[in_part] = self.lines
         finally:
-            stage.proxy.delay(0.0)
+            killed.set()
             door.close()
 
+    def _write(self, stage: Stage) -> Path:
+        """A file of two chunks and more: the client sends one, and the API takes its first lines before it goes on."""
+        path = stage.settings.state_dir / "jobs.jsonl"
+        text = "The goods have arrived. " * 20
+        messages = ([{"role": "user", "content": f"Letter {n}: {text}"}] for n in range(self.lines))
+        bodies = ({"model": MODEL, "messages": said, "max_output_tokens": 40} for said in messages)
+        path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
+        return path
+
     async def _in_part(self, stage: Stage, load: Load) -> str:
-        """Wait until some of the documents are in; answers the analysis' id."""
+        """Wait until some of the lines are in; answers the batch's id."""
         prefix = stage.store.prefix
         while True:
             (ids,) = await stage.store.read([("ZRANGE", f"{prefix}uploading", "0", "-1")])
             for id_ in set(ids) - {load.batch}:
                 (items,) = await stage.store.read([("HGET", f"{prefix}batch:{id_}", "items")])
-                if 0 < int(items or 0) < self.documents:
+                if 0 < int(items or 0) < self.lines:
                     return str(id_)
-            await asyncio.sleep(0.002)
-
-    async def _read(self, stage: Stage, analysis: str) -> None:
-        """A reader unfolds the documents into jobs and merges their answers."""
-        stage.start("reader0")
-
-        async def finished() -> bool:
-            return (await stage.store.batch(analysis)).finished
-
-        try:
-            await eventually(finished, within_s=120, what="the analysis at its end")
-        finally:
-            await asyncio.to_thread(stage.fleet.stop, "reader0")
+            await asyncio.sleep(0.01)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from tests.chaos.load import Load
 from tests.chaos.stage import Stage
-from tests.workers import drop_connections
+from tests.workers import drop_connections, eventually
+from viiwork.jobs import TERMINAL
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Every connection to the server reset at once, again and again: nothing may be run twice for that."""
+    """Every connection to the server reset at once, again and again: nothing is run twice for that, and no worker takes
+    more than it has slots.
+    """
 
     times: int = 5
     name: str = "all Redis connections dropped"
@@ -26,6 +29,15 @@ class Dropped:
             for name in stage.names:
                 held = await stage.held(await stage.incarnation(name))
                 assert len(held) <= stage.slots, f"{name} holds {len(held)} jobs with {stage.slots} slots"
+        await eventually(lambda: over(stage), within_s=60, what="the jobs that ran then at their end")
+        again = (await stage.wounds.recovery(stage.store)).seconds
+        assert again == (), f"{len(again)} jobs were started again"
+
+
+async def over(stage: Stage) -> bool:
+    """Whether all that was noted has ended."""
+    jobs = [f"{stage.store.prefix}job:{wound.job}" for wound in stage.wounds.all]
+    return all(state in TERMINAL for state in await stage.store.read([("HGET", job, "state") for job in jobs]))
 
 
 @dataclass(frozen=True, slots=True)

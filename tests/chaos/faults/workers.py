@@ -14,10 +14,17 @@ from tests.chaos.load import Load
 from tests.chaos.stage import Stage
 from tests.workers import eventually
 
+STEPS = {
+    "claim:before": "between pop and claim",
+    "claim:after": "between claim and engine",
+    "commit:before": "between engine and commit",
+    "commit:after": "right after the commit",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """SIGKILL to one worker after the other, each of them at work; a new one takes its place."""
+    """SIGKILL to one worker after the other while all are at work; a new one takes its place."""
 
     times: int = 2
     watched: Literal["supervised", "nobody watching", "under `viiwork up`"] = "supervised"
@@ -28,6 +35,7 @@ class Killed:
 
     async def strike(self, stage: Stage, load: Load) -> None:
         for name in islice(cycle(stage.names), self.times):
+            await stage.busy(*stage.names)
             await stage.kill(name, supervised=self.watched == "supervised")
             stage.start(name)
         await stage.joined(*stage.names)
@@ -35,38 +43,42 @@ class Killed:
 
 @dataclass(frozen=True, slots=True)
 class KilledAtStep:
-    """A worker that dies (SIGKILL) at a named step of its own work, the `count`-th time that it comes by."""
+    """Workers that join the others and die (SIGKILL) at a named step of their own work, the `count`-th time each."""
 
     step: str
-    supervised: bool = False
+    workers: int = 2
     count: int = 20
 
     @property
     def name(self) -> str:
-        steps = {
-            "claim:before": "between pop and claim",
-            "claim:after": "between claim and engine",
-            "commit:before": "between engine and commit",
-            "commit:after": "right after the commit",
-        }
-        return f"worker SIGKILL {steps[self.step]}"
+        return f"worker SIGKILL {STEPS[self.step]}"
 
     async def strike(self, stage: Stage, load: Load) -> None:
-        victim = stage.names[0]
-        stage.fleet.stop(victim)
-        stage.start(victim, module="tests.chaos.doomed", environ={STEP: self.step, COUNT: str(self.count)})
-        await stage.joined(victim)
-        incarnation = await stage.incarnation(victim)
-        process = stage.fleet.processes[victim]
-        while process.poll() is None:
-            await asyncio.sleep(0.01)
-        at_ms = await stage.now_ms()
-        await stage.wounds.note(stage.store, at_ms, await stage.held(incarnation))
-        assert stage.fleet.bury(victim) == -signal.SIGKILL, stage.fleet.log(victim)[-2000:]
-        if self.supervised:
-            await stage.reap(process.pid)
-        stage.start(victim)
-        await stage.joined(victim)
+        steps = {f"gpu{len(stage.names) + n}": self.step for n in range(self.workers)}
+        await asyncio.gather(*(die_at(stage, name, step, count=self.count) for name, step in steps.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class KilledAtEveryStep:
+    """One such worker for each step, all at once."""
+
+    count: int = 10
+    name: str = "worker SIGKILL at every step of its work"
+
+    async def strike(self, stage: Stage, load: Load) -> None:
+        steps = {f"gpu{len(stage.names) + n}": step for n, step in enumerate(STEPS)}
+        await asyncio.gather(*(die_at(stage, name, step, count=self.count) for name, step in steps.items()))
+
+
+async def die_at(stage: Stage, name: str, step: str, *, count: int) -> None:
+    """Start a worker, and see it die there."""
+    stage.start(name, module="tests.chaos.doomed", environ={STEP: step, COUNT: str(count)})
+    await stage.joined(name)
+    life, process = await stage.incarnation(name), stage.fleet.processes[name]
+    while process.poll() is None:
+        await asyncio.sleep(0.01)
+    await stage.wounds.note(stage.store, await stage.now_ms(), await stage.held(life))
+    assert stage.fleet.bury(name) == -signal.SIGKILL, stage.fleet.log(name)[-2000:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +175,9 @@ class TwoReapers:
         await stage.kill(*victims, supervised=False)
         reaps = [stage.store.reap(*lives, ttl_ms=0) for _ in range(self.reapers)]
         taken = sum(await asyncio.gather(*reaps))
-        assert taken == len(stage.wounds.all), f"{taken} taken back of {len(stage.wounds.all)}"
+        ended = [(await stage.store.job(wound.job)).history for wound in stage.wounds.all]
+        told = [past for history in ended for past in history if past.end == "crashed"]
+        assert taken == len(told), f"{taken} taken back, and {len(told)} records say so"
         stage.start(*victims)
         await stage.joined(*victims)
 
