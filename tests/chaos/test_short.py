@@ -34,7 +34,7 @@ FAULTS: tuple[Fault, ...] = (
     ServerFull(progress=20),
     DiskFull(seconds=1),
     PowerCut(),
-    ApiKilled(lines=800),
+    ApiKilled(lines=1000),
 )
 
 

@@ -19,9 +19,11 @@ import pytest
 from tests.chaos.load import Load
 from tests.chaos.stage import MODEL, Stage
 from tests.workers import ROOT, eventually
+from viiwork.api.intake import SLICE
 from viiwork.client import Client
 from viiwork.errors import Unavailable
 from viiwork.fleet.plan import settings_env
+from viiwork.jobfile import CHUNK_BYTES
 
 
 class Door:
@@ -97,12 +99,14 @@ class ApiKilled:
             door.close()
 
     def _write(self, stage: Stage) -> Path:
-        """A file of two chunks and more: the client sends one, and the API takes its first lines before it goes on."""
+        """A file of two chunks or more: the client sends one, of more lines than the API submits at once, and waits."""
         path = stage.settings.state_dir / "jobs.jsonl"
-        text = "The goods have arrived. " * 20
+        text = "The goods have arrived. " * 10
         messages = ([{"role": "user", "content": f"Letter {n}: {text}"}] for n in range(self.lines))
         bodies = ({"model": MODEL, "messages": said, "max_output_tokens": 40} for said in messages)
-        path.write_text("".join(json.dumps(body) + "\n" for body in bodies))
+        lines = [json.dumps(body) + "\n" for body in bodies]
+        path.write_text("".join(lines))
+        assert SLICE < CHUNK_BYTES // len(lines[-1]) < self.lines, "what is sent before the kill is a part of the file"
         return path
 
     async def _in_part(self, stage: Stage, load: Load) -> str:
