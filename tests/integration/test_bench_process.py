@@ -22,7 +22,7 @@ def start(temp: Path) -> subprocess.Popen[str]:
     """The smallest run, with its temporary files in a place of our own."""
     env = {**os.environ, "TMPDIR": str(temp), "VIIWORK_ENGINE_KIND": "nonsense"}
     return subprocess.Popen(
-        [sys.executable, "-m", "bench", "pool", "--jobs", "40", "--rounds", "1", "--json"],
+        [sys.executable, "-m", "bench", "dispatch", "--jobs", "40", "--rounds", "1", "--json"],
         cwd=REPO,
         env=env,
         stdout=subprocess.PIPE,
@@ -38,7 +38,7 @@ def test_a_run_prints_one_object_and_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode == 0, err
     told = json.loads(out)
     assert sorted(told) == ["figures", "goals", "scenario"]
-    assert told["figures"]["loop_pool_jobs_per_second"] > 0
+    assert told["figures"]["ours_batch_jobs_per_second"] > 0
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,7 +16,7 @@ from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork_workers.hub_script import HubScript
 from viiwork_workers.ledger import Ledger
-from viiwork_workers.passing import ALONE_S, IN_LINE_S, ROUND_S, Memory, Passing
+from viiwork_workers.passing import AGAIN_S, ALONE_S, IN_LINE_S, ROUND_S, Memory, Passing
 
 QUEUES = {lane: queue_name(lane, "noop") for lane in Lane}
 BATCH = QUEUES[Lane.BATCH]
@@ -234,6 +234,14 @@ async def test_a_single_slot_is_never_held_twice_and_batch_gets_every_eighth_sta
     spans = sorted((status.started_ms or 0, status.finished_ms or 0, lane) for status, lane in ran)
     assert all(finished <= begun for (_, finished, _), (begun, _, _) in pairwise(spans)), "two at once"
     assert [at for at, (_, _, lane) in enumerate(spans) if lane is Lane.BATCH] == [7, 15, 18]
+
+
+def test_a_slot_is_left_to_the_other_lane_only_while_that_takes_it() -> None:
+    """The same hint comes back at once, again and again, when the hints of the other lane have vanished."""
+    memory = Memory()
+    times = [n * AGAIN_S / 2 for n in range(20)]
+    assert [memory.may_leave(b"hint", now_s=now) for now in times] == [now < ROUND_S for now in times]
+    assert memory.may_leave(b"hint", now_s=times[-1] + AGAIN_S), "for another slot"
 
 
 async def _running(store: Store, count: int) -> None:

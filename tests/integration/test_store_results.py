@@ -253,3 +253,29 @@ async def test_jobs_that_a_batch_left_behind_leave_the_depth_counters_when_they_
     await store.submit([make_job(lane=Lane.BATCH)])
     assert len(await Hands(store).do_all()) == 1
     assert await keys(store, "released:*") == []
+
+
+async def test_the_tombstone_of_a_single_job_stands_as_long_as_the_job_did(store: Store) -> None:
+    """A year of them would fill the server; a batch's are as few as the batches."""
+    job = make_job()
+    own = kept_for(store, 5000)
+    await own.submit([job])
+    await Hands(store).do()
+    batch = await sealed_batch(store, 1)
+    await Hands(store).do()
+    await run_out(store, batch, job.id)
+    await upkeep(store).sweep()
+    assert 0 < await store.client.pttl(f"{store.prefix}gone:{job.id}") <= 5000
+    assert await store.client.pttl(f"{store.prefix}gone:{batch}") > 5000
+
+
+async def test_many_single_jobs_are_cleared_away_in_slices(real_store: Store) -> None:
+    jobs = [make_job() for _ in range(2 * SLICE + 3)]
+    await real_store.submit(jobs)
+    for job in jobs:
+        await real_store.cancel(job.id)
+    await run_out(real_store, *(job.id for job in jobs))
+    left = []
+    while (await real_store.call("purge", 60_000))[0]:
+        left.append(len(await keys(real_store, "job:*")))
+    assert left == [SLICE + 3, 3, 0]

@@ -12,6 +12,7 @@ from tests.hands import (
     depths,
     document,
     items_of,
+    keys,
     open_batch,
     parts_of,
     ready_hints,
@@ -21,9 +22,10 @@ from tests.hands import (
 )
 from tests.workers import make_job
 from viiwork.errors import Busy, Conflict, NotFound
-from viiwork.jobs import BatchState, Lane, Priority, State
+from viiwork.jobs import BatchState, Lane, Priority, State, new_id
 from viiwork.store import Store
-from viiwork.store.leases import Stale, Verdict
+from viiwork.store.facade import SLICE
+from viiwork.store.leases import Claim, Stale, Verdict, commit_call
 
 QUEUE = "batch.noop"
 
@@ -210,8 +212,6 @@ async def test_a_batch_past_its_deadline_expires_with_what_is_done_kept(store: S
 
 
 async def test_a_retry_waits_for_its_pause(store: Store) -> None:
-    from viiwork.store.leases import commit_call
-
     job = make_job()
     await store.submit([job])
     hands = Hands(store)
@@ -362,3 +362,120 @@ async def test_everything_is_counted(store: Store) -> None:
         "given_back": 1,
         "fenced": 1,
     }
+
+
+async def test_a_dead_item_that_is_retried_is_not_swept_with_what_its_batch_left_behind(store: Store) -> None:
+    """The batch was paused when its last job died, so the sweep was to end what nobody would resume."""
+    batch = await sealed_batch(store, 2 * SLICE)
+    hands = Hands(store, slots=8)
+    await hands.beat()
+    first = await hands.take()
+    await store.release("batch.noop")
+    assert len(await hands.do_all()) == 2 * SLICE - 1
+    await store.pause(batch)
+    await hands.commit(first.fence, Verdict.RETRY, max_attempts=1)
+    assert (await store.batch(batch)).state is BatchState.COMPLETED
+    assert await store.call("batch", "slice", batch) == 1
+    await store.submit([make_job(tenant="bob@lab") for _ in range(20)])
+    await store.retry(first.fence.job)
+    await upkeep(store).sweep()
+    assert first.fence.job in await hands.do_all()
+    status = await store.batch(batch)
+    assert (status.state, status.counts.succeeded) == (BatchState.COMPLETED, 2 * SLICE)
+    assert await depths(store) == await recount(store)
+
+
+async def test_what_an_earlier_generation_of_a_document_comes_to_is_not_the_documents_end(store: Store) -> None:
+    """A part died, and was retried while the others were still under way: their merge fails, the new one counts."""
+    batch = await open_batch(store)
+    await store.submit([document(batch)])
+    await store.seal(batch)
+    gpu, reader = Hands(store), Hands(store, "reader0", model="read")
+    read = await reader.take()
+    await store.submit(parts_of(read.fence.job, batch, 2), fence=read.fence)
+    await reader.commit(read.fence, Verdict.CONTINUES)
+    dead = await gpu.take()
+    await gpu.commit(dead.fence, Verdict.RETRY, max_attempts=1)
+    await store.retry(dead.fence.job)
+    await gpu.do()
+    await store.release("batch.read")
+    merge = await reader.take()
+    again = await reader.take()
+    if again.generation == "":
+        merge, again = again, merge
+    await reader.commit(merge.fence, Verdict.FAILED)
+    assert (await store.batch(batch)).state is BatchState.RUNNING
+    await store.submit(parts_of(read.fence.job, batch, 2, generation="1"), fence=again.fence)
+    await reader.commit(again.fence, Verdict.CONTINUES)
+    await gpu.do_all()
+    await reader.do_all()
+    status = await store.batch(batch)
+    assert (status.state, status.counts.succeeded, status.counts.failed) == (BatchState.COMPLETED, 1, 0)
+
+
+async def test_a_batchs_deadline_is_kept_by_whoever_comes_next(store: Store) -> None:
+    """The worker that learned of it died before it did anything."""
+    batch = new_id("an")
+    await store.open_batch(
+        id=batch, tenant="anna@lab", lane=Lane.BATCH, model="noop", task="summarize", total=3, deadline_s=60.0
+    )
+    await store.submit(items_of(batch, 3))
+    await store.seal(batch)
+    await let_time_pass(store, "deadlines")
+    assert await store.call("expire") == await store.call("expire") == [0, batch]
+    await upkeep(store).sweep()
+    assert (await store.batch(batch)).state is BatchState.EXPIRED
+    assert await keys(store, "deadlines") == []
+
+
+async def test_live_jobs_are_found_behind_many_that_were_cancelled(store: Store) -> None:
+    jobs = [make_job() for _ in range(4 * SLICE)]
+    await store.submit(jobs)
+    for job in jobs[:-1]:
+        await store.cancel(job.id)
+    assert await Hands(store).do_all() == [], "the hints that lay ready were stale"
+    await upkeep(store).mend()
+    assert await Hands(store).do_all() == [jobs[-1].id]
+
+
+async def test_all_whose_pause_is_over_come_back_in_one_turn(store: Store) -> None:
+    jobs = [make_job() for _ in range(3 * SLICE)]
+    await store.submit(jobs)
+    hands = Hands(store, slots=2 * len(jobs))
+    await hands.beat()
+    for _ in range(4):
+        await store.release("batch.noop")
+    while hint := await hands.pop():
+        claim = await hands.claim(hint)
+        assert isinstance(claim, Claim)
+        call = await commit_call(store, claim.fence, Verdict.RETRY, FAULT, max_attempts=4, delay_s=30.0)
+        await store.call(call.script, *call.args)
+    await let_time_pass(store, "delayed")
+    await upkeep(store).mend()
+    assert await keys(store, "delayed") == []
+
+
+async def test_a_pause_does_not_last_as_long_as_the_clock_was_put_back(store: Store) -> None:
+    job = make_job()
+    await store.submit([job])
+    hands = Hands(store)
+    call = await commit_call(store, (await hands.take()).fence, Verdict.RETRY, FAULT, max_attempts=4, delay_s=1.0)
+    await store.call(call.script, *call.args)
+    await store.client.zincrby(f"{store.prefix}delayed", 2 * 3_600_000, job.id)
+    await upkeep(store).mend()
+    assert await hands.do_all() == [job.id]
+
+
+async def test_every_attempt_goes_by_what_the_first_one_saw(store: Store) -> None:
+    """A document that is cut again must be cut alike, though the model's card has changed."""
+    batch = await open_batch(store)
+    await store.submit([document(batch)])
+    reader = Hands(store, "reader0", model="read")
+    card = Hands(store).card
+    other = card.model_copy(update={"context_tokens": 512})
+    first = await reader.take()
+    assert await store.pin_card(first.fence, card) == card
+    await reader.commit(first.fence, Verdict.GIVE_BACK)
+    await store.release("batch.read")
+    assert await store.pin_card((await reader.take()).fence, other) == card
+    assert await store.pin_card(first.fence, other) == other, "it may no longer say what others go by"

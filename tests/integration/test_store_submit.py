@@ -20,6 +20,7 @@ from tests.hands import (
     recount,
     sealed_batch,
     state,
+    upkeep,
 )
 from tests.workers import make_job
 from viiwork.errors import Conflict, StoreUnavailable
@@ -209,24 +210,23 @@ async def test_a_newcomer_starts_where_the_others_are(store: Store) -> None:
     assert 7 <= tenants.count("new@lab") <= 9
 
 
-async def test_documents_are_not_read_while_their_model_has_a_long_backlog(store: Store) -> None:
-    """A read job is held back, in its place, until the lane that it feeds has room."""
+async def test_documents_are_not_read_while_their_batch_has_a_long_backlog(store: Store) -> None:
+    """A read job is held back, in its place, until fewer of its batch's jobs wait for the model."""
     batch = await open_batch(store)
     await store.submit([document(batch, n) for n in range(4)])
     reader, gpu = Hands(store, "reader0", model="read"), Hands(store)
     assert [(await reader.take()).fence.job[-2:] for _ in range(2)] == ["-0", "-1"]
-    await store.submit([make_job() for _ in range(5)])
+    await store.submit(parts_of(f"{batch}-0", batch, 5)[1:])
     assert (await depths(store))["batch.noop|waiting"] == 3
 
-    held_back = await store.call("release", store.envelope, 3, "batch.read")
-    assert held_back == 0
+    assert await store.call("release", store.envelope, 3, "batch.read") == [0, 0]
     await gpu.do()
-    assert await store.call("release", store.envelope, 3, "batch.read") == 2
+    assert await store.call("release", store.envelope, 3, "batch.read") == [2, 0]
     assert [(await reader.take()).fence.job[-2:] for _ in range(2)] == ["-2", "-3"]
 
 
 async def test_what_is_held_back_stops_nobody_else(store: Store) -> None:
-    """A model that nobody serves has a long backlog; another model's documents and all merges go on."""
+    """A batch whose parts nobody takes has a long backlog; another batch's documents and all merges go on."""
 
     async def released() -> set[str]:
         """What goes when a backlog of 3 is long; the ready queue is empty before and after."""
@@ -234,8 +234,9 @@ async def test_what_is_held_back_stops_nobody_else(store: Store) -> None:
         await store.call("release", store.envelope, 3, "batch.read")
         return {hint.job for hint in await ready_hints(store, "batch.read")}
 
-    await store.submit([make_job(model="gone") for _ in range(6)])
     big, small = await open_batch(store, tenant="big@lab"), await open_batch(store, tenant="small@lab")
+    away = items_of(big, 6, first=20, tenant="big@lab", model="gone")
+    await store.submit([job.model_copy(update={"item": f"{big}-9"}) for job in away])
     await store.submit([document(big, n, model="gone", tenant="big@lab") for n in range(8)])
     await store.submit([document(small, n, tenant="small@lab") for n in range(8)])
     gone = await released()
@@ -247,6 +248,42 @@ async def test_what_is_held_back_stops_nobody_else(store: Store) -> None:
     await gpu.do()
     await gpu.do()
     assert f"{big}-0m0" in await released()
+
+
+async def test_documents_are_read_whatever_others_have_waiting(store: Store) -> None:
+    """Jobs of another tenant, and of a batch that is paused; only a crowd of them makes a batch read less far."""
+    await store.submit([make_job(tenant="bob@lab") for _ in range(110)])
+    paused = await sealed_batch(store, 110)
+    await store.pause(paused)
+    batch = await open_batch(store, tenant="cora@lab")
+    await store.submit([document(batch, n, tenant="cora@lab") for n in range(4)])
+    await store.client.delete(f"{store.prefix}batch.read")
+    await upkeep(store).mend()
+    reader = Hands(store, "reader0", model="read")
+    assert [(await reader.take()).fence.job for _ in range(2)] == [f"{batch}-0", f"{batch}-1"]
+
+    (part,) = parts_of(f"{batch}-0", batch, 1)[1:]
+    await store.submit([part.model_copy(update={"tenant": "cora@lab"})])
+    assert await store.call("release", store.envelope, 10, "batch.read") == [0, 0], "over 200 wait: 20 times 10"
+    await store.cancel_batch(paused)
+    assert len(await ready_hints(store, "batch.read")) == 2
+
+
+async def test_merges_go_on_however_many_analyses_are_held_back(store: Store) -> None:
+    """They stand apart: the one merge is not the last of sixty groups whose reads wait."""
+    mine = await open_batch(store, tenant="zed@lab")
+    parts = [job.model_copy(update={"tenant": "zed@lab"}) for job in parts_of(f"{mine}-0", mine, 1)]
+    await store.submit(parts)
+    last = await Hands(store).take()
+    for n in range(60):
+        who = f"t{n}@lab"
+        batch = await open_batch(store, tenant=who)
+        await store.submit([job.model_copy(update={"tenant": who}) for job in parts_of(f"{batch}-1", batch, 2)])
+        await store.submit([document(batch, tenant=who)])
+    await store.client.delete(f"{store.prefix}batch.read")
+    await Hands(store).commit(last.fence)
+    await store.call("release", store.envelope, 1, "batch.read")
+    assert (await ready_hints(store, "batch.read"))[0].job == f"{mine}-0m0"
 
 
 async def test_short_documents_pass_the_parts_of_a_very_long_one(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.hands import Hands, depths, keys, ready_hints, recount, state, upkeep
 from tests.workers import make_job
 from viiwork.jobs import State
@@ -196,3 +198,83 @@ async def test_upkeep_strikes_off_suspects_that_are_out_no_more(store: Store) ->
     await upkeep(store).mend()
     assert await suspects_out(store) == set()
     assert not await keys(store, "suspects.out:*")
+
+
+@pytest.mark.parametrize("useless", ["quarantined", "without an engine"])
+async def test_a_card_that_can_take_nothing_is_no_other_card(store: Store, useless: str) -> None:
+    """The suspect goes to the card that it died on rather than round and round."""
+    first, other = await crew(store, 2)
+    job = make_job()
+    await store.submit([job])
+    for _ in range(2):
+        await first.take()
+        first = await reborn(store, first)
+    if useless == "quarantined":
+        await store.client.hset(f"{store.prefix}quarantine", other.card.name, "It is broken.")
+    else:
+        other.card = other.card.model_copy(update={"limit": 0})
+        await other.beat()
+    assert (await first.take()).fence.job == job.id
+
+
+async def test_the_last_card_that_can_take_jobs_is_never_quarantined(store: Store) -> None:
+    """Although another one lives that is quarantined already, and ends what it holds."""
+    bad, good = await crew(store, 2)
+    for n in range(2):
+        await store.submit([make_job()])
+        for _ in range(2):
+            await bad.take()
+            bad = await reborn(store, bad)
+        claim = await good.take()
+        if n == 1:
+            await store.client.hset(f"{store.prefix}quarantine", good.card.name, "It is broken.")
+        await good.commit(claim.fence)
+    assert set(await store.client.hgetall(f"{store.prefix}quarantine")) == {good.card.name}
+
+
+async def test_a_suspect_that_has_a_mark_runs_alone(store: Store) -> None:
+    """A worker is kept free for it, so that no newcomer that kills engines can be why it gets its second mark."""
+    first, second = await crew(store, 2)
+    suspect = make_job()
+    await store.submit([suspect])
+    for _ in range(2):
+        await first.take()
+        first = await reborn(store, first)
+    hint = await second.pop()
+    await store.submit([make_job() for _ in range(3)])
+    beside = await second.take()
+    assert hint is not None
+    assert await second.claim(hint) == Stale("suspect"), "something runs there"
+    newcomer = await second.pop()
+    assert newcomer is not None
+    assert await second.claim(newcomer) == Stale("alone"), "it is kept free from now on"
+    assert await depths(store) == await recount(store)
+
+    await second.commit(beside.fence)
+    await bring_back_what_pauses(store)
+    claims = {}
+    while found := await second.pop():
+        claims[found.job] = await second.claim(found)
+    assert isinstance(claims.pop(suspect.id), Claim)
+    assert set(claims.values()) <= {Stale("alone")}
+    await bring_back_what_pauses(store)
+    fresh = await first.pop()
+    assert fresh is not None
+    assert isinstance(await first.claim(fresh), Claim), "others are not kept waiting"
+    second = await reborn(store, second)
+    assert await state(store, suspect.id) is State.DEAD
+    assert not await keys(store, "inc:*:alone")
+
+
+async def test_what_a_convicted_job_did_is_not_held_against_the_cards(store: Store) -> None:
+    first, other = await crew(store, 2)
+    await store.client.hset(f"{store.prefix}against", first.card.name, 1)
+    await store.submit([make_job()])
+    await first.take()
+    workers = [await reborn(store, first), other]
+    for at in (0, 1):
+        await bring_back_what_pauses(store)
+        await workers[at].take()
+        workers[at] = await reborn(store, workers[at])
+    assert len(await store.dead()) == 1
+    assert await store.client.hgetall(f"{store.prefix}against") == {}

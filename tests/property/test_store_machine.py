@@ -281,7 +281,11 @@ class StoreMachine(RuleBasedStateMachine):
     async def _check_waiting(self, records: dict[str, dict[str, str]]) -> None:
         """What waits stands in one place from which it will be taken; the load of a tenant is what has not ended."""
         places: Counter[str] = Counter(await self._members("delayed"))
-        for key in [*await keys(self.store, "backlog.g:*"), *await keys(self.store, "suspects:*")]:
+        for key in [
+            *await keys(self.store, "backlog.g:*"),
+            *await keys(self.store, "suspects:*"),
+            *await keys(self.store, "merges:*"),
+        ]:
             places.update(map(str, await self.client.lrange(self.store.prefix + key, 0, -1)))
         for job, record in records.items():
             if record["state"] == "waiting" and int(record.get("waits_for", 0)) == 0:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from viiwork.errors import Busy, Conflict, StoreUnavailable
 from viiwork.jobs import Job, Lane, Priority
+from viiwork.roster import WorkerCard
 from viiwork.store.blobs import BlobStore
 from viiwork.store.connection import unavailable
 from viiwork.store.records import INLINE_BYTES, job_fields
@@ -142,6 +143,11 @@ class Store(Steering):
             if answer < 0:
                 raise Conflict("The job that asked for these is no longer running, or its batch was cancelled.")
         return sum(int(answer) for answer in answers)
+
+    async def pin_card(self, fence: Fence, card: WorkerCard) -> WorkerCard:
+        """The card that the job's first attempt went by, which is this one for the first."""
+        pinned = await self.call("pin", fence.job, fence.attempt, fence.token, as_json(card))
+        return WorkerCard.model_validate_json(pinned)
 
     async def confirm(self) -> Durability:
         """Wait until what was submitted before is on the server's disk, where the server can tell (`WAITAOF`).

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,8 +24,11 @@ INPUT: TypeAdapter[JobInput] = TypeAdapter(JobInput)
 UPLOAD_MS = IDEMPOTENCY_MS
 """How long a batch may stay without its last item: a retry under the same Idempotency-Key may finish it until then."""
 TOMBSTONE_MS = 365 * 86_400_000
-"""How long a purged id answers 410 with its date rather than 404."""
-SWEEP_TURN_S = 5.0
+"""How long a purged batch answers 410 with its date rather than 404; a single job does for as long as it was kept."""
+SWEPT_A_TURN = 5
+TURN_S = 0.25
+"""How long each kind of upkeep may take in one turn: a million results that end together must not keep the others, and
+the dead workers, waiting."""
 CLAIM_REPLY_MS = 5000
 """How long a claim's reply may be under way before its job is given back."""
 
@@ -126,6 +131,23 @@ async def commit_call(
     return Call("commit", (fence.job, fence.attempt, fence.token, *ending))
 
 
+class Turn:
+    """One kind of upkeep in one turn."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._until = self._since + TURN_S
+
+    @property
+    def goes_on(self) -> bool:
+        return time.monotonic() < self._until
+
+    async def stand_back(self) -> None:
+        """Let others have the server for half as long as was worked since the last time."""
+        await asyncio.sleep((time.monotonic() - self._since) / 2)
+        self._since = time.monotonic()
+
+
 class Upkeep:
     """Beats of one incarnation, and the upkeep that whoever holds the short lock does for the whole fleet."""
 
@@ -147,6 +169,7 @@ class Upkeep:
             as_json(card),
             json.dumps(in_flight),
             card.slots,
+            card.slots if card.limit is None else card.limit,
             CLAIM_REPLY_MS,
             len(queues),
             *queues,
@@ -170,37 +193,48 @@ class Upkeep:
     async def mend(self) -> int:
         """Publish the hints that vanished, bring back what had to pause, and fill the ready queues."""
         (queues,) = await self._store.read([("SMEMBERS", f"{self._store.prefix}queues")])
-        mended = int(await self._store.call("mend", self._store.envelope, self._grace_ms, *queues))
-        await self._store.release(*queues)
+        mended = 0
+        turn, more = Turn(), True
+        while more and turn.goes_on:
+            some, more = await self._store.call("mend", self._store.envelope, self._grace_ms, *queues)
+            mended += int(some)
+            await turn.stand_back()
+        await self._store.release(*queues, for_s=TURN_S)
         return mended
 
     async def sweep(self) -> None:
-        """End what is past its deadline, give up uploads that nobody finished, go on with cancelled batches, purge."""
+        """End what is past its deadline, give up uploads that nobody finished, go on with cancelled batches, purge.
+
+        Each for a while; the next turn goes on.
+        """
         await self._expire()
         await self._give_up_uploads()
         await self._sweep_cancelled()
         await self._purge()
 
     async def _expire(self) -> None:
-        more = 1
-        while more:
+        turn, more = Turn(), True
+        while more and turn.goes_on:
             more, *batches = await self._store.call("expire")
             for batch_id in batches:
                 await self._store.call("batch", "expire", batch_id)
                 await self._store.stop_running(batch_id)
+            await turn.stand_back()
 
     async def _sweep_cancelled(self) -> None:
-        (cancelling,) = await self._store.read([("SMEMBERS", f"{self._store.prefix}cancelling")])
-        for batch_id in cancelling:  # a turn each: a million jobs of one must not make the next one wait
-            await self._store.sweep_cancelled(batch_id, for_s=SWEEP_TURN_S)
+        """Some of the cancelled batches, whichever: a million jobs of one must not make the next one wait."""
+        cancelling = f"{self._store.prefix}cancelling"
+        (some,) = await self._store.read([("SRANDMEMBER", cancelling, str(SWEPT_A_TURN))])
+        for batch_id in some:
+            await self._store.sweep_cancelled(batch_id, for_s=2 * TURN_S / len(some))
 
     async def _purge(self) -> None:
-        more = True
-        while more:
-            flag, *blobs = await self._store.call("purge", TOMBSTONE_MS)
-            more = flag == 1
+        turn, more = Turn(), True
+        while more and turn.goes_on:
+            more, *blobs = await self._store.call("purge", TOMBSTONE_MS)
             for blob in blobs:
                 await self._store.blobs.delete(blob)
+            await turn.stand_back()
 
     async def _give_up_uploads(self) -> None:
         before = await self.server_ms() - UPLOAD_MS

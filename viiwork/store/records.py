@@ -81,7 +81,7 @@ def status_of(job_id: str, record: Hash, result: Result) -> Status:
         deadline_ms=_optional(record.get("deadline_ms")),
         strikes=int(record.get("strikes", 0)),
         suspect=record.get("suspect") == "1",
-        history=tuple(_attempt(line) for line in record.get("history", "").splitlines()),
+        history=tuple(_attempt(line) for line in record.get("history", "").split("\n") if line),
         answer=result.answer,
         error=result.fault,
     )

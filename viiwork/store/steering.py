@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 
 from redis.asyncio import Redis
 
@@ -11,10 +12,10 @@ from viiwork.errors import Conflict, NotFound
 from viiwork.jobs import BatchStatus, Priority, State, Status
 from viiwork.store.blobs import BlobStore
 from viiwork.store.reading import Reading
-from viiwork.store.scripts import Arg
+from viiwork.store.scripts import Arg, Call
 
 READ_AHEAD = 1000
-"""Documents are not read while their lane of the model has this many jobs waiting."""
+"""No more documents of a batch are read while so many of its jobs wait; fewer where many others wait too."""
 SWEEP_S = 0.5
 """How long a caller helps to sweep what it cancelled; the fleet's upkeep does the rest."""
 
@@ -28,9 +29,22 @@ class Steering(Reading):
         super().__init__(client, fleet=fleet, prefix=prefix, blobs=blobs, headers=headers)
         self.envelope = envelope
 
-    async def release(self, *queues: str) -> int:
-        """Fill the ready queues from their backlogs; answers how many jobs were released."""
-        return int(await self.call("release", self.envelope, READ_AHEAD, *queues)) if queues else 0
+    async def release(self, *queues: str, for_s: float = 0.0) -> int:
+        """Fill the ready queues from their backlogs; answers how many jobs were released.
+
+        A script looks at a slice of a queue only: what was cancelled in front of the others may take many, for so long.
+        """
+        released, until, left = 0, time.monotonic() + for_s, list(queues)
+        while left:
+            replies = await self.call_many([Call("release", (self.envelope, READ_AHEAD, queue)) for queue in left])
+            for reply in replies:
+                if isinstance(reply, Exception):
+                    raise reply
+            released += sum(count for count, _ in replies)
+            left = [queue for queue, (_, more) in zip(left, replies, strict=True) if more]
+            if time.monotonic() >= until:
+                break
+        return released
 
     async def cancel(self, job_id: str) -> State:
         """Cancel a job in any state; answers the state afterwards. Raises NotFound or Gone."""

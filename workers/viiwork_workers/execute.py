@@ -30,6 +30,7 @@ from viiwork_workers.tick import Tick
 
 log = logging.getLogger(__name__)
 
+ALONE_PAUSE_S = 0.3
 COMMIT_PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """How long to wait before a commit is tried again; the last one repeats. Work that is done is never thrown away."""
 
@@ -139,6 +140,8 @@ class Executor:
             await self._door.wait()
             claim = await self._claim(hint, queue)
             if isinstance(claim, Stale):
+                if claim.state == "alone":  # this worker is being kept free: the next hint would come back as soon
+                    await asyncio.sleep(ALONE_PAUSE_S)
                 return End("cancelled" if claim.state == "cancelled" else "stale")
             if self.hands.leaving:  # its reply came after everything else was given back, or it had not begun
                 return await self._commit(claim, Outcome(Verdict.GIVE_BACK), queue)

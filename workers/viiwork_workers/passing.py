@@ -32,6 +32,8 @@ ALONE_S = 1.0
 """For how long a worker that serves a queue alone asks nobody."""
 ROUND_S = 0.05
 """A hint that this worker passed on so lately has gone all the way round, or nobody else may take it: it is taken."""
+AGAIN_S = 0.01
+"""A hint that comes back later than this after it was left to the other lane comes for another slot."""
 REMEMBERED = 64
 
 
@@ -40,11 +42,20 @@ class Memory:
 
     def __init__(self) -> None:
         self._passed: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)
+        self._left: tuple[int, float, float] = (0, 0.0, 0.0)
         self._alone_until_s = 0.0
 
     def has_just_passed(self, hint: bytes, *, now_s: float) -> bool:
         """Whether it comes back from a round."""
         return any(hash(hint) == passed and now_s - at_s < ROUND_S for passed, at_s in self._passed)
+
+    def may_leave(self, hint: bytes, *, now_s: float) -> bool:
+        """Whether the slot may be left to the other lane; not when that lane did not take it in a whole round."""
+        known, first_s, last_s = self._left
+        if known != hash(hint) or now_s - last_s >= AGAIN_S:
+            first_s = now_s
+        self._left = (hash(hint), first_s, now_s)
+        return now_s - first_s < ROUND_S
 
     def may_share(self, *, held: int, waited_s: float, now_s: float) -> bool:
         """Whether somebody else could stand in line who holds less."""
@@ -83,17 +94,20 @@ class Passing:
     def _passes(self, connection: Any, hint: bytes) -> bool:
         held, now_s = self._ledger.held(), time.monotonic()
         room = max(0, self._ledger.limit - held.total)
-        if room and self._memory.has_just_passed(hint, now_s=now_s):
-            return False
         owner = owner_of_last(held, limit=self._ledger.limit) or self._lane
-        waited_s = now_s - self._channel._brpop_sent_at
-        if room and owner is self._lane and not self._memory.may_share(held=held.total, waited_s=waited_s, now_s=now_s):
+        rival = "" if owner is self._lane or not self._memory.may_leave(hint, now_s=now_s) else self._queues[owner]
+        if room and not rival and not self._may_share(hint, held=held.total, now_s=now_s):
             return False
-        rival = "" if owner is self._lane else self._queues[owner]
         answer = self._ask(connection, hint, held.total, room, self._ledger.slots, rival)
-        if room:
+        if room and not rival:
             self._memory.learn(hint, answer, now_s=now_s)
         return answer == "passed"
+
+    def _may_share(self, hint: bytes, *, held: int, now_s: float) -> bool:
+        if self._memory.has_just_passed(hint, now_s=now_s):
+            return False
+        waited_s = now_s - self._channel._brpop_sent_at
+        return self._memory.may_share(held=held, waited_s=waited_s, now_s=now_s)
 
     def _ask(self, connection: Any, *args: Arg) -> str:
         try:

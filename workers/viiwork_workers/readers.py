@@ -50,7 +50,7 @@ class ReaderSteps:
 
     async def _read(self, claim: Claim, work: ReadInput) -> Product:
         document = await self._document(work)
-        card = await self._store.model_card(work.model)
+        card = await self._card(claim, work.model)
         limit = passage_tokens(card.context_tokens, work.options)
         count = load_counter(card.tokenizer)
         chunks = await asyncio.to_thread(_worded, document, limit, count)
@@ -84,7 +84,7 @@ class ReaderSteps:
         combined = combine(work.task, work.options, answers, title=work.title)
         if isinstance(combined, Answer):
             return await self._finish(work, combined)
-        card = await self._store.model_card(work.model)
+        card = await self._card(claim, work.model)
         return await self._reduce(claim, work, answers, card)
 
     async def _reduce(self, claim: Claim, work: MergeInput, answers: Sequence[Answer], card: WorkerCard) -> Product:
@@ -99,6 +99,13 @@ class ReaderSteps:
         )
         await self._submit(claim, tree.level(level, merge, steps, _counts(steps, count)))
         return HandedOn()
+
+    async def _card(self, claim: Claim, model: str) -> WorkerCard:
+        """What the model can take, as this step's first attempt saw it.
+
+        Cut in another way, the document would have other parts than those that an earlier attempt submitted.
+        """
+        return await self._store.pin_card(claim.fence, await self._store.model_card(model))
 
     async def _finish(self, work: MergeInput, answer: Answer) -> Answer:
         """The document's answer, with what all levels of the tree found and cost."""

@@ -45,6 +45,10 @@ local function stop_running()
 end
 
 local function sweep_slice()
+  if state == 'running' or state == 'uploading' then -- a dead job of it was started again
+    redis.call('SREM', P .. 'cancelling', id)
+    return 0
+  end
   local swept = tonumber(redis.call('HGET', key, 'swept') or 0)
   local ids = redis.call('LRANGE', key .. ':jobs', swept, swept + SLICE - 1)
   for _, job_id in ipairs(ids) do

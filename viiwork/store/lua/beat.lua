@@ -1,13 +1,14 @@
 #!lua flags=allow-oom
--- One beat of one incarnation. ARGV: incarnation, worker name, card (JSON), in flight (JSON), slots, grace in milliseconds
--- for a claim whose reply is still under way, number of queues, the queues, then id and token of every job in its hands.
+-- One beat of one incarnation. ARGV: incarnation, worker name, card (JSON), in flight (JSON), slots, how many jobs it
+-- takes at most now, grace in milliseconds for a claim whose reply is still under way, number of queues, the queues, then id and token of every job in its hands.
 -- Answers {why the worker is quarantined, or an empty string, id, state, …}: the jobs that are no longer its own
 -- (cancelled, taken back), which it must drop.
 
-local inc, worker, grace, queues = ARGV[1], ARGV[2], tonumber(ARGV[6]), tonumber(ARGV[7])
+local inc, worker, grace, queues = ARGV[1], ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8])
 redis.call('ZADD', P .. 'incs', NOW, inc)
-redis.call('HSET', P .. 'inc:' .. inc, 'card', ARGV[3], 'in_flight', ARGV[4], 'beat_ms', NOW)
-for q = 8, 7 + queues do
+redis.call('HSET', P .. 'inc:' .. inc, 'card', ARGV[3], 'in_flight', ARGV[4], 'beat_ms', NOW,
+  'worker', worker, 'limit', ARGV[6])
+for q = 9, 8 + queues do
   redis.call('HSET', P .. 'slots:' .. ARGV[q], inc, ARGV[5])
   redis.call('HSET', P .. 'crew:' .. ARGV[q], worker, NOW)
   redis.call('SADD', P .. 'queues', ARGV[q])
@@ -16,7 +17,7 @@ for q = 8, 7 + queues do
 end
 
 local answer, held = {redis.call('HGET', P .. 'quarantine', worker) or ''}, {}
-for at = 8 + queues, #ARGV, 2 do
+for at = 9 + queues, #ARGV, 2 do
   local state = redis.call('HMGET', job_key(ARGV[at]), 'state', 'token', 'inc')
   held[ARGV[at]] = true
   if state[1] ~= 'running' or state[2] ~= ARGV[at + 1] or state[3] ~= inc then

@@ -5,6 +5,7 @@
 -- item, input, input blob, strikes, 1 for a suspect, generation}.
 
 local SUSPECT_PAUSE_MS = 300
+local ALONE_MS = 5000 -- for so long a worker is kept free for a suspect that does not come again
 local id, attempt, token, inc, worker = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local job = load(id)
 if not job then return {'stale', 'gone'} end
@@ -17,12 +18,27 @@ local function deadline_ms()
   return math.max(own, of_batch)
 end
 
+-- For which suspect this worker is kept free, or false.
+local alone_key = P .. 'inc:' .. inc .. ':alone'
+local alone = redis.call('GET', alone_key)
+
+-- One that has a mark runs alone: one worker is kept free for it, and it waits for what still runs there.
+local function may_hold_alone()
+  local where = redis.call('HGET', job_key(id), 'alone_on')
+  if alone and alone ~= id then return false end
+  if where and where ~= inc and redis.call('GET', P .. 'inc:' .. where .. ':alone') == id then return false end
+  redis.call('SET', alone_key, id, 'PX', ALONE_MS)
+  redis.call('HSET', job_key(id), 'alone_on', inc)
+  return redis.call('ZCARD', P .. 'inc:' .. inc .. ':running') == 0
+end
+
 -- A worker holds one suspect at a time, and not one that it died under already while somebody else can take it.
 local function may_hold_suspect()
   local held = redis.call('GET', P .. 'inc:' .. inc .. ':suspect')
   if held and held ~= id then return false end
-  local _, _, by = marks_of(job)
-  return not (by[worker] and crew(job.queue) >= 2)
+  local marks, _, by = marks_of(job)
+  if by[worker] and able_besides(job.queue, worker) > 0 then return false end
+  return #marks == 0 or may_hold_alone()
 end
 
 -- Why the job cannot be had after all; it is put where it belongs.
@@ -35,10 +51,14 @@ local function turned_away()
     return 'expired'
   elseif batch.paused then
     wait_again(job)
+    uncharge(job)
     return 'paused'
-  elseif job.suspect and not may_hold_suspect() then
+  end
+  local busy = alone and alone ~= id and 'alone' or job.suspect and not may_hold_suspect() and 'suspect'
+  if busy then
     wait_again(job, SUSPECT_PAUSE_MS)
-    return 'suspect'
+    uncharge(job)
+    return busy
   end
 end
 
@@ -53,7 +73,10 @@ if not again then
     'verdict', '')
   redis.call('ZADD', P .. 'inc:' .. inc .. ':running', NOW, id)
   redis.call('ZADD', P .. 'incs', 'NX', NOW, inc) -- so that it can be reaped even if it dies before its first beat
-  if job.suspect then redis.call('SET', P .. 'inc:' .. inc .. ':suspect', id) end
+  if job.suspect then
+    redis.call('SET', P .. 'inc:' .. inc .. ':suspect', id)
+    if redis.call('GET', alone_key) == id then redis.call('PERSIST', alone_key) end
+  end
   count('started', job.queue)
 end
 local record = redis.call('HMGET', job_key(id), 'timeout_ms', 'input', 'input_blob', 'generation')

@@ -1,13 +1,18 @@
 #!lua flags=allow-oom
 -- Ends what has passed its deadline, a slice at a time. No arguments.
--- Answers {1 if there may be more, batch id, …}: the batches whose jobs must now be stopped and swept.
+-- Answers {1 if there may be more, batch id, …}: the batches whose jobs must now be ended by `batch expire`. Until then
+-- they stay in the set: whoever asks may die, or never hear the answer.
 
 local due = redis.call('ZRANGEBYSCORE', P .. 'deadlines', '-inf', NOW, 'LIMIT', 0, SLICE)
 local answer = {#due == SLICE and 1 or 0}
 for _, id in ipairs(due) do
-  redis.call('ZREM', P .. 'deadlines', id)
   local job = load(id)
-  if job and not TERMINAL[job.state] then take_away(job, 'expired') end
-  if not job and redis.call('EXISTS', batch_key(id)) == 1 then answer[#answer + 1] = id end
+  local of_batch = not job and redis.call('HGET', batch_key(id), 'state')
+  if of_batch == 'running' or of_batch == 'uploading' then
+    answer[#answer + 1] = id
+  else
+    redis.call('ZREM', P .. 'deadlines', id)
+    if job and not TERMINAL[job.state] then take_away(job, 'expired') end
+  end
 end
 return answer

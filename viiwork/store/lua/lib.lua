@@ -15,12 +15,12 @@ end
 local NOW = now_ms()
 local FIELDS = {'state', 'attempt', 'token', 'inc', 'queue', 'tenant', 'batch', 'item', 'settle', 'then', 'cost',
   'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent', 'bulk', 'suspect', 'deadline_ms', 'counted',
-  'started_ms', 'worker'}
+  'started_ms', 'worker', 'generation'}
 
 -- A clock that was put back leaves moments in the future: they count from now on, or nobody would see their age for as
 -- long as it was put back. A second is left to clocks that are only being corrected.
-local function none_in_the_future(key)
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, NOW + 1000, '+inf', 'LIMIT', 0, SLICE)) do
+local function none_in_the_future(key, ahead_ms)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', key, NOW + (ahead_ms or 1000), '+inf', 'LIMIT', 0, SLICE)) do
     redis.call('ZADD', key, NOW, member)
   end
 end
@@ -86,7 +86,12 @@ local function move(job, state)
   if from == 'queued' then redis.call('ZREM', P .. 'released:' .. job.queue, job.id) end
   if from == 'running' then
     redis.call('ZREM', P .. 'inc:' .. job.inc .. ':running', job.id)
-    if job.suspect then redis.call('DEL', P .. 'inc:' .. job.inc .. ':suspect') end
+    if job.suspect then
+      redis.call('DEL', P .. 'inc:' .. job.inc .. ':suspect')
+      if redis.call('GET', P .. 'inc:' .. job.inc .. ':alone') == job.id then
+        redis.call('DEL', P .. 'inc:' .. job.inc .. ':alone')
+      end
+    end
   end
   if job.suspect and state ~= 'queued' and state ~= 'running' then
     redis.call('SREM', P .. 'suspects.out:' .. job.queue, job.id)
@@ -150,13 +155,18 @@ local function know(queue)
   redis.call('SADD', P .. 'queues', queue)
 end
 
--- Puts a waiting job into the backlog; `front` is for jobs that were under way already. Suspects stand apart.
+-- Puts a waiting job into the backlog; `front` is for jobs that were under way already. Suspects stand apart, and so do
+-- merges: they end a document, and must not stand behind reads that are held back.
 local function enqueue(job, front)
   local push = front and 'LPUSH' or 'RPUSH'
   local batch = batch_of(job)
   know(job.queue)
   if job.suspect and not batch.paused then
     redis.call(push, P .. 'suspects:' .. job.queue, job.id)
+    return
+  end
+  if job.task == 'viiwork.merge' and not batch.paused then
+    redis.call(push, P .. 'merges:' .. job.queue, job.id)
     return
   end
   local list = list_key(job.queue, group_of(job), job.tenant)
@@ -185,13 +195,18 @@ local function end_batch_if_done(id)
   redis.call('ZREM', P .. 'deadlines', id)
   BATCHES[id] = nil
   -- The sweep ends what nobody waits for any more, and what nobody would resume.
-  if b[7] or b[9] then redis.call('SADD', P .. 'cancelling', id) end
+  if b[7] or b[9] then
+    redis.call('SADD', P .. 'cancelling', id)
+    redis.call('HSET', key, 'swept', 0)
+  end
   tell(id, state)
 end
 
 -- A job's end is the end of its item: once only, however many jobs of the item end after it.
 local function settle(job, state)
   local item = job.item or job.id
+  -- What its document's earlier generation left behind no longer speaks for it.
+  if item ~= job.id and (redis.call('HGET', job_key(item), 'generation') or '') ~= (job.generation or '') then return end
   if redis.call('HSETNX', job_key(item), 'item_state', state) == 0 then return end
   redis.call('HSET', job_key(item), 'item_by', job.id, 'item_ms', NOW)
   if job.batch then
@@ -255,6 +270,13 @@ local function remember(job, how, fault)
   redis.call('HSET', job_key(job.id), 'history', table.concat(lines, '\n', math.max(1, #lines - HISTORY + 1)))
 end
 
+-- Gives back what a job was charged when it was released: it did not run after all.
+local function uncharge(job)
+  redis.call('ZADD', P .. 'backlog:' .. job.queue, 'XX', 'INCR', -job.cost, job.tenant)
+  local weight = batch_of(job).weight or 1
+  redis.call('ZADD', groups_key(job.queue, job.tenant), 'XX', 'INCR', -job.cost / weight, group_of(job))
+end
+
 local function wait_again(job, delay_ms, becomes_suspect)
   move(job, 'waiting')
   job.suspect = becomes_suspect and '1' or job.suspect
@@ -265,15 +287,26 @@ local function wait_again(job, delay_ms, becomes_suspect)
   end
 end
 
--- How many workers of a queue live now, and how many did within ten minutes: one that restarts still counts as a card.
+-- How many workers of a queue lived within ten minutes: one that restarts still counts as a card.
 local CREW_MS = 600000
 local function crew(queue)
-  local live, lately = redis.call('HLEN', P .. 'slots:' .. queue), 0
-  local seen = redis.call('HVALS', P .. 'crew:' .. queue)
-  for _, when in ipairs(seen) do
+  local lately = 0
+  for _, when in ipairs(redis.call('HVALS', P .. 'crew:' .. queue)) do
     if tonumber(when) > NOW - CREW_MS then lately = lately + 1 end
   end
-  return live, math.max(live, lately)
+  return math.max(redis.call('HLEN', P .. 'slots:' .. queue), lately)
+end
+
+-- How many live workers of a queue other than this one can take jobs now.
+local function able_besides(queue, worker)
+  local others = 0
+  for _, inc in ipairs(redis.call('HKEYS', P .. 'slots:' .. queue)) do
+    local of = redis.call('HMGET', P .. 'inc:' .. inc, 'worker', 'limit')
+    if of[1] and of[1] ~= worker and tonumber(of[2] or 1) > 0 and redis.call('HEXISTS', P .. 'quarantine', of[1]) == 0 then
+      others = others + 1
+    end
+  end
+  return others
 end
 
 local function marks_of(job)
@@ -290,6 +323,7 @@ end
 
 -- The suspect rule: what was in flight when an engine or a worker died comes back as a suspect, and a worker holds one
 -- suspect at a time. So the suspect that it held when it died was the only one, and gets a mark by that worker's name.
+-- Once it has a mark it runs alone: a newcomer that kills engines too cannot be why it gets the next one.
 -- Two marks, on two workers where there are two, and it is dead; three in any case.
 local function accuse(job, worker)
   if not job.suspect then
@@ -300,20 +334,23 @@ local function accuse(job, worker)
   marks[#marks + 1] = worker
   if not by[worker] then distinct = distinct + 1 end
   redis.call('HSET', job_key(job.id), 'marks', table.concat(marks, '\n'))
-  local _, cards = crew(job.queue)
-  return (#marks >= 2 and distinct >= math.min(2, cards)) or #marks >= 3
+  local cards = crew(job.queue)
+  local convicted = (#marks >= 2 and distinct >= math.min(2, cards)) or #marks >= 3
+  -- These workers have died under a job that is to blame: what was held against them may have been its doing too.
+  if convicted then redis.call('HDEL', P .. 'against', unpack(marks)) end
+  return convicted
 end
 
 -- A job that succeeds elsewhere clears itself, and speaks against the workers that died while they held it. Two such
--- jobs and the worker is quarantined, unless it is the last one. (Counting deaths alone would let two bad jobs put every
--- card away.)
+-- jobs and the worker is quarantined, unless it is the last one that can take jobs. (Counting deaths alone would let two
+-- bad jobs put every card away.)
 local function acquit(job)
   local _, _, by = marks_of(job)
   redis.call('HDEL', job_key(job.id), 'suspect', 'marks')
   for worker in pairs(by) do
     if worker ~= job.worker then
       local against = redis.call('HINCRBY', P .. 'against', worker, 1)
-      if against >= 2 and crew(job.queue) >= 2 then
+      if against >= 2 and able_besides(job.queue, worker) > 0 then
         redis.call('HSETNX', P .. 'quarantine', worker,
           'It died under ' .. against .. ' jobs that succeeded on other workers.')
       end

@@ -3,9 +3,11 @@
 -- released jobs whose hint has vanished (popped by a worker that died before its claim) get a new one (the ready queue is
 -- shallow, so the two sets are compared exactly); suspects that are out no more are struck off; the pace is measured.
 -- Jobs whose pause before another attempt is over go back to the backlog.
--- Answers the number of hints published again.
+-- Answers {number of hints published again, 1 if more pauses are over}.
 
 local PACE_MS = 5000
+local LONGEST_PAUSE_MS = 3600000
+local GONE_MS = 86400000 -- a worker that was not seen for so long is no card of this fleet
 
 local function republish(queue)
   none_in_the_future(P .. 'released:' .. queue)
@@ -40,12 +42,18 @@ local function measure_pace(queue)
   local last = redis.call('HMGET', key, 'started', 'at_ms', 'jobs_per_s')
   local since = NOW - tonumber(last[2] or 0)
   if since < PACE_MS then return end
+  local crew = redis.call('HGETALL', P .. 'crew:' .. queue)
+  for at = 1, #crew, 2 do
+    if tonumber(crew[at + 1]) < NOW - GONE_MS then redis.call('HDEL', P .. 'crew:' .. queue, crew[at]) end
+  end
   local pace = last[1] and 1000 * (started - tonumber(last[1])) / since or 0
   if last[3] and tonumber(last[3]) > 0 then pace = 0.8 * tonumber(last[3]) + 0.2 * pace end
   redis.call('HSET', key, 'started', started, 'at_ms', NOW, 'jobs_per_s', tostring(pace))
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW, 'LIMIT', 0, SLICE)) do
+none_in_the_future(P .. 'delayed', LONGEST_PAUSE_MS)
+local rested = redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', NOW, 'LIMIT', 0, SLICE)
+for _, id in ipairs(rested) do
   local job = load(id)
   redis.call('ZREM', P .. 'delayed', id)
   if job and job.state == 'waiting' then enqueue(job, true) end
@@ -57,4 +65,4 @@ for q = 3, #ARGV do
   strike_off_suspects(ARGV[q])
   measure_pace(ARGV[q])
 end
-return total
+return {total, #rested == SLICE and 1 or 0}

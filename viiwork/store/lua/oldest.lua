@@ -1,7 +1,7 @@
 #!lua flags=no-writes,allow-oom
 -- How long the oldest job of a queue has been waiting for a worker, by the heads of its groups' lists, a slice of groups
 -- at a time, those first that were not served for the longest. ARGV: queue, and the tenant and the group to go on from
--- (counted from 0; at 0 and 0 the ready queue and the suspects are looked at too). Answers {milliseconds since that job
+-- (counted from 0; at 0 and 0 the ready queue, the suspects and the merges are looked at too). Answers {milliseconds since that job
 -- was submitted, or -1 when none waits here, tenant and group to go on from}; a tenant of -1 says that this was all.
 -- Paused batches, and jobs that wait for others or for their next try, are not looked at.
 
@@ -28,6 +28,7 @@ end
 if tenant_at == 0 and group_at == 0 then
   for _, id in ipairs(redis.call('ZRANGE', P .. 'released:' .. queue, 0, SLICE - 1)) do see(id, 'queued') end
   see_head(P .. 'suspects:' .. queue)
+  see_head(P .. 'merges:' .. queue)
 end
 
 local tenants = redis.call('ZRANGE', P .. 'served:' .. queue, tenant_at, tenant_at + SLICE - 1)

@@ -8,7 +8,7 @@ local function bury(inc)
   local key = P .. 'inc:' .. inc
   redis.call('ZREM', P .. 'incs', inc)
   for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do redis.call('HDEL', P .. 'slots:' .. queue, inc) end
-  redis.call('DEL', key, key .. ':running', key .. ':suspect')
+  redis.call('DEL', key, key .. ':running', key .. ':suspect', key .. ':alone')
 end
 
 local dead = {}

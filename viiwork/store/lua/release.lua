@@ -1,9 +1,10 @@
 #!lua flags=allow-oom
 -- Moves jobs from the backlog to the shallow ready queue. ARGV: envelope, read-ahead limit, then queue names.
 -- The ready queue of a model is filled to max(2, half the fleet's slots for it); order is by stride over tenants,
--- then over a tenant's batches. Answers the number released.
+-- then over a tenant's batches; suspects and merges go first. Answers {number released, 1 if there may be more to do}.
 
 local BULK = 20 -- parts of very long documents may wait in such a multiple: one such document alone has thousands
+local CROWD = 20 -- so many batches may read ahead as far as they like
 local AGED_MS = 600000 -- whoever was not served for so long goes first, however much newcomers are owed
 
 local function slots_of(queue)
@@ -13,18 +14,21 @@ local function slots_of(queue)
 end
 
 local function charge(queue, tenant, group, cost, weight)
-  redis.call('ZINCRBY', P .. 'backlog:' .. queue, cost, tenant)
-  redis.call('ZINCRBY', groups_key(queue, tenant), cost / weight, group)
+  redis.call('ZADD', P .. 'backlog:' .. queue, 'XX', 'INCR', cost, tenant)
+  redis.call('ZADD', groups_key(queue, tenant), 'XX', 'INCR', cost / weight, group)
   redis.call('ZADD', P .. 'served:' .. queue, 'XX', NOW, tenant)
   redis.call('ZADD', P .. 'served:' .. queue .. ':' .. tenant, 'XX', NOW, group)
 end
 
--- A job that makes more jobs waits while what it feeds has a long backlog: read-ahead must not fill the memory.
+-- A job that makes more jobs waits while its own batch has many of them waiting: read-ahead must not fill the memory,
+-- nor may anybody's backlog keep others from being read. Where very many wait in all, a batch may have few.
 local function must_hold_back(job, limit)
   if not job.feeds or job.feeds == '' then return false end
-  local deep = redis.call('HMGET', P .. 'depth', job.feeds .. '|waiting', job.feeds .. '|bulk')
-  local bulk = tonumber(deep[2] or 0)
-  return tonumber(deep[1] or 0) - bulk >= limit or bulk >= BULK * limit
+  if tonumber(redis.call('HGET', P .. 'depth', job.feeds .. '|waiting') or 0) >= CROWD * limit then
+    limit = limit / CROWD
+  end
+  local list = list_key(job.feeds, group_of(job), job.tenant)
+  return redis.call('LLEN', list) >= limit or redis.call('LLEN', bulk_list(list)) >= BULK * limit
 end
 
 -- Members in the order in which they are to be looked at: first one that has aged, then by virtual time. Whether
@@ -134,33 +138,47 @@ local function step(queue, envelope, read_ahead, held)
   return came_to == 'released' and 1 or 0
 end
 
--- Suspects go first, and no more of them than there are workers: each holds one at a time.
-local function release_suspects(queue, workers, room, envelope, read_ahead)
-  local released, key = 0, P .. 'suspects:' .. queue
-  local left = redis.call('LLEN', key)
-  while left > 0 and released < room and redis.call('SCARD', P .. 'suspects.out:' .. queue) < math.max(1, workers) do
+-- The jobs of a list that stands apart, while `may_go` says so. Answers {released, looked at}.
+local function release_first(queue, key, room, envelope, read_ahead, may_go)
+  local released, looked_at = 0, 0
+  while released < room and looked_at < SLICE and may_go() do
     local id = redis.call('LPOP', key)
-    if id and try(id, nil, envelope, read_ahead) == 'released' then released = released + 1 end
-    left = left - 1
+    if not id then break end
+    local came_to, job, batch = try(id, nil, envelope, read_ahead)
+    if came_to == 'released' then
+      charge(queue, job.tenant, group_of(job), job.cost, batch.weight or 1)
+      released = released + 1
+    end
+    looked_at = looked_at + 1
   end
-  return released
+  return released, looked_at
 end
 
-local total, touched = 0, 0
+-- No more suspects than there are workers: each holds one at a time.
+local function suspect_may_go(queue, workers)
+  return function() return redis.call('SCARD', P .. 'suspects.out:' .. queue) < math.max(1, workers) end
+end
+
+local function anyone() return true end
+
+local total, touched, more = 0, 0, 0
 for q = 3, #ARGV do
   local queue = ARGV[q]
   local slots, workers = slots_of(queue)
   local room = math.max(2, math.ceil(slots / 2)) - redis.call('LLEN', P .. queue)
   local held, before = {[0] = 0}, total
   if room > 0 then
-    local suspects = release_suspects(queue, workers, math.min(room, SLICE), ARGV[1], tonumber(ARGV[2]))
-    room, total, touched = room - suspects, total + suspects, touched + suspects
+    for _, first in ipairs({{'suspects:', suspect_may_go(queue, workers)}, {'merges:', anyone}}) do
+      local released, seen = release_first(queue, P .. first[1] .. queue, room, ARGV[1], tonumber(ARGV[2]), first[2])
+      room, total, touched = room - released, total + released, touched + seen
+    end
   end
   while room > 0 and touched < SLICE do
     local released = step(queue, ARGV[1], tonumber(ARGV[2]), held)
     if not released then break end
     room, total, touched = room - released, total + released, touched + 1
   end
+  if room > 0 and touched >= SLICE then more = 1 end
   count('released', queue, total - before)
 end
-return total
+return {total, more}

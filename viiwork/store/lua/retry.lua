@@ -26,6 +26,7 @@ local function unsettle(id)
     redis.call('HSET', key, 'state', batch.state == 'completed' and 'running' or batch.state)
     redis.call('HDEL', key, 'finished_ms', 'expires_ms')
     redis.call('ZREM', P .. 'expiry', job.batch)
+    redis.call('SREM', P .. 'cancelling', job.batch) -- or the sweep of what it had left behind would take this too
     BATCHES[job.batch] = nil
     tell(job.batch, 'running')
   else
@@ -36,8 +37,11 @@ end
 unsettle(root.id)
 redis.call('HDEL', job_key(root.id), 'item_state', 'item_by', 'item_ms', 'row', 'expires_ms', 'finished_ms', 'result',
   'result_blob', 'last_result', 'fault_code', 'fault_message', 'strikes', 'suspect', 'marks', 'verdict', 'commits',
-  'parent')
-if root.id ~= job.id or job.parent then redis.call('HINCRBY', job_key(root.id), 'generation', 1) end
+  'parent', 'card')
+if root.id ~= job.id or job.parent then
+  redis.call('HINCRBY', job_key(root.id), 'generation', 1)
+  if job.batch then redis.call('HSET', batch_key(job.batch), 'strays', 1) end -- the earlier generation may still be at it
+end
 redis.call('HSET', job_key(root.id), 'counted', 1)
 redis.call('HINCRBY', P .. 'load', root.tenant, 1)
 root.state, root.suspect = false, false

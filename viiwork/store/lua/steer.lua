@@ -21,9 +21,7 @@ local function call_back(queue, whole_tenant)
       hints = hints or ready_hints(queue)
       if hints[job_id] and redis.call('LREM', P .. queue, 1, hints[job_id]) == 1 then
         wait_again(job)
-        local weight = batch_of(job).weight or 1
-        redis.call('ZADD', P .. 'backlog:' .. queue, 'XX', 'INCR', -job.cost, job.tenant)
-        redis.call('ZADD', groups_key(queue, job.tenant), 'XX', 'INCR', -job.cost / weight, group_of(job))
+        uncharge(job)
       end
     end
   end
