@@ -18,7 +18,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from bench import balance, depth, dispatch, fairness, pool, priority, scaling
+from bench import balance, depth, dispatch, fairness, priority, scaling
 from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
@@ -49,7 +49,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "priority": Scenario("people beside long batch jobs (no cards)", priority.run, 480, 1),
     "balance": Scenario("how evenly pulling shares unequal jobs (no cards)", balance.run, 2000, 9),
     "scaling": Scenario("what the queue leaves of 8 cards x 16 slots (no cards)", scaling.run, 5120, 2),
-    "pool": Scenario("our own pool beside Celery's threads feeding the engine's loop", pool.run),
 }
 
 
