@@ -123,6 +123,13 @@ class TestAnalyze:
             tasks.append(said.objects[0]["task"])
         assert tasks == ["classify", "classify", "ask", "summarize"]
 
+    def test_an_analysis_may_be_urgent(self, service: Service, cli: Cli, folder: Path) -> None:
+        said = cli("analyze", folder, "--deadline", "2h", "--priority", "high", "--no-wait", "--json")
+        assert said.code == 0, said.err
+        order = said.objects[0]
+        assert order["priority"] == "high"
+        assert order["deadline_ms"] - order["created_ms"] == 2 * 3_600_000
+
     def test_no_wait_prints_the_id_and_how_to_follow(self, service: Service, cli: Cli, folder: Path) -> None:
         """The id alone on standard output, for scripts."""
         said = cli("analyze", folder, "--no-wait", "--server", service.url)
@@ -138,6 +145,7 @@ class TestAnalyze:
             (["/dev/null"], "/dev/null: not a file"),
             (["papers", "--task", "translate"], "--task translate: there is no such task"),
             (["papers", "--lane", "fast"], "--lane fast: there is no such lane"),
+            (["papers", "--deadline", "soon"], "--deadline soon: is no span of time"),
             (["papers", "--labels", ":x"], "labels: ':x' has no name"),
             (["papers", "--labels-file", "none.txt"], "none.txt: no such file or directory"),
             (["papers", "--task", "classify"], "--labels: classify takes 2 to 100 labels, not 0"),

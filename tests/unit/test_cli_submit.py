@@ -19,7 +19,7 @@ from service import Service
 from standin import MODEL, NOTICE
 from viiwork.cli.checkedfile import MAX_LINE_BYTES, Faults, check
 from viiwork.cli.main import run
-from viiwork.cli.submit import seconds_of
+from viiwork.cli.urgency import seconds_of
 from viiwork.client import Client
 from viiwork.errors import Busy, Full, UsageError
 from viiwork.jobfile import JobFile

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +17,13 @@ from viiwork.cli.report import Report
 from viiwork.cli.rowfile import check_new, open_rows
 from viiwork.cli.screen import print_json, say
 from viiwork.cli.sources import find_files
+from viiwork.cli.urgency import Deadline, Urgency, choose_priority, seconds_of
 from viiwork.cli.watch import DETACHED, Sink, exit_code, follow_or_detach, raw_printer, row_reader
 from viiwork.client import Client
 from viiwork.documents.tasks import check_options
 from viiwork.errors import UsageError
 from viiwork.jobs import BatchStatus, Lane
 from viiwork.labels import parse_labels
-from viiwork.multipart import FileDocument
 from viiwork.wire import public
 from viiwork.work import AnalysisTask, Label, TaskOptions
 
@@ -43,6 +45,8 @@ def analyze(
     question: Annotated[str, typer.Option(help="What to ask of each document.")] = "",
     lane: Annotated[str, typer.Option(help=f"One of {LANES}.")] = Lane.BATCH.value,
     model: Annotated[str, typer.Option(help="The model to use. Default: the only one served.")] = "",
+    deadline: Deadline = "",
+    priority: Urgency = "normal",
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Rows as they come, JSON Lines.")
     ] = None,
@@ -58,12 +62,23 @@ def analyze(
     chosen = choose_task(task, labels=bool(labels or labels_file), question=bool(question))
     classes = read_labels(labels, labels_file)
     check_flags(chosen, TaskOptions(labels=classes, question=question), labels_file=bool(labels_file and not labels))
-    travel = choose_lane(lane)
+    travel, urgency, deadline_s = choose_lane(lane), choose_priority(priority), seconds_of(deadline)
     if out_file is not None:
         check_out(out_file, wait=wait)
     files = find_files(paths, recursive=recursive)
     with connect(server) as client:
-        status = send(client, files, task=chosen, labels=classes, question=question, lane=travel, model=model or None)
+        order = partial(
+            client.analyze,
+            files,
+            task=chosen,
+            labels=classes,
+            question=question,
+            lane=travel,
+            model=model or None,
+            deadline_s=deadline_s,
+            priority=urgency,
+        )
+        status = send(order)
         if not wait:
             started(status, as_json=as_json, server=server)
             return
@@ -71,17 +86,8 @@ def analyze(
     raise typer.Exit(exit_code(status))
 
 
-def send(
-    client: Client,
-    files: list[FileDocument],
-    *,
-    task: AnalysisTask,
-    labels: tuple[Label, ...],
-    question: str,
-    lane: Lane,
-    model: str | None,
-) -> BatchStatus:
-    """Upload with a display; Ctrl-C before the end of the upload starts nothing."""
+def send(order: Callable[..., BatchStatus]) -> BatchStatus:
+    """Upload with a display; Ctrl-C before the end of the upload starts nothing. `order` takes `on_upload`."""
     sent = False
     with display() as shown:
 
@@ -91,9 +97,7 @@ def send(
             shown.upload(sent_bytes, total_bytes)
 
         try:
-            return client.analyze(
-                files, task=task, labels=labels, question=question, lane=lane, model=model, on_upload=tell
-            )
+            return order(on_upload=tell)
         except KeyboardInterrupt:
             pass  # said below, once the display is gone
     say("Stopped; " + ("the analysis may have started all the same." if sent else "no analysis was started."))

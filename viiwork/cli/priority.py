@@ -8,11 +8,9 @@ import typer
 
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, plain, print_json
-from viiwork.errors import UsageError
+from viiwork.cli.urgency import choose_priority
 from viiwork.jobs import Priority
 from viiwork.wire import public
-
-PRIORITIES = ", ".join(Priority)
 
 
 def priority(
@@ -29,10 +27,3 @@ def priority(
         print_json(public(status))
     else:
         out().print(plain(f"{status.id} has {status.priority.value} priority."), soft_wrap=True)
-
-
-def choose_priority(level: str) -> Priority:
-    """The priority of this name. Raises UsageError."""
-    if level not in frozenset(Priority):
-        raise UsageError(f"{level}: there is no such priority.", hint=f"Choose one of {PRIORITIES}.", param="priority")
-    return Priority(level)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +12,14 @@ import typer
 from viiwork.cli.analyze import LANES, check_out, choose_lane, finish, started
 from viiwork.cli.checkedfile import Faults, check, readable
 from viiwork.cli.options import AsJson, Server, connect
-from viiwork.cli.priority import PRIORITIES, choose_priority
 from viiwork.cli.progress import display
 from viiwork.cli.screen import say
+from viiwork.cli.urgency import Deadline, Urgency, choose_priority, seconds_of
 from viiwork.cli.watch import DETACHED, exit_code, patiently
 from viiwork.client import OnUpload, new_key
 from viiwork.errors import Unavailable, UsageError
 from viiwork.jobfile import JobFile
 from viiwork.jobs import BatchStatus
-
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
-UNIT_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def submit(
@@ -33,10 +29,8 @@ def submit(
     *,
     lane: Annotated[str, typer.Option(help=f"One of {LANES}.")] = "batch",
     model: Annotated[str, typer.Option(help="For lines that name none. Default: the only one served.")] = "",
-    deadline: Annotated[
-        str, typer.Option(metavar="TIME", help="Until when answers are wanted, from now: `90s`, `15m`, `2h`, `1d`.")
-    ] = "",
-    priority: Annotated[str, typer.Option(help=f"Among your own batches: {PRIORITIES}.")] = "normal",
+    deadline: Deadline = "",
+    priority: Urgency = "normal",
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With --wait: rows as they come, JSON Lines.")
     ] = None,
@@ -110,15 +104,3 @@ def sent(send: Callable[[OnUpload], BatchStatus], *, key: str) -> BatchStatus:
             raise type(error)(error.message, hint=hint) from error
     say("Stopped. Unless all of the file had arrived, the service was told to cancel what it had taken.")
     raise typer.Exit(DETACHED)
-
-
-def seconds_of(text: str) -> float | None:
-    """A span of time as people write it, in seconds; None for none. Raises UsageError."""
-    if not text:
-        return None
-    found = DURATION.fullmatch(text.strip())
-    if not found or float(found[1]) == 0:
-        raise UsageError(
-            f"--deadline {text}: is no span of time.", hint="Such as 90s, 15m, 2h or 1d.", param="deadline"
-        )
-    return float(found[1]) * UNIT_S[found[2]]
