@@ -15,7 +15,7 @@ from viiwork.settings import Settings
 from viiwork.store import embedded
 from viiwork.store.binaries import find_binary
 
-DISK_BYTES = 64 * 1024 * 1024
+DISK_BYTES = 256 * 1024 * 1024
 FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",

@@ -60,6 +60,10 @@ def unavailable(error: Exception) -> StoreUnavailable:
             "Redis is full and takes no new work.",
             hint="Wait until running work ends, or raise redis.max_memory_bytes.",
         )
+    if "MISCONF" in str(error):  # a script's error names the command's
+        return StoreUnavailable(
+            "Redis takes no writes: it cannot write its own file.", hint="Make room on the disk of its data."
+        )
     return StoreUnavailable(
         f"Redis does not answer ({type(error).__name__}).", hint="Is the server up? Try `viiwork status`."
     )

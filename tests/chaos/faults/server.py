@@ -85,10 +85,11 @@ class DiskFull:
 
 
 async def refuses(stage: Stage, load: Load) -> bool:
+    """Whether new work is refused, and the reason said."""
     try:
         await load.take_once([load.job()])
-    except Unavailable:
-        return True
+    except Unavailable as error:
+        return "room on the disk" in (error.hint or "")
     return False
 
 
