@@ -122,7 +122,7 @@ class QueueSection(Section):
     """Leases, attempts and draining. Times are in seconds."""
 
     beat_s: Positive = 1.0
-    lease_ttl_s: Positive = 12.0
+    lease_ttl_s: Positive = 10.0
     hint_grace_s: Positive = 5.0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
     retry_base_s: Positive = 1.0

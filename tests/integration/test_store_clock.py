@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.hands import Hands, ready_hints, state, upkeep
 from tests.workers import make_job
 from viiwork.jobs import State
@@ -63,8 +65,27 @@ async def test_nobody_is_called_dead_by_a_clock_that_jumped_since_the_last_beat(
     """A machine that slept, for one: upkeep may have its turn before the beat has."""
     keeping, contact = upkeep(store), Contact(needed_s=0.0)
     assert await may_reap(contact, keeping)
-    contact = Contact(needed_s=0.1)
+    contact = Contact(needed_s=5.0)
     then_s = await keeping.server_ms() / 1000 - HOUR_MS / 1000
     contact.seen(here_s=time.monotonic() - 10, server_s=then_s - 10)
     contact.seen(here_s=time.monotonic(), server_s=then_s)
     assert not await may_reap(contact, keeping)
+
+
+async def test_a_worker_that_has_just_come_goes_by_what_the_others_have_seen(store: Store) -> None:
+    """Where all are replaced one by one, none of them knows Redis for a lease."""
+    keeping = upkeep(store, lease_ttl_s=5.0)
+    assert not await may_reap(Contact(needed_s=5.0), keeping)
+    await store.client.hincrby(f"{store.prefix}contact", "since_ms", -6000)
+    assert await may_reap(Contact(needed_s=5.0), keeping)
+
+
+@pytest.mark.parametrize("away_ms", [1300, HOUR_MS, -HOUR_MS])
+async def test_a_gap_in_the_fleets_upkeep_starts_the_count_again(store: Store, away_ms: int) -> None:
+    """Redis was away, all were frozen, or its clock jumped."""
+    keeping = upkeep(store, lease_ttl_s=5.0)
+    await keeping.unbroken_ms()
+    await store.client.hincrby(f"{store.prefix}contact", "since_ms", -6000)
+    assert await keeping.unbroken_ms() >= 6000
+    await store.client.hincrby(f"{store.prefix}contact", "last_ms", -away_ms)
+    assert await keeping.unbroken_ms() == 0

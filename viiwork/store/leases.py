@@ -26,6 +26,8 @@ UPLOAD_MS = IDEMPOTENCY_MS
 TOMBSTONE_MS = 365 * 86_400_000
 """How long a purged batch answers 410 with its date rather than 404; a single job does for as long as it was kept."""
 SWEPT_A_TURN = 5
+GAPS_A_LEASE = 4
+"""Away for less than this part of a lease, Redis makes no worker that beats look dead."""
 TURN_S = 0.25
 """How long each kind of upkeep may take in one turn: a million results that end together must not keep the others, and
 the dead workers, waiting."""
@@ -181,6 +183,10 @@ class Upkeep:
         """Redis' clock."""
         (time,) = await self._store.read([("TIME",)])
         return int(time[0]) * 1000 + int(time[1]) // 1000
+
+    async def unbroken_ms(self) -> int:
+        """For how long some worker or other has done the fleet's upkeep without a gap or a jump of Redis' clock."""
+        return int(await self._store.call("contact", self._ttl_ms // GAPS_A_LEASE))
 
     async def take_lock(self, *, owner: str, for_ms: int) -> bool:
         """The right to do the fleet's upkeep for a moment."""

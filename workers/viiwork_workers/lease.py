@@ -153,9 +153,14 @@ class Beats:
 
 
 async def may_reap(contact: Contact, upkeep: Upkeep) -> bool:
-    """Whether others may be called dead now. The clock is asked once more: it may have jumped since the last beat."""
+    """Whether others may be called dead now. The clock is asked once more: it may have jumped since the last beat.
+
+    A worker that has just started goes by what the others have seen: where all are replaced one by one, none of them
+    would know Redis for a lease (the dead ones' jobs waited 31 s then, measured).
+    """
     contact.seen(here_s=time.monotonic(), server_s=await upkeep.server_ms() / 1000)
-    return contact.long_enough(here_s=time.monotonic())
+    of_fleet_s = await upkeep.unbroken_ms() / 1000
+    return contact.long_enough(here_s=time.monotonic()) or of_fleet_s >= contact.needed_s
 
 
 def _die_without_beats(running: Future[None]) -> None:
