@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from viiwork.cli.main import run
 from viiwork.cli.pace import Pace, duration
 from viiwork.cli.progress import describe
 from viiwork.cli.report import SHOWN_ROWS, Report
 from viiwork.cli.screen import clean, one_line
 from viiwork.cli.tables import answers_table, bad_rows, file_columns, notices
-from viiwork.cli.up import advice, down_command
+from viiwork.cli.up import advice, fleet_command
 from viiwork.errors import UsageError
 from viiwork.fleet.report import FleetReport
 from viiwork.jobs import BatchState, BatchStatus, Counts, Fault, Lane, Row, State
 from viiwork.labels import parse_labels
+from viiwork.store.archive import Manifest
+from viiwork.store.restore import Restored
 from viiwork.work import Answer, Label
 
 
@@ -128,9 +131,24 @@ class TestReport:
 class TestStopping:
     def test_the_command_that_stops_a_fleet_has_the_flags_that_started_it(self) -> None:
         """Fit for a shell."""
-        assert down_command(fleet=None, state_dir=None, config=None) == "viiwork down"
-        given = down_command(fleet="x2", state_dir=Path("my state"), config=Path("a.toml"))
+        assert fleet_command("down", fleet=None, state_dir=None, config=None) == "viiwork down"
+        given = fleet_command("down", fleet="x2", state_dir=Path("my state"), config=Path("a.toml"))
         assert given == "viiwork down --fleet x2 --state-dir 'my state' --config a.toml"
+
+    def test_a_restored_fleet_is_started_with_the_flags_it_was_restored_with(
+        self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        """`viiwork up` alone would start another one, which is empty."""
+        manifest = Manifest.model_construct(
+            fleet="default", taken="2026-11-21T02:00", dump_bytes=0, server="Valkey", blobs=0, blob_bytes=0
+        )
+
+        async def restored(*_: object, **__: object) -> Restored:
+            return Restored(manifest=manifest, keys=1, blobs=0, given_back=0, missing=0)
+
+        monkeypatch.setattr("viiwork.cli.backup.restore_fleet", restored)
+        assert run(["restore", "x.tar", "--fleet", "x2", "--state-dir", str(tmp_path)]) == 0
+        assert f"Start the fleet with `viiwork up --fleet x2 --state-dir {tmp_path}`." in capfd.readouterr().out
 
     def test_a_detached_fleet_is_stopped_by_that_command_and_another_by_ctrl_c(self) -> None:
         """As the last line says."""

@@ -10,7 +10,7 @@ import typer
 
 from viiwork.cli.screen import out, plain, print_json
 from viiwork.cli.steps import MIB, Steps
-from viiwork.cli.up import settings_from
+from viiwork.cli.up import fleet_command, settings_from
 from viiwork.settings import Settings
 from viiwork.store.archive import Manifest
 from viiwork.store.backup import Told, back_up
@@ -49,7 +49,8 @@ def restore(
     if as_json:
         print_json(as_dict(done, settings))
         return
-    for line in summary(done, settings):
+    start = fleet_command("up", fleet=fleet, state_dir=state_dir, config=config)
+    for line in summary(done, settings, start=start):
         out().print(plain(line), soft_wrap=True)
 
 
@@ -70,14 +71,14 @@ def described(manifest: Manifest) -> str:
     return f"fleet '{manifest.fleet}' as of {moment} UTC, {redis}, {files}"
 
 
-def summary(done: Restored, settings: Settings) -> list[str]:
-    """What was restored, and what to know of it."""
+def summary(done: Restored, settings: Settings, *, start: str) -> list[str]:
+    """What was restored, what to know of it, and the command that starts the fleet."""
     lines = [f"Restored {described(done.manifest)}: {done.keys} keys into the fleet '{settings.fleet.name}'."]
     if done.given_back:
         lines.append(f"{done.given_back} jobs ran when it was taken; they run again.")
     if done.missing:
         lines.append(f"{done.missing} files were deleted while it was taken; what named them has no content.")
-    return [*lines, "Start the fleet with `viiwork up`."]
+    return [*lines, f"Start the fleet with `{start}`."]
 
 
 def as_dict(done: Restored, settings: Settings) -> dict[str, object]:

@@ -50,7 +50,7 @@ def up(
         flower={"enabled": flower, "port": flower_port},
         fleet={"name": fleet, "state_dir": state_dir},
     )
-    stop = down_command(fleet=fleet, state_dir=state_dir, config=config) if detach else ""
+    stop = fleet_command("down", fleet=fleet, state_dir=state_dir, config=config) if detach else ""
     with Screen(as_json=as_json, stop=stop) as screen:
         if detach:
             screen.show(Event(kind="ready", fleet=start_detached(settings, report=screen.show)))
@@ -137,11 +137,11 @@ def what(row: ProcessReport) -> str:
     return f"{row.role}: {told}" if told else row.role
 
 
-def down_command(*, fleet: str | None, state_dir: Path | None, config: Path | None) -> str:
-    """The command that stops the fleet which these flags of `up` started."""
+def fleet_command(verb: str, *, fleet: str | None, state_dir: Path | None, config: Path | None) -> str:
+    """The command, such as `up` or `down`, for the fleet that these flags named."""
     given = {"--fleet": fleet, "--state-dir": state_dir, "--config": config}
     flags = [word for flag, value in given.items() if value is not None for word in (flag, str(value))]
-    return shlex.join(["viiwork", "down", *flags])
+    return shlex.join(["viiwork", verb, *flags])
 
 
 def advice(fleet: FleetReport, *, stop: str) -> list[str]:
