@@ -49,6 +49,15 @@ async def test_the_same_job_twice_in_one_call_goes_in_once(store: Store) -> None
     assert await store.submit([job, job]) == 1
 
 
+async def test_what_was_submitted_is_known(store: Store) -> None:
+    """However it stands with it; a job that never came is not, and nobody asked about is nobody known."""
+    waiting, cancelled, strange = make_job(), make_job(), make_job()
+    await store.submit([waiting, cancelled])
+    await store.cancel(cancelled.id)
+    assert await store.known([waiting.id, strange.id, cancelled.id]) == {waiting.id, cancelled.id}
+    assert await store.known([]) == set()
+
+
 async def test_submitting_nothing_is_nothing(store: Store) -> None:
     assert await store.submit([]) == 0
     assert await keys(store) == []

@@ -127,9 +127,8 @@ class Submission:
 
     async def _missing(self, jobs: list[Job]) -> list[Job]:
         """Those that an earlier try has not submitted: putting their inputs down again would leave them lying about."""
-        store = self._desk.store
-        there = await store.read([("EXISTS", f"{store.prefix}job:{job.id}") for job in jobs])
-        return [job for job, found in zip(jobs, there, strict=True) if not found]
+        known = await self._desk.store.known([job.id for job in jobs])
+        return [job for job in jobs if job.id not in known]
 
     async def _model(self, asked: str | None, number: int) -> str:
         try:

@@ -40,6 +40,11 @@ class Reading(Connection):
         await self._raise_if_over(status.expires_ms)
         return status
 
+    async def known(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that have a record, whatever has become of their jobs."""
+        there = await self.read(("EXISTS", f"{self.prefix}job:{job_id}") for job_id in job_ids)
+        return {job_id for job_id, found in zip(job_ids, there, strict=True) if found}
+
     async def batch(self, batch_id: str) -> BatchStatus:
         """A batch's record. Raises NotFound, or Gone with the date when its time is over."""
         (record,) = await self.read([("HGETALL", f"{self.prefix}batch:{batch_id}")])
