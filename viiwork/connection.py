@@ -143,13 +143,14 @@ class Connection:
             raise stranger(self.url) from error
 
     def _patiently(self, send: Callable[[], httpx.Response]) -> httpx.Response:
-        """The answer; a service that is busy is asked again when it says so, while patience lasts."""
+        """The answer; a service that is busy is asked again when it says so, and once more when patience ends."""
         until_s = time.monotonic() + self._busy_patience_s
         while True:
             response = self._persistently(send)
-            wait_s = retry_after_s(response.headers)
-            if response.status_code != httpx.codes.TOO_MANY_REQUESTS or time.monotonic() + wait_s > until_s:
+            left_s = until_s - time.monotonic()
+            if response.status_code != httpx.codes.TOO_MANY_REQUESTS or left_s <= 0:
                 return response
+            wait_s = min(retry_after_s(response.headers), left_s)
             error = error_of(response.status_code, response.content, url=self.url)
             self._on_remark(f"{error.message} Trying again in {wait_s:.0f} s.")
             time.sleep(wait_s)

@@ -233,6 +233,17 @@ class TestSending:
             client.submit_file(file)
         assert (caught.value.retry_after_s, caught.value.exit_code, server.asked) == (1.0, 3, 1)
 
+    def test_patience_is_used_up_to_its_end(self, tmp_path: Path) -> None:
+        """A service that wants a longer wait than is left of it is asked once more when it is over."""
+        file = write(tmp_path / "jobs.jsonl", line(1))
+        with (
+            Refusing(429, "busy", times=9, retry_after_s=3600) as server,
+            Client(server.url, busy_patience_s=0.01) as client,
+            pytest.raises(Busy) as caught,
+        ):
+            client.submit_file(file)
+        assert (caught.value.retry_after_s, server.asked) == (3600.0, 2)
+
     def test_the_command_says_why_nothing_was_taken(self, cli: Cli, tmp_path: Path) -> None:
         """One line and exit code 3."""
         file = write(tmp_path / "jobs.jsonl", line(1))
@@ -258,7 +269,7 @@ async def keys(service: Service) -> list[str]:
 class Refusing:
     """A service that refuses with `status` so many times, then with 507."""
 
-    def __init__(self, status: int, code: str, *, times: int) -> None:
+    def __init__(self, status: int, code: str, *, times: int, retry_after_s: int = 1) -> None:
         refusals = [(status, code)] * times
         outer = self
         self.asked = 0
@@ -270,7 +281,7 @@ class Refusing:
                 status, code = refusals.pop() if refusals else (507, "insufficient_storage")
                 body = json.dumps({"error": {"message": "No room.", "type": "x", "param": None, "code": code}}).encode()
                 self.send_response(status)
-                self.send_header("retry-after", "1")
+                self.send_header("retry-after", str(retry_after_s))
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
