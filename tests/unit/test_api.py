@@ -124,6 +124,9 @@ class TestJobs:
         for path in ("/v1/jobs/nonsense", "/v1/jobs/job_00000000000000000000000000", "/v1/jobs/an_" + "0" * 26):
             assert (await api.http.get(path)).status_code == 404
         assert (await api.http.post("/v1/jobs/job_00000000000000000000000000/cancel")).status_code == 404
+        for path in ("/v1/jobs/nonsense", "/v1/jobs/an_" + "0" * 26):  # both kinds of ids are named
+            message = error(await api.http.get(path))["message"]
+            assert "`job_`" in message and "`an_…-12`" in message
 
 
 class TestAnalysesOfTexts:

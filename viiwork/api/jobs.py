@@ -97,5 +97,6 @@ async def cancel(request: Request, job_id: str) -> JSONResponse:
 def checked(job_id: str) -> str:
     """The id if it can be one. Raises NotFound."""
     if not ID_PATTERN.match(job_id) or (job_id.startswith("an_") and "-" not in job_id):
-        raise NotFound("There is no such job; its id starts with `job_`.")
+        message = "There is no such job; its id starts with `job_`, or is `an_…-12` for one of an analysis or a file."
+        raise NotFound(message)
     return job_id
