@@ -18,7 +18,7 @@ from rich.console import Console
 from service import Service
 from tests.hands import FAULT, Hands, sealed_batch
 from tests.workers import make_job
-from viiwork.cli.dead import last_fault, workers
+from viiwork.cli.dead import last_fault, letters_table, workers
 from viiwork.cli.facts import analysis_view, job_view, moment
 from viiwork.cli.main import run
 from viiwork.cli.pace import Pace
@@ -93,7 +93,7 @@ class TestDead:
         assert "There are no dead letters." in cli("dead", "list").out
         assert cli("dead", "list", "--json").out == ""
         assert "given up" not in cli("status").out
-        assert cli("dead", "retry", "--all").out == "0 dead letters were tried again.\n"
+        assert cli("dead", "retry", "--all").out == "0 dead letters will be tried again.\n"
 
     def test_the_list_shows_who_tried_and_what_went_wrong(self, service: Service, cli: Cli) -> None:
         """As a table that says what to do next, and as one object a line."""
@@ -128,20 +128,20 @@ class TestDead:
         """Exit code 1 when one of them could not be."""
         one, two, three = die(service, 3)
         said = cli("dead", "retry", one, NOBODY, two)
-        assert (said.code, said.out) == (1, "2 dead letters were tried again.\n")
+        assert (said.code, said.out) == (1, "2 dead letters will be tried again.\n")
         assert said.err.startswith(f"{NOBODY}: There is no job")
         again = cli("dead", "retry", one, "--json")
         assert again.code == 1
         assert again.objects[0]["done"] == 0
         assert "not dead" in again.objects[0]["refused"][0]["message"]
         everything = cli("dead", "retry", "--all")
-        assert (everything.code, everything.out) == (0, "1 dead letter was tried again.\n")
+        assert (everything.code, everything.out) == (0, "1 dead letter will be tried again.\n")
         assert service.run(service.store.job(three)).state in (State.WAITING, State.QUEUED)
 
     def test_some_or_all_are_put_away(self, service: Service, cli: Cli) -> None:
         """Nobody is asked where nobody could answer."""
         one, *others = die(service, 4)
-        assert cli("dead", "purge", one).code == 0
+        assert cli("dead", "purge", one).out == "1 dead letter was put away.\n"
         assert cli("dead", "purge", one).code == 1
         assert cli("dead", "purge", "--all", "--yes", "--json").objects[0] == {"done": len(others), "refused": []}
         assert cli("dead", "list", "--json").out == ""
@@ -226,8 +226,8 @@ def job(**fields: Any) -> Status:
     return Status(**{**base, **fields})
 
 
-def shown(view: Any) -> str:
-    console = Console(width=140)
+def shown(view: Any, *, columns: int = 140) -> str:
+    console = Console(width=columns)
     with console.capture() as text:
         console.print(view)
     return text.get()
@@ -267,7 +267,33 @@ class TestViews:
             assert part in text
         assert "engine_fault: It[2J fell silent." in text
         plain = shown(job_view(job(state=State.SUCCEEDED)))
+        assert not {word for word in ("Custom id", "Analysis") if word in plain}
         assert not {word for word in ("Strikes", "Suspect", "Deadline", "Took") if word in plain}
+
+    def test_an_analysis_shows_its_times_and_a_job_what_its_sender_calls_it(self) -> None:
+        """And the analysis that the job belongs to."""
+        then_ms = 1_800_000_000_000
+        ended = analysis(created_ms=then_ms, finished_ms=then_ms + 60_000, expires_ms=then_ms + 3_600_000)
+        text = shown(analysis_view(ended))
+        for at_ms in (ended.created_ms, ended.finished_ms, ended.expires_ms):
+            assert moment(at_ms) in text
+        assert "Ended" not in shown(analysis_view(analysis(created_ms=then_ms)))
+        text = shown(job_view(job(id="an_x-0", custom_id="invoice\x1b 7", batch="an_x")))
+        assert "invoice 7" in text
+        assert "an_x " in text
+
+    def test_ids_of_dead_letters_can_be_copied_from_a_narrow_screen(self) -> None:
+        """Whatever else is in the row; a part of a document has the longest id."""
+        ids = ["job_01k2m3n4p5q6r7s8t9v0w1x2y3", "an_01k2m3n4p5q6r7s8t9v0w1x2y3-123456l0p789"]
+        tried = Attempt(attempt=1, worker="gpu0@a-long-name.example.org", started_ms=1, ended_ms=2, end="retry")
+        letters = [
+            job(id=any_id, model="m" * 64, custom_id="c" * 256, finished_ms=1, history=(tried,), attempt=3, error=FAULT)
+            for any_id in ids
+        ]
+        text = shown(letters_table(letters), columns=80)
+        assert all(any_id in text for any_id in ids)
+        assert max(map(len, text.splitlines())) <= 80
+        assert "c" * len(ids[1]) in text
 
     def test_an_attempt_of_a_kind_that_is_not_known_yet_is_shown_by_its_name(self) -> None:
         """A newer service may have more of them."""

@@ -62,12 +62,12 @@ def show(
 def retry(ids: Ids = None, *, every: Every = False, server: Server = None, as_json: AsJson = False) -> None:
     """Try dead jobs again with a clean slate; a part of a document takes its whole document along.
 
-    Exit code: 0 all are tried again, 1 some are not.
+    Exit code: 0 all will be tried again, 1 some are not.
     """
     chosen = choose(ids, every=every)
     with connect(server) as client:
         swept = client.retry_dead(chosen)
-    report(swept, "tried again", as_json=as_json)
+    report(swept, ("will be", "will be"), "tried again", as_json=as_json)
 
 
 @dead.command("purge")
@@ -88,7 +88,7 @@ def purge(
         typer.confirm("Put all dead letters away? They cannot be tried again then.", abort=True, err=True)
     with connect(server) as client:
         swept = client.purge_dead(chosen)
-    report(swept, "put away", as_json=as_json)
+    report(swept, ("was", "were"), "put away", as_json=as_json)
 
 
 def choose(ids: list[str] | None, *, every: bool) -> list[str] | None:
@@ -100,12 +100,12 @@ def choose(ids: list[str] | None, *, every: bool) -> list[str] | None:
     return ids or None
 
 
-def report(swept: DeadSweep, done: str, *, as_json: bool) -> None:
-    """Say what came of it, and of each that was left why."""
+def report(swept: DeadSweep, verb: tuple[str, str], done: str, *, as_json: bool) -> None:
+    """Say what came of it (`verb` is for one and for many), and of each that was left why."""
     if as_json:
         print_json(public(swept))
     else:
-        letters = "1 dead letter was" if swept.done == 1 else f"{swept.done} dead letters were"
+        letters = f"1 dead letter {verb[0]}" if swept.done == 1 else f"{swept.done} dead letters {verb[1]}"
         out().print(plain(f"{letters} {done}."))
     for refusal in swept.refused:
         say(f"{refusal.id}: {refusal.message}")
@@ -113,21 +113,26 @@ def report(swept: DeadSweep, done: str, *, as_json: bool) -> None:
 
 
 def show_table(found: list[Status], *, limit: int, server: str | None) -> None:
-    """A line a dead letter, and what to do with them."""
-    table = Table("Job")
-    for heading in ("Model", "Workers", "Died"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("Attempts", justify="right")
-    table.add_column("Last fault", overflow="fold", ratio=1)
-    for status in found:
-        where = f"{status.model} ({status.lane.value})"
-        cells = (where, ", ".join(workers(status)), moment(status.finished_ms), str(status.attempt))
-        table.add_row(plain(status.id), *(plain(cell) for cell in (*cells, last_fault(status))))
-    out().print(table)
+    """The dead letters, and what to do with them."""
+    out().print(letters_table(found))
     if len(found) == limit:
         say(f"These are the last {limit}; --limit shows more.")
     flag = server_flag(server)
     say(f"One in full: viiwork dead show ID{flag}. Try again: viiwork dead retry ID…{flag}")
+
+
+def letters_table(found: list[Status]) -> Table:
+    """A dead letter a row. Ids stay whole on the narrowest screen, to be copied; the rest makes way for them."""
+    table = Table(show_lines=True)
+    table.add_column("Job", overflow="fold", width=max(len(status.id) for status in found))
+    for heading in ("Attempts", "Last fault"):
+        table.add_column(heading, overflow="fold")
+    for status in found:
+        died = f"{status.model} ({status.lane.value})\n{moment(status.finished_ms)}"
+        job = "\n".join(filter(None, (status.id, one_line(status.custom_id), died)))
+        tried = f"{status.attempt} on {', '.join(workers(status))}" if workers(status) else str(status.attempt)
+        table.add_row(*(plain(cell) for cell in (job, tried, last_fault(status))))
+    return table
 
 
 def workers(status: Status) -> list[str]:

@@ -42,7 +42,10 @@ def analysis_view(status: BatchStatus) -> Table:
             ("Lane", status.lane.value),
             ("Priority", "" if status.priority is Priority.NORMAL else status.priority.value),
             ("Submitter", status.tenant),
+            ("Submitted", moment(status.created_ms)),
             ("Deadline", moment(status.deadline_ms)),
+            ("Ended", moment(status.finished_ms)),
+            ("Kept until", moment(status.expires_ms)),
             ("Documents", str(counts.total)),
             ("Succeeded", str(counts.succeeded)),
             ("Failed", str(counts.failed)),
@@ -62,6 +65,8 @@ def job_view(status: Status) -> RenderableType:
     facts = facts_view(
         [
             ("Job", status.id),
+            ("Custom id", one_line(status.custom_id)),
+            ("Analysis", status.batch),
             ("State", status.state.value),
             ("Model", status.model),
             ("Lane", status.lane.value),
