@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from service import Service
@@ -17,6 +19,7 @@ from standin import MODEL
 from viiwork.client import Client
 from viiwork.connection import split_lines
 from viiwork.errors import ModelNotServed, NotFound, TooLarge, Unavailable, UsageError
+from viiwork.fleet.readiness import is_up
 from viiwork.jobs import Row, State
 from viiwork.multipart import FileDocument, TextDocument, multipart_body, quoted
 
@@ -160,6 +163,16 @@ class TestTheConnection:
             for ask in (client.fleet, lambda: client.job("job_1"), lambda: list(client.results("an_1"))):
                 with pytest.raises(Unavailable, match="not a VIIWork service"):
                     ask()
+
+    def test_a_service_without_room_is_up(self, tmp_path: Path) -> None:
+        """It takes nothing, but a fleet with a full disk must come up, or nobody could make room in it."""
+        with Service(tmp_path, api={"min_free_bytes": 2**60}) as full:
+            ready = httpx.get(full.url + "/health/ready", trust_env=False)
+            assert ready.status_code == httpx.codes.INSUFFICIENT_STORAGE
+            assert asyncio.run(is_up(full.url + "/health/ready"))
+        with Stranger() as stranger:
+            assert not asyncio.run(is_up(stranger.url + "/health/ready"))
+        assert not asyncio.run(is_up(f"http://127.0.0.1:{free_port()}"))
 
     def test_a_service_that_comes_late_is_found(self, tmp_path: Path) -> None:
         """Refused connections are tried again."""

@@ -16,6 +16,8 @@ from viiwork.settings import Settings
 from viiwork.store import Store
 
 ANSWER_S = 2.0
+UP = frozenset({httpx.codes.OK, httpx.codes.TOO_MANY_REQUESTS, httpx.codes.INSUFFICIENT_STORAGE})
+"""A service without room for new work is up: its work goes on, and whoever makes room needs it."""
 
 
 class Readiness:
@@ -47,7 +49,7 @@ class Readiness:
 
     async def _is_ready(self, child: Child) -> bool:
         if child.spec.role is Role.API:
-            return await _answers(api_url(self._settings) + "/health/ready")
+            return await is_up(api_url(self._settings) + "/health/ready")
         if child.spec.role is Role.FLOWER:
             return await _listens(self._settings.flower.host, self._settings.flower.port)
         return child.pid in self.cards
@@ -61,10 +63,11 @@ class Readiness:
         return f"{len(self._children) - len(waiting)} of {len(self._children)} processes are ready; waiting for {shown}"
 
 
-async def _answers(url: str) -> bool:
+async def is_up(url: str) -> bool:
+    """Whether the service does its work, be there room for more or not."""
     with suppress(httpx.HTTPError):
         async with httpx.AsyncClient(timeout=ANSWER_S, trust_env=False) as client:
-            return (await client.get(url)).status_code == httpx.codes.OK
+            return (await client.get(url)).status_code in UP
     return False
 
 
