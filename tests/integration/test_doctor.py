@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from viiwork.cli.main import run
+from viiwork.roster import WorkerCard
 from viiwork.settings import load_settings
 from viiwork.statedir import StateDir
 from viiwork.store import embedded
 from viiwork.store.server_launch import sync_client
+from viiwork.wire import as_json
 
 Doctor = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -105,6 +107,34 @@ def test_a_server_that_may_not_be_asked_is_no_failure(
     _, found, said = doctor()
     assert found["appendfsync"]["verdict"] == "warn"
     assert "pw@" not in said
+
+
+@pytest.mark.usefixtures("server")
+def test_a_disk_without_the_room_that_must_stay_is_found(doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every submit is refused then, so the disk and new work both fail; by default neither speaks of it."""
+    _, found, _ = doctor()
+    assert "api.min_free_bytes" not in found["Disk"]["advice"]
+    monkeypatch.setenv("VIIWORK_API_MIN_FREE_BYTES", str(2**60))
+    code, found, _ = doctor()
+    assert (code, found["Disk"]["verdict"], found["New work"]["verdict"]) == (1, "fail", "fail")
+    assert "no room for new work" in found["New work"]["found"]
+    assert "api.min_free_bytes" in found["New work"]["advice"]
+
+
+def test_a_card_whose_engine_restarts_or_is_put_away_is_found(doctor: Doctor, server: Any) -> None:
+    """It is up and beats, and takes nothing all the same."""
+    card = WorkerCard(name="gpu0@box", incarnation="i", host="box", pid=1, engine="e", model="llama", slots=2, limit=0)
+    reader = card.model_copy(update={"name": "reader0@box", "incarnation": "r", "model": "read", "limit": None})
+    restarting = card.model_copy(update={"engine_state": "restarting (7 deaths)"})
+    for said, found in ((restarting, "restarting (7 deaths)"), (card, "it is quarantined")):
+        for each in (said, reader):
+            key = f"viiwork:default:inc:{each.incarnation}"
+            server.hset(key, mapping={"card": as_json(each), "beat_ms": 2**50, "in_flight": "{}"})
+            server.zadd("viiwork:default:incs", {each.incarnation: 2**50})
+        _, findings, _ = doctor()
+        assert findings["Workers"]["verdict"] == "warn"
+        assert found in findings["Workers"]["found"]
+        server.hset("viiwork:default:quarantine", "gpu0@box", "It died.")
 
 
 @pytest.mark.usefixtures("server")

@@ -503,6 +503,16 @@ class TestTheFleet:
         assert (await api.http.get(f"/v1/analyses/{taken['id']}")).status_code == 200
         assert (await api.http.post(f"/v1/analyses/{taken['id']}/cancel")).status_code == 200
 
+    @pytest.mark.parametrize(("fraction", "free", "status"), [(0.8, 2**60, 429), (0.95, 2**60, 507), (0.0, 1, 507)])
+    async def test_readiness_needs_room(self, api: Api, fraction: float, free: int, status: int) -> None:
+        """Whoever is told that the fleet takes work must not have that work refused at the door."""
+        assert (await api.http.get("/health/ready")).status_code == 200
+        gauge = api.app.state.intake.gauge
+        gauge._used_fraction, gauge._free_bytes, gauge._until_s = fraction, free, float("inf")
+        ready, refused = await api.http.get("/health/ready"), await api.http.post("/v1/jobs", json=JOB)
+        assert (ready.status_code, error(ready)) == (refused.status_code, error(refused))
+        assert ready.status_code == status
+
     async def test_readiness_needs_redis(self, tmp_path: Path) -> None:
         """503 with the reason while Redis does not answer."""
         settings, server = make_settings(tmp_path), fakeredis.FakeServer()

@@ -22,6 +22,9 @@ from viiwork.doctor import (
     redis,
 )
 from viiwork.doctor.finding import GIB
+from viiwork.errors import Busy, Full
+from viiwork.fleet.examine import held_back
+from viiwork.roster import WorkerCard
 from viiwork.store.server_facts import facts_of, has_password, reach_of
 
 REDIS = RedisFacts(
@@ -51,6 +54,7 @@ HOST = HostFacts(
     owned=True,
     free_bytes=100 * GIB,
     disk_bytes=200 * GIB,
+    min_free_bytes=GIB,
     blob_error="",
     blob_fs="ext4",
     blobs_belong=True,
@@ -60,10 +64,12 @@ HOST = HostFacts(
 )
 FLEET = FleetFacts(
     workers={"llama": 2},
+    held_back={},
     readers=1,
     waiting={"llama": 4},
     dead=0,
     closing=False,
+    refusal=None,
     schema=1,
     schemas=frozenset({1}),
     versions="viiwork 0.1.0",
@@ -146,6 +152,8 @@ def test_checks_of_the_doors(check: Any, facts: dict[str, Any], verdict: Verdict
         (host.disk, {"free_bytes": 4 * GIB}, WARN, "4.0 GiB free"),
         (host.disk, {"free_bytes": 100 * 1024**2}, FAIL, "100 MiB free"),
         (host.disk, {"free_bytes": 100 * GIB, "disk_bytes": 10_000 * GIB}, FAIL, "1%"),
+        (host.disk, {"min_free_bytes": 101 * GIB}, FAIL, "100.0 GiB free (50%): no new work is taken below 101.0 GiB"),
+        (host.disk, {"min_free_bytes": 101 * GIB}, FAIL, "api.min_free_bytes"),
         (host.blobs, {"blob_error": "Permission denied"}, FAIL, "Permission denied"),
         (host.blobs, {"blob_fs": "tmpfs"}, FAIL, "tmpfs"),
         (host.blobs, {"blob_fs": "nfs4"}, WARN, "nfs4"),
@@ -168,7 +176,15 @@ def test_checks_of_the_host(check: Any, facts: dict[str, Any], verdict: Verdict,
         (fleet.workers, {"workers": {}}, WARN, "no engine worker"),
         (fleet.workers, {"waiting": {"mistral": 2}}, FAIL, "mistral"),
         (fleet.workers, {"readers": 0}, WARN, "documents wait"),
+        (
+            fleet.workers,
+            {"held_back": {"gpu0@box": "0 of 2 slots: it rests"}},
+            WARN,
+            "gpu0@box: 0 of 2 slots: it rests",
+        ),
         (fleet.taking_work, {"closing": True}, WARN, "shutting down"),
+        (fleet.taking_work, {"refusal": Full("No room.", hint="Make some.")}, FAIL, "refused: No room. Make some."),
+        (fleet.taking_work, {"refusal": Busy("Too much.", hint="Wait.")}, WARN, "refused: Too much. Wait."),
         (fleet.dead_letters, {"dead": 3}, WARN, "3 given up"),
         (fleet.versions, {"schemas": frozenset({1, 2})}, WARN, "schema 2, not 1"),
     ],
@@ -177,6 +193,16 @@ def test_checks_of_the_fleet(check: Any, facts: dict[str, Any], verdict: Verdict
     """Who is up, what waits."""
     assert check(FLEET).verdict is OK
     judged(check(replace(FLEET, **facts)), verdict, words)
+
+
+def test_a_card_that_is_held_back_says_why() -> None:
+    """By its engine or by the fleet; one that takes less because much is to do is not held back."""
+    card = WorkerCard(name="gpu0@box", incarnation="i", host="box", pid=1, engine="e", model="llama", slots=2, limit=0)
+    restarting = card.model_copy(update={"engine_state": "restarting (7 deaths)"})
+    assert held_back(restarting, quarantined=False) == "0 of 2 slots: its engine is restarting (7 deaths)"
+    assert held_back(card, quarantined=True) == "0 of 2 slots: it is quarantined"
+    for state in ("", "ready"):
+        assert held_back(card.model_copy(update={"limit": 1, "engine_state": state}), quarantined=False) == ""
 
 
 def judged(finding: Finding, verdict: Verdict, words: str) -> None:

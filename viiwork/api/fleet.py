@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
-from viiwork.errors import Unavailable
 from viiwork.roster import FleetStatus
 from viiwork.wire import public
 
@@ -29,9 +28,8 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready", tags=["health"])
 async def ready(request: Request) -> dict[str, str]:
-    """Redis answers and the fleet takes work; 503 with the reason otherwise."""
+    """Redis answers and the fleet takes work; otherwise what a submit would be answered: 503, 429 or 507."""
     desk: Intake = request.app.state.intake
     await desk.store.ping()
-    if (await desk.fleet(fresh=True)).closing:
-        raise Unavailable("The fleet is shutting down and takes no new work.", code="closing")
+    await desk.check_open(fresh=True)
     return {"status": "ready"}

@@ -57,12 +57,12 @@ class Intake:
             self._fleet_until = time.monotonic() + FLEET_AGE_S
         return self._fleet
 
-    async def check_open(self, *, body_bytes: int = 0) -> None:
+    async def check_open(self, *, body_bytes: int = 0, fresh: bool = False) -> None:
         """Raises Unavailable while the fleet is shutting down, Busy or Full while there is no room.
 
         `body_bytes` is what is going to be written to disk. Asked before a body is read.
         """
-        if (await self.fleet()).closing:
+        if (await self.fleet(fresh=fresh)).closing:
             message = "The fleet is shutting down and takes no new work."
             raise Unavailable(message, hint="Send it again once `viiwork up` runs.", code="closing")
         await self.gauge.check(body_bytes=body_bytes)

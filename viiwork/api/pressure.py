@@ -28,7 +28,8 @@ def refusal(
         return Full(f"Redis' memory is {used_fraction:.0%} full: no new work is taken.", hint=hint)
     if free_bytes is not None and free_bytes - body_bytes < min_free_bytes:
         room = f"{free_bytes // MIB} MiB free, {in_mib(min_free_bytes)} must stay"
-        message = f"The disk that holds the documents has no room for this ({room})."
+        what = "this" if body_bytes else "new work"
+        message = f"The disk that holds the documents has no room for {what} ({room})."
         return Full(message, hint=f"Free some disk space, {MAKE_ROOM}, or lower api.min_free_bytes.")
     if used_fraction >= BUSY_FROM:
         message = f"Redis' memory is {used_fraction:.0%} full: new work is taken again below {BUSY_FROM:.0%}."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from viiwork.errors import ViiworkError
+
 
 @dataclass(frozen=True, slots=True)
 class RedisFacts:
@@ -59,6 +61,8 @@ class HostFacts:
     owned: bool
     free_bytes: int
     disk_bytes: int
+    min_free_bytes: int
+    """With less than this no new work is taken."""
     blob_error: str
     """Why nothing can be written there."""
     blob_fs: str
@@ -75,11 +79,15 @@ class FleetFacts:
 
     workers: Mapping[str, int]
     """Engine workers by model."""
+    held_back: Mapping[str, str]
+    """Why an engine worker takes no work just now, by its name."""
     readers: int
     waiting: Mapping[str, int]
     """Jobs that wait, by model."""
     dead: int
     closing: bool
+    refusal: ViiworkError | None
+    """What a submit would be refused with for want of room."""
     schema: int
     schemas: frozenset[int]
     """Versions of the records that the workers speak."""

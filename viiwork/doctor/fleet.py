@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from viiwork.doctor.facts import FleetFacts
 from viiwork.doctor.finding import Finding, fail, ok, warn
+from viiwork.errors import Full
 
 
 def workers(fleet: FleetFacts) -> Finding:
@@ -19,13 +20,19 @@ def workers(fleet: FleetFacts) -> Finding:
         return fail("Workers", found, "Start a worker for it, or cancel these jobs.")
     if not fleet.readers:
         return warn("Workers", f"{counts}; no reader, so documents wait", "Set workers.readers to at least 1.")
+    if fleet.held_back:
+        found = "; ".join(f"{name}: {why}" for name, why in sorted(fleet.held_back.items()))
+        return warn("Workers", found, "See their logs. A quarantine is lifted when `viiwork up` is started again.")
     return ok("Workers", f"{counts}; {fleet.readers} for reading")
 
 
 def taking_work(fleet: FleetFacts) -> Finding:
-    """A fleet that was stopped refuses work until it is started again."""
+    """A fleet refuses work when it was stopped, and when there is no room for more."""
     if fleet.closing:
         return warn("New work", "refused: the fleet is shutting down", "Start it again with `viiwork up`.")
+    if fleet.refusal is not None:
+        judge = fail if isinstance(fleet.refusal, Full) else warn
+        return judge("New work", f"refused: {fleet.refusal.message}", fleet.refusal.hint)
     return ok("New work", "taken")
 
 

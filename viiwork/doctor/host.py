@@ -52,6 +52,9 @@ def disk(host: HostFacts) -> Finding:
     advice = "Free some, move the state directory, or look at `viiwork gc --dry-run`."
     if host.free_bytes < NO_DISK_BYTES or part < NO_DISK:
         return fail("Disk", found, advice)
+    if host.free_bytes < host.min_free_bytes:
+        found = f"{found}: no new work is taken below {in_units(host.min_free_bytes)}"
+        return fail("Disk", found, f"{advice} Or lower api.min_free_bytes.")
     if host.free_bytes < LOW_DISK_BYTES or part < LOW_DISK:
         return warn("Disk", found, advice)
     return ok("Disk", found)

@@ -14,16 +14,20 @@ from pathlib import Path
 
 import psutil
 
+from viiwork.api.pressure import Gauge
 from viiwork.doctor import DoorFacts, Facts, FleetFacts, HostFacts
-from viiwork.errors import StoreUnavailable
+from viiwork.errors import Busy, Full, StoreUnavailable, ViiworkError
 from viiwork.jobs import READER_MODEL
+from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.blobdir import disk_now_s
 from viiwork.store.embedded import locate
+from viiwork.store.gauges import quarantined
 from viiwork.store.opening import make_store
 from viiwork.store.pairing import Pairing
 from viiwork.store.server_facts import gather, has_password, is_loopback, reach_of
+from viiwork.telemetry import newest
 from viiwork.wire import SCHEMA
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -40,7 +44,7 @@ async def examine(settings: Settings) -> Facts:
     store = make_store(settings, url)
     try:
         redis = await gather(store.client, url=url)
-        fleet = None if redis.cluster else await fleet_facts(store)
+        fleet = None if redis.cluster else await fleet_facts(store, settings)
         belong = None if redis.cluster else await _belong(store)
     except StoreUnavailable as error:
         return Facts(door, host_facts(settings, door.redis, None), None, str(error), None)
@@ -64,7 +68,9 @@ def host_facts(settings: Settings, reach: str, belong: bool | None) -> HostFacts
     """The state directory and the kernel."""
     root = settings.state_dir
     there = root if root.exists() else _nearest(root)
-    usage, status = shutil.disk_usage(there), there.stat()
+    blobs = root / "blobs"
+    disks = [shutil.disk_usage(place) for place in {there, blobs if blobs.exists() else there}]
+    usage, status = min(disks, key=lambda disk: disk.free), there.stat()
     exists = root.is_dir()
     return HostFacts(
         state_dir=str(root),
@@ -73,8 +79,9 @@ def host_facts(settings: Settings, reach: str, belong: bool | None) -> HostFacts
         owned=not exists or os.getuid() in (0, status.st_uid),
         free_bytes=usage.free,
         disk_bytes=usage.total,
-        blob_error=_blob_error(root / "blobs") if exists else "",
-        blob_fs=_file_system(root / "blobs" if exists else there),
+        min_free_bytes=settings.api.min_free_bytes,
+        blob_error=_blob_error(blobs) if exists else "",
+        blob_fs=_file_system(blobs if exists else there),
         blobs_belong=belong,
         runs_redis=reach != "network",
         huge_pages=_chosen(_line(HUGE_PAGES)),
@@ -82,7 +89,7 @@ def host_facts(settings: Settings, reach: str, belong: bool | None) -> HostFacts
     )
 
 
-async def fleet_facts(store: Store) -> FleetFacts:
+async def fleet_facts(store: Store, settings: Settings) -> FleetFacts:
     """Who is up and what waits. Raises StoreUnavailable."""
     status = await store.fleet()
     (dead,) = await store.read([("ZCARD", f"{store.prefix}dead")])
@@ -90,23 +97,43 @@ async def fleet_facts(store: Store) -> FleetFacts:
     for depth in status.queues:
         if depth.model != READER_MODEL:
             waiting[depth.model] += depth.waiting + depth.queued
-    cards = [worker.card for worker in status.workers]
+    cards = [worker.card for worker in newest(status.workers)]
+    put_away = await quarantined(store)
     return FleetFacts(
         workers=Counter(card.model for card in cards if card.model != READER_MODEL),
+        held_back={card.name: why for card in cards if (why := held_back(card, quarantined=card.name in put_away))},
         readers=sum(card.model == READER_MODEL for card in cards),
         waiting=waiting,
         dead=int(dead),
         closing=status.closing,
+        refusal=await _refusal(store, settings),
         schema=SCHEMA,
         schemas=frozenset(card.schema_version for card in cards),
         versions=component_versions(),
     )
 
 
+def held_back(card: WorkerCard, *, quarantined: bool) -> str:
+    """Why a worker takes less than it could through no load of its own, such as `0 of 2 slots: …`; empty if it does."""
+    if not quarantined and card.engine_state in ("", "ready"):
+        return ""
+    why = "it is quarantined" if quarantined else f"its engine is {card.engine_state}"
+    return f"{card.slots if card.limit is None else card.limit} of {card.slots} slots: {why}"
+
+
 def component_versions() -> str:
     """`viiwork 0.1.0, Python 3.11.7, celery 5.7.0, …`."""
     parts = [f"{name} {version(name)}" for name in ("celery", "kombu", "redis")]
     return ", ".join([f"viiwork {version('viiwork')}", f"Python {platform.python_version()}", *parts])
+
+
+async def _refusal(store: Store, settings: Settings) -> ViiworkError | None:
+    """What a submit would be refused with for want of room."""
+    try:
+        await Gauge(store, min_free_bytes=settings.api.min_free_bytes).check()
+    except (Busy, Full) as error:
+        return error
+    return None
 
 
 async def _belong(store: Store) -> bool | None:
