@@ -94,7 +94,6 @@ class TestJobs:
             ({"lane": "fast"}, "lane"),
             ({"timeout_s": -1}, "timeout_s"),
             ({"metadata": {f"k{n}": "v" for n in range(17)}}, "metadata"),
-            ({"model": None}, "model"),
             ({"max_output_tokens": True}, "max_output_tokens"),
             ({"temperature": True}, "temperature"),
             ({"timeout_s": True}, "timeout_s"),
@@ -105,6 +104,24 @@ class TestJobs:
         answer = await api.http.post("/v1/jobs", json=JOB | change)
         assert answer.status_code == 400
         assert error(answer)["param"] == field
+
+    @pytest.mark.parametrize("name", ["priorty", "wait_s", "lane", "n" * 100])
+    async def test_a_query_parameter_that_a_job_does_not_have_is_named(self, api: Api, name: str) -> None:
+        """400 with the known ones; what belongs into the body is not passed over in silence either."""
+        answer = await api.http.post("/v1/jobs", json=JOB, params={"wait": "0", name: "batch"})
+        assert (answer.status_code, error(answer)["param"]) == (400, name[:64])
+        assert error(answer)["message"].endswith("there is no such query parameter of a single job. Known are wait.")
+
+    async def test_without_a_model_it_is_the_only_one_that_is_served(self, api: Api) -> None:
+        """As for analyses and files of jobs: with two, 400 names the choice; nothing of it is taken."""
+        for unnamed in ({"messages": JOB["messages"]}, JOB | {"model": None}):
+            taken = await api.http.post("/v1/jobs", json=unnamed)
+            assert (taken.status_code, taken.json()["model"]) == (202, MODEL), taken.text
+        await StandIn(api.store, "other").join()
+        api.app.state.intake._fleet = None
+        open_choice = await api.http.post("/v1/jobs", json={"messages": JOB["messages"]})
+        assert (open_choice.status_code, error(open_choice)["param"]) == (400, "model")
+        assert MODEL in error(open_choice)["message"] and "other" in error(open_choice)["message"]
 
     async def test_the_same_key_gives_the_same_job_and_another_body_is_409(self, api: Api) -> None:
         """An Idempotency-Key stands for one request."""

@@ -184,6 +184,17 @@ class TestRefusing:
         assert error(answer)["message"].startswith(said), answer.text
         assert await api.batches() == []
 
+    async def test_a_query_parameter_that_a_file_does_not_have_is_named(self, api: Api) -> None:
+        """400 with the known ones: a misspelt deadline would be none. Nothing of the file is taken."""
+        refused = await api.send(line(1), priorty="low", deadline=1)
+        assert (refused.status_code, error(refused)["param"]) == (400, "priorty")
+        assert error(refused)["message"] == (
+            "priorty: there is no such query parameter of a file of jobs. Known are lane, model, deadline_s, priority."
+        )
+        for name in ("deadline", "wait"):
+            assert error(await api.send(line(1), **{name: 1}))["param"] == name
+        assert await api.batches() == []
+
     async def test_too_much_is_refused_before_it_is_read(self, api: Api) -> None:
         """The sender says how much is coming; so for one job, a file of jobs and an upload."""
         kinds = {

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from viiwork.api.intake import Intake
 from viiwork.api.limits import announced_lines, check_announced, over
 from viiwork.api.orders import json_body
-from viiwork.api.requests import LONGEST_DEADLINE_S, JobBody
+from viiwork.api.requests import LONGEST_DEADLINE_S, JobBody, check_query
 from viiwork.api.submission import submit_file
 from viiwork.api.waiting import settled
 from viiwork.api.work import FileOrder, Sender, announced_digest, sender
@@ -21,7 +21,7 @@ from viiwork.wire import public
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job's end.")]
+Wait = Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job's end; of a single job alone.")]
 BODY = {
     "required": True,
     "content": {
@@ -29,6 +29,8 @@ BODY = {
         FILE: {"schema": {"$ref": "#/components/schemas/LineBody"}},
     },
 }
+QUERY_OF_JOB = ("wait",)
+QUERY_OF_FILE = ("lane", "model", "deadline_s", "priority")
 OfFile = Query(description=f"Of a file of jobs ({FILE}) alone.")
 
 
@@ -48,6 +50,7 @@ async def submit(
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     await desk.check_open()
     if kind == FILE:
+        check_query(request.query_params, QUERY_OF_FILE, of="a file of jobs")
         order = FileOrder(
             lane=lane or Lane.BATCH,
             asked_model=model or None,
@@ -60,6 +63,7 @@ async def submit(
     if kind != "application/json":
         message = f"content-type: must be application/json (one job) or {FILE} (a file of jobs)."
         raise UsageError(message, param="content-type")
+    check_query(request.query_params, QUERY_OF_JOB, of="a single job")
     body = await json_body(request, JobBody, desk.settings.api)
     status = await desk.submit_job(body, who)
     status = await settled(desk, status.id, wait_s=wait, request=request) if wait else status

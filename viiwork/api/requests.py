@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from viiwork.errors import UsageError
 from viiwork.jobs import Lane, Priority
 from viiwork.work import AnalysisTask, Label, Message, TaskOptions
 
@@ -48,7 +49,7 @@ class ChatBody(Body):
 class JobBody(ChatBody):
     """`POST /v1/jobs`."""
 
-    model: ModelAlias
+    model: ModelAlias | None = None
     lane: Lane = Lane.INTERACTIVE
     deadline_s: Deadline | None = None
 
@@ -115,6 +116,14 @@ class AnalysisBody(OrderBody):
     """`POST /v1/analyses` as JSON."""
 
     documents: tuple[TextBody, ...]
+
+
+def check_query(given: Iterable[str], known: Sequence[str], *, of: str) -> None:
+    """Query parameters that are not known are refused as fields are: a misspelt deadline must not be no deadline."""
+    for name in given:
+        if name not in known:
+            message = f"{name[:64]}: there is no such query parameter of {of}."
+            raise UsageError(message, hint=f"Known are {', '.join(known)}.", param=name[:64])
 
 
 def complaint(errors: Sequence[Mapping[str, Any]], *, within: str = "") -> tuple[str, str]:
