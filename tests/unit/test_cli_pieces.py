@@ -10,10 +10,10 @@ from rich.console import Console
 
 from viiwork.cli.main import run
 from viiwork.cli.pace import Pace, duration
-from viiwork.cli.progress import describe
-from viiwork.cli.report import SHOWN_ROWS, Report
+from viiwork.cli.progress import describe, upload_note
+from viiwork.cli.report import SHOWN_NAMES, SHOWN_ROWS, Report
 from viiwork.cli.screen import clean, one_line
-from viiwork.cli.tables import answers_table, bad_rows, file_columns, notices
+from viiwork.cli.tables import answers_table, file_columns, notices
 from viiwork.cli.up import advice, fleet_command
 from viiwork.errors import UsageError
 from viiwork.fleet.report import FleetReport
@@ -37,8 +37,8 @@ def status(**counts: int) -> BatchStatus:
     )
 
 
-def row(index: int, answer: Answer | None = None) -> Row:
-    fault = None if answer else Fault(code="damaged", message="It is\x1b[2J damaged.", hint="Try\nagain.")
+def row(index: int, answer: Answer | None = None, *, reason: str = "It is\x1b[2J damaged.") -> Row:
+    fault = None if answer else Fault(code="damaged", message=reason, hint="Try\nagain.")
     state = State.SUCCEEDED if answer else State.FAILED
     return Row(index=index, custom_id="", document=f"d{index}", state=state, answer=answer, error=fault)
 
@@ -77,6 +77,14 @@ class TestPace:
         said = describe(status(total=4, succeeded=1, failed=1), pace)
         assert said == "2 of 4 done, 1 failed, 1.0 a second, 2 s left"
 
+    @pytest.mark.parametrize(
+        ("sent", "total", "said"),
+        [(0, 81_920, "0.0 of 80.0 KiB"), (512, 1024, "0.5 of 1.0 KiB"), (1_572_864, 12 * 2**20, "1.5 of 12.0 MiB")],
+    )
+    def test_a_small_upload_is_told_in_kib(self, sent: int, total: int, said: str) -> None:
+        """Or it would be `0.0 of 0.0 MiB` all the time."""
+        assert upload_note(sent, total) == said
+
 
 class TestScreen:
     def test_no_control_character_reaches_the_terminal(self) -> None:
@@ -97,8 +105,36 @@ class TestReport:
 
     def test_reasons_are_single_lines_in_the_order_of_sending(self) -> None:
         """Whatever a document made of them."""
-        lines = [line.plain for line in bad_rows([row(2), row(1), row(3, Answer(text="x"))])]
-        assert lines == ["· d1: It is[2J damaged. Try again.", "· d2: It is[2J damaged. Try again."]
+        report = Report()
+        for one in (row(2, reason="It is\x1b[2J late."), row(1), row(3, Answer(text="x"))):
+            report.add(one)
+        lines = [line.plain for line in report.bad_lines()]
+        assert lines == ["· d1: It is[2J damaged. Try again.", "· d2: It is[2J late. Try again."]
+
+    def test_rows_that_share_a_reason_are_one_line(self) -> None:
+        """A batch that was cancelled is not hundreds of lines; the first are named, and all are counted."""
+        report = Report()
+        for index in reversed(range(4, 400)):
+            report.add(row(index))
+        report.add(row(1, reason="Alone."))
+        report.add(row(2, reason="A pair."))
+        report.add(row(3, reason="A pair."))
+        assert [line.plain for line in report.bad_lines()] == [
+            "· d1: Alone. Try again.",
+            "· 2 × A pair. Try again: d2, d3",
+            "· 396 × It is[2J damaged. Try again: d4, d5, d6, d7, d8, d9, d10, d11, d12, d13, …",
+        ]
+        assert report.rows - report.named == 396 - SHOWN_NAMES
+
+    def test_the_table_of_a_file_of_jobs_speaks_of_jobs(self) -> None:
+        """They have no pages."""
+        console = Console(width=100, file=io.StringIO())
+        console.print(answers_table([row(0, Answer(text="x"))], columns=100, heading="Job"))
+        assert isinstance(console.file, io.StringIO)
+        headings = console.file.getvalue().splitlines()[1]
+        assert "Job" in headings
+        assert "Pages" not in headings
+        assert "File" not in headings
 
     def test_each_notice_is_said_once(self) -> None:
         """In the order of their appearance."""
@@ -139,9 +175,10 @@ class TestStopping:
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:
         """`viiwork up` alone would start another one, which is empty."""
-        manifest = Manifest.model_construct(
-            fleet="default", taken="2026-11-21T02:00", dump_bytes=0, server="Valkey", blobs=0, blob_bytes=0
-        )
+        facts = {"fleet": "default", "taken": "2026-11-21T02:00", "server": "Valkey"}
+        sizes = dict.fromkeys(("dump_bytes", "blobs", "blob_bytes", "schema_version", "db"), 0)
+        unseen = dict.fromkeys(("id", "viiwork", "prefix", "dump_sha256", "sums_sha256"), "")
+        manifest = Manifest.model_validate({**facts, **sizes, **unseen})
 
         async def restored(*_: object, **__: object) -> Restored:
             return Restored(manifest=manifest, keys=1, blobs=0, given_back=0, missing=0)

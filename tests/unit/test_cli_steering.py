@@ -18,10 +18,12 @@ from rich.console import Console
 from service import Service
 from tests.hands import FAULT, Hands, sealed_batch
 from tests.workers import make_job
+from viiwork.cli.cancel import describe as describe_cancelled
 from viiwork.cli.dead import last_fault, letters_table, workers
-from viiwork.cli.facts import analysis_view, job_view, moment
+from viiwork.cli.facts import analysis_view, documents, job_view, moment
 from viiwork.cli.main import run
 from viiwork.cli.pace import Pace
+from viiwork.cli.pause import show as show_paused
 from viiwork.cli.progress import describe, seen
 from viiwork.cli.tables import dead_letters, engine_of, slots_of
 from viiwork.jobs import Attempt, BatchState, BatchStatus, Counts, Fault, Lane, Priority, State, Status, TaskName
@@ -247,6 +249,9 @@ class TestViews:
         assert describe(high, pace) == "4 of 9 done, 1 failed, high priority, paused"
         over = analysis(state=BatchState.CANCELLED, paused=True)
         assert describe(over, pace) == "4 of 9 done, 1 failed"
+        late = analysis(state=BatchState.EXPIRED)
+        assert describe(late, pace) == "4 of 9 done, 1 failed or expired"
+        assert "Failed or expired" in shown(analysis_view(late))
 
     def test_an_analysis_shows_its_deadline_and_a_job_its_attempts(self) -> None:
         """Moments by this computer's clock."""
@@ -269,6 +274,17 @@ class TestViews:
         plain = shown(job_view(job(state=State.SUCCEEDED)))
         assert not {word for word in ("Custom id", "Analysis") if word in plain}
         assert not {word for word in ("Strikes", "Suspect", "Deadline", "Took") if word in plain}
+
+    def test_a_file_of_jobs_has_jobs_and_no_documents(self, capfd: pytest.CaptureFixture[str]) -> None:
+        """In all that is said of it."""
+        jobs = analysis(task="jobs")
+        for text in (shown(analysis_view(jobs)), describe_cancelled(jobs), documents(jobs)):
+            assert "jobs" in text.lower()
+            assert "document" not in text.lower()
+        show_paused(jobs, "paused", as_json=False)
+        assert capfd.readouterr().out == "an_x is paused: 4 of 9 jobs are done.\n"
+        one = analysis(task="jobs", counts=Counts(total=1))
+        assert describe_cancelled(one) == "an_x is running: 0 of 1 job has an answer, 0 were cancelled."
 
     def test_an_analysis_shows_its_times_and_a_job_what_its_sender_calls_it(self) -> None:
         """And the analysis that the job belongs to."""

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from viiwork import jobfile
+from viiwork.cli.facts import documents
 from viiwork.cli.options import AsJson, Server, connect, server_flag
 from viiwork.cli.progress import display
 from viiwork.cli.report import Report
@@ -130,12 +130,6 @@ def finish(
         where = f"they are in {out_file}" if out_file else f"all: viiwork results {status.id} --out FILE"
         report.show(status, more=where + ("" if out_file else server_flag(server)))
     return status
-
-
-def documents(status: BatchStatus) -> str:
-    """How many documents an analysis has, or jobs a file of jobs, in words."""
-    kind = "job" if status.task == jobfile.TASK else "document"
-    return f"{status.counts.total} {kind}{'' if status.counts.total == 1 else 's'}"
 
 
 def choose_task(task: str, *, labels: bool, question: bool) -> AnalysisTask:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from viiwork.cli.facts import documents
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, plain, print_json
 from viiwork.cli.status import is_analysis
@@ -38,5 +39,6 @@ def describe(record: BatchStatus | Status) -> str:
     if isinstance(record, Status):
         return f"{record.id} is {record.state.value}."
     counts = record.counts
-    kept = f"{counts.succeeded} of {counts.total} documents have an answer, {counts.cancelled} were cancelled"
+    have = "has" if counts.total == 1 else "have"
+    kept = f"{counts.succeeded} of {documents(record)} {have} an answer, {counts.cancelled} were cancelled"
     return f"{record.id} is {record.state.value}: {kept}."

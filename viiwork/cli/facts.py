@@ -8,9 +8,10 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from viiwork import jobfile
 from viiwork.cli.pace import duration
 from viiwork.cli.screen import one_line, plain
-from viiwork.jobs import Attempt, BatchStatus, Priority, Status
+from viiwork.jobs import Attempt, BatchState, BatchStatus, Priority, Status
 
 ENDS = {
     "crashed": "engine or worker died",
@@ -46,12 +47,26 @@ def analysis_view(status: BatchStatus) -> Table:
             ("Deadline", moment(status.deadline_ms)),
             ("Ended", moment(status.finished_ms)),
             ("Kept until", moment(status.expires_ms)),
-            ("Documents", str(counts.total)),
+            ("Jobs" if status.task == jobfile.TASK else "Documents", str(counts.total)),
             ("Succeeded", str(counts.succeeded)),
-            ("Failed", str(counts.failed)),
+            (failed_word(status).capitalize(), str(counts.failed)),
             ("Cancelled", str(counts.cancelled)),
         ]
     )
+
+
+def documents(status: BatchStatus) -> str:
+    """`1 document`, or for a file of jobs `3 jobs`."""
+    kind = "job" if status.task == jobfile.TASK else "document"
+    return f"{status.counts.total} {kind}{'' if status.counts.total == 1 else 's'}"
+
+
+def failed_word(status: BatchStatus) -> str:
+    """What to call those that the count of the failed holds: once the deadline is past, expired ones are among them."""
+    late = (
+        status.finished_ms is not None and status.deadline_ms is not None and status.finished_ms >= status.deadline_ms
+    )
+    return "failed or expired" if late or status.state is BatchState.EXPIRED else "failed"
 
 
 def state_of(status: BatchStatus) -> str:

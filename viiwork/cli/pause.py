@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from viiwork.cli.facts import documents
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, plain, print_json
 from viiwork.jobs import BatchStatus
@@ -31,7 +32,8 @@ def resume(analysis_id: Analysis, server: Server = None, as_json: AsJson = False
 def show(status: BatchStatus, state: str, *, as_json: bool) -> None:
     """What came of it, in a line."""
     counts = status.counts
-    line = f"{status.id} is {state}: {counts.settled} of {counts.total} documents are done."
+    are = "is" if counts.total == 1 else "are"
+    line = f"{status.id} is {state}: {counts.settled} of {documents(status)} {are} done."
     if as_json:
         print_json(public(status))
     else:

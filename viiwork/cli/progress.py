@@ -8,12 +8,13 @@ from typing import Protocol
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from viiwork.cli.facts import failed_word
 from viiwork.cli.pace import Pace, duration
 from viiwork.cli.screen import err, say
 from viiwork.jobs import BatchStatus, Priority
 
 LINE_EVERY_S = 5.0
-MIB = 1024 * 1024
+KIB, MIB = 1024, 1024 * 1024
 
 
 class Display(Protocol):
@@ -36,7 +37,7 @@ def describe(status: BatchStatus, pace: Pace) -> str:
     """`12 of 40 done, 1 failed, 3.2 a second, 9 s left`; a paused one has no time left that could be told."""
     counts = status.counts
     parts = [f"{counts.settled} of {counts.total} done"]
-    parts += [f"{counts.failed} failed"] if counts.failed else []
+    parts += [f"{counts.failed} {failed_word(status)}"] if counts.failed else []
     parts += [f"{counts.cancelled} cancelled"] if counts.cancelled else []
     parts += [f"{status.priority.value} priority"] if status.priority is not Priority.NORMAL else []
     if status.finished:
@@ -47,6 +48,12 @@ def describe(status: BatchStatus, pace: Pace) -> str:
     left_s = pace.left_s(counts.total - counts.settled)
     parts += [f"{duration(left_s)} left"] if left_s is not None else []
     return ", ".join(parts)
+
+
+def upload_note(sent_bytes: int, total_bytes: int) -> str:
+    """`1.5 of 12.0 MiB`; below 1 MiB `12.0 of 80.3 KiB`."""
+    unit, name = (MIB, "MiB") if total_bytes >= MIB else (KIB, "KiB")
+    return f"{sent_bytes / unit:.1f} of {total_bytes / unit:.1f} {name}"
 
 
 def seen(pace: Pace, status: BatchStatus) -> Pace:
@@ -79,7 +86,7 @@ class Bar:
     def upload(self, sent_bytes: int, total_bytes: int) -> None:
         if self._upload is None:
             self._upload = self._bars.add_task("Uploading", note="")
-        note = f"{sent_bytes / MIB:.1f} of {total_bytes / MIB:.1f} MiB"
+        note = upload_note(sent_bytes, total_bytes)
         self._bars.update(self._upload, total=max(1, total_bytes), completed=sent_bytes, note=note)
 
     def progress(self, status: BatchStatus) -> None:
@@ -109,7 +116,7 @@ class Lines:
     def upload(self, sent_bytes: int, total_bytes: int) -> None:
         if self._next_s == 0.0:
             self._next_s = time.monotonic() + LINE_EVERY_S  # a short upload is not worth a line
-        self._say(f"uploading: {sent_bytes / MIB:.1f} of {total_bytes / MIB:.1f} MiB", urgent=False)
+        self._say(f"uploading: {upload_note(sent_bytes, total_bytes)}", urgent=False)
 
     def progress(self, status: BatchStatus) -> None:
         self._pace = seen(self._pace, status)

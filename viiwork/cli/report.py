@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from viiwork.cli.screen import out, plain
-from viiwork.cli.tables import answers_table, bad_rows, notices
-from viiwork.jobs import BatchStatus, Row
+from bisect import insort
+from dataclasses import dataclass, field
+
+from rich.text import Text
+
+from viiwork import jobfile
+from viiwork.cli.screen import one_line, out, plain
+from viiwork.cli.tables import answers_table, name_of, notices
+from viiwork.jobs import BatchStatus, Row, State
 
 SHOWN_ROWS = 200
 """More answers than this are for a file, not for a screen."""
+SHOWN_NAMES = 10
+"""So many of those that share a reason are named."""
+
+
+@dataclass(slots=True)
+class Failures:
+    """Rows that came to nothing for one reason: how many, and what the first of them are called."""
+
+    state: State
+    count: int = 0
+    first: list[tuple[int, str]] = field(default_factory=list)
+    """Their places and names, in the order of sending."""
+
+    def add(self, row: Row) -> None:
+        """Take one row in."""
+        self.count += 1
+        insort(self.first, (row.index, name_of(row)))
+        del self.first[SHOWN_NAMES:]
+
+    def line(self, reason: str) -> Text:
+        """`m18: Cancelled before it was done.`, or `382 × Cancelled before it was done: m18, m19, …`."""
+        mark = plain("· ", "yellow" if self.state is State.CANCELLED else "red")
+        names = [one_line(name) for _, name in self.first]
+        if self.count == 1:
+            return mark + plain(names[0], "bold") + plain(f": {reason}")
+        more = ["…"] if self.count > len(names) else []
+        return mark + plain(f"{self.count} × ", "bold") + plain(f"{reason.rstrip('.')}: {', '.join([*names, *more])}")
 
 
 class Report:
@@ -15,26 +48,48 @@ class Report:
 
     def __init__(self) -> None:
         self.good: list[Row] = []
-        self.bad: list[Row] = []
+        self.bad: dict[str, Failures] = {}
         self.rows = 0
 
     def add(self, row: Row) -> None:
         """Take one row in."""
         self.rows += 1
-        kept = self.good if row.answer is not None else self.bad
-        if len(kept) < SHOWN_ROWS:
-            kept.append(row)
+        if row.answer is None:
+            self._add_bad(row)
+        elif len(self.good) < SHOWN_ROWS:
+            self.good.append(row)
+
+    def _add_bad(self, row: Row) -> None:
+        reason = reason_of(row)
+        if reason in self.bad or len(self.bad) < SHOWN_ROWS:
+            self.bad.setdefault(reason, Failures(row.state)).add(row)
+
+    @property
+    def named(self) -> int:
+        """How many of the rows are shown by their names."""
+        return len(self.good) + sum(len(failures.first) for failures in self.bad.values())
+
+    def bad_lines(self) -> list[Text]:
+        """A line for each reason, in the order of sending."""
+        ordered = sorted(self.bad.items(), key=lambda item: item[1].first)
+        return [failures.line(reason) for reason, failures in ordered]
 
     def show(self, status: BatchStatus, *, more: str) -> None:
-        """Print the answers, then the documents without one, then what must be said of the engine."""
+        """Print the answers, then why the others have none, then what must be said of the engine."""
         console = out()
         if self.good:
-            console.print(answers_table(self.good, columns=console.width))
+            heading = "Job" if status.task == jobfile.TASK else "File"
+            console.print(answers_table(self.good, columns=console.width, heading=heading))
         if self.bad:
             console.print(plain(f"Without an answer: {status.counts.settled - status.counts.succeeded}", "bold"))
-            for line in bad_rows(self.bad):
+            for line in self.bad_lines():
                 console.print(line, soft_wrap=True)
         for notice in notices(self.good):
             console.print(plain(notice, "italic"), soft_wrap=True)
-        if self.rows > len(self.good) + len(self.bad):
+        if self.rows > self.named:
             console.print(plain(f"{self.rows} rows in all; {more}"), soft_wrap=True)
+
+
+def reason_of(row: Row) -> str:
+    """Why a row has no answer, in one line."""
+    return one_line(f"{row.error.message} {row.error.hint}" if row.error else f"{row.state.value}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from viiwork.cli.facts import documents
 from viiwork.cli.options import AsJson, Server, connect, server_flag
 from viiwork.cli.report import Report
 from viiwork.cli.rowfile import open_rows
@@ -36,7 +37,7 @@ def results(
         else:
             show(client, status, as_json=as_json, server=server)
     if not status.finished:
-        say(f"{analysis_id} is not finished: {status.counts.settled} of {status.counts.total} documents so far.")
+        say(f"{analysis_id} is not finished: {status.counts.settled} of {documents(status)} so far.")
     raise typer.Exit(1 if status.finished and status.counts.succeeded < status.counts.total else 0)
 
 

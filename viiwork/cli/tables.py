@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from viiwork.cli.screen import one_line, plain
-from viiwork.jobs import READER_MODEL, Lane, Row, State
+from viiwork.jobs import READER_MODEL, Lane, Row
 from viiwork.roster import FleetStatus, WorkerCard
 from viiwork.work import Answer
 
@@ -20,20 +20,22 @@ ANSWER_CHARACTERS = 700
 """Longer answers are cut in tables; the rows have them whole."""
 
 
-def answers_table(rows: Iterable[Row], *, columns: int) -> Table:
-    """One line a document, in the order they were sent, for a screen of so many columns."""
+def answers_table(rows: Iterable[Row], *, columns: int, heading: str = "File") -> Table:
+    """One line a document or job, in the order they were sent, for a screen of so many columns."""
     answered = sorted((row for row in rows if row.answer is not None), key=lambda row: row.index)
     table = Table(expand=True, show_lines=True)
-    table.add_column("File", overflow="fold", width=file_columns(answered, columns=columns))
-    table.add_column("Pages", justify="right", no_wrap=True)
+    paged = any(row.answer and row.answer.pages for row in answered)
+    table.add_column(heading, overflow="fold", width=file_columns(answered, columns=columns))
+    if paged:
+        table.add_column("Pages", justify="right", no_wrap=True)
     table.add_column("Answer", overflow="fold", ratio=1)
     table.add_column("Engine", overflow="fold", max_width=ENGINE_COLUMNS)
     table.add_column("Seconds", justify="right", no_wrap=True)
     for row in answered:
         if row.answer is not None:
-            pages = str(row.answer.pages) if row.answer.pages else ""
+            pages = [str(row.answer.pages or "")] if paged else []
             engine = one_line(row.answer.engine)
-            table.add_row(plain(name_of(row)), pages, answer_cell(row.answer), engine, f"{row.seconds:.1f}")
+            table.add_row(plain(name_of(row)), *pages, answer_cell(row.answer), engine, f"{row.seconds:.1f}")
     return table
 
 
@@ -59,17 +61,6 @@ def answer_cell(answer: Answer) -> Text:
     for note in answer.notes:
         cell += plain(f"\n({one_line(note)})", "dim")
     return cell
-
-
-def bad_rows(rows: Iterable[Row]) -> list[Text]:
-    """A line for each document without an answer: its name and its own reason."""
-    return [_bad(row) for row in sorted(rows, key=lambda row: row.index) if row.answer is None]
-
-
-def _bad(row: Row) -> Text:
-    reason = f"{row.error.message} {row.error.hint}".strip() if row.error else row.state.value
-    mark = plain("· ", "yellow" if row.state is State.CANCELLED else "red")
-    return mark + plain(one_line(name_of(row)), "bold") + plain(f": {one_line(reason)}")
 
 
 def notices(rows: Iterable[Row]) -> list[str]:

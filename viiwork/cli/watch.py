@@ -30,7 +30,7 @@ def watch(
 ) -> None:
     """Follow an analysis to its end. Ctrl-C detaches; the analysis goes on.
 
-    Exit code: 0 all documents have an answer, 1 some have none, 130 detached.
+    Exit code: 0 all documents or jobs have an answer, 1 some have none, 130 detached.
     """
     with connect(server) as client:
         report = Report()
