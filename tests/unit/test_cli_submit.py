@@ -26,6 +26,7 @@ from viiwork.jobfile import JobFile
 from viiwork.jobs import BatchState
 
 Cli = Callable[..., tuple[int, str, str]]
+NOT_JSON_LINES = "jobs.jsonl: this is not JSON Lines: one JSON object a line."
 
 
 @pytest.fixture
@@ -134,17 +135,29 @@ class TestChecking:
         [
             (b"", "there is no job in it. Write one JSON object a line."),
             (b"\n\r\n", "there is no job in it"),
-            ("\ufeff{}\n".encode("utf-16"), "1: this file is UTF-16; save it as UTF-8"),
-            (b"%PDF-1.4\n\x00\xff", "1: Invalid JSON"),
-            (b"[\n{}\n]", "1: Invalid JSON"),
+            ("\ufeff{}\n{}\n{}\n".encode("utf-16"), "jobs.jsonl: this file is UTF-16; save it as UTF-8."),
+            ("{}\n{}\n{}\n".encode("utf-16-le"), "jobs.jsonl: this file is UTF-16; save it as UTF-8."),
+            ("{}\n{}\n{}\n".encode("utf-16-be"), "jobs.jsonl: this file is UTF-16; save it as UTF-8."),
+            (b"%PDF-1.4\n\x00\xff", NOT_JSON_LINES),
+            (b"PK\x03\x04\n\x00\xff\n" * 20, NOT_JSON_LINES),
+            (json.dumps([{"messages": [{"role": "user", "content": "x"}]}] * 9, indent=2).encode(), NOT_JSON_LINES),
+            (b"[\n\n]", NOT_JSON_LINES),
         ],
     )
     def test_what_is_no_file_of_jobs_is_refused(self, cli: Cli, tmp_path: Path, content: bytes, said: str) -> None:
-        """With the reason and exit code 2."""
+        """With the reason in one line, whatever a parser could say of each of its own, and exit code 2."""
         file = tmp_path / "jobs.jsonl"
         file.write_bytes(content)
         code, _, err = cli("submit", file)
-        assert (code, said in err) == (2, True), err
+        assert (code, said in err, len(err.splitlines())) == (2, True, 1), err
+
+    @pytest.mark.parametrize("content", [b"{\n", b"[\n{}\n", b"\n".join([b"{"] * 2 + [b"{}"] * 9)])
+    def test_lines_that_are_broken_in_a_file_of_jobs_are_named(self, cli: Cli, tmp_path: Path, content: bytes) -> None:
+        """Also the first and the only one."""
+        file = tmp_path / "jobs.jsonl"
+        file.write_bytes(content)
+        code, _, err = cli("submit", file)
+        assert (code, f"{file}:1: Invalid JSON" in err) == (2, True), err
 
     def test_paths_and_options_that_cannot_be_are_named(self, cli: Cli, tmp_path: Path) -> None:
         """Before anything is read or sent."""
@@ -250,8 +263,25 @@ class TestSending:
         with Refusing(507, "insufficient_storage", times=9) as server:
             code, out, err = cli("submit", file, "--server", server.url)
         assert (code, out) == (3, "")
-        assert err.startswith("viiwork: No room.")
+        assert err.startswith("viiwork: No room. Later, the same command with --key viiwork-")
         assert len(err.splitlines()) == 1
+
+    def test_what_only_the_service_can_refuse_names_the_file(self, service: Service, cli: Cli, tmp_path: Path) -> None:
+        """And says that nothing of it is kept, unless all of it had been taken under the key before."""
+        file = write(tmp_path / "jobs.jsonl", line(1), line(2, model="gpt"))
+        code, out, err = cli("submit", file)
+        assert (code, out) == (2, "")
+        assert f"viiwork: {file}: line 2: model: nobody serves" in err
+        assert err.endswith(" Nothing of the file was kept.\n")
+        assert "kept" not in cli("submit", file, "--key", "mine")[2]
+
+    def test_what_has_nothing_to_do_with_the_file_does_not_name_it(
+        self, service: Service, cli: Cli, tmp_path: Path
+    ) -> None:
+        """Such as a key that stands for another file, which goes on."""
+        cli("submit", write(tmp_path / "a.jsonl", line(1)), "--key", "mine")
+        code, _, err = cli("submit", write(tmp_path / "b.jsonl", line(2)), "--key", "mine")
+        assert (code, "b.jsonl" in err, "kept" in err) == (2, False, False), err
 
 
 def test_spans_of_time() -> None:

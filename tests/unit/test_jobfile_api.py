@@ -138,6 +138,8 @@ class TestRefusing:
         [
             (line(0, temprature=1), "line 2: temprature: there is no such field"),
             (line(0, messages=[{"role": "user", "content": 3}]), "line 2: messages.0.content: "),
+            (line(0, messages=[]), "line 2: messages: must have at least 1 entry."),
+            (line(0, metadata={str(n): "" for n in range(17)}), "line 2: metadata: must have at most 16 entries."),
             (line(0, messages=[{"role": "user", "content": "x", "name": "n"}]), "line 2: messages.0.name: there is no"),
             (b'{"messages": [', "line 2: Invalid JSON: EOF while parsing a list at column 14"),
             (b"[1]", "line 2: "),
@@ -176,6 +178,8 @@ class TestRefusing:
             (b"\n \r\n", "The file holds no jobs"),
             (line(1, messages=[{"role": "user", "content": "x" * 3000}]), "line 1: over the limit of 2000 bytes"),
             ("\ufeff{}".encode("utf-16"), "line 1: this file is UTF-16"),
+            ("{}".encode("utf-16-le"), "line 1: this file is UTF-16"),
+            ("{}".encode("utf-16-be"), "line 1: this file is UTF-16"),
         ],
     )
     async def test_what_is_no_file_of_jobs_is_refused(self, api: Api, body: bytes, said: str) -> None:
@@ -273,6 +277,8 @@ class TestBackpressure:
         busy = await api.send(body, headers=key)
         assert (busy.status_code, error(busy)["code"]) == (429, "busy"), busy.text
         assert int(busy.headers["retry-after"]) >= 1
+        (batch,) = await api.batches()
+        assert error(busy)["message"].endswith(f"What was taken of the file goes on as {batch}.")
         assert await api.worker.work() >= 500
         taken = await api.send(body, headers=key)
         assert (taken.status_code, taken.json()["counts"]["total"]) == (202, 560)

@@ -13,16 +13,20 @@ from viiwork.api.requests import LineBody, complaint
 from viiwork.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{")
+"""How a file of jobs in UTF-16 begins: with a byte order mark, or at once with its first brace."""
 PLACE_IN_LINE = re.compile(r" at line 1 column (\d+)")
 """The parser speaks of its own line 1, which would be taken for the file's."""
 
 
 class BadLine(UsageError):
-    """Raised when a line of a file of jobs is no job; `number` counts from 1."""
+    """Raised when a line of a file of jobs is no job; `number` counts from 1.
 
-    def __init__(self, number: int, field: str, reason: str) -> None:
-        self.number, self.field, self.reason = number, field, reason
+    Without a `field` the line is no JSON object; `hopeless` says that no other line of the file can be one either.
+    """
+
+    def __init__(self, number: int, field: str, reason: str, *, hopeless: bool = False) -> None:
+        self.number, self.field, self.reason, self.hopeless = number, field, reason, hopeless
         where = f"line {number}: {field}" if field else f"line {number}"
         super().__init__(f"{where}: {reason}.", param=f"line.{number}.{field}" if field else f"line.{number}")
 
@@ -80,6 +84,6 @@ def parse_line(line: Line) -> LineBody:
         return LineBody.model_validate_json(line.raw)
     except ValidationError as error:
         if line.number == 1 and line.raw.startswith(UTF_16):
-            raise BadLine(1, "", "this file is UTF-16; save it as UTF-8") from error
+            raise BadLine(1, "", "this file is UTF-16; save it as UTF-8", hopeless=True) from error
         field, reason = complaint(error.errors(include_url=False, include_input=False))
         raise BadLine(line.number, field, PLACE_IN_LINE.sub(r" at column \1", reason)) from error

@@ -138,4 +138,8 @@ def _reason(first: Mapping[str, Any]) -> str:
         return "there is no such field"
     if first["type"] == "missing":
         return "this field is required"
+    if first["type"] in ("too_short", "too_long"):  # pydantic speaks of a tuple "after validation"
+        given = first["ctx"]
+        bound = f"at least {given['min_length']}" if "min_length" in given else f"at most {given['max_length']}"
+        return f"must have {bound} {'entry' if bound.endswith(' 1') else 'entries'}"
     return str(first["msg"]).rstrip(".")

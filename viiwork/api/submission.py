@@ -37,6 +37,8 @@ async def submit_file(desk: Intake, order: FileOrder, who: Sender, stream: Async
         except BaseException as error:
             if isinstance(error, UsageError) or who.key is None:
                 await submission.withdraw()
+            elif isinstance(error, Unavailable):
+                error.hint = f"{error.hint} {submission.kept}".strip()
             raise
         return await desk.store.batch(batch_id)
 
@@ -77,6 +79,11 @@ class Submission:
         """Leave nothing of it running."""
         if self._open:
             await self._desk.give_up(self._batch_id)
+
+    @property
+    def kept(self) -> str:
+        """What goes on although the file was not taken whole, in words."""
+        return f"What was taken of the file goes on as {self._batch_id}." if self._open else ""
 
     async def _add(self, line: Line) -> None:
         body = parse_line(line)

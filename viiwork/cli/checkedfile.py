@@ -18,6 +18,8 @@ from viiwork.jobfile import JobFile, chunks, chunks_of
 
 MIB = 1024 * 1024
 SHOWN_FAULTS = 10
+FIRST_LINES = 3
+"""When none of so many is a JSON object, the file is something else, and what is wrong with each line no help."""
 MAX_LINE_BYTES = 64 * MIB
 """Far over what a service takes by default; a file that is no text may have no line end at all."""
 MAX_LINES = 2**53
@@ -31,6 +33,10 @@ class Faults:
 
     count: int = 0
     shown: list[str] = field(default_factory=list)
+    lines: int = 0
+    """How many lines were looked at, blank ones left out."""
+    strange: int = 0
+    """How many of these are no JSON objects."""
 
     def add(self, number: int, reason: str) -> None:
         """Take one fault in."""
@@ -79,23 +85,35 @@ def check(path: Path, shown: str, faults: Faults) -> JobFile:
         digest.update(chunk)
         size_bytes += len(chunk)
         for line in cutter.feed(chunk):
-            _look(line, names, faults)
+            _look(line, names, faults, shown)
             last = line.number
     for line in cutter.finish():
-        _look(line, names, faults)
+        _look(line, names, faults, shown)
         last = line.number
     if not last:
         raise UsageError(f"{shown}: there is no job in it.", hint="Write one JSON object a line.", param="FILE")
+    _check_kind(faults, shown, lines=min(max(2, faults.lines), FIRST_LINES))
     if clashing := names.clashing():
         _name_twins(path, clashing, faults)
     return JobFile(path, size_bytes, digest.digest(), last)
 
 
-def _look(line: Line, names: CustomIds, faults: Faults) -> None:
+def _look(line: Line, names: CustomIds, faults: Faults, shown: str) -> None:
+    faults.lines += 1
     try:
         names.add(parse_line(line).custom_id)
     except BadLine as error:
+        if error.hopeless:
+            raise UsageError(f"{shown}: {error.reason}.", param="FILE") from error
+        faults.strange += not error.field
         faults.add(error.number, ": ".join(filter(None, (error.field, error.reason))))
+    _check_kind(faults, shown, lines=FIRST_LINES)
+
+
+def _check_kind(faults: Faults, shown: str, *, lines: int) -> None:
+    """Raises UsageError when there were so many lines, and none of them is a JSON object."""
+    if faults.lines == faults.strange == lines:
+        raise UsageError(f"{shown}: this is not JSON Lines: one JSON object a line.", param="FILE")
 
 
 def _name_twins(path: Path, clashing: set[int], faults: Faults) -> None:

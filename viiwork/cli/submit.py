@@ -17,7 +17,7 @@ from viiwork.cli.screen import say
 from viiwork.cli.urgency import Deadline, Urgency, choose_priority, seconds_of
 from viiwork.cli.watch import DETACHED, exit_code, patiently
 from viiwork.client import OnUpload, new_key
-from viiwork.errors import Unavailable, UsageError
+from viiwork.errors import Busy, Full, Unavailable, UsageError
 from viiwork.jobfile import JobFile
 from viiwork.jobs import BatchStatus
 
@@ -41,7 +41,7 @@ def submit(
     server: Server = None,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a file of jobs as one batch. The whole file is checked before any of it is sent.
+    """Submit a file of jobs as one batch. Every line is checked before any of it is sent.
 
     Exit code: 0 taken (with --wait: all have an answer), 1 some have no answer, 2 a line is wrong, 3 not taken now.
     """
@@ -63,7 +63,7 @@ def submit(
                 idempotency_key=send_key,
             )
 
-        status = sent(send, key=send_key)
+        status = sent(send, key=send_key, shown=shown, fresh=not key)
         if not wait:
             started(status, as_json=as_json, server=server)
             return
@@ -83,8 +83,11 @@ def checked(path: Path, shown: str) -> JobFile:
     return jobs
 
 
-def sent(send: Callable[[OnUpload], BatchStatus], *, key: str) -> BatchStatus:
-    """Send with a display. A service that goes away in the middle is waited for, and the file goes on where it was."""
+def sent(send: Callable[[OnUpload], BatchStatus], *, key: str, shown: str, fresh: bool) -> BatchStatus:
+    """Send with a display. A service that goes away in the middle is waited for, and the file goes on where it was.
+
+    `fresh` says that nobody has sent anything under this key before.
+    """
     met = False
     with display() as screen:
 
@@ -100,7 +103,23 @@ def sent(send: Callable[[OnUpload], BatchStatus], *, key: str) -> BatchStatus:
         except Unavailable as error:
             if not met:
                 raise
-            hint = f"To go on where it stopped, give the same command again with --key {key}."
-            raise type(error)(error.message, hint=hint) from error
+            raise type(error)(error.message, hint=going_on(error, key=key)) from error
+        except UsageError as error:
+            if not of_the_file(error):
+                raise
+            kept = "Nothing of the file was kept." if fresh else ""
+            raise type(error)(f"{shown}: {error.message}", hint=kept, param=error.param) from error
     say("Stopped. Unless all of the file had arrived, the service was told to cancel what it had taken.")
     raise typer.Exit(DETACHED)
+
+
+def going_on(error: Unavailable, *, key: str) -> str:
+    """What to do about a file that was not taken whole. A service without room may have taken none of it."""
+    if isinstance(error, Busy | Full):
+        return f"Later, the same command with --key {key} sends what was not taken."
+    return f"To go on where it stopped, give the same command again with --key {key}."
+
+
+def of_the_file(error: UsageError) -> bool:
+    """Whether the service refused what is in the file, and so has withdrawn all of it."""
+    return (error.param or "").startswith(("line.", "body", "Content-Digest"))
