@@ -57,6 +57,10 @@ class Scripts:
                 replies[at] = reply
         return replies
 
+    def name_of(self, digest: str) -> str:
+        """The script that the server knows by this digest; empty when it is none of ours."""
+        return next((name for name, known in self._digests.items() if known == digest), "")
+
     def source(self, script: str) -> str:
         """One script's text, for a client of another kind, such as kombu's."""
         return self._sources[script]

@@ -37,7 +37,7 @@ local function stop_running()
       if redis.call('HGET', job_key(job_id), 'batch') == id then
         take_away(load(job_id), why)
         stopped = stopped + 1
-        if stopped == SLICE then return 1 end
+        if stopped == FEW then return 1 end
       end
     end
   end
@@ -50,13 +50,13 @@ local function sweep_slice()
     return 0
   end
   local swept = tonumber(redis.call('HGET', key, 'swept') or 0)
-  local ids = redis.call('LRANGE', key .. ':jobs', swept, swept + SLICE - 1)
+  local ids = redis.call('LRANGE', key .. ':jobs', swept, swept + FEW - 1)
   for _, job_id in ipairs(ids) do
     local job = load(job_id)
     if job and not TERMINAL[job.state] then take_away(job, why) end
   end
   redis.call('HSET', key, 'swept', swept + #ids)
-  if #ids == SLICE then return 1 end
+  if #ids == FEW then return 1 end
   redis.call('SREM', P .. 'cancelling', id)
   withdraw(true)
   return 0
