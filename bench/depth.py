@@ -145,7 +145,8 @@ async def _slow(store: Store) -> dict[str, Figure]:
     entries = await store.client.slowlog_get(1000)
     worst = max((entry["duration"] for entry in entries), default=0)
     kinds = {_kind(store, bytes(entry["command"])) for entry in entries}
-    told = {"slow_commands": len(entries), "slowest_command_ms": worst / 1000}
+    calls = int((await store.client.info("commandstats"))["cmdstat_evalsha"]["calls"])
+    told = {"slow_commands": len(entries), "of_script_calls": calls, "slowest_command_ms": worst / 1000}
     return {**told, "slow_kinds": ", ".join(sorted(kinds)) or "none"}
 
 

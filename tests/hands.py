@@ -19,6 +19,8 @@ from viiwork.work import Answer, ReadInput
 
 ANSWER = Answer(text="done")
 FAULT = Fault(code="engine_fault", message="The card fell silent.")
+SLICE, FEW = 50, 10
+"""Jobs that one script looks at, and that it ends, at most (`lib.lua`)."""
 SAID: dict[Verdict, Answer | Fault] = {Verdict.SUCCEEDED: ANSWER, Verdict.FAILED: FAULT, Verdict.RETRY: FAULT}
 
 

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from tests.hands import (
+    FEW,
+    SLICE,
     Hands,
     depths,
     document,
@@ -25,11 +27,7 @@ from tests.workers import make_job
 from viiwork.errors import Conflict
 from viiwork.jobs import BatchState, Counts, Settle, State
 from viiwork.store import Store
-from viiwork.store.facade import SLICE
 from viiwork.store.leases import Stale, Verdict
-
-FEW = 10
-"""Jobs that one script ends (`lib.lua`)."""
 
 
 async def test_a_waiting_job_is_cancelled_and_its_turn_passes_over(store: Store) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.hands import (
+    SLICE,
     Hands,
     depths,
     document,
@@ -27,7 +28,6 @@ from tests.workers import make_job
 from viiwork.errors import Gone, NotFound
 from viiwork.jobs import BatchState, Lane, State
 from viiwork.store import Store
-from viiwork.store.facade import SLICE
 from viiwork.store.leases import Verdict
 from viiwork.store.reading import PAGE
 from viiwork.store.records import INLINE_BYTES

@@ -8,6 +8,7 @@ import pytest
 
 from tests.hands import (
     FAULT,
+    SLICE,
     Hands,
     depths,
     document,
@@ -24,7 +25,6 @@ from tests.workers import make_job
 from viiwork.errors import Busy, Conflict, NotFound
 from viiwork.jobs import BatchState, Lane, Priority, State, new_id
 from viiwork.store import Store
-from viiwork.store.facade import SLICE
 from viiwork.store.leases import Claim, Stale, Verdict, commit_call
 
 QUEUE = "batch.noop"

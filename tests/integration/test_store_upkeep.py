@@ -8,6 +8,7 @@ import random
 import pytest
 
 from tests.hands import (
+    SLICE,
     Hands,
     depths,
     field,
@@ -24,7 +25,6 @@ from tests.workers import make_job
 from viiwork.errors import ModelNotServed
 from viiwork.jobs import BatchState, Lane, State
 from viiwork.store import Fence, Store
-from viiwork.store.facade import SLICE
 from viiwork.store.leases import CLAIM_REPLY_MS, Claim, Verdict
 
 

@@ -19,8 +19,9 @@ from viiwork.store.scripts import Arg, Call
 from viiwork.store.steering import READ_AHEAD, Steering
 from viiwork.wire import as_json
 
-SLICE = 50
-"""Jobs a script call: none may hold the server up (a slice takes 1 to 2 ms; one of 500 took 20)."""
+SLICE = 25
+"""Jobs a script call: none may hold the server up (a slice takes 1 to 2 ms; one of 500 took 20, and while the server
+rewrites its file each takes several times as long)."""
 SLICE_BYTES = 512 * 1024
 BLOBS_AT_ONCE = 32
 """Large inputs are written and synced side by side: one after the other took 9 ms each (measured)."""
