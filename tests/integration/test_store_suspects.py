@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hands import Hands, depths, keys, ready_hints, recount, state, upkeep
+from tests.hands import Hands, depths, keys, ready_hints, recount, sealed_batch, state, upkeep
 from tests.workers import make_job
 from viiwork.jobs import State
 from viiwork.store import Store
@@ -278,3 +278,25 @@ async def test_what_a_convicted_job_did_is_not_held_against_the_cards(store: Sto
         workers[at] = await reborn(store, workers[at])
     assert len(await store.dead()) == 1
     assert await store.client.hgetall(f"{store.prefix}against") == {}
+
+
+@pytest.mark.parametrize("end", ["cancelled", "paused"])
+async def test_a_worker_is_not_kept_free_for_a_suspect_that_will_not_come(store: Store, end: str) -> None:
+    first, second = await crew(store, 2)
+    batch = await sealed_batch(store, 1)
+    for _ in range(2):
+        await first.take()
+        first = await reborn(store, first)
+    hint = await second.pop()
+    await store.submit([make_job() for _ in range(3)])
+    await second.take()
+    assert hint is not None
+    assert await second.claim(hint) == Stale("suspect")
+    assert await keys(store, "inc:*:alone")
+    if end == "cancelled":
+        await store.cancel(hint.job)
+    else:
+        await store.pause(batch)
+        await bring_back_what_pauses(store)
+        await store.release(QUEUE)
+    assert await keys(store, "inc:*:alone") == []

@@ -5,7 +5,7 @@
 -- item, input, input blob, strikes, 1 for a suspect, generation}.
 
 local SUSPECT_PAUSE_MS = 300
-local ALONE_MS = 5000 -- for so long a worker is kept free for a suspect that does not come again
+local ALONE_MS = 60000 -- for so long a worker is kept free for a suspect that does not come by again
 local id, attempt, token, inc, worker = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local job = load(id)
 if not job then return {'stale', 'gone'} end

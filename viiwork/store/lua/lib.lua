@@ -78,6 +78,15 @@ local function count_off(job)
   job.counted = false
 end
 
+-- No worker is kept free for this suspect any more.
+local function let_others_in(job)
+  local where = redis.call('HGET', job_key(job.id), 'alone_on')
+  if not where then return end
+  redis.call('HDEL', job_key(job.id), 'alone_on')
+  local key = P .. 'inc:' .. where .. ':alone'
+  if redis.call('GET', key) == job.id then redis.call('DEL', key) end
+end
+
 -- Every change of state passes here, so that the depth counters stay exact.
 local function move(job, state)
   local from = job.state
@@ -87,13 +96,9 @@ local function move(job, state)
   if from == 'queued' then redis.call('ZREM', P .. 'released:' .. job.queue, job.id) end
   if from == 'running' then
     redis.call('ZREM', P .. 'inc:' .. job.inc .. ':running', job.id)
-    if job.suspect then
-      redis.call('DEL', P .. 'inc:' .. job.inc .. ':suspect')
-      if redis.call('GET', P .. 'inc:' .. job.inc .. ':alone') == job.id then
-        redis.call('DEL', P .. 'inc:' .. job.inc .. ':alone')
-      end
-    end
+    if job.suspect then redis.call('DEL', P .. 'inc:' .. job.inc .. ':suspect') end
   end
+  if job.suspect and (from == 'running' or TERMINAL[state]) then let_others_in(job) end
   if job.suspect and state ~= 'queued' and state ~= 'running' then
     redis.call('SREM', P .. 'suspects.out:' .. job.queue, job.id)
   end
@@ -162,6 +167,7 @@ local function enqueue(job, front)
   local push = front and 'LPUSH' or 'RPUSH'
   local batch = batch_of(job)
   know(job.queue)
+  if job.suspect and batch.paused then let_others_in(job) end
   if job.suspect and not batch.paused then
     redis.call(push, P .. 'suspects:' .. job.queue, job.id)
     return
