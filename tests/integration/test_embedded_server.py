@@ -316,7 +316,9 @@ def test_a_log_that_has_grown_is_moved_aside(tmp_path: Path) -> None:
 
 def test_a_process_is_known_by_more_than_its_number() -> None:
     """And a zombie is nobody."""
-    assert identity(os.getpid()) not in (None, identity(os.getppid()))
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert identity(os.getpid()) not in (None, identity(child.pid)), "it was started at another moment"
+    child.communicate(b"\n")
     zombie = subprocess.Popen([sys.executable, "-c", ""])
     while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
