@@ -169,7 +169,9 @@ local function enqueue(job, front)
   know(job.queue)
   if job.suspect and batch.paused then let_others_in(job) end
   if job.suspect and not batch.paused then
-    redis.call(push, P .. 'suspects:' .. job.queue, job.id)
+    -- One with a mark goes first: behind the others it left the worker that is kept free for it idle for a minute.
+    local marked = redis.call('HEXISTS', job_key(job.id), 'marks') == 1
+    redis.call(marked and 'LPUSH' or 'RPUSH', P .. 'suspects:' .. job.queue, job.id)
     return
   end
   if job.task == 'viiwork.merge' and not batch.paused then
