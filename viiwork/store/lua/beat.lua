@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- One beat of one incarnation. ARGV: incarnation, worker name, card (JSON), in flight (JSON), slots, how many jobs it
--- takes at most now, grace in milliseconds for a claim whose reply is still under way, number of queues, the queues, then id and token of every job in its hands.
+-- takes at most now, grace in milliseconds for a claim whose reply is still under way, number of queues,
+-- the queues, then id and token of every job in its hands.
 -- Answers {why the worker is quarantined, or an empty string, id, state, …}: the jobs that are no longer its own
 -- (cancelled, taken back), which it must drop.
 

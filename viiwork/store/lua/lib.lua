@@ -16,7 +16,7 @@ end
 local NOW = now_ms()
 local FIELDS = {'state', 'attempt', 'token', 'inc', 'queue', 'tenant', 'batch', 'item', 'settle', 'then', 'cost',
   'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent', 'bulk', 'suspect', 'deadline_ms', 'counted',
-  'started_ms', 'worker', 'generation'}
+  'started_ms', 'worker', 'of_generation'}
 
 -- A clock that was put back leaves moments in the future: they count from now on, or nobody would see their age for as
 -- long as it was put back. A second is left to clocks that are only being corrected.
@@ -214,8 +214,8 @@ end
 -- A job's end is the end of its item: once only, however many jobs of the item end after it.
 local function settle(job, state)
   local item = job.item or job.id
-  -- What its document's earlier generation left behind no longer speaks for it.
-  if item ~= job.id and (redis.call('HGET', job_key(item), 'generation') or '') ~= (job.generation or '') then return end
+  -- What its document's earlier generation left behind no longer speaks for it. A worker of an older version's does.
+  if job.of_generation and job.of_generation ~= (redis.call('HGET', job_key(item), 'generation') or '0') then return end
   if redis.call('HSETNX', job_key(item), 'item_state', state) == 0 then return end
   redis.call('HSET', job_key(item), 'item_by', job.id, 'item_ms', NOW)
   if job.batch then

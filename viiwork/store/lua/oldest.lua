@@ -1,8 +1,8 @@
 #!lua flags=no-writes,allow-oom
 -- How long the oldest job of a queue has been waiting for a worker, by the heads of its groups' lists, a slice of groups
 -- at a time, those first that were not served for the longest. ARGV: queue, and the tenant and the group to go on from
--- (counted from 0; at 0 and 0 the ready queue, the suspects and the merges are looked at too). Answers {milliseconds since that job
--- was submitted, or -1 when none waits here, tenant and group to go on from}; a tenant of -1 says that this was all.
+-- (counted from 0; at 0 and 0 the ready queue, the suspects and the merges are looked at too). Answers {milliseconds since
+-- that job was submitted, or -1 when none waits here, tenant and group to go on from}; a tenant of -1 says that this was all.
 -- Paused batches, and jobs that wait for others or for their next try, are not looked at.
 
 local queue, tenant_at, group_at = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])

@@ -41,17 +41,18 @@ for tenant, more in pairs(by_tenant) do
   if most > 0 and tonumber(redis.call('HGET', P .. 'load', tenant) or 0) + more > most then return -3 end
 end
 
-local generation = ''
+local generation = nil
 if ARGV[1] ~= '' then
   redis.call('HSET', job_key(ARGV[1]), 'parent', 1)
-  generation = redis.call('HGET', job_key(ARGV[1]), 'generation') or ''
+  generation = redis.call('HGET', job_key(ARGV[1]), 'generation') or '0'
 end
 local taken, taken_by, by_queue, by_batch = 0, {}, {}, {}
 
 local function take(id, first, last)
   local key = job_key(id)
   redis.call('HSET', key, 'created_ms', NOW, 'state', 'waiting', 'counted', 1, unpack(ARGV, first, last))
-  if generation ~= '' then redis.call('HSET', key, 'generation', generation) end
+  if generation then redis.call('HSET', key, 'of_generation', generation) end
+  if generation and generation ~= '0' then redis.call('HSET', key, 'generation', generation) end
   local job = {id = id, state = 'waiting', waits_for = 0}
   for field = first, last, 2 do job[ARGV[field]] = ARGV[field + 1] end
   if job.batch then
