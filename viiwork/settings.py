@@ -95,9 +95,31 @@ class FlowerSection(Section):
 class EngineSection(Section):
     """What the engine workers hold."""
 
-    kind: Literal["extractive", "simulated", "noop"] = "extractive"
-    model: Annotated[str, Field(pattern=MODEL_PATTERN)] | None = None
-    """The served alias. Default: the engine's own."""
+    kind: Annotated[str, Field(min_length=1, max_length=1024)] = "extractive"
+    """`extractive`, `simulated`, `noop`, the name of a recipe such as `vllm`, or the path of one's own (`my.toml`)."""
+    model: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """Of a recipe: the model's directory or file, or the name of one that was pulled. Of the others: the alias."""
+    alias: Annotated[str, Field(pattern=MODEL_PATTERN)] | None = None
+    """The name under which the model is served. Default: made from the model's."""
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+/?$")] | None = None
+    """A server that somebody else runs, for the recipe `url`: `http://host:port`."""
+    key_file: Path | None = None
+    """Holds the key that the server at `url` wants."""
+    args: tuple[str, ...] = ()
+    """Appended to the recipe's command."""
+    python: Path | None = None
+    """The interpreter that has the engine installed. Default: the recipe knows where to look."""
+    context_tokens: Annotated[int, Field(ge=256)] | None = None
+    """The longest prompt plus output. Default: the recipe's, or the model's if that is less."""
+    start_timeout_s: Positive | None = None
+    hang_s: Positive | None = None
+    """For so long nothing may come from a recipe's engine while requests run, before it is started again."""
+    keep_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    """How long an engine is kept when its worker died, for the next life of that worker."""
+    canary_every_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
+    """Between two looks at whether its text makes sense; 0: only after each start."""
+    canary_expect: Annotated[str, Field(max_length=256)] = ""
+    """A regular expression that the canary's answer must hold."""
     slots: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Requests in flight a worker, K. Default: the engine's own."""
     time_scale: Positive = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -26,8 +26,38 @@ class Usage(Wire):
 class Message(Wire):
     """One turn of a chat."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    name: str | None = None
+    tool_calls: tuple[dict[str, Any], ...] | None = None
+    """Of an assistant's turn, as the engine gave them."""
+    tool_call_id: str | None = None
+    """Of a tool's turn: which call it answers."""
+
+
+class Sampling(Wire):
+    """How the engine chooses tokens, besides the temperature. None leaves that to the engine."""
+
+    top_p: float | None = None
+    top_k: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    """For each token its log probability, and those of so many alternatives (0 to 20)."""
+
+
+class Shape(Wire):
+    """What an answer must look like; exactly one of the four is set. The engine is held to it, and it is checked."""
+
+    json_schema: dict[str, Any] | None = None
+    json_object: bool = False
+    """Any JSON object."""
+    regex: str | None = None
+    """The whole answer matches it."""
+    choice: tuple[str, ...] = ()
+    """The answer is one of these, letter for letter."""
 
 
 class ChatInput(Wire):
@@ -37,6 +67,33 @@ class ChatInput(Wire):
     messages: tuple[Message, ...]
     max_output_tokens: int = 512
     temperature: float = 0.0
+    sampling: Sampling = Sampling()
+    shape: Shape | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    """As the OpenAI API has them; passed through."""
+    tool_choice: str | dict[str, Any] | None = None
+    stream: bool = False
+    """Somebody may listen while it is written."""
+
+
+class CompletionInput(Wire):
+    """Text to go on with, without a chat template."""
+
+    kind: Literal["completion"] = "completion"
+    prompt: str
+    max_output_tokens: int = 512
+    temperature: float = 0.0
+    sampling: Sampling = Sampling()
+    shape: Shape | None = None
+    stream: bool = False
+
+
+class EmbeddingInput(Wire):
+    """Texts to turn into vectors."""
+
+    kind: Literal["embedding"] = "embedding"
+    texts: tuple[str, ...]
+    dimensions: int | None = None
 
 
 class Label(Wire):
@@ -52,6 +109,7 @@ class AnalysisTask(StrEnum):
     SUMMARIZE = "summarize"
     CLASSIFY = "classify"
     ASK = "ask"
+    PROMPT = "prompt"
 
 
 class TaskOptions(Wire):
@@ -59,6 +117,8 @@ class TaskOptions(Wire):
 
     labels: tuple[Label, ...] = ()
     question: str = ""
+    prompt: str = ""
+    """What to do with the document, in the user's own words."""
     max_output_tokens: int = 256
 
 
@@ -113,10 +173,12 @@ class MergeInput(Wire):
     """What a reader of the answer must know about the document, such as pages without text."""
 
 
-EngineInput = Annotated[ChatInput | StepInput, Field(discriminator="kind")]
+EngineWork = ChatInput | CompletionInput | EmbeddingInput | StepInput
+"""What an engine is asked."""
+EngineInput = Annotated[EngineWork, Field(discriminator="kind")]
 
 
-JobInput = Annotated[ChatInput | StepInput | ReadInput | MergeInput, Field(discriminator="kind")]
+JobInput = Annotated[EngineWork | ReadInput | MergeInput, Field(discriminator="kind")]
 
 
 class Evidence(Wire):
@@ -142,3 +204,11 @@ class Answer(Wire):
     pages: int = 0
     parts: int = 1
     notes: tuple[str, ...] = ()
+    finish_reason: str = ""
+    """`stop`, `length` or `tool_calls`, from engines that say so."""
+    value: Any = None
+    """The answer as JSON, when its shape was a schema or an object."""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    logprobs: dict[str, Any] | None = None
+    """As the OpenAI API has them."""
+    embeddings: tuple[tuple[float, ...], ...] = ()

@@ -94,7 +94,7 @@ async def test_its_facts_can_be_told_to_the_fleet(engine: Engine) -> None:
     assert re.match(MODEL_PATTERN, engine.facts.model)
 
 
-@pytest.mark.parametrize("task", list(AnalysisTask))
+@pytest.mark.parametrize("task", list(TASKS))
 async def test_every_task_is_answered_in_full(engine: Engine, case: Case, task: AnalysisTask) -> None:
     """Text, who answered, the notice, and the tokens it took."""
     answer = await engine.run(step(task=task))
@@ -155,7 +155,7 @@ async def test_the_loop_goes_on_while_it_works(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("kind", GARBAGE)
-@pytest.mark.parametrize("task", list(AnalysisTask))
+@pytest.mark.parametrize("task", list(TASKS))
 async def test_garbage_is_answered_or_refused_but_never_breaks_it(
     engine: Engine, kind: str, task: AnalysisTask
 ) -> None:

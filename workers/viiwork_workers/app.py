@@ -20,10 +20,10 @@ from viiwork.store.embedded import locate
 from viiwork.store.endpoint import broker
 from viiwork.store.leases import Claim
 from viiwork.store.opening import make_store
-from viiwork.work import ChatInput, JobInput, StepInput
+from viiwork.work import EngineWork, JobInput, StepInput
 from viiwork_workers.boot import READER_FACTS, EngineUp, Loaded, Parts
 from viiwork_workers.control import register_controls
-from viiwork_workers.engines.base import Engine
+from viiwork_workers.engines.base import Engine, Manner
 from viiwork_workers.engines.choose import make_engine
 from viiwork_workers.execute import Product, Runner
 from viiwork_workers.hints import register_tasks
@@ -83,10 +83,10 @@ async def _make_reader(store: Store, settings: Settings) -> Loaded:
 
 
 def _engine_runner(engine: Engine) -> Runner:
-    async def run(claim: Claim, work: JobInput) -> Product:  # noqa: ARG001 - engines know no queue
-        if not isinstance(work, ChatInput | StepInput):
+    async def run(claim: Claim, work: JobInput) -> Product:
+        if not isinstance(work, EngineWork):
             raise JobRefused("This job is not for an engine.", code="wrong_queue")
-        answer = await engine.run(work)
+        answer = await engine.run(work, Manner(lane=claim.lane))
         return ground(answer, work.text, work.page_starts) if isinstance(work, StepInput) else answer
 
     return run

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from viiwork.work import Answer, ChatInput, StepInput
+from viiwork.jobs import Lane
+from viiwork.work import Answer, EngineWork
+
+OnText = Callable[[str], None]
+"""Hears each new piece of an answer while it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a job is to be answered, besides what it asks."""
+
+    lane: Lane = Lane.BATCH
+    on_text: OnText | None = None
+    """Hears the answer as it is written, from engines that write one piece after the other; what it heard and the
+    answer's text are the same."""
+
+
+PLAIN = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +39,7 @@ class EngineFacts:
     context_tokens: int
     """The longest prompt plus output, in tokens of `tokenizer`."""
     tokenizer: str
-    """The tokenizer that counts for this model: `wordllama`, or a path to a `tokenizer.json`."""
+    """The tokenizer that counts for this model: `wordllama`, or a path to a `tokenizer.json` or its directory."""
     notice: str = ""
     """What a reader of its answers must know, if it is not a language model."""
 
@@ -44,6 +62,10 @@ class Signals:
     restarts: int = 0
     pid: int = 0
     """Of its process, when it has one of its own that runs."""
+    failed: str = ""
+    """Why it was given up, and what to do: the worker is quarantined then. Empty otherwise."""
+    output_tokens: int = 0
+    """Tokens that it has generated since it was started, where it says so."""
 
 
 class Engine(Protocol):
@@ -55,7 +77,7 @@ class Engine(Protocol):
     async def load(self) -> None:
         """Make ready to run. Raises EngineFault when that fails."""
 
-    async def run(self, work: ChatInput | StepInput) -> Answer:
+    async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
         """Answer one job. Cancelling the task ends the work and frees its slot.
 
         Raises JobRefused when the job itself is at fault, EngineFault when the engine is, EngineDied when its process
@@ -68,5 +90,15 @@ class Engine(Protocol):
     async def until_ready(self) -> None:
         """Wait while it is being started again; returns at once when it runs."""
 
+    def again(self) -> None:
+        """A person has lifted the quarantine: try to start once more."""
+
     async def close(self) -> None:
         """Let go of what `load` took."""
+
+
+def heard(answer: Answer, manner: Manner) -> Answer:
+    """The answer, once whoever listens has heard it: for engines that write all at once."""
+    if manner.on_text is not None:
+        manner.on_text(answer.text)
+    return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from viiwork.errors import SettingsError
 from viiwork.settings import EngineSection
 from viiwork_workers.engines.base import Engine
 from viiwork_workers.engines.card_model import MISTRAL_7B
@@ -25,6 +26,8 @@ def make_engine(settings: EngineSection, *, card: str) -> Engine:
             return _simulated(settings)
         case "noop":
             return NoopEngine(model=settings.model or NOOP_MODEL, slots=settings.slots or 32)
+        case unknown:
+            raise SettingsError(f"engine.kind: there is no engine {unknown}.", hint="See docs/engines.md.")
 
 
 def _simulated(settings: EngineSection) -> Engine:

@@ -6,8 +6,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from viiwork.errors import EngineFault, JobRefused
-from viiwork.work import AnalysisTask, Answer, ChatInput, Evidence, StepInput, Usage
-from viiwork_workers.engines.base import EngineFacts, Signals
+from viiwork.work import AnalysisTask, Answer, EngineWork, Evidence, StepInput, Usage
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
 from viiwork_workers.engines.embeddings import Embedder, load_embedder
 from viiwork_workers.engines.intake import refuse_incomplete, texts_of
 from viiwork_workers.engines.labelling import classify
@@ -34,12 +34,13 @@ class ExtractiveEngine:
         """Read the word vectors, 20 MB, from the installed package."""
         self._embedder = await asyncio.get_running_loop().run_in_executor(self._threads, load_embedder)
 
-    async def run(self, work: ChatInput | StepInput) -> Answer:
+    async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
         """Answer on a thread. A cancelled job's thread goes on for the milliseconds that its passage takes."""
         step = accepted(work)
         if self._embedder is None:
             raise EngineFault("the extractive preview is not loaded.", hint="Wait for the worker to be ready.")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, step, self._embedder)
+        loop = asyncio.get_running_loop()
+        return heard(await loop.run_in_executor(self._threads, self._answer, step, self._embedder), manner)
 
     def signals(self) -> Signals | None:
         """None: its slots say all there is to say."""
@@ -47,6 +48,9 @@ class ExtractiveEngine:
 
     async def until_ready(self) -> None:
         """It is never started again."""
+
+    def again(self) -> None:
+        """It is never given up."""
 
     async def close(self) -> None:
         """Let the threads finish what they have, and the word vectors go."""
@@ -60,9 +64,9 @@ class ExtractiveEngine:
         return said.model_copy(update={"engine": NAME, "model": self.facts.model, "notice": NOTICE, "usage": usage})
 
 
-def accepted(work: ChatInput | StepInput) -> StepInput:
+def accepted(work: EngineWork) -> StepInput:
     """The work, when it is something that picking sentences can answer. Raises JobRefused."""
-    if isinstance(work, ChatInput):
+    if not isinstance(work, StepInput) or work.task is AnalysisTask.PROMPT:
         raise JobRefused(
             "the extractive preview is not a language model: it cannot follow a prompt or fill a schema.",
             hint="Start the fleet with a language-model engine, or ask for summarize, classify or ask.",

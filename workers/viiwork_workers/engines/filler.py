@@ -13,8 +13,13 @@ MARK = "[simulated]"
 SENTENCE = "No model ran and nothing was read: these words only fill the place and the time of an answer this long."
 LONGEST = 400
 """Words of filler that are at hand."""
-USUAL_TOKENS = {AnalysisTask.SUMMARIZE: (60, 140), AnalysisTask.CLASSIFY: (3, 9), AnalysisTask.ASK: (20, 60)}
 CHAT_TOKENS = (40, 240)
+USUAL_TOKENS = {
+    AnalysisTask.SUMMARIZE: (60, 140),
+    AnalysisTask.CLASSIFY: (3, 9),
+    AnalysisTask.ASK: (20, 60),
+    AnalysisTask.PROMPT: CHAT_TOKENS,
+}
 
 
 class Filler:

@@ -7,12 +7,12 @@ import logging
 from contextlib import suppress
 
 from viiwork.errors import EngineFault, Unavailable
-from viiwork.work import Answer, ChatInput, StepInput
-from viiwork_workers.engines.base import EngineFacts, Signals
+from viiwork.work import Answer, EngineWork
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
 from viiwork_workers.engines.child import EngineChild, how_it_ended
 from viiwork_workers.engines.deaths import Deaths
 from viiwork_workers.engines.frames import Begin
-from viiwork_workers.engines.intake import refuse_incomplete
+from viiwork_workers.engines.intake import plain, refuse_incomplete
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +34,15 @@ class HostedEngine:
         await self._start()
         self._keeper = asyncio.create_task(self._keep(), name="engine keeper")
 
-    async def run(self, work: ChatInput | StepInput) -> Answer:
+    async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
         """Answer one job. Raises Unavailable between two lives: the job never reached an engine."""
+        work = plain(work)
         refuse_incomplete(work)
         if self._keeper is None:
             raise EngineFault("the engine is not running.", hint="Wait for the worker to be ready.")
         if self._child is None or not self._child.alive:
             raise Unavailable("the engine is being started again.", code="engine_restarting")
-        return await self._child.run(work)
+        return heard(await self._child.run(work), manner)
 
     def signals(self) -> Signals:
         """Whether it runs, and what it said of its load last."""
@@ -64,6 +65,9 @@ class HostedEngine:
     async def until_ready(self) -> None:
         """Wait for the next life."""
         await self._ready.wait()
+
+    def again(self) -> None:
+        """It is never given up."""
 
     async def close(self) -> None:
         """End the process and start it no more."""

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from viiwork.errors import JobRefused
-from viiwork.work import AnalysisTask, ChatInput, StepInput
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, EngineWork, StepInput
 
 
-def texts_of(work: ChatInput | StepInput) -> list[str]:
+def texts_of(work: EngineWork) -> list[str]:
     """Every text of the job that counts as prompt."""
     if isinstance(work, ChatInput):
         return [turn.content for turn in work.messages]
+    if isinstance(work, CompletionInput):
+        return [work.prompt]
+    if isinstance(work, EmbeddingInput):
+        return list(work.texts)
     labels = [f"{label.name} {label.description}" for label in work.options.labels]
-    return [work.title, work.options.question, *labels, work.text]
+    return [work.title, work.options.question, work.options.prompt, *labels, work.text]
 
 
-def refuse_incomplete(work: ChatInput | StepInput) -> None:
+def plain(work: EngineWork) -> ChatInput | StepInput:
+    """The work, for an engine that only writes text. Raises JobRefused for anything else, such as vectors."""
+    if isinstance(work, StepInput) or (isinstance(work, ChatInput) and not (work.tools or work.shape)):
+        return work
+    asked = f"tools or a shape in a {work.kind}" if isinstance(work, ChatInput) else f"a {work.kind}"
+    raise JobRefused(
+        f"this engine cannot do {asked}.", hint="Use a language-model engine.", code="unsupported_task", param="kind"
+    )
+
+
+def refuse_incomplete(work: EngineWork) -> None:
     """Raises JobRefused for a prompt that is empty or no Unicode, or a task without its labels or its question."""
     try:
         "".join(texts_of(work)).encode()
@@ -35,3 +49,5 @@ def _refuse_without_options(step: StepInput) -> None:
         raise JobRefused(
             "ask needs a question.", hint="Say what to look for.", code="invalid_request", param="question"
         )
+    if step.task is AnalysisTask.PROMPT and not step.options.prompt.strip():
+        raise JobRefused("prompt needs one.", hint="Say what to do.", code="invalid_request", param="prompt")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 
-from viiwork.work import Answer, ChatInput, StepInput
-from viiwork_workers.engines.base import EngineFacts, Signals
+from viiwork.work import Answer, ChatInput, EngineWork
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
 
 NAME = "no-op"
 NOTICE = "For benchmarks: no engine ran."
@@ -26,12 +26,12 @@ class NoopEngine:
     async def load(self) -> None:
         """Nothing to load."""
 
-    async def run(self, work: ChatInput | StepInput) -> Answer:
+    async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
         """The one answer."""
         wanted = PAUSE.fullmatch(work.messages[-1].content) if isinstance(work, ChatInput) else None
         if wanted:
             await asyncio.sleep(float(wanted[1]))
-        return self._answer
+        return heard(self._answer, manner)
 
     def signals(self) -> Signals | None:
         """None: its slots say all there is to say."""
@@ -39,6 +39,9 @@ class NoopEngine:
 
     async def until_ready(self) -> None:
         """It is never started again."""
+
+    def again(self) -> None:
+        """It is never given up."""
 
     async def close(self) -> None:
         """Nothing to let go of."""

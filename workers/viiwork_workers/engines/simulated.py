@@ -7,11 +7,11 @@ import contextlib
 
 from viiwork.documents.tokens import WORDLLAMA, TokenCounter, load_counter
 from viiwork.errors import EngineFault, JobRefused, SettingsError
-from viiwork.work import Answer, ChatInput, StepInput, Usage
-from viiwork_workers.engines.base import EngineFacts, Signals
+from viiwork.work import Answer, ChatInput, EngineWork, StepInput, Usage
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
 from viiwork_workers.engines.card_model import MISTRAL_7B, CardModel
 from viiwork_workers.engines.filler import Filler
-from viiwork_workers.engines.intake import refuse_incomplete, texts_of
+from viiwork_workers.engines.intake import plain, refuse_incomplete, texts_of
 from viiwork_workers.engines.schedule import Request, Schedule, Stretch
 
 NAME = "simulated Radeon VII"
@@ -41,10 +41,11 @@ class SimulatedEngine:
         await asyncio.sleep(self._card.load_s * self._time_scale)
         self._stepping = asyncio.create_task(self._step_on(), name="simulated-card")
 
-    async def run(self, work: ChatInput | StepInput) -> Answer:
+    async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
         """Wait for the card, then answer with filler. Raises JobRefused when the prompt is over the context."""
         if self._words is None or self._stepping is None or self._stepping.done():
             raise EngineFault("the simulated card is not running.", hint="Wait for the worker to be ready.")
+        work = plain(work)
         refuse_incomplete(work)
         count, filler = self._words
         prompt_tokens = self._within_context(counted(work, count))
@@ -52,7 +53,8 @@ class SimulatedEngine:
         answer = filler.answer(work, limit=min(wanted, self._card.context_tokens - prompt_tokens))
         usage = Usage(prompt_tokens=prompt_tokens, output_tokens=answer.usage.output_tokens)
         await self._on_card(usage)
-        return answer.model_copy(update={"engine": NAME, "model": self.facts.model, "notice": NOTICE, "usage": usage})
+        signed = {"engine": NAME, "model": self.facts.model, "notice": NOTICE, "usage": usage}
+        return heard(answer.model_copy(update=signed), manner)
 
     def signals(self) -> Signals:
         """What the card's schedule shows; it reserves a request's whole room, so it never interrupts one."""
@@ -61,6 +63,9 @@ class SimulatedEngine:
 
     async def until_ready(self) -> None:
         """It is never started again: `hosted` does that."""
+
+    def again(self) -> None:
+        """It is never given up."""
 
     async def close(self) -> None:
         """Switch the card off; what is in flight ends with EngineFault."""
