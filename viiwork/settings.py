@@ -130,6 +130,14 @@ class EngineSection(Section):
     """For fault tests, with `process`: a job that holds the poison marker kills its engine."""
 
 
+class ModelsSection(Section):
+    """Where language models are kept, and where they come from."""
+
+    dir: Path | None = None
+    """Default: `$XDG_DATA_HOME/viiwork/models`, else `~/.local/share/viiwork/models`; shared by all fleets."""
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] = "https://huggingface.co"
+
+
 class WorkersSection(Section):
     """How many processes of each kind `viiwork up` starts."""
 
@@ -182,6 +190,7 @@ class Settings(BaseSettings):
     api: ApiSection = ApiSection()
     flower: FlowerSection = FlowerSection()
     engine: EngineSection = EngineSection()
+    models: ModelsSection = ModelsSection()
     workers: WorkersSection = WorkersSection()
     queue: QueueSection = QueueSection()
     results: ResultsSection = ResultsSection()
@@ -206,6 +215,11 @@ class Settings(BaseSettings):
         return self.fleet.state_dir or default_state_dir(self.fleet.name, os.environ)
 
     @property
+    def models_dir(self) -> Path:
+        """Where pulled models are."""
+        return self.models.dir.expanduser() if self.models.dir else default_models_dir(os.environ)
+
+    @property
     def prefix(self) -> str:
         """What every key and queue of this fleet starts with."""
         return self.redis.prefix or f"viiwork:{self.fleet.name}:"
@@ -218,6 +232,15 @@ def default_state_dir(fleet: str, environ: Mapping[str, str]) -> Path:
         return Path(base) / "viiwork" / fleet
     home = environ.get("HOME")
     return Path(home, ".local", "state", "viiwork", fleet) if home else Path("/var/lib/viiwork") / fleet
+
+
+def default_models_dir(environ: Mapping[str, str]) -> Path:
+    """`$XDG_DATA_HOME/viiwork/models`; a system service without a home gets `/var/lib/viiwork-models`."""
+    base = environ.get("XDG_DATA_HOME")
+    if base:
+        return Path(base) / "viiwork" / "models"
+    home = environ.get("HOME")
+    return Path(home, ".local", "share", "viiwork", "models") if home else Path("/var/lib/viiwork-models")
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:

@@ -1,0 +1,65 @@
+"""From what a person calls a model to the directory or file that an engine is started with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from viiwork.errors import NotFound, UsageError
+from viiwork.models.names import DEFAULT_REVISION, ModelName, parse_name
+from viiwork.models.shelf import Entry, Shelf
+from viiwork.settings import Settings
+
+PATH_STARTS = ("/", "./", "../", "~")
+
+
+def find(name: str, *, settings: Settings) -> Path:
+    """The directory or file of `name`: a path as it is, else what was pulled as `NAME[@REVISION]`.
+
+    A pulled GGUF model is its file. Raises NotFound with what to do, UsageError when more than one could be meant.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if name.startswith(PATH_STARTS) or name in ("", ".", ".."):
+        raise NotFound(f"there is no file or directory '{name}'.", hint="Check the path.", param="engine.model")
+    wanted = parse_name(name)
+    return _target(_newest(wanted, Shelf(settings.models_dir)), wanted)
+
+
+def _newest(wanted: ModelName, shelf: Shelf) -> Entry:
+    """The newest commit of the revision that was asked for; without one `main`, or the only one that is there."""
+    found = shelf.matching(wanted)
+    revisions = sorted({entry.record.revision for entry in found if entry.record})
+    if not wanted.revision and DEFAULT_REVISION in revisions:
+        found = [entry for entry in found if entry.record and entry.record.revision == DEFAULT_REVISION]
+    elif not wanted.revision and len(revisions) > 1:
+        names = ", ".join(f"{wanted.repo}@{revision}" for revision in revisions)
+        raise UsageError(f"several revisions of {wanted.repo} are here.", hint=f"Say which: {names}.")
+    if not found:
+        raise NotFound(f"the model {wanted} is not on this computer.", hint=_advice(wanted, shelf))
+    return found[-1]
+
+
+def _advice(wanted: ModelName, shelf: Shelf) -> str:
+    there = list(shelf.entries(wanted))
+    others = sorted({entry.record.revision for entry in there if entry.record})
+    if others:
+        return f"Here is {', '.join(others)} of it. Fetch it: viiwork models pull {wanted}"
+    return f"{'Its pull is not finished' if there else 'Fetch it'}: viiwork models pull {wanted}"
+
+
+def _target(entry: Entry, wanted: ModelName) -> Path:
+    """Its directory, or the one file that is the model."""
+    record = entry.record
+    at = entry.files_at
+    if wanted.file:
+        if not (at / wanted.file).is_file():
+            raise NotFound(f"{wanted.repo} has no file '{wanted.file}' here.", hint=f"Look into {at}.")
+        return at / wanted.file
+    if not at.is_dir():
+        raise NotFound(f"the directory of {wanted.repo} has gone: {at}.", hint=f"viiwork models rm {wanted.repo}")
+    gguf = record.gguf if record else ()
+    if len(gguf) > 1:
+        names = ", ".join(f"{wanted.repo}/{path}" for path in gguf)
+        raise UsageError(f"several files of {wanted.repo} could be meant.", hint=f"Say which: {names}.")
+    return at / gguf[0] if gguf else at
