@@ -13,6 +13,7 @@
     │   ├── Busy                 too much waits already; it passes by itself (429)
     │   └── Full                 memory or disk is nearly used up; somebody must make room (507)
     ├── StartupError             a process of the fleet cannot be started (exit 2)
+    ├── ModelError               a model's files cannot be fetched, or are not what they should be
     ├── DocumentError            a document cannot be read; its `code` is the typed outcome
     └── EngineError              an engine cannot run a job
         ├── JobRefused           the job's own fault: trying again cannot help
@@ -133,6 +134,12 @@ class StartupError(ViiworkError):
 
     code = "startup"
     exit_code = 2
+
+
+class ModelError(ViiworkError):
+    """Raised when a model's files cannot be fetched, or are not what they should be."""
+
+    code = "model_error"
 
 
 class DocumentError(ViiworkError):
