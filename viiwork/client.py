@@ -20,7 +20,7 @@ from viiwork.errors import NotFound, UsageError, ViiworkError
 from viiwork.jobfile import JobFile
 from viiwork.jobs import TERMINAL, BatchStatus, Lane, Priority, Row, Status
 from viiwork.multipart import FileDocument, TextDocument, multipart_body
-from viiwork.roster import FleetStatus
+from viiwork.roster import FleetStatus, Lifted, Quarantine, Quarantined
 from viiwork.work import Label
 
 READ_TIMEOUT_S = 300.0
@@ -285,6 +285,16 @@ class Client:
                 if status != shown:  # it is sent again after a lost connection
                     shown = status
                     yield status
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """Workers that may take no jobs until a person lifts that, by name, and why."""
+        return self._wire.ask(Quarantine, "GET", "/v1/fleet/quarantine").workers
+
+    def lift_quarantine(self, names: Sequence[str] | None = None) -> Lifted:
+        """Let workers take jobs again, those named or all; look at `.unknown`. A failed engine is tried once more."""
+        body = {} if names is None else {"workers": list(names)}
+        headers = {"idempotency-key": new_key()}
+        return self._wire.ask(Lifted, "POST", "/v1/fleet/quarantine/lift", json=body, headers=headers)
+
 
     def _upload(
         self,

@@ -41,6 +41,8 @@ class WorkerStatus(Wire):
     card: WorkerCard
     in_flight: dict[Lane, int] = Field(default_factory=dict)
     beat_age_ms: int = 0
+    quarantine: str = ""
+    """Why it may take no jobs until a person lifts that; empty while it may."""
 
 
 class QueueDepth(Wire):
@@ -71,3 +73,24 @@ class FleetStatus(Wire):
         """The aliases that somebody serves, readers left out."""
         from_cards = {worker.card.model for worker in self.workers if worker.card.engine != "reader"}
         return tuple(sorted(from_cards))
+
+
+class Quarantined(Wire):
+    """A worker that may take no jobs until a person lifts that."""
+
+    worker: str
+    why: str
+
+
+class Quarantine(Wire):
+    """Who is quarantined, by name; workers that are gone stay in it until they are back and a person lifts it."""
+
+    workers: tuple[Quarantined, ...] = ()
+
+
+class Lifted(Wire):
+    """What came of lifting quarantines."""
+
+    lifted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Those named that were not quarantined."""

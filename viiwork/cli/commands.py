@@ -19,6 +19,7 @@ from viiwork.cli.down import down
 from viiwork.cli.gc import gc
 from viiwork.cli.pause import pause, resume
 from viiwork.cli.priority import priority
+from viiwork.cli.quarantine import quarantine
 from viiwork.cli.results import results
 from viiwork.cli.screen import clean, say
 from viiwork.cli.status import status
@@ -43,6 +44,7 @@ for command in (up, down, analyze, submit, watch, results, status, cancel, pause
 for of_the_host in (doctor, gc, backup, restore):
     app.command()(of_the_host)
 app.add_typer(dead, name="dead")
+app.add_typer(quarantine, name="quarantine")
 
 
 def show_version(wanted: bool) -> None:

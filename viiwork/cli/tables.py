@@ -72,7 +72,7 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     """Workers, and what stands before them."""
     title = plain(f"Fleet {status.fleet}" + (", shutting down" if status.closing else ""), "bold")
     workers = [_workers(status)] if status.workers else []
-    remarks = [*missing(status), *dead_letters(status)]
+    remarks = [*missing(status), *put_away(status), *dead_letters(status)]
     return Group(title, *workers, *(plain(line, "yellow") for line in remarks), _queues(status))
 
 
@@ -81,11 +81,24 @@ def missing(status: FleetStatus) -> list[str]:
     lines = []
     if not status.models:
         lines.append("No engine worker is up: nothing is answered until one is.")
+    allowed = {worker.card.model for worker in status.workers if not worker.quarantine}
+    lines += [
+        f"Nobody serves the model {one_line(model)}: every worker of it is quarantined, and its jobs wait."
+        for model in status.models
+        if model not in allowed
+    ]
     if all(worker.card.model != READER_MODEL for worker in status.workers):
         lines.append("No reader is up: documents wait.")
     asked = {depth.model for depth in status.queues if depth.waiting or depth.queued or depth.running}
     unserved = sorted(asked - {*status.models, READER_MODEL}) if status.models else []
     return lines + [f"No engine worker for the model {one_line(model)} is up: its jobs wait." for model in unserved]
+
+
+def put_away(status: FleetStatus) -> list[str]:
+    """Why each quarantined worker is, and what to do."""
+    why = {worker.card.name: worker.quarantine for worker in status.workers if worker.quarantine}
+    lines = [f"{one_line(name)} is quarantined: {one_line(reason)}" for name, reason in why.items()]
+    return [*lines, "`viiwork quarantine lift` lets them work again."] if lines else []
 
 
 def dead_letters(status: FleetStatus) -> list[str]:
@@ -101,9 +114,10 @@ def slots_of(card: WorkerCard) -> str:
     return str(card.slots) if card.limit in (None, card.slots) else f"{card.limit} of {card.slots}"
 
 
-def engine_of(card: WorkerCard) -> str:
+def engine_of(card: WorkerCard, *, quarantined: bool = False) -> str:
     """The engine, and how it stands unless it is simply ready."""
-    return card.engine if card.engine_state in ("", "ready") else f"{card.engine}, {card.engine_state}"
+    state = "quarantined" if quarantined else card.engine_state
+    return card.engine if state in ("", "ready") else f"{card.engine}, {state}"
 
 
 def _workers(status: FleetStatus) -> Table:
@@ -112,7 +126,7 @@ def _workers(status: FleetStatus) -> Table:
         table.add_column(heading, justify="right")
     for worker in status.workers:
         card, busy = worker.card, worker.in_flight
-        cells = (card.name, engine_of(card), card.model, slots_of(card))
+        cells = (card.name, engine_of(card, quarantined=bool(worker.quarantine)), card.model, slots_of(card))
         lanes = (str(busy.get(Lane.INTERACTIVE, 0)), str(busy.get(Lane.BATCH, 0)))
         beat = f"{worker.beat_age_ms / 1000:.1f} s ago"
         table.add_row(*(plain(cell) for cell in (*cells, *lanes, beat)))

@@ -102,19 +102,26 @@ class Reading(Connection):
             counts.setdefault(name, {})[queue] = int(value)
         return counts
 
+    async def quarantined(self) -> dict[str, str]:
+        """Who may take no jobs, and why; by name."""
+        (found,) = await self.read([("HGETALL", f"{self.prefix}quarantine")])
+        return dict(sorted(_as_hash(found).items()))
+
     async def fleet(self) -> FleetStatus:
         """Workers by their last beats, queues by their depths."""
-        incarnations, depth, closing, dead = await self.read(
+        incarnations, depth, closing, dead, put_away = await self.read(
             [
                 ("ZRANGE", f"{self.prefix}incs", "0", "-1"),
                 ("HGETALL", f"{self.prefix}depth"),
                 ("GET", f"{self.prefix}closing"),
                 ("ZCARD", f"{self.prefix}dead"),
+                ("HGETALL", f"{self.prefix}quarantine"),
             ]
         )
         cards = await self.read([("TIME",), *(("HGETALL", f"{self.prefix}inc:{inc}") for inc in incarnations)])
         now_ms = _now_ms(cards[0])
-        workers = [_worker(_as_hash(card), now_ms) for card in cards[1:] if card]
+        why = _as_hash(put_away)
+        workers = [_worker(_as_hash(card), now_ms, why) for card in cards[1:] if card]
         queues = _depths(_as_hash(depth))
         ordered = tuple(sorted(workers, key=lambda worker: worker.card.name))
         return FleetStatus(fleet=self.fleet_name, workers=ordered, queues=queues, closing=bool(closing), dead=int(dead))
@@ -165,11 +172,13 @@ def _over(when_ms: int) -> str:
     return f"These results were kept until {day} and are gone."
 
 
-def _worker(record: Hash, now_ms: int) -> WorkerStatus:
+def _worker(record: Hash, now_ms: int, put_away: Hash) -> WorkerStatus:
+    card = WorkerCard.model_validate_json(record["card"])
     return WorkerStatus(
-        card=WorkerCard.model_validate_json(record["card"]),
+        card=card,
         in_flight=json.loads(record.get("in_flight") or "{}"),
         beat_age_ms=max(0, now_ms - int(record["beat_ms"])),
+        quarantine=put_away.get(card.name, ""),
     )
 
 

@@ -126,12 +126,22 @@ class Steering(Reading):
             await self.job(job_id)
             raise NotFound("This job is not among the dead letters.")
 
-    async def lift_quarantine(self, *workers: str) -> None:
-        """Let workers take jobs again; all of them when none is named."""
-        key = f"{self.prefix}quarantine"
-        names = workers or (await self.read([("HKEYS", key)]))[0]
-        if names:
-            await self.read([("HDEL", key, *names), ("HDEL", f"{self.prefix}against", *names)])
+    async def quarantine(self, worker: str, why: str) -> None:
+        """Let a worker take no jobs until that is lifted, the last one of its model too; an earlier reason stays."""
+        await self.read([("HSETNX", f"{self.prefix}quarantine", worker, why)])
+
+    async def lift_quarantine(self, *workers: str) -> list[str]:
+        """Let workers take jobs again, all of them when none is named; answers those that were quarantined."""
+        names = workers or tuple(await self.quarantined())
+        if not names:
+            return []
+        _, *gone = await self.read(
+            [
+                ("HDEL", f"{self.prefix}against", *names),
+                *(("HDEL", f"{self.prefix}quarantine", name) for name in names),
+            ]
+        )
+        return [name for name, was_there in zip(names, gone, strict=True) if was_there]
 
     async def reap_host(self, *, host: str, pid: int, crashed: bool = True) -> int:
         """Take back the jobs of a worker process that was seen to exit; answers how many.

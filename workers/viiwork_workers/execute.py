@@ -133,6 +133,11 @@ class Executor:
         self.on_engine_lost: Callable[[], None] = _nothing
         """Called when a job finds the engine gone, before its end is committed: nothing more must be taken."""
 
+    @property
+    def store(self) -> Store:
+        """For others on the engine's loop."""
+        return self._store
+
     async def run(self, hint: HintId, queue: str, *, started: Callable[[], None]) -> End:
         """Claim the job, run it and commit what came of it."""
         async with self._slots:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from viiwork_workers.engines.base import Engine, Signals
+from viiwork_workers.failed_engine import FailedEngine
 from viiwork_workers.limit import Limit, Look
 from viiwork_workers.station import Station
 
@@ -20,12 +22,14 @@ class Governor:
         self._limit = Limit.of(station.card.slots)
         self._preemptions = 0
         self._quick_faults = 0
+        self._failed = FailedEngine(engine, station.executor.store, worker=station.card.name)
         station.executor.on_engine_lost = self.heed
 
     async def govern(self) -> None:
         """Until it is cancelled."""
         while True:
             self.look()
+            await self._failed.look()
             await self._next_look()
 
     def look(self) -> None:
@@ -44,10 +48,12 @@ class Governor:
 
     async def _next_look(self) -> None:
         signals = self._engine.signals()
-        if signals is not None and not signals.ready:
-            await self._engine.until_ready()
+        if signals is None or signals.ready:
+            await asyncio.sleep(LOOK_S)
             return
-        await asyncio.sleep(LOOK_S)
+        with suppress(TimeoutError):  # it may be given up meanwhile, and people want to see for how long it loads
+            async with asyncio.timeout(LOOK_S):
+                await self._engine.until_ready()
 
     def _seen(self, signals: Signals) -> Look:
         faults = self._station.executor.quick_faults
