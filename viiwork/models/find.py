@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from viiwork.errors import NotFound, UsageError
@@ -27,22 +28,26 @@ def find(name: str, *, settings: Settings) -> Path:
 
 
 def _newest(wanted: ModelName, shelf: Shelf) -> Entry:
-    """The newest commit of the revision that was asked for; without one `main`, or the only one that is there."""
-    found = shelf.matching(wanted)
-    revisions = sorted({entry.record.revision for entry in found if entry.record})
-    if not wanted.revision and DEFAULT_REVISION in revisions:
-        found = [entry for entry in found if entry.record and entry.record.revision == DEFAULT_REVISION]
-    elif not wanted.revision and len(revisions) > 1:
-        names = ", ".join(f"{wanted.repo}@{revision}" for revision in revisions)
-        raise UsageError(f"several revisions of {wanted.repo} are here.", hint=f"Say which: {names}.")
-    if not found:
-        raise NotFound(f"the model {wanted} is not on this computer.", hint=_advice(wanted, shelf))
-    return found[-1]
-
-
-def _advice(wanted: ModelName, shelf: Shelf) -> str:
+    """The commit that the revision last stood for; without a revision that of `main`, or the only one that is there."""
     there = list(shelf.entries(wanted))
-    others = sorted({entry.record.revision for entry in there if entry.record})
+    finished = [entry for entry in there if entry.record]
+    if not wanted.revision and len(finished) == 1:
+        return finished[0]
+    found = shelf.matching(replace(wanted, revision=wanted.revision or DEFAULT_REVISION))
+    if found:
+        return found[-1]
+    if not wanted.revision and finished:
+        names = ", ".join(f"{wanted.repo}@{revision}" for revision in _revisions(finished))
+        raise UsageError(f"several revisions of {wanted.repo} are here.", hint=f"Say which: {names}.")
+    raise NotFound(f"the model {wanted} is not on this computer.", hint=_advice(wanted, there))
+
+
+def _revisions(entries: list[Entry]) -> list[str]:
+    return sorted({revision for entry in entries if entry.record for revision in entry.record.revisions})
+
+
+def _advice(wanted: ModelName, there: list[Entry]) -> str:
+    others = _revisions(there)
     if others:
         return f"Here is {', '.join(others)} of it. Fetch it: viiwork models pull {wanted}"
     return f"{'Its pull is not finished' if there else 'Fetch it'}: viiwork models pull {wanted}"

@@ -12,7 +12,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 PART = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 NAME = re.compile(rf"{PART}(?:/{PART})?")
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,254}")
-SAFE_COMPONENT = re.compile(r"[A-Za-z0-9_+=\[\](){},@~ -][A-Za-z0-9._+=\[\](){},@~ -]{0,199}")
+NOT_IN_NAMES = frozenset('\\:*?"<>|')
+"""What a shell or another system would take as something else."""
+MAX_NAME_BYTES = 200
 MAX_DEPTH = 8
 
 
@@ -52,12 +54,22 @@ def parse_name(text: str) -> ModelName:
     return ModelName(repo, revision, file)
 
 
-def is_safe(path: str) -> bool:
-    """Whether a file name from a hub stays inside the model's directory and hides nothing.
-
-    A hub's list is hostile input. Refused: absolute paths, `..`, hidden components, other separators, great depth.
-    """
+def escapes(path: str) -> bool:
+    """Whether a file name from a hub, whose list is hostile input, would lead out of the model's directory."""
     components = path.split("/")
-    return len(components) <= MAX_DEPTH and all(
-        SAFE_COMPONENT.fullmatch(component) and not component.endswith((" ", ".")) for component in components
+    return "\\" in path or not path.isprintable() or any(component in ("", ".", "..") for component in components)
+
+
+def is_safe(path: str) -> bool:
+    """Whether a file may have this name here: it stays inside, nothing is hidden, no program takes it for an option."""
+    components = path.split("/")
+    return not escapes(path) and len(components) <= MAX_DEPTH and all(map(_is_plain, components))
+
+
+def _is_plain(component: str) -> bool:
+    return (
+        not NOT_IN_NAMES & set(component)
+        and component[0] not in ".~- "
+        and component[-1] not in ". "
+        and len(component.encode()) <= MAX_NAME_BYTES
     )

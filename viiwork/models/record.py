@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -44,18 +44,22 @@ class ModelRecord(Part):
 
     schema_version: Literal[1] = 1
     repo: str
-    revision: str
-    """As it was asked for; `commit` is what it stood for then."""
+    revisions: Annotated[dict[str, datetime], Field(min_length=1)]
+    """The branches, tags and commits it was asked for by, and when each was last seen to stand for `commit`."""
     commit: str
-    """Of a directory of one's own: a digest of its files."""
+    """Of a directory of one's own a digest of its files."""
     source: str
     """The hub's address; empty for a directory of one's own."""
     directory: str = ""
     """Where the files are, if not beside this record."""
     license: str = ""
     """As the model's card tells it."""
-    pulled: datetime = Field(default_factory=lambda: datetime.now(UTC))
     files: tuple[FileRecord, ...]
+
+    @property
+    def pulled(self) -> datetime:
+        """When it was last fetched, or found to be here."""
+        return max(self.revisions.values())
 
     @property
     def total_bytes(self) -> int:

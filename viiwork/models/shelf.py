@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from viiwork.models.names import COMMIT, ModelName
@@ -55,13 +56,18 @@ class Shelf:
             yield from sorted(found, key=_age)
 
     def matching(self, name: ModelName) -> list[Entry]:
-        """The finished pulls that a name stands for, the newest last."""
-        return [entry for entry in self.entries(name) if entry.record and _fits(entry.record, name.revision)]
+        """The finished pulls that a name with a revision stands for, the one that it stood for last at the end."""
+        found = [(when, entry) for entry in self.entries(name) if (when := _stood_for(entry, name.revision))]
+        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
 
-def _fits(record: ModelRecord, revision: str) -> bool:
-    by_commit = len(revision) >= SHORTEST_COMMIT and record.commit.startswith(revision)
-    return not revision or record.revision == revision or by_commit
+def _stood_for(entry: Entry, revision: str) -> datetime | None:
+    """When this was last seen to be the commit of the revision; None when it never was."""
+    if entry.record is None:
+        return None
+    if len(revision) >= SHORTEST_COMMIT and entry.commit.startswith(revision):
+        return entry.record.pulled
+    return entry.record.revisions.get(revision)
 
 
 def _age(entry: Entry) -> tuple[float, str]:
