@@ -21,12 +21,14 @@ from viiwork.jobfile import JobFile
 from viiwork.jobs import TERMINAL, BatchStatus, Lane, Priority, Row, Status
 from viiwork.multipart import FileDocument, TextDocument, multipart_body
 from viiwork.roster import FleetStatus, Lifted, Quarantine, Quarantined
+from viiwork.telling import Delta, Restart
 from viiwork.work import Label
 
 READ_TIMEOUT_S = 300.0
 """An upload of thousands of files is answered once all of them are safely on disk."""
 LOOK_EVERY_S = 0.5
 LONG_POLL_S = 30.0
+TEXT_EVENTS: Mapping[str, type[Delta | Restart]] = {"delta": Delta, "restart": Restart}
 
 S = TypeVar("S", Status, BatchStatus)
 Document = str | Path | FileDocument | TextDocument
@@ -229,6 +231,24 @@ class Client:
         """A job's status at once and whenever it changes, up to its end; lost connections are taken up again."""
         return self._events(Status, f"/v1/jobs/{safe(job_id)}/events")
 
+    def job_text(self, job_id: str) -> Iterator[Status | Delta | Restart]:
+        """The same for a job with `stream`, and its text as it is written: each Delta is more of it.
+
+        At a Restart what came before is void. Before the last status all of the answer's text has come.
+        """
+        shown: Status | None = None
+        with closing(self._wire.events(f"/v1/jobs/{safe(job_id)}/events")) as events:
+            for event in events:
+                if event.name == "end":
+                    return
+                if text := TEXT_EVENTS.get(event.name):
+                    yield self._wire.parsed(text, event.data)
+                elif event.name == "state":
+                    status = self._wire.parsed(Status, event.data)
+                    if status != shown:
+                        shown = status
+                        yield status
+
     def cancel_job(self, job_id: str) -> Status:
         """Cancel a job; one that has ended stays as it is."""
         return self._wire.ask(Status, "POST", f"/v1/jobs/{safe(job_id)}/cancel")
@@ -265,6 +285,16 @@ class Client:
         """Workers, models and queues at this moment."""
         return self._wire.ask(FleetStatus, "GET", "/v1/fleet")
 
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """Workers that may take no jobs until a person lifts that, by name, and why."""
+        return self._wire.ask(Quarantine, "GET", "/v1/fleet/quarantine").workers
+
+    def lift_quarantine(self, names: Sequence[str] | None = None) -> Lifted:
+        """Let workers take jobs again, those named or all; look at `.unknown`. A failed engine is tried once more."""
+        body = {} if names is None else {"workers": list(names)}
+        headers = {"idempotency-key": new_key()}
+        return self._wire.ask(Lifted, "POST", "/v1/fleet/quarantine/lift", json=body, headers=headers)
+
     def _sweep(self, path: str, job_ids: Sequence[str] | None) -> DeadSweep:
         orders, total = _orders(job_ids), DeadSweep()
         while orders:
@@ -281,20 +311,12 @@ class Client:
             for event in events:
                 if event.name == "end":
                     return
+                if event.name in TEXT_EVENTS:
+                    continue
                 status = self._wire.parsed(model, event.data)
                 if status != shown:  # it is sent again after a lost connection
                     shown = status
                     yield status
-    def quarantined(self) -> tuple[Quarantined, ...]:
-        """Workers that may take no jobs until a person lifts that, by name, and why."""
-        return self._wire.ask(Quarantine, "GET", "/v1/fleet/quarantine").workers
-
-    def lift_quarantine(self, names: Sequence[str] | None = None) -> Lifted:
-        """Let workers take jobs again, those named or all; look at `.unknown`. A failed engine is tried once more."""
-        body = {} if names is None else {"workers": list(names)}
-        headers = {"idempotency-key": new_key()}
-        return self._wire.ask(Lifted, "POST", "/v1/fleet/quarantine/lift", json=body, headers=headers)
-
 
     def _upload(
         self,

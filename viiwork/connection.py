@@ -120,13 +120,17 @@ class Connection:
                 return
 
     def events(self, path: str) -> Generator[Event, None, None]:
-        """A stream's events; when it breaks off or ends it is asked for again, so the caller says which is the last."""
-        failures = 0
+        """A stream's events; when it breaks off or ends it is asked for again, so the caller says which is the last.
+
+        The service is told the last event that had come, so that it can say what is void.
+        """
+        failures, last = 0, ""
         while True:
             lost: Exception = httpx.ReadError("The stream has ended.")
             try:
-                for event in events_of(self._stream(path, timeout=EVENTS_TIMEOUT)):
-                    failures = 0
+                headers = {"last-event-id": last} if last else {}
+                for event in events_of(self._stream(path, timeout=EVENTS_TIMEOUT, headers=headers)):
+                    failures, last = 0, event.id or last
                     yield event
             except (httpx.TransportError, Unavailable) as error:
                 lost = error

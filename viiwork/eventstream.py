@@ -12,11 +12,13 @@ class Event:
 
     name: str
     data: bytes
+    id: str = ""
+    """What a reader that comes back says it had last."""
 
 
 def events_of(lines: Iterable[bytes]) -> Iterator[Event]:
-    """The events in a stream's lines, without comments, ids and pauses, and without one that is cut off at the end."""
-    name, data = "", []
+    """The events in a stream's lines, without comments and pauses, and without one that is cut off at the end."""
+    name, data, last = "", [], ""
     for line in lines:
         field, _, value = line.rstrip(b"\r").partition(b":")
         value = value.removeprefix(b" ")
@@ -24,6 +26,8 @@ def events_of(lines: Iterable[bytes]) -> Iterator[Event]:
             name = value.decode()
         elif field == b"data":
             data.append(value)
+        elif field == b"id":
+            last = value.decode()
         elif not line.strip() and data:
-            yield Event(name or "message", b"\n".join(data))
+            yield Event(name or "message", b"\n".join(data), last)
             name, data = "", []

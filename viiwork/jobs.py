@@ -167,6 +167,8 @@ class Status(Wire):
     """Attempts that ended in an engine's fault."""
     suspect: bool = False
     """It was in flight when an engine or worker died, and has not succeeded since: it runs as the only one such."""
+    stream: bool = False
+    """Its text may be heard while it is written."""
     history: tuple[Attempt, ...] = ()
     """The attempts that came to nothing, the last 20 of them."""
     answer: Answer | None = None

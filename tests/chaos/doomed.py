@@ -24,7 +24,7 @@ def doom(step: str, count: int) -> None:
     seen = 0
     reach = Tick.call
 
-    async def call(self: Tick, call: Call, *, release: str) -> Any:
+    async def call(self: Tick, call: Call, *, release: str = "") -> Any:
         nonlocal seen
         seen += call.script == script
         last = call.script == script and seen == count

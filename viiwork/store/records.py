@@ -21,7 +21,7 @@ from viiwork.jobs import (
     TaskName,
 )
 from viiwork.wire import as_json
-from viiwork.work import Answer, ReadInput
+from viiwork.work import Answer, ChatInput, CompletionInput, ReadInput
 
 INLINE_BYTES = 16 * 1024
 """Inputs and outputs over this go to the blob store."""
@@ -45,6 +45,7 @@ def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> li
         "waits_for": str(job.waits_for),
         "cost": str(job.cost),
         "bulk": "1" if job.bulk else "",
+        "stream": "1" if isinstance(job.input, ChatInput | CompletionInput) and job.input.stream else "",
         "custom_id": job.custom_id,
         "metadata": json.dumps(job.metadata, separators=(",", ":")) if job.metadata else "",
         "timeout_ms": str(int(job.timeout_s * 1000)),
@@ -81,6 +82,7 @@ def status_of(job_id: str, record: Hash, result: Result) -> Status:
         deadline_ms=_optional(record.get("deadline_ms")),
         strikes=int(record.get("strikes", 0)),
         suspect=record.get("suspect") == "1",
+        stream=record.get("stream") == "1",
         history=tuple(_attempt(line) for line in record.get("history", "").split("\n") if line),
         answer=result.answer,
         error=result.fault,

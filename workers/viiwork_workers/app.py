@@ -20,7 +20,7 @@ from viiwork.store.embedded import locate
 from viiwork.store.endpoint import broker
 from viiwork.store.leases import Claim
 from viiwork.store.opening import make_store
-from viiwork.work import EngineWork, JobInput, StepInput
+from viiwork.work import Answer, ChatInput, CompletionInput, EngineWork, JobInput, StepInput
 from viiwork_workers.boot import READER_FACTS, EngineUp, Loaded, Parts
 from viiwork_workers.control import register_controls
 from viiwork_workers.engines.base import Engine, Manner
@@ -29,6 +29,8 @@ from viiwork_workers.execute import Product, Runner
 from viiwork_workers.hints import register_tasks
 from viiwork_workers.readers import ReaderSteps
 from viiwork_workers.slots import Slots
+from viiwork_workers.tick import Tick
+from viiwork_workers.voice import Voice
 
 POOL = "viiwork_workers.pool:LoopPool"
 AMQP = "viiwork_workers.reconnect:PromptAMQP"
@@ -70,9 +72,9 @@ def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) ->
         return Parts(settings, name, facts, open_store, lambda store: _make_reader(store, settings))
     engine = make_engine(settings.engine, card=name)
 
-    async def load(store: Store) -> Loaded:  # noqa: ARG001 - an engine needs no store
+    async def load(store: Store) -> Loaded:
         await engine.load()
-        return Loaded(_engine_runner(engine), engine.close, engine)
+        return Loaded(_engine_runner(engine, Tick(store)), engine.close, engine)
 
     return Parts(settings, name, engine.facts, open_store, load)
 
@@ -82,14 +84,23 @@ async def _make_reader(store: Store, settings: Settings) -> Loaded:
     return Loaded(steps, steps.close)
 
 
-def _engine_runner(engine: Engine) -> Runner:
+def _engine_runner(engine: Engine, tick: Tick) -> Runner:
     async def run(claim: Claim, work: JobInput) -> Product:
         if not isinstance(work, EngineWork):
             raise JobRefused("This job is not for an engine.", code="wrong_queue")
+        if isinstance(work, ChatInput | CompletionInput) and work.stream:
+            return await _aloud(engine, work, claim, Voice(tick, claim.fence))
         answer = await engine.run(work, Manner(lane=claim.lane))
         return ground(answer, work.text, work.page_starts) if isinstance(work, StepInput) else answer
 
     return run
+
+
+async def _aloud(engine: Engine, work: EngineWork, claim: Claim, voice: Voice) -> Answer:
+    try:
+        return await engine.run(work, Manner(lane=claim.lane, on_text=voice.say))
+    finally:
+        voice.finish()
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ local function remove(job_id)
   redis.call('ZREM', P .. 'dead', job_id)
   local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob')
   for i = 1, 3 do if kept[i] and kept[i] ~= '' then blobs[#blobs + 1] = kept[i] end end
-  redis.call('DEL', job_key(job_id))
+  redis.call('DEL', job_key(job_id), P .. 'said:' .. job_id, P .. 'ears:' .. job_id)
 end
 
 local function bury(id, when, for_ms)
