@@ -140,7 +140,7 @@ class TestRefusing:
             (line(0, messages=[{"role": "user", "content": 3}]), "line 2: messages.0.content: "),
             (line(0, messages=[]), "line 2: messages: must have at least 1 entry."),
             (line(0, metadata={str(n): "" for n in range(17)}), "line 2: metadata: must have at most 16 entries."),
-            (line(0, messages=[{"role": "user", "content": "x", "name": "n"}]), "line 2: messages.0.name: there is no"),
+            (line(0, messages=[{"role": "user", "content": "x", "nmae": "n"}]), "line 2: messages.0.nmae: there is no"),
             (b'{"messages": [', "line 2: Invalid JSON: EOF while parsing a list at column 14"),
             (b"[1]", "line 2: "),
             (b'{"messages": "\xff"}', "line 2: Invalid JSON"),

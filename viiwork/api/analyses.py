@@ -10,10 +10,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from viiwork.api.bodies import Body
 from viiwork.api.intake import Intake
 from viiwork.api.limits import announced_bytes, check_announced
 from viiwork.api.orders import check_fields, json_body, order_of_form, order_of_json
-from viiwork.api.requests import AnalysisBody, Body
+from viiwork.api.requests import AnalysisBody
 from viiwork.api.uploads import Upload, discard
 from viiwork.api.work import Order, sender
 from viiwork.errors import NotFound, UsageError

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from viiwork.api.bodies import Body
 from viiwork.api.intake import Intake
 from viiwork.api.jobs import checked
 from viiwork.api.orders import json_body
-from viiwork.api.requests import Body
 from viiwork.api.work import fingerprint, sender
 from viiwork.deadletters import MOST, DeadPage, DeadSweep, Refusal
 from viiwork.errors import Conflict, NotFound, UsageError

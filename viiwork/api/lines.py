@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from viiwork.api.bodies import complaint
 from viiwork.api.limits import in_mib, over
-from viiwork.api.requests import LineBody, complaint
+from viiwork.api.requests import LineBody
 from viiwork.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"

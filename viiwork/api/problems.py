@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from viiwork.api.requests import complaint
+from viiwork.api.bodies import complaint
 from viiwork.errors import Busy, Conflict, Unavailable, UsageError, ViiworkError
 
 RETRY_AFTER_S = 2

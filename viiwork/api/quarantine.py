@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
+from viiwork.api.bodies import Body
 from viiwork.api.dead import came_before
 from viiwork.api.intake import Intake
 from viiwork.api.orders import json_body
-from viiwork.api.requests import Body
 from viiwork.roster import Lifted, Quarantine, Quarantined
 from viiwork.wire import public
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
+from viiwork.api.bodies import Body, listed, wrong
+from viiwork.api.chat import MessageBody, ToolChoice, Tools, check_choice
+from viiwork.api.shaping import Choice, Regex, ResponseFormatBody, checked_shape
 from viiwork.errors import UsageError
 from viiwork.jobs import Lane, Priority
-from viiwork.work import AnalysisTask, Label, Message, TaskOptions
+from viiwork.work import (
+    AnalysisTask,
+    ChatInput,
+    CompletionInput,
+    EmbeddingInput,
+    Label,
+    Sampling,
+    Shape,
+    TaskOptions,
+)
 
 CustomId = Annotated[str, Field(max_length=256)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64)]
@@ -21,32 +33,100 @@ ModelAlias = Annotated[str, Field(max_length=64)]
 LONGEST_DEADLINE_S = 366 * 86_400
 Deadline = Annotated[float, Field(strict=True, gt=0, le=LONGEST_DEADLINE_S)]
 """Seconds from submission until nobody wants the answer any more."""
+Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
+Text = Annotated[str, Field(min_length=1)]
+Texts = Annotated[
+    tuple[Text, ...],
+    Field(min_length=1, max_length=2048),
+    BeforeValidator(listed, json_schema_input_type=str | list[str]),
+]
+Stop = Annotated[str, Field(min_length=1, max_length=256)]
+Stops = Annotated[
+    tuple[Stop, ...], Field(max_length=16), BeforeValidator(listed, json_schema_input_type=str | list[str])
+]
+PLAIN = Sampling()
+SAMPLING = frozenset(Sampling.model_fields)
+OF_CHATS = frozenset({"tools", "tool_choice"})
+SHAPES = frozenset({"response_format", "regex", "choice"})
+FOREIGN = {
+    "messages": frozenset({"dimensions"}),
+    "prompt": OF_CHATS | {"dimensions"},
+    "input": OF_CHATS | SAMPLING | SHAPES | {"max_output_tokens", "temperature", "stream"},
+}
+"""What a job may ask, and which fields mean nothing beside it."""
 
 
-class Body(BaseModel):
-    """A request body."""
+class WorkBody(Body):
+    """What a job asks of an engine, however it is sent: `messages` (a chat), `prompt` (text to go on with) or `input`
+    (texts to turn into vectors)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MessageBody(Message):
-    """One turn of a chat; a wire message already, so that it need not be copied."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ChatBody(Body):
-    """What a job asks of an engine, however it is sent."""
-
-    messages: Annotated[tuple[MessageBody, ...], Field(min_length=1, max_length=1024)]
+    messages: Annotated[tuple[MessageBody, ...], Field(min_length=1, max_length=1024)] | None = None
+    prompt: Annotated[str, Field(min_length=1)] | None = None
+    input: Texts | None = None
     max_output_tokens: OutputTokens = 512
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.0
+    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = None
+    stop: Stops | None = None
+    logprobs: Annotated[int, Field(strict=True, ge=0, le=20)] | None = None
+    response_format: ResponseFormatBody | None = None
+    regex: Regex | None = None
+    choice: Choice | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
+    stream: Annotated[bool, Field(strict=True)] = False
+    dimensions: Annotated[int, Field(strict=True, ge=1, le=65_536)] | None = None
     custom_id: CustomId = ""
     metadata: Metadata = Field(default_factory=dict)
     timeout_s: Annotated[float, Field(strict=True, gt=0, le=86_400)] | None = None
+    _shape: Shape | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        kind = self.kind
+        for name in sorted(self.model_fields_set & FOREIGN[kind]):
+            if getattr(self, name) is not None:
+                raise wrong(name, f"means nothing beside {kind}")
+        if self.tool_choice is not None:
+            check_choice(self.tool_choice, self.tools or ())
+        self._shape = checked_shape(self.response_format, self.regex, self.choice)
+        return self
+
+    @property
+    def kind(self) -> str:
+        """`messages`, `prompt` or `input`: the one that is there."""
+        given = [name for name in FOREIGN if getattr(self, name) is not None]
+        if not given:
+            raise wrong("messages", "this field is required, or else prompt or input")
+        if len(given) > 1:
+            raise wrong(given[1], f"has no place beside {given[0]}; send one of them")
+        return given[0]
+
+    def to_wire(self) -> ChatInput | CompletionInput | EmbeddingInput:
+        """The engine's work."""
+        if self.input is not None:
+            return EmbeddingInput(texts=self.input, dimensions=self.dimensions)
+        how: dict[str, Any] = {
+            "max_output_tokens": self.max_output_tokens,
+            "temperature": self.temperature,
+            "sampling": self._sampling(),
+            "shape": self._shape,
+            "stream": self.stream,
+        }
+        if self.prompt is not None:
+            return CompletionInput(prompt=self.prompt, **how)
+        tools = {"tools": self.tools, "tool_choice": self.tool_choice} if self.tools else {}
+        return ChatInput(messages=self.messages or (), **how, **tools)
+
+    def _sampling(self) -> Sampling:
+        given = {name: getattr(self, name) for name in self.model_fields_set & SAMPLING}
+        return Sampling(**{name: value for name, value in given.items() if value is not None}) if given else PLAIN
 
 
-class JobBody(ChatBody):
+class JobBody(WorkBody):
     """`POST /v1/jobs`."""
 
     model: ModelAlias | None = None
@@ -54,7 +134,7 @@ class JobBody(ChatBody):
     deadline_s: Deadline | None = None
 
 
-class LineBody(ChatBody):
+class LineBody(WorkBody):
     """One line of `POST /v1/jobs` as JSON Lines; lane, deadline and priority are the whole file's."""
 
     model: ModelAlias | None = None
@@ -72,6 +152,7 @@ class OptionsBody(Body):
 
     labels: Annotated[tuple[LabelBody, ...], Field(max_length=256)] = ()
     question: Annotated[str, Field(max_length=8192)] = ""
+    prompt: Annotated[str, Field(max_length=32_768)] = ""
     max_output_tokens: OutputTokens = 256
 
     @field_validator("labels", mode="before")
@@ -83,7 +164,9 @@ class OptionsBody(Body):
 
     def to_wire(self) -> TaskOptions:
         labels = tuple(Label(name=label.name, description=label.description) for label in self.labels)
-        return TaskOptions(labels=labels, question=self.question, max_output_tokens=self.max_output_tokens)
+        return TaskOptions(
+            labels=labels, question=self.question, prompt=self.prompt, max_output_tokens=self.max_output_tokens
+        )
 
 
 class NoteBody(Body):
@@ -124,22 +207,3 @@ def check_query(given: Iterable[str], known: Sequence[str], *, of: str) -> None:
         if name not in known:
             message = f"{name[:64]}: there is no such query parameter of {of}."
             raise UsageError(message, hint=f"Known are {', '.join(known)}.", param=name[:64])
-
-
-def complaint(errors: Sequence[Mapping[str, Any]], *, within: str = "") -> tuple[str, str]:
-    """The first thing that is wrong with a body: its field and the reason. What was sent is not repeated."""
-    first = errors[0]
-    parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    return ".".join(([within] if within else []) + parts), _reason(first)
-
-
-def _reason(first: Mapping[str, Any]) -> str:
-    if first["type"] == "extra_forbidden":
-        return "there is no such field"
-    if first["type"] == "missing":
-        return "this field is required"
-    if first["type"] in ("too_short", "too_long"):  # pydantic speaks of a tuple "after validation"
-        given = first["ctx"]
-        bound = f"at least {given['min_length']}" if "min_length" in given else f"at most {given['max_length']}"
-        return f"must have {bound} {'entry' if bound.endswith(' 1') else 'entries'}"
-    return str(first["msg"]).rstrip(".")

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from viiwork.api.intake import SLICE, Intake
 from viiwork.api.limits import in_mib, over
 from viiwork.api.lines import BadLine, Line, LineCutter, parse_line
-from viiwork.api.work import FileOrder, Sender, chat_job, fingerprint
+from viiwork.api.work import FileOrder, Sender, engine_job, fingerprint
 from viiwork.errors import Conflict, ModelNotServed, Unavailable, UsageError
 from viiwork.jobfile import TASK
 from viiwork.jobs import BatchState, BatchStatus, Job, child_id, new_id
@@ -91,7 +91,7 @@ class Submission:
         model = self._models.get(body.model) or await self._model(body.model, line.number)
         if self._closed:
             return
-        job = chat_job(
+        job = engine_job(
             body,
             model,
             job_id=child_id(self._batch_id, str(line.number - 1)),

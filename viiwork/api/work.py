@@ -13,11 +13,11 @@ from typing import Any
 
 from starlette.requests import Request
 
-from viiwork.api.requests import ChatBody, JobBody
+from viiwork.api.requests import JobBody, WorkBody
 from viiwork.errors import UsageError
 from viiwork.jobs import READER_MODEL, Job, Lane, Priority, Settle, TaskName, child_id
 from viiwork.store.blobs import BlobRef
-from viiwork.work import AnalysisTask, ChatInput, ReadInput, TaskOptions
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, ReadInput, TaskOptions
 
 IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 SHA_256 = re.compile(r"(?:^|[,\s])sha-256=:([A-Za-z0-9+/=]*):")
@@ -118,29 +118,36 @@ def fingerprint(kind: str, canonical: object) -> str:
 
 def single(body: JobBody, model: str, tenant: str, job_id: str, default_timeout_s: float) -> Job:
     """The job of `POST /v1/jobs`."""
-    job = chat_job(body, model, job_id=job_id, tenant=tenant, lane=body.lane, default_timeout_s=default_timeout_s)
+    job = engine_job(body, model, job_id=job_id, tenant=tenant, lane=body.lane, default_timeout_s=default_timeout_s)
     return job.model_copy(update={"deadline_s": body.deadline_s})
 
 
-def chat_job(
-    body: ChatBody, model: str, *, job_id: str, tenant: str, lane: Lane, default_timeout_s: float, batch: str = ""
+def engine_job(
+    body: WorkBody, model: str, *, job_id: str, tenant: str, lane: Lane, default_timeout_s: float, batch: str = ""
 ) -> Job:
     """The job that a checked body asks for."""
-    characters = sum(len(message.content) for message in body.messages)
+    work = body.to_wire()
     return Job(
         id=job_id,
         tenant=tenant,
         lane=lane,
         task=TaskName.RUN,
         model=model,
-        input=ChatInput(messages=body.messages, max_output_tokens=body.max_output_tokens, temperature=body.temperature),
+        input=work,
         custom_id=body.custom_id,
         metadata=body.metadata,
         batch=batch,
-        prompt_tokens=-(-characters // 4),  # a rough price for the scheduler; the engine counts exactly
-        max_output_tokens=body.max_output_tokens,
+        prompt_tokens=-(-characters(work) // 4),  # a rough price for the scheduler, where nobody can count exactly
+        max_output_tokens=0 if isinstance(work, EmbeddingInput) else body.max_output_tokens,
         timeout_s=body.timeout_s or default_timeout_s,
     )
+
+
+def characters(work: ChatInput | CompletionInput | EmbeddingInput) -> int:
+    """How long the prompt is."""
+    if isinstance(work, ChatInput):
+        return sum(len(message.content) for message in work.messages)
+    return len(work.prompt) if isinstance(work, CompletionInput) else sum(map(len, work.texts))
 
 
 def reading(batch_id: str, order: Order, index: int, item: Item, *, tenant: str, timeout_s: float) -> Job:

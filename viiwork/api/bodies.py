@@ -1,0 +1,48 @@
+"""What every request body has in common: unknown fields are refused, and what is wrong is named by its field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+MISPLACED = "of_field"
+
+
+class Body(BaseModel):
+    """A request body."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def wrong(field: str, reason: str) -> PydanticCustomError:
+    """What a validator raises that looks at several fields: which of them it is, and why."""
+    # The text goes in as a value: what a sender wrote may hold braces, which a template would take for its own.
+    return PydanticCustomError(MISPLACED, "{reason}", {"field": field, "reason": reason})
+
+
+def listed(value: object) -> object:
+    """One string where a list of them may stand."""
+    return [value] if isinstance(value, str) else value
+
+
+def complaint(errors: Sequence[Mapping[str, Any]], *, within: str = "") -> tuple[str, str]:
+    """The first thing that is wrong with a body: its field and the reason. What was sent is not repeated."""
+    first = errors[0]
+    parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    inner = [first["ctx"]["field"]] if first["type"] == MISPLACED and first["ctx"]["field"] else []
+    return ".".join(([within] if within else []) + parts + inner), _reason(first)
+
+
+def _reason(first: Mapping[str, Any]) -> str:
+    if first["type"] == "extra_forbidden":
+        return "there is no such field"
+    if first["type"] == "missing":
+        return "this field is required"
+    if first["type"] in ("too_short", "too_long"):  # pydantic speaks of a tuple "after validation"
+        given = first["ctx"]
+        bound = f"at least {given['min_length']}" if "min_length" in given else f"at most {given['max_length']}"
+        return f"must have {bound} {'entry' if bound.endswith(' 1') else 'entries'}"
+    return str(first["msg"]).rstrip(".")
