@@ -32,6 +32,8 @@ class WorkerCard(Wire):
     engine_restarts: int = 0
     engine_pid: int = 0
     """Of an engine that is a process of its own, while it runs."""
+    output_tokens: int = 0
+    """What its engine has generated since it was started, where it says so."""
     schema_version: int = SCHEMA
 
 
@@ -55,6 +57,16 @@ class QueueDepth(Wire):
     queued: int = 0
     """Released: a hint lies in the ready queue."""
     running: int = 0
+    oldest_s: float = 0.0
+    """For how long the oldest of those that wait for a worker has waited, where that was asked for."""
+
+
+class TenantLoad(Wire):
+    """What one submitter has in the fleet."""
+
+    tenant: str
+    unfinished: int
+    """Jobs that have not ended: waiting, ready or running."""
 
 
 class FleetStatus(Wire):
@@ -67,6 +79,8 @@ class FleetStatus(Wire):
     """True while the fleet is shutting down and takes no new work."""
     dead: int = 0
     """How many dead letters wait for a person."""
+    tenants: tuple[TenantLoad, ...] = ()
+    """The ten submitters with the most unfinished jobs, where that was asked for; readers' jobs count too."""
 
     @property
     def models(self) -> tuple[str, ...]:

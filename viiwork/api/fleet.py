@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
 from viiwork.roster import FleetStatus
+from viiwork.store.gauges import surveyed
 from viiwork.wire import public
 
 router = APIRouter()
@@ -14,9 +15,9 @@ router = APIRouter()
 
 @router.get("/v1/fleet", response_model=FleetStatus, tags=["fleet"])
 async def fleet(request: Request) -> JSONResponse:
-    """Workers, models and queues at this moment."""
+    """Workers, models and queues at this moment, and who waits."""
     desk: Intake = request.app.state.intake
-    status = await desk.store.fleet()
+    status = await surveyed(desk.store, await desk.store.fleet())
     return JSONResponse({**public(status), "models": list(status.models)})
 
 

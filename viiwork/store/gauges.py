@@ -1,9 +1,11 @@
-"""What metrics alone ask of the store: how long jobs have waited, and which workers are put away."""
+"""What is asked of the store to be looked at: how long jobs have waited, whose they are, which workers are put away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import nlargest
 
+from viiwork.roster import FleetStatus, TenantLoad
 from viiwork.store.connection import Connection
 
 SLICES = 5
@@ -27,6 +29,23 @@ async def _oldest_s(store: Connection, queue: str) -> float:
         if tenant < 0:
             break
     return oldest_ms / 1000
+
+
+async def heaviest(store: Connection, *, limit: int = 10) -> tuple[TenantLoad, ...]:
+    """The submitters with the most unfinished jobs. Only those that have any are kept, so they are few."""
+    (flat,) = await store.read([("HGETALL", f"{store.prefix}load")])
+    pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+    loads = [TenantLoad(tenant=tenant, unfinished=int(jobs)) for tenant, jobs in pairs]
+    return tuple(nlargest(limit, loads, key=lambda load: (load.unfinished, load.tenant)))
+
+
+async def surveyed(store: Connection, status: FleetStatus) -> FleetStatus:
+    """The same fleet, also with who waits in it, and for how long."""
+    waits = await oldest_s(store, [f"{depth.lane.value}.{depth.model}" for depth in status.queues])
+    queues = tuple(
+        depth.model_copy(update={"oldest_s": waits[f"{depth.lane.value}.{depth.model}"]}) for depth in status.queues
+    )
+    return status.model_copy(update={"queues": queues, "tenants": await heaviest(store)})
 
 
 async def quarantined(store: Connection) -> frozenset[str]:

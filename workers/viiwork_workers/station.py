@@ -112,6 +112,7 @@ class Station:
                 "engine_state": self._engine.state,
                 "engine_restarts": self._engine.restarts,
                 "engine_pid": self._engine.pid,
+                "output_tokens": self._engine.output_tokens,
             }
         return self.card.model_copy(update=changing)
 
