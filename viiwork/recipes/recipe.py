@@ -31,8 +31,10 @@ class Metrics(Part):
 
 
 class Recipe(Part):
-    """One kind of engine. In `command` and `env` these are replaced: {python} {model} {alias} {host} {port} {slots}
-    {context}; what a person gives as `engine.args` is appended to the command.
+    """One kind of engine. In `command`, `env` and `serves_as` these are replaced: {python} {model} {alias} {host}
+    {port} {key} {slots} {context}; {kv_tokens}, the tokens of all slots together, and {kv_bytes}, the memory of their
+    keys and values; {cards}, how many it gets; {threads}, its share of the processors; {scratch}, a folder of its own;
+    {here}, the folder of the recipe. What a person gives as `engine.args` is appended to the command.
     """
 
     title: str
@@ -40,6 +42,8 @@ class Recipe(Part):
     command: tuple[str, ...] = ()
     """Empty for a server that somebody else runs (`engine.url`)."""
     env: dict[str, str] = Field(default_factory=dict)
+    inherit: tuple[str, ...] = ()
+    """Variables of the worker that the engine gets as they are, besides those that every program needs."""
     python: tuple[str, ...] = ()
     """Interpreters to look for, the first that has `module` is {python}; relative ones from where our own is."""
     module: str = ""
@@ -48,6 +52,8 @@ class Recipe(Part):
     on_cpu: str = ""
     """The recipe to take instead for a worker without a card."""
     model_is: Literal["directory", "gguf", "anything"] = "directory"
+    serves_as: str = "{alias}"
+    """The model's name in its requests and in its list of models."""
     dialect: Dialect = "openai"
     priority: bool = False
     """Whether requests may carry `priority`, lower is earlier."""

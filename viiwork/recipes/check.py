@@ -1,0 +1,169 @@
+"""What is looked at before an engine is started: is there such a kind, its program, its model?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from viiwork.errors import SettingsError, StartupError
+from viiwork.models import find
+from viiwork.recipes.cards import ROOT, numbers, seen_cards
+from viiwork.recipes.load import is_path, known_recipes, recipe_for, unknown
+from viiwork.recipes.modelfacts import CONFIG, GGUF, MLC_CONFIG, ModelFacts, alias_of, checked_alias, look_at
+from viiwork.recipes.programs import find_program
+from viiwork.recipes.recipe import Recipe
+from viiwork.recipes.served import Served, ask_served, read_key
+from viiwork.settings import Settings
+
+BUILT_IN = ("extractive", "simulated", "noop")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """All that an engine needs is there."""
+
+    recipe: Recipe
+    model: ModelFacts
+    alias: str
+    program: str
+    """Its interpreter, or the program itself; empty for a server that somebody else runs."""
+    name: str = ""
+    """What such a server calls its model."""
+
+
+def check_fleet(settings: Settings, workers: tuple[str, ...], *, environ: Mapping[str, str]) -> None:
+    """Whether the engines of these workers could be started, as far as looking can tell.
+
+    Raises SettingsError, StartupError, NotFound or UsageError, each in one line.
+    """
+    kind = settings.engine.kind
+    if kind in BUILT_IN:
+        return
+    if not is_path(kind) and kind not in known_recipes():
+        raise unknown(kind, (*BUILT_IN, *known_recipes()))
+    for worker in workers[:1]:  # they differ in their cards alone
+        recipe = check_engine(settings, worker=worker, environ=environ).recipe
+        check_cards(recipe, workers)
+
+
+def check_cards(recipe: Recipe, workers: tuple[str, ...], *, root: Path = ROOT) -> None:
+    """Two engines on one card take each other's memory. Raises SettingsError."""
+    wanted = sum(len(numbers(worker)) for worker in workers)
+    seen = seen_cards(recipe.pin, root=root) if recipe.pin and wanted else 0
+    if seen and wanted > seen:
+        cards = "1 card" if seen == 1 else f"{seen} cards"
+        raise SettingsError(
+            f"{wanted} engines want a card each, and this computer shows {cards}.",
+            hint=f"Start it with --gpus {seen}.",
+            param="workers.gpus",
+        )
+
+
+def check_engine(settings: Settings, *, worker: str, environ: Mapping[str, str], near: Path | None = None) -> Checked:
+    """The engine of one worker. Raises SettingsError, StartupError, NotFound or UsageError, each in one line."""
+    engine = settings.engine
+    recipe = recipe_for(engine.kind, worker)
+    program = find_program(recipe, python=engine.python, environ=environ, near=near)
+    if not recipe.command:
+        return _elsewhere(recipe, settings)
+    if engine.url:
+        raise SettingsError(
+            f"{recipe.title} is started here.", hint="A URL goes with --engine url.", param="engine.url"
+        )
+    path = model_path(recipe, settings)
+    return Checked(recipe, look_at(path), _alias(settings, engine.model or ""), program)
+
+
+def model_path(recipe: Recipe, settings: Settings) -> Path:
+    """The model's directory or file, of the form that the engine takes. Raises SettingsError, NotFound, UsageError."""
+    name = settings.engine.model
+    if not name:
+        form = "a GGUF file" if recipe.model_is == "gguf" else "a directory"
+        hint = f"Name {form}, or a model that was pulled, with --model."
+        raise SettingsError(f"{recipe.title} needs a model.", hint=hint, param="engine.model")
+    path = find(name, settings=settings)
+    if recipe.model_is == "directory":
+        _check_directory(recipe, path)
+    if recipe.model_is == "gguf":
+        _check_gguf(recipe, path)
+    if not os.access(path, os.R_OK):
+        raise SettingsError(f"{path} cannot be read.", hint="Check who owns it.", param="engine.model")
+    return path
+
+
+def _check_directory(recipe: Recipe, path: Path) -> None:
+    if path.is_file():
+        hint = "A GGUF file goes with --engine llama-cpp." if path.suffix == GGUF else "Name its directory."
+        raise _unfit(f"{recipe.title} takes a model's directory, and {path} is a file.", hint)
+    configs = ("config.json", MLC_CONFIG) if recipe.dialect == "mlc" else (CONFIG,)
+    if not any((path / name).is_file() for name in configs):
+        inside = sorted(entry.name for entry in path.iterdir() if (entry / CONFIG).is_file())[:3]
+        hint = (
+            f"In it are models: {', '.join(inside)}." if inside else "Name the directory that holds the model's files."
+        )
+        raise _unfit(f"{path} has no {configs[-1]}.", hint)
+    if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json")):
+        raise _unfit(f"{path} has no tokenizer (tokenizer.json).", "Fetch all files of the model.")
+
+
+def _check_gguf(recipe: Recipe, path: Path) -> None:
+    if path.is_dir():
+        files = sorted(path.glob(f"*{GGUF}"))
+        hint = f"Name one of its files: {files[0]}." if files else "It holds no GGUF file."
+        raise _unfit(f"{recipe.title} takes a GGUF file, and {path} is a directory.", hint)
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise _unfit(f"{path} is no GGUF file.", "Fetch the model again.")
+
+
+def _unfit(message: str, hint: str) -> SettingsError:
+    return SettingsError(message, hint=hint, param="engine.model")
+
+
+def _elsewhere(recipe: Recipe, settings: Settings) -> Checked:
+    """A server that somebody else runs: it may be down just now, and then tells nothing."""
+    engine = settings.engine
+    if not engine.url:
+        hint = "Say where it is: --url http://host:port."
+        raise SettingsError(f"{recipe.title} needs its address.", hint=hint, param="engine.url")
+    served = ask_served(engine.url, key=read_key(engine.key_file))
+    folder = Path(engine.model).expanduser() if engine.model else None
+    local = folder is not None and folder.is_dir()
+    facts = look_at(folder) if folder is not None and local else ModelFacts()
+    name = _its_name(engine.url, served, "" if local else engine.model or "")
+    told = next((model.context_tokens for model in served if model.name == name), None)
+    model = ModelFacts(context_tokens=told or facts.context_tokens, tokenizer=facts.tokenizer, kv_bytes=facts.kv_bytes)
+    alias = _alias(settings, engine.model if local and engine.model else name)
+    return Checked(recipe, model, alias, "", name=name)
+
+
+def _its_name(url: str, served: tuple[Served, ...], wanted: str) -> str:
+    """What the server calls the model: as a person said, or the only one that it serves."""
+    names = [model.name for model in served]
+    if wanted and (not names or wanted in names):
+        return wanted
+    there = ", ".join(names[:8])
+    if wanted:
+        raise SettingsError(f"{url} does not serve '{wanted}'.", hint=f"It serves {there}.", param="engine.model")
+    if len(names) == 1:
+        return names[0]
+    if names:
+        hint = f"Say which with --model: {there}."
+        raise SettingsError(f"{url} serves several models.", hint=hint, param="engine.model")
+    hint = "Start it first, or say with --model what it calls its model."
+    raise StartupError(f"{url} does not answer, so that it is not known what it serves.", hint=hint)
+
+
+def _alias(settings: Settings, name: str) -> str:
+    """As a person said, else made from the model's name."""
+    alias = settings.engine.alias
+    return checked_alias(alias, given=alias) if alias else alias_of(name)
+
+
+def built_in_alias(settings: Settings, default: str) -> str:
+    """The name under which a built-in engine is served. Raises SettingsError."""
+    engine = settings.engine
+    alias = engine.alias or engine.model or default
+    return checked_alias(alias, given=alias, setting="engine.alias" if engine.alias else "engine.model")

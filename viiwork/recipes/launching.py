@@ -1,0 +1,168 @@
+"""From a recipe and the settings to the one engine that a worker starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from viiwork.recipes.cards import ROOT, numbers, pin_value, seen_cards, vram_used_file
+from viiwork.recipes.launch import KEY, PORT, Launch
+from viiwork.recipes.load import PLACEHOLDER, PLACEHOLDERS
+from viiwork.recipes.modelfacts import ModelFacts
+from viiwork.recipes.recipe import Recipe
+from viiwork.settings import EngineSection
+
+HOST = "127.0.0.1"
+INHERITED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"),
+    *("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
+)
+"""All that passes from the worker to its engine. No variable that names cards, none of a hub, none of ours: those hold
+passwords, and an inherited CUDA_VISIBLE_DEVICES beside a ROCR_VISIBLE_DEVICES hides every card."""
+THREADS = "OMP_NUM_THREADS"
+LEAST_KV_BYTES, MOST_KV_BYTES = 64 << 20, 4 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an engine is to run: what it shares, and with how many."""
+
+    environ: Mapping[str, str]
+    """The worker's."""
+    state_dir: Path
+    engines: int = 1
+    """How many engines share this host's processors."""
+    cpus: int = 1
+    """How many of its processors this process may use."""
+    root: Path = ROOT
+
+    @property
+    def threads(self) -> int:
+        """An engine's share; ten engines on eight threads get one each."""
+        return max(1, self.cpus // max(1, self.engines))
+
+
+def usable_cpus() -> int:
+    """How many processors this process may use, which in a container may be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_launch(
+    recipe: Recipe,
+    engine: EngineSection,
+    *,
+    worker: str,
+    alias: str,
+    model: ModelFacts,
+    place: Place,
+    program: str = "",
+    name: str = "",
+) -> Launch:
+    """The engine of `worker`. `program` is its interpreter, or the program itself if the command names no {python};
+    `name` is what a server that somebody else runs calls the model.
+    """
+    fill = _Filling(recipe, engine, worker=worker, alias=alias, model=model, program=program, place=place)
+    return Launch(
+        worker=worker,
+        title=recipe.title,
+        alias=name or fill(recipe.serves_as),
+        argv=_argv(recipe, engine, fill, program),
+        env=_environment(recipe, fill, worker, place),
+        url=(engine.url or "").rstrip("/"),
+        key_file=str(engine.key_file.absolute()) if engine.key_file else "",
+        dialect=recipe.dialect,
+        priority=recipe.priority,
+        health=recipe.health,
+        loading=recipe.loading,
+        metrics=recipe.metrics,
+        slots=slots_of(recipe, engine),
+        context_tokens=context_of(recipe, engine, model),
+        start_timeout_s=engine.start_timeout_s or recipe.start_timeout_s,
+        stop_grace_s=recipe.stop_grace_s,
+        hang_s=engine.hang_s or recipe.hang_s,
+        keep_s=engine.keep_s,
+        canary_every_s=engine.canary_every_s,
+        expect=engine.canary_expect,
+        vram_used_file=vram_used_file(worker, root=place.root) if recipe.pin else "",
+    )
+
+
+def slots_of(recipe: Recipe, engine: EngineSection) -> int:
+    """K, requests in flight at once."""
+    return engine.slots or recipe.slots
+
+
+def context_of(recipe: Recipe, engine: EngineSection, model: ModelFacts) -> int:
+    """The longest prompt plus output: what was asked for, else the recipe's, and never more than the model's own."""
+    wanted = engine.context_tokens or recipe.context_tokens
+    return min(wanted, model.context_tokens or wanted)
+
+
+def kv_bytes_of(recipe: Recipe, engine: EngineSection, model: ModelFacts) -> int:
+    """Memory for keys and values: of all slots full, but 4 GiB at most, and one full slot at least.
+
+    A server refuses to start when not even one request of full length fits.
+    """
+    one = context_of(recipe, engine, model) * model.kv_bytes
+    return max(LEAST_KV_BYTES, one * 9 // 8, min(MOST_KV_BYTES, one * slots_of(recipe, engine)))
+
+
+def scratch_of(state_dir: Path, worker: str) -> Path:
+    """A folder for what an engine leaves while it runs."""
+    return state_dir.absolute() / "engines" / worker
+
+
+class _Filling:
+    """Puts values in the place of placeholders; {port} and {key} stay, the guard draws them anew for every start."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        engine: EngineSection,
+        *,
+        worker: str,
+        alias: str,
+        model: ModelFacts,
+        program: str,
+        place: Place,
+    ) -> None:
+        slots, context = slots_of(recipe, engine), context_of(recipe, engine, model)
+        self._values = {
+            "python": program,
+            "model": model.path or alias,
+            "alias": alias,
+            "host": HOST,
+            "port": PORT,
+            "key": KEY,
+            "slots": str(slots),
+            "context": str(context),
+            "kv_tokens": str(slots * context),
+            "kv_bytes": str(kv_bytes_of(recipe, engine, model)),
+            "cards": str(max(1, len(numbers(worker)))),
+            "threads": str(place.threads),
+            "scratch": str(scratch_of(place.state_dir, worker)),
+        }
+
+    def __call__(self, text: str) -> str:
+        return PLACEHOLDER.sub(lambda found: self._values[found[1]] if found[1] in PLACEHOLDERS else found[0], text)
+
+
+def _argv(recipe: Recipe, engine: EngineSection, fill: _Filling, program: str) -> tuple[str, ...]:
+    if not recipe.command:
+        return ()
+    first, *rest = (fill(word) for word in recipe.command)
+    by_name = not any("{python}" in word for word in recipe.command)
+    return (program if by_name else first, *rest, *engine.args)
+
+
+def _environment(recipe: Recipe, fill: _Filling, worker: str, place: Place) -> dict[str, str]:
+    """Built from nothing, so that what it holds is what stands here."""
+    if not recipe.command:
+        return {}
+    passed = {name: place.environ[name] for name in (*INHERITED, *recipe.inherit) if name in place.environ}
+    env = {THREADS: str(place.threads), **passed, **{name: fill(text) for name, text in recipe.env.items()}}
+    if recipe.pin:
+        env[recipe.pin] = pin_value(worker, seen=seen_cards(recipe.pin, root=place.root))
+    return env

@@ -1,0 +1,56 @@
+"""What a server that somebody else runs says of its models: asked once, with little patience."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from viiwork.errors import SettingsError
+
+PATIENCE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One model of a server."""
+
+    name: str
+    context_tokens: int | None = None
+
+
+def ask_served(url: str, *, key: str = "") -> tuple[Served, ...]:
+    """The models of the server at `url`; none when it does not answer, or not as it should."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with suppress(httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        # no proxy of the environment: the server is on this host or in this network
+        with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
+            answer = client.get(f"{url.rstrip('/')}/v1/models", headers=headers)
+        answer.raise_for_status()
+        return tuple(Served(str(entry["id"]), _context(entry)) for entry in answer.json()["data"])
+    return ()
+
+
+def read_key(file: Path | None) -> str:
+    """The key in a file; empty without one. Raises SettingsError, which never quotes it."""
+    if file is None:
+        return ""
+    try:
+        key = file.expanduser().read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"engine.key_file: {file} cannot be read.", param="engine.key_file") from error
+    if not key or not key.isprintable() or " " in key:
+        raise SettingsError(f"engine.key_file: {file} does not hold a key in one line.", param="engine.key_file")
+    return key
+
+
+def _context(entry: dict[str, Any]) -> int | None:
+    """vLLM says `max_model_len`; llama.cpp has `n_ctx` among its `meta`, a slot's share of the context."""
+    meta = entry.get("meta")
+    for value in (entry.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None):
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
