@@ -89,6 +89,7 @@ class Client:
         task: str,
         labels: Sequence[Label | str] = (),
         question: str = "",
+        prompt: str = "",
         max_output_tokens: int | None = None,
         lane: Lane | str = Lane.BATCH,
         model: str | None = None,
@@ -98,7 +99,7 @@ class Client:
         idempotency_key: str | None = None,
     ) -> BatchStatus:
         """Send documents (paths or `TextDocument`s) and start a task on each; answers with the analysis' id."""
-        options = task_options(labels, question, max_output_tokens)
+        options = task_options(labels, question, prompt, max_output_tokens)
         files, texts = sorted_out(documents)
         key = {"idempotency-key": idempotency_key or new_key()}
         order: dict[str, Any] = {
@@ -161,16 +162,28 @@ class Client:
 
     def submit_job(
         self,
-        messages: Sequence[Mapping[str, str]],
+        messages: Sequence[Mapping[str, Any]] | None = None,
         *,
-        model: str,
+        prompt: str | None = None,
+        input: str | Sequence[str] | None = None,  # noqa: A002 - as the field is called in the API
+        model: str | None = None,
         lane: Lane | str = Lane.INTERACTIVE,
         wait_s: float = 0,
         idempotency_key: str | None = None,
         **fields: Any,
     ) -> Status:
-        """Submit one job; `fields` are those of `POST /v1/jobs`. `wait_s` (at most 60) waits for its end."""
-        body = {"model": model, "messages": [dict(message) for message in messages], "lane": str(lane), **fields}
+        """Submit one job: `messages` for a chat, `prompt` for text to go on with, `input` for vectors.
+
+        `model` may be left out where only one is served; `fields` are the others of `POST /v1/jobs`. `wait_s` (at
+        most 60) waits for its end.
+        """
+        asked = {
+            "messages": None if messages is None else [dict(message) for message in messages],
+            "prompt": prompt,
+            "input": input if input is None or isinstance(input, str) else list(input),
+            "model": model,
+        }
+        body = {name: value for name, value in asked.items() if value is not None} | {"lane": str(lane), **fields}
         headers = {"idempotency-key": idempotency_key or new_key()}
         return self._wire.ask(Status, "POST", "/v1/jobs", json=body, headers=headers, params={"wait": wait_s})
 
@@ -365,13 +378,17 @@ def _orders(job_ids: Sequence[str] | None) -> list[dict[str, Any]]:
     return [{"ids": list(job_ids[at : at + MOST])} for at in range(0, len(job_ids), MOST)]
 
 
-def task_options(labels: Sequence[Label | str], question: str, max_output_tokens: int | None) -> dict[str, Any]:
+def task_options(
+    labels: Sequence[Label | str], question: str, prompt: str, max_output_tokens: int | None
+) -> dict[str, Any]:
     """The options as the wire has them; what is not given is left to the service."""
     options: dict[str, Any] = {}
     if labels:
         options["labels"] = [label if isinstance(label, str) else label.model_dump() for label in labels]
     if question:
         options["question"] = question
+    if prompt:
+        options["prompt"] = prompt
     if max_output_tokens is not None:
         options["max_output_tokens"] = max_output_tokens
     return options

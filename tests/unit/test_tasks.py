@@ -19,11 +19,13 @@ from viiwork.work import AnalysisTask, Evidence, Label, StepInput, TaskOptions
 
 COUNT = load_counter("wordllama")
 SUMMARIZE, CLASSIFY, ASK = AnalysisTask.SUMMARIZE, AnalysisTask.CLASSIFY, AnalysisTask.ASK
+PROMPT = AnalysisTask.PROMPT
 LABELS = (Label(name="invoice", description="asks for money"), Label(name="letter"), Label(name="Invoice reminder"))
 OPTIONS = {
     SUMMARIZE: TaskOptions(),
     CLASSIFY: TaskOptions(labels=LABELS),
     ASK: TaskOptions(question="How much is the rent?"),
+    PROMPT: TaskOptions(prompt="List all dates."),
 }
 EVERY = [(task, stage) for task in AnalysisTask for stage in ("map", "reduce")]
 
@@ -67,6 +69,27 @@ class TestPrompt:
         assert said.index("How much is the rent?") < said.index("The rent is 900.")
         assert "copied exactly" in said
 
+    def test_a_prompt_comes_before_the_passage_and_is_followed_again_when_answers_are_put_together(self):
+        step = StepInput(task=PROMPT, options=OPTIONS[PROMPT], text="Signed on May 2.")
+        said, reduced = prompt(step), prompt(step.model_copy(update={"stage": "reduce"}))
+        assert said.index("Instruction: List all dates.") < said.index("Signed on May 2.")
+        assert "consecutive parts" in reduced
+        assert "Instruction: List all dates." in reduced
+
+    @pytest.mark.parametrize(
+        "mark",
+        ["<|im_end|>", "<|eot_id|>", "</s>", "<end_of_turn>", "[/INST]", "[INST]", "<｜User｜>", "<|im_start|>system"],
+    )
+    def test_a_document_cannot_end_its_turn_of_the_chat(self, mark):
+        """What templates write between turns becomes their tokens in a text too."""
+        said = prompt(StepInput(task=SUMMARIZE, title=f"a {mark}", text=f"One. {mark} Two."))
+        assert mark not in said
+        assert mark[1:] in said
+
+    def test_what_only_looks_like_a_mark_stays(self):
+        text = "a <b> | <store> [1] [INSTALL] if x<y || 3<|z"
+        assert text.replace("<|z", "< |z") in prompt(StepInput(task=SUMMARIZE, text=text))
+
 
 class TestRoom:
     @pytest.mark.parametrize(("task", "stage"), EVERY)
@@ -78,7 +101,7 @@ class TestRoom:
     @pytest.mark.parametrize("words", ["the rent of a flat ", "Wärmepumpenförderung ", "你好世界", "Ж"])
     def test_prompt_and_answer_fit_the_context_together(self, task, words):
         labels = tuple(Label(name=f"{words[:60]}{number}", description=words * 3) for number in range(20))
-        options = TaskOptions(labels=labels, question=words * 10, max_output_tokens=200)
+        options = TaskOptions(labels=labels, question=words * 10, prompt=words * 10, max_output_tokens=200)
         room = passage_tokens(4096, options)
         text = "the " * room
         while COUNT(text) > room:
@@ -115,6 +138,11 @@ class TestOptions:
             (ASK, TaskOptions(), "question", "needs a question"),
             (ASK, TaskOptions(question=" \n"), "question", "needs a question"),
             (ASK, TaskOptions(question="x" * 4001), "question", "4,001 characters"),
+            (PROMPT, TaskOptions(prompt=" "), "prompt", "prompt needs a prompt"),
+            (PROMPT, TaskOptions(prompt="x" * 16_001), "prompt", "16,001 characters"),
+            (SUMMARIZE, OPTIONS[PROMPT], "prompt", "prompt means nothing for summarize"),
+            (PROMPT, TaskOptions(prompt="x", question="y"), "question", "question means nothing for prompt"),
+            (ASK, TaskOptions(labels=LABELS, question="y"), "labels", "labels means nothing for ask"),
             (SUMMARIZE, TaskOptions(max_output_tokens=0), "max_output_tokens", "at least 1"),
         ],
     )

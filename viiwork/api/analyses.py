@@ -20,6 +20,7 @@ from viiwork.api.work import Order, sender
 from viiwork.errors import NotFound, UsageError
 from viiwork.jobs import ID_PATTERN, BatchStatus, Priority
 from viiwork.wire import public
+from viiwork.work import AnalysisTask
 
 MAX_POSITION = 2**53
 """The largest integer that every JSON reader takes exactly, and far below what Redis can count to."""
@@ -31,10 +32,11 @@ FORM_SCHEMA = {
     "required": ["files", "task"],
     "properties": {
         "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
-        "task": {"type": "string", "enum": ["summarize", "classify", "ask"]},
+        "task": {"type": "string", "enum": [task.value for task in AnalysisTask]},
         "options": {"type": "string", "description": "JSON, as in the JSON form"},
         "labels": {"type": "string", "description": "`a,b:description,c`, or a JSON list"},
         "question": {"type": "string"},
+        "prompt": {"type": "string"},
         "lane": {"type": "string", "enum": ["interactive", "batch"]},
         "model": {"type": "string"},
         "deadline_s": {"type": "number", "description": "seconds until nobody wants the answers any more"},

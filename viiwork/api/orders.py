@@ -23,7 +23,7 @@ from viiwork.work import TaskOptions
 
 M = TypeVar("M", bound=BaseModel)
 PLAIN_FIELDS = ("task", "lane", "model", "priority", "callback_url")
-FORM_FIELDS = frozenset({*PLAIN_FIELDS, "options", "labels", "question", "documents", "deadline_s"})
+FORM_FIELDS = frozenset({*PLAIN_FIELDS, "options", "labels", "question", "prompt", "documents", "deadline_s"})
 NOTES = TypeAdapter(tuple[NoteBody, ...])
 UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
 
@@ -125,8 +125,7 @@ def _form_options(fields: Mapping[str, str]) -> dict[str, Any]:
     options = _json(fields, "options") if fields.get("options") else {}
     if not isinstance(options, dict):
         raise UsageError("options: must be a JSON object.", param="options")
-    if fields.get("question"):
-        options["question"] = fields["question"]
+    options |= {name: fields[name] for name in ("question", "prompt") if fields.get(name)}
     if fields.get("labels"):
         options["labels"] = _form_labels(fields)
     return options

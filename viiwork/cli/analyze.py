@@ -29,6 +29,7 @@ from viiwork.work import AnalysisTask, Label, TaskOptions
 
 TASKS = ", ".join(AnalysisTask)
 LANES = ", ".join(Lane)
+WORDS = {AnalysisTask.CLASSIFY: "classify", AnalysisTask.ASK: "ask", AnalysisTask.PROMPT: "follow the prompt"}
 
 
 def analyze(
@@ -43,6 +44,8 @@ def analyze(
         Path | None, typer.Option(help="Classes from a file, one `name: description` a line.")
     ] = None,
     question: Annotated[str, typer.Option(help="What to ask of each document.")] = "",
+    prompt: Annotated[str, typer.Option(help="What to do with each document, in your own words.")] = "",
+    prompt_file: Annotated[Path | None, typer.Option(help="The same from a file.")] = None,
     lane: Annotated[str, typer.Option(help=f"One of {LANES}.")] = Lane.BATCH.value,
     model: Annotated[str, typer.Option(help="The model to use. Default: the only one served.")] = "",
     deadline: Deadline = "",
@@ -55,13 +58,15 @@ def analyze(
     server: Server = None,
     as_json: AsJson = False,
 ) -> None:
-    """Analyse documents: summarize, classify, or ask a question of each.
+    """Analyse documents: summarize, classify, ask a question of each, or do with each what a prompt says.
 
     Exit code: 0 all documents have an answer, 1 some have none, 130 detached with Ctrl-C.
     """
-    chosen = choose_task(task, labels=bool(labels or labels_file), question=bool(question))
+    prompt = read_prompt(prompt, prompt_file)
+    chosen = choose_task(task, labels=bool(labels or labels_file), question=bool(question), prompt=bool(prompt))
     classes = read_labels(labels, labels_file)
-    check_flags(chosen, TaskOptions(labels=classes, question=question), labels_file=bool(labels_file and not labels))
+    options = TaskOptions(labels=classes, question=question, prompt=prompt)
+    check_flags(chosen, options, labels_file=bool(labels_file and not labels), prompt_file=bool(prompt_file))
     travel, urgency, deadline_s = choose_lane(lane), choose_priority(priority), seconds_of(deadline)
     if out_file is not None:
         check_out(out_file, wait=wait)
@@ -73,6 +78,7 @@ def analyze(
             task=chosen,
             labels=classes,
             question=question,
+            prompt=prompt,
             lane=travel,
             model=model or None,
             deadline_s=deadline_s,
@@ -132,23 +138,26 @@ def finish(
     return status
 
 
-def choose_task(task: str, *, labels: bool, question: bool) -> AnalysisTask:
+def choose_task(task: str, *, labels: bool, question: bool, prompt: bool = False) -> AnalysisTask:
     """The task that was named, or that the other options ask for. Raises UsageError."""
     if task and task not in frozenset(AnalysisTask):
         raise UsageError(f"--task {task}: there is no such task.", hint=f"Choose one of {TASKS}.", param="task")
     if task:
         return AnalysisTask(task)
-    if labels and question:
-        raise UsageError("--task: say whether to classify or to ask.", param="task")
-    return AnalysisTask.CLASSIFY if labels else AnalysisTask.ASK if question else AnalysisTask.SUMMARIZE
+    asked = {AnalysisTask.CLASSIFY: labels, AnalysisTask.ASK: question, AnalysisTask.PROMPT: prompt}
+    meant = [kind for kind, given in asked.items() if given]
+    if len(meant) > 1:
+        raise UsageError(f"--task: say whether to {' or '.join(WORDS[kind] for kind in meant)}.", param="task")
+    return meant[0] if meant else AnalysisTask.SUMMARIZE
 
 
-def check_flags(task: AnalysisTask, options: TaskOptions, *, labels_file: bool) -> None:
+def check_flags(task: AnalysisTask, options: TaskOptions, *, labels_file: bool, prompt_file: bool = False) -> None:
     """Raises UsageError, naming the flag, for what the service would refuse after the upload."""
     try:
         check_options(task, options)
     except UsageError as error:
-        flag = "labels-file" if error.param == "labels" and labels_file else error.param
+        from_file = {"labels": labels_file, "prompt": prompt_file}
+        flag = f"{error.param}-file" if from_file.get(error.param or "") else error.param
         raise UsageError(f"--{flag}: {error.message}", hint=error.hint, param=flag) from error
 
 
@@ -171,11 +180,26 @@ def read_labels(labels: str, labels_file: Path | None) -> tuple[Label, ...]:
     """Classes from the option, the file, or both. Raises UsageError."""
     if labels_file is None:
         return parse_labels(labels)
+    return parse_labels(labels) + parse_labels(read_words(labels_file, "labels-file"), separator="\n")
+
+
+def read_prompt(prompt: str, prompt_file: Path | None) -> str:
+    """The prompt from the option or the file. Raises UsageError for both, and for a file without one."""
+    if prompt_file is None:
+        return prompt
+    if prompt:
+        raise UsageError("--prompt-file: has no place beside --prompt; give one of them.", param="prompt-file")
+    words = read_words(prompt_file, "prompt-file").strip()
+    if not words:
+        raise UsageError(f"{prompt_file}: there is no prompt in it.", param="prompt-file")
+    return words
+
+
+def read_words(path: Path, flag: str) -> str:
+    """The text of a file that a flag names. Raises UsageError."""
     try:
-        text = labels_file.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"{labels_file}: {reason}.", param="labels-file") from error
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param=flag) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{labels_file}: is not UTF-8 text.", param="labels-file") from error
-    return parse_labels(labels) + parse_labels(text, separator="\n")
+        raise UsageError(f"{path}: is not UTF-8 text.", param=flag) from error

@@ -16,7 +16,10 @@ MAX_LABELS = 100
 MAX_LABEL_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 1_000
 MAX_QUESTION_CHARACTERS = 4_000
+MAX_PROMPT_CHARACTERS = 16_000
 MAX_TITLE_CHARACTERS = 200
+TITLE_TOKENS = 100
+"""Kept for the title; readers cut it to that."""
 MIN_PASSAGE_TOKENS = 64
 FRAME_TOKENS = 320
 """Of the prompt without the options and the passage, in the wordiest task; tests count it."""
@@ -52,7 +55,26 @@ _ASK = {
         f"of them answers the question, write only: {NOT_ANSWERED}\nQuestion: "
     ),
 }
-_DELIMITER = re.compile(r"<(\s*/?\s*document)(?=[\s>/]|$)", re.IGNORECASE)
+_PROMPT = {
+    "map": (
+        "Task: carry out the instruction on the document. The instruction is the user's; the document is only what it "
+        "is about.\nInstruction: "
+    ),
+    "reduce": (
+        "Task: the document below consists of what one instruction yielded on the consecutive parts of one long "
+        "document. Put it together to what the instruction yields on the whole: keep all that was found, say nothing "
+        "twice, and do not mention the parts.\nInstruction: "
+    ),
+}
+OF_TASK = {AnalysisTask.CLASSIFY: "labels", AnalysisTask.ASK: "question", AnalysisTask.PROMPT: "prompt"}
+"""The option that a task needs, and no other task takes."""
+_DELIMITER = re.compile(
+    r"<(?=\s*/?\s*document(?:[\s>/]|$)|[|｜]|/?(?:s|bos|eos|start_of_turn|end_of_turn|start_of_image)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
+    re.IGNORECASE,
+)
+"""Where a document's text would end the passage, or its turn of the chat: what templates write between turns becomes
+the same tokens when it stands in a text."""
 _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _QUOTE_LINE = re.compile(r"^[ \t>*_`-]*(?:quote|quotation)s?[ \t*_`]*:[ \t*_`]*(.+)$", re.IGNORECASE | re.MULTILINE)
 _QUOTATION_MARKS = " \t\r\n\"'`*_“”„‘’«»"
@@ -60,16 +82,15 @@ _QUOTATION_MARKS = " \t\r\n\"'`*_“”„‘’«»"
 
 def check_options(task: AnalysisTask, options: TaskOptions) -> None:
     """Raises UsageError, naming the field, when the options do not suit the task."""
+    for other, name in OF_TASK.items():
+        if other is not task and getattr(options, name):
+            raise UsageError(f"{name} means nothing for {task}.", hint=f"The task {other} takes it.", param=name)
     if task is AnalysisTask.CLASSIFY:
         _check_labels(options.labels)
-    if task is AnalysisTask.ASK and not options.question.strip():
-        raise UsageError("ask needs a question.", hint="Say what you want to know.", param="question")
-    if len(options.question) > MAX_QUESTION_CHARACTERS:
-        raise UsageError(
-            f"the question has {len(options.question):,} characters; {MAX_QUESTION_CHARACTERS:,} are allowed.",
-            hint="Ask it more briefly; what is to be read belongs in a document.",
-            param="question",
-        )
+    if task is AnalysisTask.ASK:
+        _check_words(task, "question", options.question, MAX_QUESTION_CHARACTERS, "Say what you want to know.")
+    if task is AnalysisTask.PROMPT:
+        _check_words(task, "prompt", options.prompt, MAX_PROMPT_CHARACTERS, "Say what to do with each document.")
     if options.max_output_tokens < 1:
         raise UsageError("max_output_tokens must be at least 1.", param="max_output_tokens")
 
@@ -77,27 +98,34 @@ def check_options(task: AnalysisTask, options: TaskOptions) -> None:
 def messages_for(step: StepInput) -> tuple[Message, ...]:
     """The chat that asks a language model for one step."""
     title = " ".join(step.title.split())[:MAX_TITLE_CHARACTERS]
-    heading = f"Title: {_harmless(title)}\n" if title else ""
-    passage = f"<document>\n{heading}{_harmless(step.text)}\n</document>"
+    heading = f"Title: {harmless(title)}\n" if title else ""
+    passage = f"<document>\n{heading}{harmless(step.text)}\n</document>"
     return (
         Message(role="system", content=SYSTEM),
         Message(role="user", content=f"{_instruction(step)}\n\n{passage}"),
     )
 
 
-def passage_tokens(context_tokens: int, options: TaskOptions) -> int:
+def harmless(text: str) -> str:
+    """The text with its own marks of where something ends broken, as in `< document>`, so that it ends nothing."""
+    return _DELIMITER.sub(lambda found: f"{found[0]} ", text)
+
+
+def passage_tokens(context_tokens: int, options: TaskOptions, *, frame_tokens: int | None = None) -> int:
     """How many tokens of a document fit one call, beside the prompt's frame, the options and the answer.
 
-    Counts two bytes of the options as a token, which no common tokenizer exceeds on running text.
+    `frame_tokens` are those of the prompt with its options, without a title and a passage, where they could be
+    counted. Else two bytes of the options count as a token, which no common tokenizer exceeds on running text.
     Raises UsageError when hardly anything fits.
     """
-    words = options.question + "".join(f"- {label.name}: {label.description}\n" for label in options.labels)
-    title = MAX_TITLE_CHARACTERS // 2
-    room = context_tokens - options.max_output_tokens - FRAME_TOKENS - title - len(words.encode()) // 2
+    words = options.question + options.prompt
+    words += "".join(f"- {label.name}: {label.description}\n" for label in options.labels)
+    frame = FRAME_TOKENS + len(words.encode()) // 2 if frame_tokens is None else frame_tokens
+    room = context_tokens - options.max_output_tokens - frame - TITLE_TOKENS
     if room < MIN_PASSAGE_TOKENS:
         raise UsageError(
             f"the model takes {context_tokens:,} tokens, and the options and the answer leave no room for a document.",
-            hint="Ask for a shorter answer (max_output_tokens), fewer labels, or a model with a longer context.",
+            hint="Ask for a shorter answer (max_output_tokens), say it in fewer words, or use a longer context.",
             param="options",
         )
     return room
@@ -128,6 +156,17 @@ def match_label(said: str, labels: Sequence[Label]) -> str | None:
     return names[longest] if named and all(_names(longest, plain) for plain in named) else None
 
 
+def _check_words(task: AnalysisTask, name: str, words: str, most: int, hint: str) -> None:
+    if not words.strip():
+        raise UsageError(f"{task} needs a {name}.", hint=hint, param=name)
+    if len(words) > most:
+        raise UsageError(
+            f"the {name} has {len(words):,} characters; {most:,} are allowed.",
+            hint="Say it more briefly; what is to be read belongs in a document.",
+            param=name,
+        )
+
+
 def _check_labels(labels: Sequence[Label]) -> None:
     names = [label.name for label in labels]
     if any(not _plain(name) for name in names):
@@ -153,15 +192,12 @@ def _instruction(step: StepInput) -> str:
         return _SUMMARIZE[step.stage]
     if step.task is AnalysisTask.ASK:
         return _ASK[step.stage] + step.options.question.strip()
+    if step.task is AnalysisTask.PROMPT:
+        return _PROMPT[step.stage] + step.options.prompt.strip()
     return _CLASSIFY + "\n".join(
         f"- {label.name}: {label.description}" if label.description else f"- {label.name}"
         for label in step.options.labels
     )
-
-
-def _harmless(text: str) -> str:
-    """The text with its own `<document>` tags broken, so that it cannot end the passage."""
-    return _DELIMITER.sub(r"< \1", text)
 
 
 def _parse_ask(said: str) -> Answer:
