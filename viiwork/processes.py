@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 POLL_S = 0.02
+SUPERVISED_BY = "VIIWORK_SUPERVISED_BY"
+"""Carried by every process of a fleet (and what it starts): its state directory. Orphans are found by it."""
 
 
 def identity(pid: int) -> str | None:
@@ -91,3 +93,15 @@ def tagged(name: str, value: str) -> list[tuple[int, str]]:
             if who is not None:
                 found.append((process.pid, who))
     return found
+
+
+def commands() -> Iterator[tuple[int, list[str], dict[str, str]]]:
+    """Everybody else's pid, command line and, of this user's processes, environment."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid == os.getpid():
+                continue
+            argv, environ = process.cmdline(), {}
+            with suppress(psutil.AccessDenied):
+                environ = process.environ()
+            yield process.pid, argv, environ

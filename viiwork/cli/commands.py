@@ -17,6 +17,7 @@ from viiwork.cli.dead import dead
 from viiwork.cli.doctor import doctor
 from viiwork.cli.down import down
 from viiwork.cli.gc import gc
+from viiwork.cli.models import models
 from viiwork.cli.pause import pause, resume
 from viiwork.cli.priority import priority
 from viiwork.cli.quarantine import quarantine
@@ -44,6 +45,7 @@ for command in (up, down, analyze, submit, watch, results, status, cancel, pause
 for of_the_host in (doctor, gc, backup, restore):
     app.command()(of_the_host)
 app.add_typer(dead, name="dead")
+app.add_typer(models, name="models")
 app.add_typer(quarantine, name="quarantine")
 
 

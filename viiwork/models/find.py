@@ -63,7 +63,7 @@ def _target(entry: Entry, wanted: ModelName) -> Path:
         return at / wanted.file
     if not at.is_dir():
         raise NotFound(f"the directory of {wanted.repo} has gone: {at}.", hint=f"viiwork models rm {wanted.repo}")
-    gguf = record.gguf if record else ()
+    gguf = record.gguf if record and not record.has_safetensors else ()
     if len(gguf) > 1:
         names = ", ".join(f"{wanted.repo}/{path}" for path in gguf)
         raise UsageError(f"several files of {wanted.repo} could be meant.", hint=f"Say which: {names}.")

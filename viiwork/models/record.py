@@ -67,6 +67,11 @@ class ModelRecord(Part):
         return sum(file.size for file in self.files)
 
     @property
+    def has_safetensors(self) -> bool:
+        """Whether it is a directory of safetensors, whatever else is in it."""
+        return any(file.path.endswith(".safetensors") for file in self.files)
+
+    @property
     def gguf(self) -> tuple[str, ...]:
         """Its GGUF files that an engine can be pointed at: of a split one the first part."""
         return tuple(

@@ -1,0 +1,117 @@
+"""How a pull is shown on standard error: a bar on a terminal, a line a file elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from viiwork.cli.screen import err, one_line, plain, say
+from viiwork.models.pull import Watcher
+
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
+NAME_COLUMNS = 34
+
+
+class Display(Watcher, Protocol):
+    """A watcher that takes the screen and gives it back."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def display() -> Display:
+    """The display that fits standard error."""
+    return Bar() if err().is_terminal else Lines()
+
+
+def size_text(size_bytes: float) -> str:
+    """`4.6 GiB`, `12.0 MiB`, `0.8 KiB`."""
+    unit, name = next(((u, n) for u, n in ((GIB, "GiB"), (MIB, "MiB")) if size_bytes >= u), (KIB, "KiB"))
+    return f"{size_bytes / unit:.1f} {name}"
+
+
+def plan_text(commit: str, *, files: int, total_bytes: int, here_bytes: int) -> str:
+    """`commit 8f2c…: 7 files, 4.6 GiB, of which 1.2 GiB are here`."""
+    here = f", of which {size_text(here_bytes)} are here" if here_bytes else ""
+    return f"commit {commit}: {files} {'file' if files == 1 else 'files'}, {size_text(total_bytes)}{here}"
+
+
+class Bar:
+    """One bar for all files: bytes, speed, time left."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=err(),
+            refresh_per_second=8,
+        )
+        self._task = self._bar.add_task("listing", total=None)
+
+    def __enter__(self) -> Bar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def planned(self, commit: str, *, files: int, total_bytes: int, here_bytes: int) -> None:
+        self.remark(plan_text(commit, files=files, total_bytes=total_bytes, here_bytes=here_bytes))
+        self._bar.update(self._task, total=total_bytes, completed=here_bytes)
+
+    def begun(self, path: str, size: int) -> None:  # noqa: ARG002 - the bar shows all files as one
+        name = one_line(path)
+        shown = name if len(name) <= NAME_COLUMNS else f"…{name[1 - NAME_COLUMNS :]}"
+        self._bar.update(self._task, description=shown)
+
+    def came(self, more_bytes: int) -> None:
+        self._bar.advance(self._task, more_bytes)
+
+    def done(self, path: str, size: int, how: str) -> None:
+        pass
+
+    def remark(self, text: str) -> None:
+        self._bar.console.print(plain(text), soft_wrap=True)
+
+
+class Lines:
+    """A line when a file is here."""
+
+    def __init__(self) -> None:
+        self._began_s = 0.0
+        self._came = 0
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def planned(self, commit: str, *, files: int, total_bytes: int, here_bytes: int) -> None:
+        say(plan_text(commit, files=files, total_bytes=total_bytes, here_bytes=here_bytes))
+
+    def begun(self, path: str, size: int) -> None:  # noqa: ARG002 - told when it is done
+        self._began_s, self._came = time.monotonic(), 0
+
+    def came(self, more_bytes: int) -> None:
+        self._came += max(0, more_bytes)
+
+    def done(self, path: str, size: int, how: str) -> None:
+        took_s = time.monotonic() - self._began_s
+        pace = f", {size_text(self._came / took_s)} a second" if self._came and took_s > 0 else ""
+        say(f"{path} ({size_text(size)}{pace}): {how}")
+
+    def remark(self, text: str) -> None:
+        say(text)
