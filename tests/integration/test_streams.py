@@ -1,0 +1,267 @@
+"""An answer heard while it is written: from the engine of a real worker process to a reader of the real HTTP door."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.door import Door
+from tests.hands import keys
+from tests.workers import Fleet, eventually, make_job, ready
+from viiwork.client import Client
+from viiwork.jobs import Job, Lane, State, Status
+from viiwork.settings import Settings, load_settings
+from viiwork.store import Store
+from viiwork.telling import Delta, Restart
+from viiwork.work import ChatInput, Message
+
+Event = tuple[str, dict[str, object]]
+SLOWLY = "30 words, one every 0.05 s"
+
+
+@pytest.fixture
+def door(settings: Settings) -> Iterator[Door]:
+    with Door(settings) as running:
+        yield running
+
+
+def spoken(text: str = SLOWLY, **fields: Any) -> Job:
+    """A job whose text may be heard."""
+    work = ChatInput(messages=(Message(role="user", content=text),), stream=True)
+    return make_job(lane=Lane.INTERACTIVE, input=work, **fields)
+
+
+@asynccontextmanager
+async def stream(door: Door, job: Job, **headers: str) -> AsyncIterator[AsyncIterator[Event]]:
+    """The events of one reader."""
+    async with (
+        httpx.AsyncClient(base_url=door.url, timeout=30) as http,
+        http.stream("GET", f"/v1/jobs/{job.id}/events", headers=headers) as response,
+    ):
+        assert response.status_code == 200
+        yield events_of(response)
+
+
+async def events_of(response: httpx.Response) -> AsyncIterator[Event]:
+    name = ""
+    async for line in response.aiter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+async def all_of(door: Door, job: Job, **headers: str) -> list[Event]:
+    async with stream(door, job, **headers) as events:
+        return [event async for event in events]
+
+
+def text_of(events: list[Event]) -> str:
+    """What a reader has that begins again at each restart."""
+    text = ""
+    for name, data in events:
+        text = "" if name == "restart" else text + str(data["text"]) if name == "delta" else text
+    return text
+
+
+def names_of(events: list[Event]) -> list[str]:
+    """The events' names, runs of `delta` as one."""
+    names = [name for name, _ in events]
+    return [name for at, name in enumerate(names) if name != "delta" or names[at - 1 : at] != ["delta"]]
+
+
+async def first_text(events: AsyncIterator[Event], *, seen: list[Event]) -> None:
+    """Up to the first piece of text."""
+    async for event in events:
+        seen.append(event)
+        if event[0] == "delta":
+            return
+
+
+async def answer_of(store: Store, job: Job) -> str:
+    status = await store.job(job.id)
+    assert status.answer is not None, status
+    return status.answer.text
+
+
+async def test_text_comes_while_it_is_written_and_is_the_answers(fleet: Fleet, door: Door, real_store: Store) -> None:
+    """Many pieces before the end, none twice; the last state and `end` follow them."""
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken()])
+    seen = await all_of(door, job)
+    assert text_of(seen) == await answer_of(real_store, job)
+    assert names_of(seen)[-3:] == ["delta", "state", "end"]
+    assert "restart" not in names_of(seen)
+    assert len([name for name, _ in seen if name == "delta"]) > 3
+    assert {data["attempt"] for name, data in seen if name == "delta"} == {1}
+
+
+async def test_nobody_listening_writes_nothing(fleet: Fleet, real_store: Store) -> None:
+    """Neither while it is written nor after."""
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken("10 words, one every 0.05 s")])
+
+    async def ended() -> bool:
+        assert not [key for key in await keys(real_store) if key.startswith(("said:", "ears:"))]
+        return (await real_store.job(job.id)).state is State.SUCCEEDED
+
+    await eventually(ended, what="the job ends")
+
+
+async def test_a_reader_that_comes_in_the_middle_has_all_from_the_beginning(
+    fleet: Fleet, door: Door, real_store: Store
+) -> None:
+    """Whether another one listens already or not; both end with the same text."""
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken()])
+    seen: list[Event] = []
+    async with stream(door, job) as events:
+        await first_text(events, seen=seen)
+        await first_text(events, seen=seen)
+        second = asyncio.create_task(all_of(door, job))
+        seen += [event async for event in events]
+    late = await second
+    assert text_of(seen) == text_of(late) == await answer_of(real_store, job)
+    assert "restart" not in names_of(late)
+    assert len([name for name, _ in late if name == "delta"]) > 1
+
+
+async def test_whoever_comes_when_nobody_has_listened_is_told_all_of_it_at_once(
+    fleet: Fleet, door: Door, real_store: Store
+) -> None:
+    """The worker has kept it."""
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken("40 words, one every 0.05 s")])
+
+    async def under_way() -> bool:
+        status = await real_store.job(job.id)
+        now = await real_store.client.time()
+        return status.started_ms is not None and now[0] * 1000 + now[1] // 1000 - status.started_ms > 700
+
+    await eventually(under_way, what="ten words are written")
+    seen = await all_of(door, job)
+    pieces = [str(data["text"]) for name, data in seen if name == "delta"]
+    assert len(pieces[0].split()) > 5
+    assert len(pieces) > 2
+    assert text_of(seen) == await answer_of(real_store, job)
+
+
+async def test_a_worker_killed_in_mid_stream_makes_its_readers_begin_again(
+    fleet: Fleet, door: Door, real_store: Store
+) -> None:
+    """`restart`, then the text of the later attempt alone, once, letter for letter."""
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken()])
+    seen: list[Event] = []
+    async with stream(door, job) as events:
+        await first_text(events, seen=seen)
+        other = asyncio.create_task(all_of(door, job))
+        await first_text(events, seen=seen)
+        fleet.kill("gpu0")
+        fleet.start("gpu1", module="tests.wordy")
+        seen += [event async for event in events]
+    for told in (seen, await other):
+        assert text_of(told) == await answer_of(real_store, job)
+        assert names_of(told).count("restart") == 1
+        begins = [name for name, _ in told].index("restart")
+        assert {data["attempt"] for name, data in told[begins:] if name in ("restart", "delta")} == {2}
+
+
+async def test_an_attempt_that_fails_is_followed_by_a_restart(fleet: Fleet, door: Door, real_store: Store) -> None:
+    """Also when all attempts fail, and there is no answer in the end."""
+    fleet.settings = load_settings(
+        {**fleet.settings.model_dump(), "queue": {"retry_base_s": 0.05, "max_attempts": 2, "beat_s": 0.2}}
+    )
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken("5 words, one every 0.05 s, then fail")])
+    seen = await all_of(door, job)
+    assert names_of(seen).count("restart") == 1
+    assert seen[-1] == ("end", {"id": job.id, "state": "dead"})
+    assert len(text_of(seen).split()) <= 5
+
+
+async def test_an_engine_that_writes_all_at_once_is_heard_too(
+    settings: Settings, fleet: Fleet, door: Door, real_store: Store
+) -> None:
+    """The simulated card: its text comes as one piece, before the end."""
+    engine = {"kind": "simulated", "time_scale": 0.01}
+    fleet.start("gpu0", settings=load_settings({**settings.model_dump(), "engine": engine}))
+    await ready(real_store, 1)
+    model = (await real_store.fleet()).models[0]
+    await real_store.submit([job := spoken("Write a poem about meters.", model=model)])
+    seen = await all_of(door, job)
+    assert text_of(seen) == await answer_of(real_store, job)
+    assert names_of(seen)[-3:] == ["delta", "state", "end"]
+
+
+async def test_what_has_ended_is_told_whole_and_whoever_was_here_before_begins_again(
+    fleet: Fleet, door: Door, real_store: Store
+) -> None:
+    """A browser that connects again says so by itself (`Last-Event-ID`)."""
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken("3 words, one every 0 s")])
+    await all_of(door, job)
+    assert names_of(await all_of(door, job)) == ["delta", "state", "end"]
+    again = await all_of(door, job, **{"last-event-id": "1.text"})
+    assert names_of(again) == ["restart", "delta", "state", "end"]
+    assert text_of(again) == await answer_of(real_store, job)
+
+
+async def test_the_client_has_the_text_across_a_restart_of_the_door(
+    fleet: Fleet, settings: Settings, door: Door, real_store: Store
+) -> None:
+    """It connects again by itself, and is told to begin again."""
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken("60 words, one every 0.05 s")])
+    port = door.url.rpartition(":")[2]
+
+    def follow(on_text: Callable[[], object]) -> list[Status | Delta | Restart]:
+        had = []
+        with Client(door.url) as client:
+            for told in client.job_text(job.id):
+                had.append(told)
+                if sum(isinstance(event, Delta) for event in had) == 2:
+                    on_text()
+        return had
+
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    following = asyncio.create_task(asyncio.to_thread(follow, lambda: loop.call_soon_threadsafe(heard.set)))
+    await heard.wait()
+    assert await asyncio.to_thread(door.end) == 0
+    with Door(settings, VIIWORK_API_PORT=port):
+        had = await following
+    text = ""
+    for told in had:
+        text = "" if isinstance(told, Restart) else text + told.text if isinstance(told, Delta) else text
+    assert text == await answer_of(real_store, job)
+    assert any(isinstance(told, Restart) for told in had)
+    assert isinstance(had[-1], Status)
+    assert had[-1].state is State.SUCCEEDED
+
+
+async def test_the_states_of_such_a_job_are_told_as_ever(fleet: Fleet, door: Door, real_store: Store) -> None:
+    """`job_events` knows nothing of the text."""
+    fleet.start("gpu0", module="tests.wordy")
+    await ready(real_store, 1)
+    await real_store.submit([job := spoken("5 words, one every 0.01 s")])
+
+    def follow() -> list[State]:
+        with Client(door.url) as client:
+            return [status.state for status in client.job_events(job.id)]
+
+    assert (await asyncio.to_thread(follow))[-1] is State.SUCCEEDED
