@@ -127,7 +127,7 @@ def remove_model(
     if as_json:
         print_json({"name": asked.repo, "commits": [entry.commit for entry in entries], "freed_bytes": freed})
     else:
-        out().print(plain(f"Removed {_counted(entries)} of {asked.repo}: {freed / GIB:.2f} GiB are free again."))
+        out().print(plain(f"Removed {_counted(entries)} of {asked.repo}: {size_text(freed)} are free again."))
 
 
 def _ask(asked: ModelName, entries: list[Entry], *, yes: bool) -> None:
@@ -156,7 +156,7 @@ def show_one(entry: Entry, *, as_json: bool, fetched_bytes: int = 0) -> None:
 def table(found: list[tuple[Entry, Verdict]]) -> Table:
     """A commit a row."""
     shown = Table()
-    for heading in ("Model", "Revision", "Commit"):
+    for heading in ("Model", "Revision", "Commit", "Pulled"):
         shown.add_column(heading, overflow="fold")
     for heading in ("GiB", "Files"):
         shown.add_column(heading, justify="right")
@@ -165,7 +165,8 @@ def table(found: list[tuple[Entry, Verdict]]) -> Table:
         record = entry.record
         sizes = (f"{record.total_bytes / GIB:.2f}", str(len(record.files))) if record else ("", "")
         revisions = ", ".join(record.revisions) if record else ""
-        cells = (entry.repo, revisions, entry.commit[:SHORT_COMMIT], *sizes, state(entry, verdict))
+        pulled = record.pulled.astimezone().strftime("%Y-%m-%d %H:%M") if record else ""
+        cells = (entry.repo, revisions, entry.commit[:SHORT_COMMIT], pulled, *sizes, state(entry, verdict))
         shown.add_row(*(plain(one_line(cell)) for cell in cells))
     return shown
 

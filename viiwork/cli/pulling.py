@@ -30,9 +30,11 @@ def display() -> Display:
 
 
 def size_text(size_bytes: float) -> str:
-    """`4.6 GiB`, `12.0 MiB`, `0.8 KiB`."""
-    unit, name = next(((u, n) for u, n in ((GIB, "GiB"), (MIB, "MiB")) if size_bytes >= u), (KIB, "KiB"))
-    return f"{size_bytes / unit:.1f} {name}"
+    """`4.6 GiB`, `12.0 MiB`, `3.8 KiB`, `17 bytes`."""
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size_bytes >= unit:
+            return f"{size_bytes / unit:.1f} {name}"
+    return f"{size_bytes:.0f} bytes"
 
 
 def plan_text(commit: str, *, files: int, total_bytes: int, here_bytes: int) -> str:
@@ -110,7 +112,7 @@ class Lines:
 
     def done(self, path: str, size: int, how: str) -> None:
         took_s = time.monotonic() - self._began_s
-        pace = f", {size_text(self._came / took_s)} a second" if self._came and took_s > 0 else ""
+        pace = f", {size_text(self._came / took_s)} a second" if self._came >= MIB and took_s > 0 else ""
         say(f"{path} ({size_text(size)}{pace}): {how}")
 
     def remark(self, text: str) -> None:

@@ -43,8 +43,9 @@ class Fetch:
         part = self.part(file)
         for last in (False, True):
             self._complete(file, part)
-            if is_right(file, part):
-                return settle(part, target)
+            if digest := digest_if_right(file, part):
+                settle(part, target)
+                return digest
             self.on_bytes(-forget(part))
             if last:
                 break
@@ -87,21 +88,20 @@ class Fetch:
                     raise TooMuch
 
 
-def is_right(file: HubFile, at: Path) -> bool:
-    """Whether the bytes at `at` are those that the hub speaks of."""
-    if size_of(at) != file.size:
-        return False
-    return sha256_of(at) == file.sha256 if file.sha256 else git_sha1_of(at) == file.git_sha1
+def digest_if_right(file: HubFile, at: Path) -> str:
+    """The sha256 of the bytes at `at`; empty unless they are those that the hub speaks of."""
+    if size_of(at) != file.size or (not file.sha256 and git_sha1_of(at) != file.git_sha1):
+        return ""
+    digest = sha256_of(at)
+    return digest if file.sha256 in ("", digest) else ""
 
 
-def settle(part: Path, target: Path) -> str:
-    """Give a file its name, once it is on disk; answers its sha256."""
-    digest = sha256_of(part)
+def settle(part: Path, target: Path) -> None:
+    """Give a file its name, once it is on disk."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
     target.parent.mkdir(parents=True, exist_ok=True)
     part.replace(target)
-    return digest
 
 
 def size_of(path: Path) -> int:

@@ -15,7 +15,7 @@ from typing import Protocol
 from viiwork.errors import Full, ModelError
 from viiwork.models.choice import Choice, Wanted, choose
 from viiwork.models.digest import sha256_of
-from viiwork.models.fetch import Fetch, is_right, settle, size_of
+from viiwork.models.fetch import Fetch, digest_if_right, settle, size_of
 from viiwork.models.hub import Hub
 from viiwork.models.listing import HubFile, Listing, checked
 from viiwork.models.lock import locked
@@ -79,10 +79,14 @@ class _Pull:
         self._fetch = Fetch(hub, listing, parts, on_bytes=self._came, on_remark=watcher.remark)
 
     def run(self, choice: Choice) -> Pulled:
-        """Each file in turn, then the record, then the rest of what lay about."""
+        """Each file in turn, then the record; what lay about goes."""
         self._ensure_room(choice)
         (self._folder / PARTS).mkdir(parents=True, exist_ok=True)
-        records = [self._obtain(file) for file in choice.files]
+        try:
+            records = [self._obtain(file) for file in choice.files]
+        except BaseException:
+            self._forget_nothing()
+            raise
         for remark in choice.remarks:
             self._watcher.remark(remark)
         record = self._record(records)
@@ -90,6 +94,12 @@ class _Pull:
         write_record(self._folder, record)
         shutil.rmtree(self._folder / PARTS, ignore_errors=True)
         return Pulled(Entry(self._folder, record), self._fetched)
+
+    def _forget_nothing(self) -> None:
+        """No unfinished pull is left of one that fetched nothing, such as of a gated model."""
+        with suppress(OSError):
+            for folder in (self._folder / PARTS, self._folder, self._folder.parent):
+                folder.rmdir()  # fails, and ends this, when something is in it
 
     def _came(self, more: int) -> None:
         self._fetched += max(0, more)
@@ -156,8 +166,9 @@ class _Pull:
             linked = part.with_suffix(".link")
             linked.unlink(missing_ok=True)
             os.link(twin, linked)
-            if is_right(file, linked):
-                return settle(linked, target)
+            if digest := digest_if_right(file, linked):
+                settle(linked, target)
+                return digest
             linked.unlink()
         self._watcher.came(-file.size)
         return ""
