@@ -11,7 +11,7 @@ import pytest
 
 from viiwork.errors import EngineFault, JobRefused
 from viiwork.jobs import MODEL_PATTERN
-from viiwork.settings import EngineSection
+from viiwork.settings import EngineSection, Settings
 from viiwork.work import AnalysisTask, Answer, ChatInput, Label, Message, StepInput, TaskOptions
 from viiwork_workers.engines.base import Engine
 from viiwork_workers.engines.choose import make_engine
@@ -78,7 +78,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture
 async def engine(case: Case) -> AsyncIterator[Engine]:
-    made = make_engine(case.settings, card="gpu0")
+    made = make_engine(Settings(engine=case.settings), card="gpu0")
     await made.load()
     yield made
     await made.close()

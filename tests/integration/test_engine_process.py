@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from viiwork.errors import EngineDied, EngineFault, JobRefused, Unavailable
-from viiwork.settings import EngineSection
+from viiwork.settings import EngineSection, Settings
 from viiwork.work import ChatInput, Message
 from viiwork_workers.engines.choose import make_engine
 from viiwork_workers.engines.frames import POISON, Begin
@@ -38,7 +38,7 @@ async def engine() -> AsyncIterator[HostedEngine]:
 
 
 async def engine_of(settings: EngineSection) -> AsyncIterator[HostedEngine]:
-    made = make_engine(settings, card="gpu0")
+    made = make_engine(Settings(engine=settings), card="gpu0")
     assert isinstance(made, HostedEngine)
     await made.load()
     yield made
@@ -166,11 +166,12 @@ async def test_closing_ends_the_process_and_what_is_in_it(
 
 ORPHAN = """
 import asyncio, sys
-from viiwork.settings import EngineSection
+from viiwork.settings import EngineSection, Settings
 from viiwork_workers.engines.choose import make_engine
 
 async def main():
-    engine = make_engine(EngineSection(kind="simulated", slots=2, time_scale=float(sys.argv[1]), process=True), card="")
+    section = EngineSection(kind="simulated", slots=2, time_scale=float(sys.argv[1]), process=True)
+    engine = make_engine(Settings(engine=section), card="")
     loading = asyncio.ensure_future(engine.load())
     while engine._child is None and not loading.done() and not [*__import__("psutil").Process().children()]:
         await asyncio.sleep(0.01)

@@ -18,18 +18,34 @@ from rich.table import Table
 from viiwork.cli.screen import err, out, plain, print_json, say
 from viiwork.fleet import Supervisor
 from viiwork.fleet.detach import start_detached
+from viiwork.fleet.plan import engine_names
 from viiwork.fleet.report import Event, FleetReport, ProcessReport
+from viiwork.recipes.check import check_fleet
 from viiwork.settings import Settings, load_settings
 
 
 def up(
     *,
-    engine: Annotated[str | None, typer.Option(help="What answers: extractive, simulated or noop.")] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="What answers: extractive, simulated, noop, a recipe such as vllm, or a recipe's file."),
+    ] = None,
     gpus: Annotated[int | None, typer.Option(help="Engine workers gpu0, gpu1, …, one a card.")] = None,
     cpus: Annotated[int | None, typer.Option(help="Engine workers on the CPU, when there are no --gpus.")] = None,
     readers: Annotated[int | None, typer.Option(help="Workers that read documents.")] = None,
     slots: Annotated[int | None, typer.Option(help="Requests in flight a worker.")] = None,
-    model: Annotated[str | None, typer.Option(help="The name under which the engine is served.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model's directory or file, or the name of a pulled one.")] = None,
+    alias: Annotated[str | None, typer.Option(help="The name under which the model is served.")] = None,
+    url: Annotated[str | None, typer.Option(help="With --engine url: the server that somebody else runs.")] = None,
+    key_file: Annotated[Path | None, typer.Option(help="Holds the key that the server at --url wants.")] = None,
+    engine_arg: Annotated[
+        list[str] | None, typer.Option(help="One more argument for the engine's command; may be repeated.")
+    ] = None,
+    engine_python: Annotated[Path | None, typer.Option(help="The interpreter that has the engine.")] = None,
+    context: Annotated[int | None, typer.Option(help="The longest prompt plus output, in tokens.")] = None,
+    start_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long the engine may take until it answers.")
+    ] = None,
     time_scale: Annotated[float | None, typer.Option(help="Of the simulated engine: 0.1 is ten times as fast.")] = None,
     host: Annotated[str | None, typer.Option(help="Where the API listens.")] = None,
     port: Annotated[int | None, typer.Option(help="The API's port; 0 takes a free one.")] = None,
@@ -44,12 +60,17 @@ def up(
     """Start the fleet: Redis, the API, readers, engine workers and Flower. Ctrl-C stops it in order."""
     settings = settings_from(
         config,
-        engine={"kind": engine, "slots": slots, "model": model, "time_scale": time_scale},
+        engine={
+            **{"kind": engine, "slots": slots, "model": model, "alias": alias, "url": url, "key_file": key_file},
+            **{"args": engine_arg or None, "python": engine_python, "context_tokens": context},
+            **{"start_timeout_s": start_timeout, "time_scale": time_scale},
+        },
         workers={"gpus": gpus, "cpus": cpus, "readers": readers},
         api={"host": host, "port": port},
         flower={"enabled": flower, "port": flower_port},
         fleet={"name": fleet, "state_dir": state_dir},
     )
+    check_fleet(settings, engine_names(settings), environ=os.environ)
     stop = fleet_command("down", fleet=fleet, state_dir=state_dir, config=config) if detach else ""
     with Screen(as_json=as_json, stop=stop) as screen:
         if detach:

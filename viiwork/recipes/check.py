@@ -40,6 +40,7 @@ def check_fleet(settings: Settings, workers: tuple[str, ...], *, environ: Mappin
     """
     kind = settings.engine.kind
     if kind in BUILT_IN:
+        built_in_alias(settings, kind)
         return
     if not is_path(kind) and kind not in known_recipes():
         raise unknown(kind, (*BUILT_IN, *known_recipes()))

@@ -52,7 +52,7 @@ def unknown(kind: str, known: tuple[str, ...]) -> SettingsError:
     near = get_close_matches(kind, known, n=1)
     meant = f"Did you mean {near[0]}? " if near else ""
     hint = f"{meant}There are {', '.join(known)}, or the path of a recipe of your own (./my.toml)."
-    return SettingsError(f"there is no engine '{kind}'.", hint=hint, param="engine.kind")
+    return SettingsError(f"engine.kind: there is no engine '{kind}'.", hint=hint, param="engine.kind")
 
 
 def _table(path: Path) -> dict[str, Any]:

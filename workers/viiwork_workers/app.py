@@ -70,7 +70,7 @@ def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) ->
     if name.startswith("reader"):
         facts = replace(READER_FACTS, slots=settings.workers.reader_slots)
         return Parts(settings, name, facts, open_store, lambda store: _make_reader(store, settings))
-    engine = make_engine(settings.engine, card=name)
+    engine = make_engine(settings, card=name)
 
     async def load(store: Store) -> Loaded:
         await engine.load()

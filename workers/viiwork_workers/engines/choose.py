@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from viiwork.errors import SettingsError
-from viiwork.settings import EngineSection
-from viiwork_workers.engines.base import Engine
+import os
+from collections.abc import Mapping
+
+from viiwork.errors import StartupError
+from viiwork.recipes.cards import numbers
+from viiwork.recipes.check import Checked, built_in_alias, check_engine
+from viiwork.recipes.launch import Launch
+from viiwork.recipes.launching import Place, make_launch, scratch_of, usable_cpus
+from viiwork.settings import Settings
+from viiwork_workers.engines.base import Engine, EngineFacts
 from viiwork_workers.engines.card_model import MISTRAL_7B
 from viiwork_workers.engines.extractive import ExtractiveEngine
 from viiwork_workers.engines.frames import Begin
@@ -14,26 +21,75 @@ from viiwork_workers.engines.simulated import SimulatedEngine, simulated_facts
 
 EXTRACTIVE_MODEL = "extractive-preview"
 NOOP_MODEL = "noop"
+USUAL_TOKENIZER = "wordllama"
 
 
-def make_engine(settings: EngineSection, *, card: str) -> Engine:
-    """An engine that is not loaded yet. `card` says which card it gets, such as `gpu0`; none of these needs it."""
-    del card
-    match settings.kind:
+def make_engine(settings: Settings, *, card: str, environ: Mapping[str, str] | None = None) -> Engine:
+    """An engine that is not loaded yet, for the worker `card`: `gpu0`, `gpu0+gpu1`, `cpu0`.
+
+    `environ` is what an engine of its own process may inherit from; by default ours. Raises SettingsError,
+    StartupError, NotFound or UsageError, each in one line.
+    """
+    slots = settings.engine.slots
+    match settings.engine.kind:
         case "extractive":
-            return ExtractiveEngine(model=settings.model or EXTRACTIVE_MODEL, slots=settings.slots or 2)
+            return ExtractiveEngine(model=built_in_alias(settings, EXTRACTIVE_MODEL), slots=slots or 2)
         case "simulated":
             return _simulated(settings)
         case "noop":
-            return NoopEngine(model=settings.model or NOOP_MODEL, slots=settings.slots or 32)
-        case unknown:
-            raise SettingsError(f"engine.kind: there is no engine {unknown}.", hint="See docs/engines.md.")
+            return NoopEngine(model=built_in_alias(settings, NOOP_MODEL), slots=slots or 32)
+        case _:
+            return _server(settings, card, os.environ if environ is None else environ)
 
 
-def _simulated(settings: EngineSection) -> Engine:
+def _simulated(settings: Settings) -> Engine:
     """In the worker's own process, or in one that can be killed as a real engine can."""
-    model, slots = settings.model or MISTRAL_7B.alias, settings.slots or 16
-    if not settings.process:
-        return SimulatedEngine(model=model, slots=slots, time_scale=settings.time_scale)
-    begin = Begin(model=model, slots=slots, time_scale=settings.time_scale, poison=settings.poison)
+    engine = settings.engine
+    model, slots = built_in_alias(settings, MISTRAL_7B.alias), engine.slots or 16
+    if not engine.process:
+        return SimulatedEngine(model=model, slots=slots, time_scale=engine.time_scale)
+    begin = Begin(model=model, slots=slots, time_scale=engine.time_scale, poison=engine.poison)
     return HostedEngine(simulated_facts(model=model, slots=slots), begin)
+
+
+def _server(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engine:
+    """A program of others, that a guard starts and looks after."""
+    from viiwork_workers.engines.followed import FollowedKeeper
+    from viiwork_workers.engines.server import ServerEngine
+
+    checked = check_engine(settings, worker=worker, environ=environ)
+    launch = launch_of(settings, checked, worker=worker, environ=environ)
+    return ServerEngine(facts_of(checked, launch), launch, FollowedKeeper(launch, state_dir=settings.state_dir))
+
+
+def launch_of(settings: Settings, checked: Checked, *, worker: str, environ: Mapping[str, str]) -> Launch:
+    """How the guard is to start it. Makes the folder that the engine may use. Raises StartupError."""
+    try:
+        scratch_of(settings.state_dir, worker).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "it cannot be used"
+        raise StartupError(f"{scratch_of(settings.state_dir, worker)}: {reason}.") from error
+    workers = settings.workers
+    engines = workers.gpus if numbers(worker) else workers.cpus
+    place = Place(environ=environ, state_dir=settings.state_dir, engines=engines, cpus=usable_cpus())
+    return make_launch(
+        checked.recipe,
+        settings.engine,
+        worker=worker,
+        alias=checked.alias,
+        model=checked.model,
+        place=place,
+        program=checked.program,
+        name=checked.name,
+    )
+
+
+def facts_of(checked: Checked, launch: Launch) -> EngineFacts:
+    """What the worker tells the fleet of it."""
+    return EngineFacts(
+        name=launch.title,
+        model=checked.alias,
+        slots=launch.slots,
+        context_tokens=launch.context_tokens,
+        tokenizer=checked.model.tokenizer or USUAL_TOKENIZER,
+    )
