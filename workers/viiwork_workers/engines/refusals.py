@@ -1,0 +1,208 @@
+"""What an engine means when it refuses a request: its reason in our words. Pure.
+
+Engines quote what they were sent, so nothing of their text is passed on but numbers that a known pattern names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from viiwork.errors import EngineFault, JobRefused
+from viiwork_workers.engines.dialects import Ask
+
+REFUSED = frozenset({400, 404, 405, 413, 422, 501})
+"""The job's own fault; 501 is llama.cpp's "this server does not support embeddings"."""
+KEY_WRONG = frozenset({401, 403})
+LONGEST_REASON = 20_000
+SHORTEN = "Send a shorter prompt, ask for fewer tokens, or use a model with a longer context."
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A pattern of an engine's message, and what it means. `{0}`, `{1}` are the numbers that it found."""
+
+    pattern: str
+    code: str
+    message: str
+    hint: str
+    param: str | None = None
+    only: tuple[str, ...] = ()
+    """Fields of which the request must have one: a prompt that is quoted may speak of grammars too."""
+    _compiled: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_compiled", re.compile(self.pattern, re.IGNORECASE | re.DOTALL))
+
+    def of(self, reason: str, fields: Collection[str]) -> JobRefused | None:
+        """What the engine says by this, when it says it about a request with these fields."""
+        found = self._compiled.search(reason)
+        if found is None or (self.only and not any(name in fields for name in self.only)):
+            return None
+        numbers = [f"{int(number):,}" for number in found.groups()]
+        return JobRefused(self.message.format(*numbers), hint=self.hint, code=self.code, param=self.param)
+
+
+MEANINGS = (
+    # vLLM 0.32, renderers/params.py and v1/engine
+    Meaning(
+        r"maximum context length is (\d+) tokens.{0,200}?requested (\d+) output tokens.{0,80}?"
+        r"(?:contains|has) (?:at least )?(\d+) (?:input )?tokens",
+        "context_length",
+        "the prompt has {2} tokens and {1} are asked for; the model takes {0} in all.",
+        SHORTEN,
+    ),
+    Meaning(
+        r"maximum context length is (\d+) tokens.{0,80}?contains (?:at least )?(\d+) (?:input )?tokens",
+        "context_length",
+        "the prompt has {1} tokens or more; the model takes {0}.",
+        SHORTEN,
+    ),
+    Meaning(
+        r"maximum context length is (\d+) tokens.{0,80}?contains (\d+) characters",
+        "context_length",
+        "the prompt has {1} characters; the model takes {0} tokens.",
+        SHORTEN,
+    ),
+    Meaning(
+        r"max(?:_completion)?_tokens=(\d+) cannot be greater than max_model_len=(\d+)",
+        "context_length",
+        "{0} tokens are asked for; the model takes {1} in all.",
+        SHORTEN,
+    ),
+    # llama.cpp, tools/server/server-context.cpp
+    Meaning(
+        r"request \((\d+) tokens\) exceeds the available context size \((\d+) tokens\)",
+        "context_length",
+        "the prompt has {0} tokens; the model takes {1}.",
+        SHORTEN,
+    ),
+    # TGI, router/src/validation.rs
+    Meaning(
+        r"tokens \+ `max_new_tokens` must be <= (\d+)\. Given: (\d+) `inputs` tokens and (\d+)",
+        "context_length",
+        "the prompt has {1} tokens and {2} are asked for; the model takes {0} in all.",
+        SHORTEN,
+    ),
+    Meaning(
+        r"`inputs` must have less than (\d+) tokens\. Given: (\d+)",
+        "context_length",
+        "the prompt has {1} tokens; the model takes fewer than {0}.",
+        SHORTEN,
+    ),
+    # MLC-LLM, python/mlc_llm/serve/engine_base.py
+    Meaning(
+        r"prompt has (\d+) tokens in total, larger than the model input length limit (\d+)",
+        "context_length",
+        "the prompt has {0} tokens; the model takes {1}.",
+        SHORTEN,
+    ),
+    Meaning(
+        r"context[ _](?:length|size|window)|exceed_context_size|too many tokens",
+        "context_length",
+        "the prompt and what is asked for are longer than the model's context.",
+        SHORTEN,
+    ),
+    Meaning(
+        r"enable-auto-tool-choice|tool-call-parser|requires --jinja|tool parser",
+        "unsupported",
+        "the engine was started without tools for this model.",
+        "Start it with its tool options (`engine.args`), or leave the tools out.",
+        "tools",
+        only=("tools",),
+    ),
+    Meaning(
+        r"logprobs of (\d+), which is greater than max allowed: (\d+)",
+        "invalid_request",
+        "{0} alternatives to each token are asked for; the engine gives {1}.",
+        "Ask for fewer.",
+        "logprobs",
+    ),
+    Meaning(
+        r"top_n_tokens` must be >= 0 and <= (\d+)\. Given: (\d+)",
+        "invalid_request",
+        "{1} alternatives to each token are asked for; the engine gives {0}.",
+        "Ask for fewer.",
+        "logprobs",
+    ),
+    Meaning(
+        r"`stop` supports up to (\d+) stop sequences\. Given: (\d+)",
+        "invalid_request",
+        "there are {1} stop sequences; the engine takes {0}.",
+        "Send fewer.",
+        "stop",
+    ),
+    Meaning(
+        r"xgrammar|grammar|json.?schema|structured.?output|response_format|regex|guided",
+        "unsupported_shape",
+        "the engine cannot be held to this shape.",
+        "Make the schema or the pattern simpler; engines know a part of both.",
+        "shape",
+        only=("response_format", "structured_outputs", "grammar", "json_schema"),
+    ),
+    Meaning(
+        r"chat template is no longer allowed|must provide a chat template",
+        "unsupported_task",
+        "this model has no chat template.",
+        "Ask it for a completion, or serve an instruction-tuned model.",
+        "messages",
+    ),
+    Meaning(
+        r"chat.?template|conversation roles|roles must alternate|template error",
+        "invalid_request",
+        "the model's chat template does not take these messages.",
+        "Let user and assistant alternate, after at most one system message.",
+        "messages",
+    ),
+)
+"""The first that fits. Only what is a number in the engine's text gets into ours."""
+
+
+def refusal(status: int, body: bytes, *, ask: Ask) -> JobRefused:
+    """Why the engine refused what it was asked with this status."""
+    if ask.endpoint == "embedding" and status in (404, 405, 501):
+        return JobRefused(
+            "this model makes no embeddings.", hint="Ask an embedding model.", code="unsupported_task", param="kind"
+        )
+    reason = _reason(body)
+    for meaning in MEANINGS:
+        if (refused := meaning.of(reason, ask.body)) is not None:
+            return refused
+    if status == 404:
+        return JobRefused(
+            "the engine does not know the model under this name.",
+            hint="See `engine.alias` and what the server serves (/v1/models).",
+            code="model_not_found",
+            param="model",
+        )
+    if status == 413:
+        return JobRefused("the request is too large for the engine.", hint=SHORTEN, code="too_large")
+    return JobRefused(
+        f"the engine refused the request (HTTP {status}).",
+        hint="Its log on the worker's machine says why.",
+        code="invalid_request",
+    )
+
+
+def key_wrong(status: int) -> EngineFault:
+    """The server does not take the worker's key: nobody's job is at fault."""
+    return EngineFault(
+        f"the engine does not take the key that the worker shows (HTTP {status}).",
+        hint="Put the right one into the file that `engine.key_file` names, and restart the worker.",
+    )
+
+
+def _reason(body: bytes) -> str:
+    """The engine's own words: OpenAI's `error.message`, TGI's `error`, MLC-LLM's `message`, FastAPI's `detail`."""
+    try:
+        said = json.loads(body[:LONGEST_REASON])
+    except (ValueError, RecursionError):
+        return body[:LONGEST_REASON].decode("utf-8", "replace")
+    if isinstance(said, str):  # MLC-LLM dumps its JSON twice
+        return said[:LONGEST_REASON]
+    if isinstance(said, dict):
+        said = said.get("error", said)
+        return str(said.get("message", said) if isinstance(said, dict) else said)[:LONGEST_REASON]
+    return ""

@@ -1,0 +1,141 @@
+"""An engine that is a server of its own, which a guard keeps alive: asked over HTTP, followed by its phases."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from viiwork.errors import EngineDied, EngineFault, Unavailable
+from viiwork.recipes.launch import Launch
+from viiwork.work import Answer, EmbeddingInput, EngineWork, StepInput
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
+from viiwork_workers.engines.busyness import Busyness
+from viiwork_workers.engines.dialects import Tongue
+from viiwork_workers.engines.guard_frames import Phase
+from viiwork_workers.engines.intake import refuse_incomplete
+from viiwork_workers.engines.keeper import Keeper
+from viiwork_workers.engines.openai_http import EngineTrouble, OpenAIServer
+from viiwork_workers.engines.rendering import answer_of, rendered
+from viiwork_workers.engines.replies import Reply
+from viiwork_workers.engines.standing import signals_of, waiting_for
+
+VERDICT_S = 3.0
+"""How long the keeper may take to see that the engine has died, after a request has failed."""
+
+
+class Life:
+    """One life of the server: from the moment it is ready until it is not."""
+
+    def __init__(self, phase: Phase, busyness: Busyness) -> None:
+        self.number = phase.life
+        self._over = asyncio.Event()
+        self.server = OpenAIServer(phase.url, key=phase.key, heard=busyness.heard)
+
+    def end(self, why: str) -> None:
+        """Whatever is in flight in it fails, at once."""
+        self._over.set()
+        self.server.close(why)
+
+    async def ends_soon(self) -> bool:
+        """Whether it is over, or will be within the time that its keeper takes to see it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(VERDICT_S):
+                await self._over.wait()
+        return self._over.is_set()
+
+
+class ServerEngine:
+    """Answers jobs while its server is ready, and takes nothing while it is not."""
+
+    def __init__(self, facts: EngineFacts, launch: Launch, keeper: Keeper) -> None:
+        self.facts = facts
+        self._tongue = Tongue(launch.dialect, launch.alias, priority=launch.priority)
+        self._always_stream = launch.metrics is None
+        """Without metrics, what it streams is all that tells an engine at work from one that hangs."""
+        self._keeper = keeper
+        self._busyness = Busyness(keeper)
+        self._life: Life | None = None
+        self._ready = asyncio.Event()
+        self._follower: asyncio.Task[None] | None = None
+        self._since_s = 0.0
+
+    async def load(self) -> None:
+        """Have the server kept. Returns long before its model is loaded. Raises EngineFault."""
+        await self._keeper.open()
+        self._note(self._keeper.phase)
+        self._follower = asyncio.create_task(self._follow(self._keeper.phase), name="engine phases")
+
+    async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
+        """Answer one job. Raises Unavailable while the server is not ready: the job never reached it."""
+        refuse_incomplete(work)
+        if self._follower is None:
+            raise EngineFault("the engine is not running.", hint="Wait for the worker to be ready.")
+        if self._life is None:
+            raise Unavailable(waiting_for(self._keeper.phase), code="engine_restarting")
+        with self._busyness.one_more():
+            reply = await self._reply(work, manner, self._life)
+        answer = await answer_of(work, reply, self.facts)
+        return heard(answer, manner) if isinstance(work, StepInput) else answer
+
+    def signals(self) -> Signals:
+        """Whether it is ready, and how loaded it says that it is."""
+        here_s = asyncio.get_running_loop().time() - self._since_s if self._follower is not None else 0.0
+        return signals_of(self._keeper.phase, self._keeper.load, here_s=here_s, in_flight=self._busyness.running)
+
+    async def until_ready(self) -> None:
+        """Wait for the next life."""
+        await self._ready.wait()
+
+    def again(self) -> None:
+        """Have it started once more although it was given up."""
+        self._keeper.again()
+
+    async def close(self) -> None:
+        """End the server; what is in flight in it ends with EngineFault."""
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await follower
+        self._end_life("the worker is leaving")
+        self._busyness.close()
+        await self._keeper.close()
+
+    async def _reply(self, work: EngineWork, manner: Manner, life: Life) -> Reply:
+        # a step's text is parsed first, so that who listens hears the answer and not the model's own words
+        listener = None if isinstance(work, StepInput) else manner.on_text
+        streams = self._always_stream or listener is not None
+        asked = rendered(work)
+        ask = self._tongue.ask(asked, lane=manner.lane, stream=streams and not isinstance(asked, EmbeddingInput))
+        try:
+            return await life.server.answer(ask, on_text=listener)
+        except EngineTrouble as trouble:
+            raise await self._verdict(life, trouble) from trouble
+
+    async def _verdict(self, life: Life, trouble: EngineTrouble) -> EngineFault:
+        """A dead engine makes a suspect of every job that it had; one that lives has failed this job alone."""
+        died = await life.ends_soon()
+        if self._follower is None:
+            return EngineFault("the engine was switched off.", hint="The job is tried again on another worker.")
+        if died:
+            return EngineDied("the engine died with the job in it.", hint="The job is tried again, alone.")
+        return EngineFault(f"{trouble}.", hint="The job is tried again.")
+
+    async def _follow(self, phase: Phase) -> None:
+        while True:
+            phase = await self._keeper.changed(phase)
+            self._note(phase)
+
+    def _note(self, phase: Phase) -> None:
+        self._since_s = asyncio.get_running_loop().time()
+        if self._life is not None and (phase.stage != "ready" or phase.life != self._life.number):
+            self._end_life("it is over")
+        if phase.stage == "ready" and self._life is None:
+            self._life = Life(phase, self._busyness)
+            self._ready.set()
+
+    def _end_life(self, why: str) -> None:
+        life, self._life = self._life, None
+        self._ready.clear()
+        if life is not None:
+            life.end(why)
