@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from viiwork.cli.analyze import analyze
+from viiwork.cli.ask import ask
 from viiwork.cli.backup import backup, restore
 from viiwork.cli.cancel import cancel
 from viiwork.cli.dead import dead
@@ -25,6 +26,7 @@ from viiwork.cli.results import results
 from viiwork.cli.screen import clean, say
 from viiwork.cli.status import status
 from viiwork.cli.submit import submit
+from viiwork.cli.top import top
 from viiwork.cli.up import up
 from viiwork.cli.watch import watch
 from viiwork.errors import ViiworkError
@@ -40,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Documents in, answers out: a fleet of workers on a box of GPUs.",
 )
-for command in (up, down, analyze, submit, watch, results, status, cancel, pause, resume, priority):
+for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority):
     app.command()(command)
 for of_the_host in (doctor, gc, backup, restore):
     app.command()(of_the_host)
