@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from viiwork.doctor import fleet, host, redis
-from viiwork.doctor.facts import DoorFacts, Facts, FleetFacts, HostFacts, RedisFacts
+from viiwork.doctor import engine, fleet, host, redis
+from viiwork.doctor.facts import DoorFacts, EngineFacts, Facts, FleetFacts, HostFacts, RedisFacts
 from viiwork.doctor.finding import Finding, Verdict, fail, ok
 
-__all__ = ["DoorFacts", "Facts", "Finding", "FleetFacts", "HostFacts", "RedisFacts", "Verdict", "diagnose", "failed"]
+__all__ = [
+    "DoorFacts",
+    "EngineFacts",
+    "Facts",
+    "Finding",
+    "FleetFacts",
+    "HostFacts",
+    "RedisFacts",
+    "Verdict",
+    "diagnose",
+    "failed",
+]
 
 
 def diagnose(facts: Facts) -> list[Finding]:
@@ -18,6 +29,7 @@ def diagnose(facts: Facts) -> list[Finding]:
         *(check(facts.redis) for check in redis.CHECKS if facts.redis),
         *(check(facts.door) for check in host.DOOR_CHECKS),
         *(check(facts.host) for check in host.HOST_CHECKS),
+        *(check(facts.engine) for check in engine.CHECKS if facts.engine),
         *(check(facts.fleet) for check in fleet.CHECKS if facts.fleet),
     ]
 

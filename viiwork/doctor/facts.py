@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from viiwork.errors import ViiworkError
 
@@ -74,6 +75,24 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What the engine workers are to hold, as the settings have it."""
+
+    title: str
+    alias: str
+    error: ViiworkError | None = None
+    """Why it could not be started."""
+    cards_wanted: int = 0
+    cards_open: int = 0
+    """How many there are that this user may open."""
+    kfd: Literal["", "missing", "closed"] = ""
+    """What is wrong with AMD's device file, where one is needed."""
+    needs_bytes: int = 0
+    """Of this host's RAM, all engines together; 0 where their memory is the cards'."""
+    available_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FleetFacts:
     """Who works, what waits, and what was given up."""
 
@@ -103,3 +122,4 @@ class Facts:
     redis: RedisFacts | None
     redis_error: str
     fleet: FleetFacts | None
+    engine: EngineFacts | None = None

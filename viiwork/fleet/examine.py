@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import psutil
 from viiwork.api.pressure import Gauge
 from viiwork.doctor import DoorFacts, Facts, FleetFacts, HostFacts
 from viiwork.errors import Busy, Full, StoreUnavailable, ViiworkError
+from viiwork.fleet.engineroom import engine_facts
 from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
@@ -36,6 +38,11 @@ OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
 
 async def examine(settings: Settings) -> Facts:
     """All facts; those of Redis and the fleet are missing when Redis does not answer."""
+    engine = await asyncio.to_thread(engine_facts, settings, os.environ)
+    return replace(await _examine(settings), engine=engine)
+
+
+async def _examine(settings: Settings) -> Facts:
     try:
         url = locate(settings)
     except StoreUnavailable as error:
