@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from viiwork.processes import SUPERVISED_BY
 from viiwork.settings import Settings
 
-TAG = "VIIWORK_SUPERVISED_BY"
-"""Carried by every process of a fleet (and what it starts): its state directory. Orphans are found by it."""
+TAG = SUPERVISED_BY
 FLOWER_USER = "viiwork"
 
 

@@ -1,0 +1,82 @@
+"""What follows from how an engine's lives end: started again after a pause, or given up. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from viiwork_workers.engines.deaths import Deaths
+from viiwork_workers.engines.known import Known
+
+How = Literal["died", "hung", "late", "broken", "garbage", "away"]
+"""died: the process ended; late: it was not ready in time; broken: it answered the canary with an error;
+garbage: with what makes no sense; away: a server that somebody else runs does not answer."""
+MANY_QUICK = 5
+"""Quick deaths in a row after which an engine is given up."""
+MANY_GARBAGE = 2
+MANY_PORTS = 20
+"""So many taken ports in a row are no bad luck."""
+PORT_TAKEN = "port-taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """How one life ended, in our own words."""
+
+    how: How
+    why: str
+    advice: str = ""
+    served_s: float = 0.0
+    was_ready: bool = False
+    hopeless: bool = False
+    """Started again it would end the same way."""
+    port_taken: bool = False
+
+    def known_as(self, known: Known | None) -> Fall:
+        """The same, by what the engine's log says of it."""
+        if known is None:
+            return self
+        taken = known.id == PORT_TAKEN
+        return replace(self, why=known.what, advice=known.advice, hopeless=not known.transient, port_taken=taken)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One engine's lives so far, since a person looked last."""
+
+    deaths: Deaths = field(default_factory=Deaths)
+    canaries: int = 0
+    """Failed ones in a row."""
+    ports: int = 0
+    """Taken ones in a row."""
+    ever_ready: bool = False
+    given_up: bool = False
+
+    def after(self, fall: Fall, *, pace: float = 1.0) -> Course:
+        """The record after one more end. `pace` shortens what counts as a quick death; 0: none does."""
+        ever_ready = self.ever_ready or fall.was_ready
+        if fall.port_taken and self.ports < MANY_PORTS:
+            return replace(self, ports=self.ports + 1, ever_ready=ever_ready)
+        deaths = self.deaths.after(served_s=fall.served_s / pace if pace else float("inf"))
+        canaries = self.canaries + 1 if fall.how in ("garbage", "broken") else self.canaries
+        seen = Course(deaths, canaries, ever_ready=ever_ready)
+        return replace(seen, given_up=seen._is_over(fall))
+
+    def _is_over(self, fall: Fall) -> bool:
+        if fall.how == "away":
+            return False
+        quick = self.deaths.quick >= MANY_QUICK
+        return quick or self.canaries >= MANY_GARBAGE or (fall.hopeless and not self.ever_ready)
+
+    def sane(self) -> Course:
+        """After a canary that made sense."""
+        return replace(self, canaries=0, ports=0)
+
+    def again(self) -> Course:
+        """After a person has looked: the engine has all its chances again."""
+        return Course(Deaths(total=self.deaths.total))
+
+    @property
+    def pause_s(self) -> float:
+        """Before the next start; none when only the port was taken."""
+        return 0.0 if self.ports else self.deaths.pause_s
