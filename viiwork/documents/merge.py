@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from viiwork.documents.tasks import NOT_ANSWERED
-from viiwork.documents.tokens import TokenCounter
+from viiwork.documents.tokens import TokenCounter, cut
 from viiwork.work import AnalysisTask, Answer, Evidence, StepInput, TaskOptions, Usage
 
 BETWEEN = "\n\n"
@@ -53,7 +53,7 @@ def reduce_steps(
     An answer longer than half the limit is cut to it, so that two always fit and the tree gets smaller.
     """
     half = max(1, limit_tokens // 2 - JOINT_TOKENS)
-    told = [_cut(text, half, count) for text in _told(task, answers)]
+    told = [cut(text, half, count) for text in _told(task, answers)]
     groups = list(_groups(told, limit_tokens, count))
     return tuple(
         _step(task, options, BETWEEN.join(group), title=title, part=part, parts=len(groups))
@@ -147,13 +147,6 @@ def _told(task: AnalysisTask, answers: Sequence[Answer]) -> list[str]:
         return [answer.text for answer in answers if answer.text.strip()] or [answers[0].text]
     found = [answer for answer in answers if not _unanswered(answer)] or list(answers[:1])
     return ["\n".join([answer.text, *(f'Quote: "{piece.quote}"' for piece in answer.evidence)]) for answer in found]
-
-
-def _cut(text: str, most: int, count: TokenCounter) -> str:
-    """The beginning of the text that has at most `most` tokens."""
-    while (tokens := count(text)) > most:
-        text = text[: min(len(text) - 1, int(len(text) * most / tokens))].rstrip()
-    return text
 
 
 def _groups(told: Sequence[str], limit_tokens: int, count: TokenCounter) -> Iterator[list[str]]:

@@ -1,0 +1,175 @@
+"""How many tokens a prompt has, counted as the engine that will get it counts them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from viiwork.documents.tasks import harmless, messages_for
+from viiwork.documents.template import DEFAULT, ChatTemplate, TemplateRefusal
+from viiwork.documents.tokens import WORDLLAMA, load_tokenizer, tokenizer_file
+from viiwork.errors import SettingsError
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, Message, StepInput, TaskOptions
+
+CONFIG, TEMPLATE, SPECIALS = "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"
+SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+Work = ChatInput | CompletionInput | EmbeddingInput
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The texts of one prompt as a tokenizer gets them; several for vectors."""
+
+    texts: tuple[str, ...]
+    with_specials: bool
+    """Whether the tokenizer puts its own marks around it. A chat template has written them already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Tokens of one prompt; of each text for vectors."""
+
+    tokens: tuple[int, ...]
+
+
+class PromptCounter:
+    """Counts exactly, by a model's own tokenizer and chat template."""
+
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
+        self._tokenizer, self._template = tokenizer, template
+
+    def render(self, works: Sequence[Work]) -> list[Rendered | TemplateRefusal | None]:
+        """What each becomes before it is cut into tokens; None for a chat of a model whose template is unknown."""
+        return [self._rendered(work) for work in works]
+
+    def count(self, prompts: Sequence[Rendered]) -> list[Count]:
+        """The tokens of each, all at once: that is done outside Python, beside whatever else runs."""
+        counts = {with_specials: iter(self._counts(prompts, with_specials)) for with_specials in (False, True)}
+        return [Count(tuple(next(counts[one.with_specials]) for _ in one.texts)) for one in prompts]
+
+    def passage(self, text: str) -> int:
+        """The tokens of a document's text in a prompt of `messages_for`."""
+        # `encode` on 4.5 million characters kept every other thread waiting for 11 s; a batch of one lets them run
+        return len(self._tokenizer.encode_batch_fast([harmless(text)], add_special_tokens=False)[0].ids)
+
+    def frame_tokens(self, task: AnalysisTask, options: TaskOptions) -> int | None:
+        """Tokens of a task's prompt without title and passage; None where the template is unknown or takes none."""
+        steps = [StepInput(stage=stage, task=task, options=options, title="-", text="") for stage in ("map", "reduce")]
+        rendered = [self._rendered(ChatInput(messages=messages_for(step))) for step in steps]
+        prompts = [one for one in rendered if isinstance(one, Rendered)]
+        return max(sum(count.tokens) for count in self.count(prompts)) if len(prompts) == len(steps) else None
+
+    def _rendered(self, work: Work) -> Rendered | TemplateRefusal | None:
+        if isinstance(work, CompletionInput):
+            return Rendered((work.prompt,), with_specials=True)
+        if isinstance(work, EmbeddingInput):
+            return Rendered(work.texts, with_specials=True)
+        if self._template is None:
+            return None
+        tools = [_tool(tool) for tool in work.tools]
+        try:
+            return Rendered((self._template.render([_turn(one) for one in work.messages], tools),), with_specials=False)
+        except TemplateRefusal as refusal:
+            return refusal
+        except SettingsError:
+            return None
+
+    def _counts(self, prompts: Sequence[Rendered], with_specials: bool) -> list[int]:
+        texts = [text for one in prompts if one.with_specials is with_specials for text in one.texts]
+        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=with_specials) if texts else []
+        return [len(one.ids) for one in encoded]
+
+
+def load_prompts(tokenizer: str) -> PromptCounter | None:
+    """The counter of the model in this directory (or of its `tokenizer.json`); None where nobody here can count.
+
+    That is so for `wordllama`, which stands for engines without a template, and for files that are not on this
+    machine, or that nothing can be made of.
+    """
+    if tokenizer in ("", WORDLLAMA):
+        return None
+    path = tokenizer_file(tokenizer)
+    files = (path, *(path.with_name(name) for name in (CONFIG, TEMPLATE, SPECIALS)))
+    return _load(path, tuple(_changed_ns(file) for file in files))
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, _changed: tuple[int, ...]) -> PromptCounter | None:
+    try:
+        return PromptCounter(load_tokenizer(path), _template(path.parent))
+    except SettingsError:
+        return None
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _template(folder: Path) -> ChatTemplate | None:
+    config = _json(folder / SPECIALS) | _json(folder / CONFIG)
+    sources = _sources(config.get("chat_template"))
+    if (folder / TEMPLATE).is_file():
+        sources[DEFAULT] = (folder / TEMPLATE).read_text(encoding="utf-8", errors="replace")
+    if DEFAULT not in sources:
+        return None
+    specials = {name: _token(config[name]) for name in SPECIAL if config.get(name)}
+    try:
+        return ChatTemplate(sources, specials)
+    except SettingsError:
+        return None  # texts can still be counted
+
+
+def _sources(said: object) -> dict[str, str]:
+    """Templates by name: one alone is a string, several are a list of `{"name", "template"}`."""
+    if isinstance(said, str):
+        return {DEFAULT: said}
+    named = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
+    return {str(one.get("name")): one["template"] for one in named if isinstance(one.get("template"), str)}
+
+
+def _token(said: object) -> str:
+    return str(said.get("content", "")) if isinstance(said, dict) else str(said)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """A message as engines hand it to a template: the arguments of calls are objects, not JSON as a string."""
+    turn = message.model_dump(exclude_none=True)
+    if message.tool_calls:
+        turn["tool_calls"] = [_call(call) for call in message.tool_calls]
+    return turn
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = copy.deepcopy(dict(call))
+    try:
+        arguments = json.loads(made["function"]["arguments"] or "{}")
+    except ValueError:
+        arguments = {}
+    made["function"]["arguments"] = arguments if isinstance(arguments, dict) else {}
+    return made
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool as vLLM hands it to a template: what was left out is there as null."""
+    function = tool["function"]
+    told = {name: function.get(name) for name in ("name", "description", "parameters")}
+    strict = {} if function.get("strict") is None else {"strict": function["strict"]}
+    return {"type": "function", "function": told | strict}
