@@ -28,6 +28,8 @@ class Metrics(Part):
     prompt_tokens: str = ""
     output_tokens: str = ""
     """Tokens generated so far: if they stand still while requests run, the engine hangs."""
+    progress: str = ""
+    """Any other counter that moves while it works, where its tokens are counted only at a request's end."""
 
 
 class Recipe(Part):

@@ -37,7 +37,6 @@ class FollowedKeeper:
         self._launch = launch
         self._files = GuardFiles.of(state_dir, launch.worker)
         self._phase = Phase(stage="starting")
-        self._heard_s = time.monotonic()
         self._load: Load | None = None
         self._busy = Busy(running=0, received_bytes=0)
         self._before = Phase(stage="starting")
@@ -50,9 +49,8 @@ class FollowedKeeper:
 
     @property
     def phase(self) -> Phase:
-        """Where the engine stands; `since_s` counts on by itself."""
-        since_s = self._phase.since_s + time.monotonic() - self._heard_s
-        return self._phase.model_copy(update={"since_s": since_s})
+        """Where the engine stands, as its guard told of it last."""
+        return self._phase
 
     @property
     def load(self) -> Load | None:
@@ -78,7 +76,7 @@ class FollowedKeeper:
         while _same(self._phase, than):
             self._moved.clear()
             await self._moved.wait()
-        return self.phase
+        return self._phase
 
     def busy(self, *, running: int, received_bytes: int) -> None:
         """Tell what the worker has in the engine."""
@@ -164,7 +162,7 @@ class FollowedKeeper:
     def _set(self, phase: Phase) -> None:
         if phase.stage != "ready":
             self._load = None
-        self._phase, self._heard_s = phase, time.monotonic()
+        self._phase = phase
         self._moved.set()
 
     def _lose(self) -> None:

@@ -73,6 +73,8 @@ class Load(Wire):
     preemptions: int = 0
     prompt_tokens: int = 0
     output_tokens: int = 0
+    progress: int = 0
+    """Of the counter that its recipe names for this, if it names one."""
 
 
 Order = Annotated[Hello | Busy | Again | End, Field(discriminator="kind")]

@@ -30,6 +30,7 @@ def read_load(page: str, metrics: Metrics) -> Load:
         preemptions=total(metrics.preemptions),
         prompt_tokens=total(metrics.prompt_tokens),
         output_tokens=total(metrics.output_tokens),
+        progress=total(metrics.progress),
     )
 
 

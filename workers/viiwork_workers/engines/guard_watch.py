@@ -34,7 +34,8 @@ class Watch:
     answered_s: float = 0.0
     """When its health page answered last."""
     at_s: float | None = None
-    tokens: int | None = None
+    counted: int = 0
+    """By the engine itself: its tokens, or what else its recipe calls progress."""
     received_bytes: int = 0
     moves: int = 0
     """How often something came."""
@@ -47,10 +48,10 @@ class Watch:
         """The record after one more look."""
         gap_s = 0.0 if self.at_s is None else look.at_s - self.at_s
         clock_s = self.clock_s + min(gap_s, LONGEST_GAP_S)
-        tokens = look.load.prompt_tokens + look.load.output_tokens if look.load is not None else self.tokens
+        counted = _counted(look.load) if look.load is not None else self.counted
         received_bytes = look.busy.received_bytes if look.busy is not None else self.received_bytes
         # Bytes count only where the engine has no count of its own: some send signs of life that mean nothing.
-        moved = tokens != self.tokens or (look.load is None and received_bytes != self.received_bytes)
+        moved = counted != self.counted or (not counted and received_bytes != self.received_bytes)
         moves = self.moves + moved
         running = max(look.busy.running if look.busy is not None else 0, look.load.running if look.load else 0)
         return replace(
@@ -59,7 +60,7 @@ class Watch:
             clock_s=clock_s,
             answered_s=clock_s if look.standing == "up" else self.answered_s,
             at_s=look.at_s,
-            tokens=tokens,
+            counted=counted,
             received_bytes=received_bytes,
             moves=moves,
         )
@@ -72,3 +73,8 @@ class Watch:
         if self.hang.still_since_s is None and self.clock_s - self.answered_s >= self.hang.hang_s:
             return f"the engine did not answer for {self.hang.hang_s:g} s"
         return ""
+
+
+def _counted(load: Load) -> int:
+    """0 where it counts nothing: after the first canary it would have."""
+    return load.progress or load.prompt_tokens + load.output_tokens

@@ -50,8 +50,8 @@ class ServerEngine:
     def __init__(self, facts: EngineFacts, launch: Launch, keeper: Keeper) -> None:
         self.facts = facts
         self._tongue = Tongue(launch.dialect, launch.alias, priority=launch.priority)
-        self._always_stream = launch.metrics is None
-        """Without metrics, what it streams is all that tells an engine at work from one that hangs."""
+        self._always_stream = launch.metrics is None or not launch.metrics.output_tokens
+        """Without a count of its tokens, what it streams is all that tells an engine at work from one that hangs."""
         self._keeper = keeper
         self._busyness = Busyness(keeper)
         self._life: Life | None = None
