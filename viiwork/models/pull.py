@@ -14,7 +14,6 @@ from typing import Protocol
 
 from viiwork.errors import Full, ModelError
 from viiwork.models.choice import Choice, Wanted, choose
-from viiwork.models.digest import sha256_of
 from viiwork.models.fetch import Fetch, digest_if_right, settle, size_of
 from viiwork.models.hub import Hub
 from viiwork.models.listing import HubFile, Listing, checked
@@ -129,21 +128,25 @@ class _Pull:
     def _obtain(self, file: HubFile) -> FileRecord:
         target = self._folder / file.path
         self._watcher.begun(file.path, file.size)
-        if target.is_file() and not target.is_symlink() and size_of(target) == file.size:
-            digest, how = self._known(file, target), "is here"
-        elif linked := self._link(file, target):
-            digest, how = linked, "is the same as in another commit"
+        if digest := self._held(file, target):
+            how = "is here"
+        elif digest := self._link(file, target):
+            how = "is the same as in another commit"
         else:
             digest, how = self._fetch(file, target), "fetched"
         self._watcher.done(file.path, file.size, how)
         return FileRecord(path=file.path, size=file.size, sha256=digest)
 
-    def _known(self, file: HubFile, target: Path) -> str:
-        """A file gets its name only once its hash is right, so that it need not be read again if a record has it."""
-        recorded = {known.path: known.sha256 for known in self._before.files} if self._before else {}
-        if file.path in recorded:
-            return recorded[file.path]
-        return file.sha256 or sha256_of(target)
+    def _held(self, file: HubFile, target: Path) -> str:
+        """The sha256 of the file that is here already. It is read again: a pull also mends what a disk has spoilt."""
+        if size_of(target) != file.size or target.is_symlink():
+            return ""
+        digest = digest_if_right(file, target)
+        if not digest:
+            self._watcher.remark(f"{file.path} is not what it was when it came: fetched again.")
+            self._watcher.came(-file.size)
+            target.unlink()
+        return digest
 
     def _twin(self, file: HubFile) -> Path | None:
         """The same file of another commit of this model: most commits change no weights."""
