@@ -15,10 +15,13 @@ from typing import Any
 
 import psutil
 import pytest
+from huggingface_hub import close_session
 
 from tests.fakes.hub import FakeHub, commit_of, sha256, sibling
+from viiwork.cli.main import run
 from viiwork.errors import NotFound, UsageError
 from viiwork.models import find
+from viiwork.models.hub import QUIET
 from viiwork.settings import Settings, load_settings
 
 PATIENCE_S = 60
@@ -45,28 +48,38 @@ class Ended:
 class Box:
     """A home of its own, the fake hub, and the command line between them."""
 
-    def __init__(self, root: Path, hub: FakeHub) -> None:
-        self.root, self.hub, self.dir = root, hub, root / "models"
-        ours = ("HF_", "VIIWORK_", "XDG_")
-        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
-        paths = {"HOME": str(root), "VIIWORK_MODELS_DIR": str(self.dir), "VIIWORK_MODELS_ENDPOINT": hub.url}
-        self.env = {**kept, **paths, "NO_PROXY": "127.0.0.1", "COLUMNS": "200"}
+    def __init__(self, root: Path, hub: FakeHub, capfd: pytest.CaptureFixture[str]) -> None:
+        self.root, self.hub, self.dir, self._capfd = root, hub, root / "models", capfd
         self.started: list[subprocess.Popen[str]] = []
 
     @property
     def settings(self) -> Settings:
         return load_settings({"models": {"dir": str(self.dir)}})
 
+    def models(self, *arguments: str) -> Ended:
+        """Run one command to its end, in this process: a start costs more than most pulls here."""
+        self._capfd.readouterr()
+        code = run(["models", *arguments])
+        said = self._capfd.readouterr()
+        assert "should not have happened" not in said.err
+        return Ended(code, said.out, said.err)
+
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
+        """A process of its own, to be killed or told something by its environment."""
         argv = [sys.executable, "-m", "viiwork.cli.main", "models", *arguments]
-        pipe = subprocess.PIPE
         process = subprocess.Popen(
-            argv, env={**self.env, **env}, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, cwd=self.root
+            argv,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self.started.append(process)
         return process
 
-    def models(self, *arguments: str, **env: str) -> Ended:
+    def alone(self, *arguments: str, **env: str) -> Ended:
+        """Run one command to its end in a process of its own."""
         process = self.start(*arguments, **env)
         out, err = process.communicate(timeout=PATIENCE_S)
         assert "Traceback" not in err
@@ -94,10 +107,24 @@ def hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def box(tmp_path: Path, hub: FakeHub) -> Iterator[Box]:
-    made = Box(tmp_path, hub)
+def box(
+    tmp_path: Path, hub: FakeHub, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Box]:
+    for name in os.environ:
+        if name.upper().startswith(("HF_", "VIIWORK_", "XDG_")):
+            monkeypatch.delenv(name)
+    for name in QUIET:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("VIIWORK_MODELS_DIR", str(tmp_path / "models"))
+    monkeypatch.setenv("VIIWORK_MODELS_ENDPOINT", hub.url)
+    monkeypatch.chdir(tmp_path)
+    made = Box(tmp_path, hub, capfd)
     yield made
     made.close()
+    close_session()
 
 
 def held(folder: Path) -> dict[str, bytes]:
@@ -258,14 +285,14 @@ def test_a_hub_that_is_asked_for_a_commit_must_answer_with_that_one(box: Box) ->
 def test_a_gated_model_is_explained_and_comes_with_a_token(box: Box) -> None:
     """The token goes to the hub alone: not to the content network, not to the screen, not to the disk."""
     box.hub.repos["org/name"].token = TOKEN
-    refused = box.models("pull", "org/name")
+    refused = box.alone("pull", "org/name")
     assert refused.code == 2
     assert (
         f"org/name is gated: its owner wants its terms accepted. Accept them at {box.hub.url}/org/name" in refused.err
     )
     assert "HF_TOKEN" in refused.err
-    assert box.models("list").out.startswith("There are no models")
-    assert box.models("pull", "org/name", HF_TOKEN=TOKEN).code == 0
+    assert box.alone("list").out.startswith("There are no models")
+    assert box.alone("pull", "org/name", HF_TOKEN=TOKEN).code == 0
     assert {asked.authorization for asked in box.hub.asked if asked.cdn} == {""}
     assert f"Bearer {TOKEN}" in {asked.authorization for asked in box.hub.asked if not asked.cdn}
     assert not [path for path, content in held(box.root).items() if TOKEN.encode() in content]
@@ -274,7 +301,7 @@ def test_a_gated_model_is_explained_and_comes_with_a_token(box: Box) -> None:
 @pytest.mark.parametrize("token", ["", TOKEN])
 def test_a_model_that_is_not_there_is_named(box: Box, token: str) -> None:
     """A hub does not tell whether it is missing or private."""
-    refused = box.models("pull", "org/other", HF_TOKEN=token)
+    refused = box.alone("pull", "org/other", HF_TOKEN=token)
     assert refused.code == 2
     assert f"{box.hub.url} has no model 'org/other', or it is private." in refused.err
 
@@ -291,7 +318,7 @@ def test_without_a_network_it_says_so(box: Box) -> None:
     refused = box.models("pull", "org/name", "--endpoint", "http://127.0.0.1:9")
     assert refused.code == 3
     assert "no connection to http://127.0.0.1:9" in refused.err
-    offline = box.models("pull", "org/name", HF_HUB_OFFLINE="1")
+    offline = box.alone("pull", "org/name", HF_HUB_OFFLINE="1")
     assert offline.code == 3
     assert "HF_HUB_OFFLINE is set" in offline.err
 
@@ -447,7 +474,7 @@ def test_a_model_in_use_is_not_removed(box: Box) -> None:
         ([*sleeper, f"--config={box.folder()}/config.json"], {}),
         (sleeper, {"VIIWORK_ENGINE_MODEL": "org/name"}),
     ):
-        with subprocess.Popen(argv, env={**box.env, **env}, stdin=subprocess.PIPE) as user:
+        with subprocess.Popen(argv, env={**os.environ, **env}, stdin=subprocess.PIPE) as user:
             refused = box.models("rm", "org/name", "--yes")
             user.kill()
         assert refused.code == 2
@@ -468,7 +495,7 @@ def test_rm_asks_and_without_a_person_wants_yes(box: Box) -> None:
 
 def test_the_hub_hears_nothing_but_the_list_and_the_files(box: Box) -> None:
     """No telemetry: no other address, and a user agent that names programs and no more."""
-    box.models("pull", "org/name")
+    box.alone("pull", "org/name")
     assert {asked.path.split("/")[1] for asked in box.hub.asked} == {"api", "org"}
     assert len([asked for asked in box.hub.asked if asked.path.startswith("/api/")]) == 1
     for asked in box.hub.asked:
