@@ -73,8 +73,9 @@ def check_engine(settings: Settings, *, worker: str, environ: Mapping[str, str],
         raise SettingsError(
             f"{recipe.title} is started here.", hint="A URL goes with --engine url.", param="engine.url"
         )
-    path = model_path(recipe, settings)
-    return Checked(recipe, look_at(path), _alias(settings, engine.model or ""), program)
+    if not recipe.needs_model and not engine.model:
+        return Checked(recipe, ModelFacts(), _alias(settings, recipe.title), program)
+    return Checked(recipe, look_at(model_path(recipe, settings)), _alias(settings, engine.model or ""), program)
 
 
 def model_path(recipe: Recipe, settings: Settings) -> Path:

@@ -75,3 +75,8 @@ class Recipe(Part):
     """From SIGTERM to SIGKILL."""
     hang_s: Annotated[float, Field(gt=0)] = 120.0
     """For so long nothing may come while requests run."""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the server is told where the model lies; one that is not has it built in."""
+        return any("{model}" in text for text in (*self.command, *self.env.values()))
