@@ -51,6 +51,9 @@ def test_the_wheel_holds_every_script_and_the_typing_marks(names: list[str]) -> 
     """Files that are not Python are easily forgotten."""
     scripts = {f"viiwork/store/lua/{path.name}" for path in (ROOT / "viiwork/store/lua").glob("*.lua")}
     assert scripts
+    recipes = {f"viiwork/recipes/{path.name}" for path in (ROOT / "viiwork/recipes").glob("*.toml")}
+    assert recipes
+    assert recipes <= set(names)
     assert scripts | {"viiwork/py.typed", "viiwork_workers/py.typed"} <= set(names)
     assert "viiwork_workers/engines/known_errors.toml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
