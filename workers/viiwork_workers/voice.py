@@ -10,7 +10,7 @@ from viiwork.store.scripts import Call
 from viiwork_workers.tick import Tick
 
 GROUP_S = 0.02
-ASK_S = (0.05, 0.1, 0.2, 0.5)
+ASK_S = (0.02, 0.05, 0.1, 0.2, 0.5)
 """While nobody listens it is asked again after so long; the last one repeats."""
 PIECE_BYTES = 16 * 1024
 NOBODY, OVER = -1, -2
