@@ -11,11 +11,13 @@ from pathlib import Path
 import fakeredis
 import pytest
 
+from tests.guarded import Guarded
 from tests.workers import Fleet
 from viiwork.queues import make_envelope
 from viiwork.settings import Settings, load_settings
 from viiwork.store import BlobStore, Store, embedded
 from viiwork.store.opening import make_store
+from viiwork_workers.engines import guard_link
 
 OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
 """Tests on somebody's Redis use a random prefix, remove their own keys and never flush."""
@@ -94,3 +96,13 @@ async def _remove(settings: Settings) -> None:
     store = make_store(settings, settings.redis.url)
     await remove_keys(store)
     await store.close()
+
+
+@pytest.fixture
+async def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Guarded]:
+    """A small engine behind a real guard, with pauses of hundredths of a second; nothing of it runs afterwards."""
+    monkeypatch.setattr(guard_link, "GUARD", (*guard_link.GUARD, "--pace", "0.02"))
+    made = Guarded(tmp_path)
+    yield made
+    await made.close()
+    assert made.everyone() == []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -13,17 +12,7 @@ import psutil
 import pytest
 
 from tests.guarded import METRICS, Guarded, stage, until
-from viiwork_workers.engines import guard_link
-
-
-@pytest.fixture
-async def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Guarded]:
-    """With pauses of hundredths of a second; nothing of it runs afterwards."""
-    monkeypatch.setattr(guard_link, "GUARD", (*guard_link.GUARD, "--pace", "0.02"))
-    made = Guarded(tmp_path)
-    yield made
-    await made.close()
-    assert made.everyone() == []
+from viiwork.processes import identity
 
 
 async def test_it_loads_is_checked_and_answers_with_a_key_of_its_own(guarded: Guarded) -> None:
@@ -81,7 +70,7 @@ async def test_the_rest_of_a_dead_engine_is_ended_before_the_next_start(guarded:
     assert len(helpers) == 1
     os.kill(first.pid, signal.SIGKILL)
     await stage(keeper, "ready", life=2)
-    assert not psutil.pid_exists(helpers[0])
+    assert identity(helpers[0]) is None
 
 
 async def test_an_engine_that_is_silent_while_idle_is_started_again(guarded: Guarded) -> None:
