@@ -258,7 +258,8 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         field = ".".join(path)
         raise SettingsError(f"{_where(path, given)}: {reason}.", hint="See docs/settings.md.", param=field) from error
     except UnreadableVariable as error:
-        raise SettingsError(f"a VIIWORK_* variable cannot be read: {error}.") from error
+        hint = 'VIIWORK_ENGINE_ARGS is a JSON list: ["--name", "value"].'  # the only one that is no plain value
+        raise SettingsError(f"a VIIWORK_* variable cannot be read: {error}.", hint=hint) from error
 
 
 def _where(path: list[str], flags: Mapping[str, Any]) -> str:

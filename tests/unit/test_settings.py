@@ -83,7 +83,7 @@ def test_an_unknown_field_of_a_table_is_named(empty_place: Path) -> None:
         ("[fleet]\nname = 'Müller'\n", "fleet.name"),
         ("[fleet]\nname = ''\n", "fleet.name"),
         ("[redis]\nurl = 'http://x'\n", "redis.url"),
-        ("[engine]\nkind = 'magic'\n", "engine.kind"),
+        ("[engine]\nkind = ''\n", "engine.kind"),
         ("[engine]\nslots = 0\n", "engine.slots"),
         ("[results]\nttl_days = 0\n", "results.ttl_days"),
         ("[results]\nttl_days = 'sometimes'\n", "results.ttl_days"),

@@ -1,0 +1,74 @@
+"""A server that somebody else runs is asked what it serves, and refused in one line when that will not do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from viiwork.errors import SettingsError
+from viiwork.recipes.check import Checked, check_engine
+from viiwork.recipes.served import ask_served
+from viiwork.settings import EngineSection, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "of-the-server"
+WITHIN_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A fake vLLM with a key, that nobody of ours started."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    fake = [sys.executable, "-m", "tests.fakes.openai_server", "--port", str(port)]
+    told = [*fake, "--dialect", "vllm", "--model", "Org/Its-Model", "--context", "1234"]
+    server = subprocess.Popen(told, cwd=ROOT, env={**os.environ, "VLLM_API_KEY": KEY})
+    try:
+        deadline = time.monotonic() + WITHIN_S
+        while not answers(f"http://127.0.0.1:{port}/health"):
+            assert time.monotonic() < deadline
+            assert server.poll() is None
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(address, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def checked(url: str, tmp_path: Path, **more: object) -> Checked:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    engine = EngineSection.model_validate({"kind": "url", "url": url, "key_file": tmp_path / "key", **more})
+    return check_engine(Settings(engine=engine), worker="cpu0", environ={})
+
+
+def test_its_only_model_is_taken_with_its_own_name_and_context(url: str, tmp_path: Path) -> None:
+    """Requests use its name; jobs one that can stand in a queue's."""
+    found = checked(url, tmp_path)
+    assert (found.name, found.alias, found.model.context_tokens) == ("Org/Its-Model", "its-model", 1234)
+    assert checked(url, tmp_path, alias="mine", model="Org/Its-Model").alias == "mine"
+
+
+def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does(url: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"does not serve 'other'\. It serves Org/Its-Model\."):
+        checked(url, tmp_path, model="other")
+
+
+def test_without_its_key_it_tells_nothing(url: str) -> None:
+    assert ask_served(url, key="wrong") == ()
+    assert ask_served(url, key=KEY)[0].name == "Org/Its-Model"
