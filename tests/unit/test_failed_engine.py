@@ -64,12 +64,21 @@ def station(fake_store: Store) -> Iterator[Station]:
     thread.close()
 
 
+async def watched(store: Store, engine: Fragile) -> FailedEngine:
+    """It was seen before it failed."""
+    failed, said = FailedEngine(engine, store, worker=NAME), engine.said
+    engine.said = Signals(ready=False, state="starting")
+    await failed.look()
+    engine.said = said
+    return failed
+
+
 async def test_a_worker_is_quarantined_for_its_engines_failure_and_the_engine_tries_again_once_it_is_lifted(
     fake_store: Store,
 ) -> None:
     """Once for each lift, however often it is looked at."""
     engine = Fragile(GONE)
-    failed = FailedEngine(engine, fake_store, worker=NAME)
+    failed = await watched(fake_store, engine)
     for _ in range(3):
         await failed.look()
         assert await fake_store.quarantined() == {NAME: GONE.failed}
@@ -86,7 +95,7 @@ async def test_a_worker_is_quarantined_for_its_engines_failure_and_the_engine_tr
 async def test_an_engine_that_fails_again_puts_its_worker_away_again(fake_store: Store) -> None:
     """Also when it failed so quickly that nobody saw it try."""
     engine = Fragile(GONE)
-    failed = FailedEngine(engine, fake_store, worker=NAME)
+    failed = await watched(fake_store, engine)
     await failed.look()
     await fake_store.lift_quarantine()
     await failed.look()
@@ -101,7 +110,7 @@ async def test_an_engine_that_fails_again_puts_its_worker_away_again(fake_store:
 async def test_a_try_that_nobody_heard_of_ends_in_the_quarantine(fake_store: Store) -> None:
     """The engine says the old as before: nothing must look as if it could take jobs."""
     engine = Fragile(GONE)
-    failed = FailedEngine(engine, fake_store, worker=NAME)
+    failed = await watched(fake_store, engine)
     await failed.look()
     await fake_store.lift_quarantine()
     for _ in range(PATIENCE + 2):
@@ -116,7 +125,7 @@ async def test_a_store_that_is_silent_is_asked_again(fake_store: Store) -> None:
 
     silent = object.__new__(Silent)
     silent.__dict__.update(fake_store.__dict__)
-    failed = FailedEngine(Fragile(GONE), silent, worker=NAME)
+    failed = await watched(silent, Fragile(GONE))
     await failed.look()
     failed._store = fake_store
     await failed.look()
@@ -125,11 +134,24 @@ async def test_a_store_that_is_silent_is_asked_again(fake_store: Store) -> None:
 
 async def test_the_last_worker_of_its_model_is_put_away_too_and_its_beats_are_told(fake_store: Store) -> None:
     """There is nothing to serve with; the next life of the worker hears it as well."""
-    await FailedEngine(Fragile(GONE), fake_store, worker=NAME).look()
+    await (await watched(fake_store, Fragile(GONE))).look()
     for life in ("gpu0-1", "gpu0-2"):
         upkeep = Upkeep(fake_store, lease_ttl_s=1, hint_grace_s=1)
         await upkeep.beat(CARD.model_copy(update={"incarnation": life}), queues=["batch.m"], in_flight={}, held=[])
         assert upkeep.quarantined == GONE.failed
+
+
+async def test_a_worker_that_finds_its_engine_given_up_leaves_that_as_it_was(fake_store: Store) -> None:
+    """Its life before told of it: quarantined it stays so, and if a person has lifted that, the engine tries."""
+    engine = Fragile(GONE)
+    await fake_store.quarantine(NAME, GONE.failed)
+    failed = FailedEngine(engine, fake_store, worker=NAME)
+    for _ in range(3):
+        await failed.look()
+    assert (engine.tries, list(await fake_store.quarantined())) == (0, [NAME])
+    await fake_store.lift_quarantine(NAME)
+    await FailedEngine(engine, fake_store, worker=NAME).look()
+    assert (engine.tries, await fake_store.quarantined()) == (1, {})
 
 
 async def test_a_healthy_engine_does_not_end_a_quarantine(fake_store: Store) -> None:

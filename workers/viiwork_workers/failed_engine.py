@@ -28,20 +28,25 @@ class FailedEngine:
         """Why it was given up, and after how many starts: what its worker was quarantined for."""
         self._tries = 0
         """Looks since the quarantine was lifted and it was told to try."""
+        self._adopting = True
+        """Nothing was seen yet: what failed before was an earlier worker's to tell, and may be lifted since."""
 
     async def look(self) -> None:
         """Quarantine the worker once for each failure; have the engine try again once that is lifted."""
         signals = self._engine.signals()
+        adopting, self._adopting = self._adopting, False
         if signals is None or not signals.failed:
             self._failure = None
             return
+        if adopting:
+            self._failure = _failure_of(signals)
         try:
             await self._mind(signals)
         except StoreUnavailable as error:
             log.warning("the quarantine waits for the next look: %s", error)
 
     async def _mind(self, signals: Signals) -> None:
-        failure = (signals.failed, signals.restarts)
+        failure = _failure_of(signals)
         if failure != self._failure or self._tries > PATIENCE:
             await self._store.quarantine(self._worker, signals.failed)
             self._failure, self._tries = failure, 0
@@ -51,3 +56,7 @@ class FailedEngine:
             if not self._tries:
                 self._engine.again()
             self._tries += 1
+
+
+def _failure_of(signals: Signals) -> tuple[str, int]:
+    return signals.failed, signals.restarts
