@@ -55,7 +55,7 @@ def test_vllm_on_a_card(tmp_path: Path) -> None:
     rest = "--tensor-parallel-size 1 --scheduling-policy priority --no-enable-log-requests --disable-uvicorn-access-log"
     assert " ".join(launch.argv) == VLLM.replace("SLOTS", "64") + rest
     assert launch.env == {
-        "PATH": "/usr/bin",
+        "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "4",
         **VLLM_QUIET,
@@ -77,7 +77,7 @@ def test_vllm_on_the_cpu(tmp_path: Path) -> None:
         '--structured-outputs-config {"backend":"xgrammar","disable_any_whitespace":true}'
     )
     assert launch.env == {
-        "PATH": "/usr/bin",
+        "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "1",
         **VLLM_QUIET,
@@ -93,7 +93,7 @@ def test_vllm_on_two_radeon_vii(tmp_path: Path) -> None:
         "--dtype float16 --gpu-memory-utilization 0.90 --max-num-batched-tokens 2048"
     )
     assert launch.env == {
-        "PATH": "/usr/bin",
+        "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "4",
         **VLLM_QUIET,
@@ -151,7 +151,7 @@ def test_mlc_llm(tmp_path: Path) -> None:
         "--overrides max_num_sequence=16;context_window_size=2048;tensor_parallel_shards=1"
     )
     assert launch.env == {
-        "PATH": "/usr/bin",
+        "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "4",
         **QUIET,

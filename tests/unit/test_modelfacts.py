@@ -102,6 +102,7 @@ def test_mistral_7b_keeps_128_kib_a_token() -> None:
         ("a/b/Mistral.Q4_K_M.gguf", "mistral.q4_k_m"),
         ("./big-00001-of-00003.gguf", "big"),
         ("/c/models--Qwen--Qwen3-8B/snapshots/0123abc", "qwen3-8b"),
+        (f"/m/Qwen--Qwen3-8B/{'0' * 40}/", "qwen3-8b"),
         ("Weird name (ü)", "weird-name"),
         ("_hidden", "hidden"),
         ("x" * 90, "x" * 64),

@@ -11,6 +11,7 @@ from viiwork.recipes.cards import ROOT, numbers, pin_value, seen_cards, vram_use
 from viiwork.recipes.launch import KEY, PORT, Launch
 from viiwork.recipes.load import PLACEHOLDER, PLACEHOLDERS
 from viiwork.recipes.modelfacts import ModelFacts
+from viiwork.recipes.programs import PYTHON
 from viiwork.recipes.recipe import Recipe
 from viiwork.settings import EngineSection
 
@@ -69,7 +70,7 @@ def make_launch(
         title=recipe.title,
         alias=name or fill(recipe.serves_as),
         argv=_argv(recipe, engine, fill, program),
-        env=_environment(recipe, fill, worker, place),
+        env=_environment(recipe, fill, worker, place, program),
         url=(engine.url or "").rstrip("/"),
         key_file=str(engine.key_file.absolute()) if engine.key_file else "",
         dialect=recipe.dialect,
@@ -153,15 +154,21 @@ def _argv(recipe: Recipe, engine: EngineSection, fill: _Filling, program: str) -
     if not recipe.command:
         return ()
     first, *rest = (fill(word) for word in recipe.command)
-    by_name = not any("{python}" in word for word in recipe.command)
-    return (program if by_name else first, *rest, *engine.args)
+    return (first if _needs_python(recipe) else program, *rest, *engine.args)
 
 
-def _environment(recipe: Recipe, fill: _Filling, worker: str, place: Place) -> dict[str, str]:
+def _needs_python(recipe: Recipe) -> bool:
+    return any(PYTHON in word for word in recipe.command)
+
+
+def _environment(recipe: Recipe, fill: _Filling, worker: str, place: Place, program: str) -> dict[str, str]:
     """Built from nothing, so that what it holds is what stands here."""
     if not recipe.command:
         return {}
     passed = {name: place.environ[name] for name in (*INHERITED, *recipe.inherit) if name in place.environ}
+    if _needs_python(recipe):
+        # as `activate` does: kernels that are compiled on the spot call the `ninja` of that environment by its name
+        passed["PATH"] = os.pathsep.join(filter(None, [str(Path(program).parent), passed.get("PATH", "")]))
     env = {THREADS: str(place.threads), **passed, **{name: fill(text) for name, text in recipe.env.items()}}
     if recipe.pin:
         env[recipe.pin] = pin_value(worker, seen=seen_cards(recipe.pin, root=place.root))

@@ -18,7 +18,8 @@ TOKENIZER = "tokenizer.json"
 GGUF = ".gguf"
 WEIGHTS = ("*.safetensors", "*.bin", "*.gguf")
 SHARD = re.compile(r"-\d{5}-of-\d{5}$")
-HUB_FOLDER = re.compile(r"(?:^|/)models--[^/]*?([^/]+?)/snapshots/[^/]+/?$")
+COMMIT_FOLDER = re.compile(r"([^/]+)/(?:snapshots/[^/]+|[0-9a-f]{40})$")
+"""How pulled models lie: `org--name/<commit>`, in a hub's own cache `models--org--name/snapshots/<commit>`."""
 USUAL_KV_BYTES = 128 * 1024
 """Keys and values of one token where the model does not tell: those of Mistral-7B in 16 bits."""
 
@@ -71,8 +72,8 @@ def alias_of(name: str) -> str:
 
     Raises SettingsError when nothing of the name can stand in one.
     """
-    hub = HUB_FOLDER.search(name)
-    last = hub[1].split("--")[-1] if hub else name.rstrip("/").rsplit("/", 1)[-1].partition("@")[0]
+    pulled = COMMIT_FOLDER.search(name.rstrip("/"))
+    last = pulled[1].split("--")[-1] if pulled else name.rstrip("/").rsplit("/", 1)[-1].partition("@")[0]
     stem = SHARD.sub("", last.removesuffix(GGUF)).lower()
     return checked_alias(re.sub(r"[^a-z0-9._-]+", "-", stem).lstrip("._-")[:64].rstrip("._-"), given=name)
 
