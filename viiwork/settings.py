@@ -137,6 +137,12 @@ class ModelsSection(Section):
     """Default: `$XDG_DATA_HOME/viiwork/models`, else `~/.local/share/viiwork/models`; shared by all fleets."""
     endpoint: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$")] = "https://huggingface.co"
 
+    @field_validator("dir")
+    @classmethod
+    def _from_here(cls, path: Path | None) -> Path | None:
+        """Processes of the fleet may run in another directory than the person who named it."""
+        return path and Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - keep links as they are
+
 
 class WorkersSection(Section):
     """How many processes of each kind `viiwork up` starts."""
@@ -217,7 +223,7 @@ class Settings(BaseSettings):
     @property
     def models_dir(self) -> Path:
         """Where pulled models are."""
-        return self.models.dir.expanduser() if self.models.dir else default_models_dir(os.environ)
+        return self.models.dir or default_models_dir(os.environ)
 
     @property
     def prefix(self) -> str:

@@ -465,6 +465,17 @@ def test_a_path_is_found_as_it_is(box: Box, tmp_path: Path) -> None:
         box.find(str(tmp_path / "nothing"))
 
 
+def test_a_model_s_directory_is_the_same_wherever_a_process_runs(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative one is taken from where it was named; names that no file can have are no paths."""
+    box.models("pull", "org/name", "--dir", "here")
+    settings = load_settings({"models": {"dir": "here"}})
+    monkeypatch.chdir("/")
+    assert find("org/name", settings=settings) == box.root / "here" / "org--name" / commit_of(1)
+    for name in ("x" * 300, "~nobody-by-this-name/x", "\0", ""):
+        with pytest.raises(UsageError):
+            find(name, settings=settings)
+
+
 def test_a_model_in_use_is_not_removed(box: Box) -> None:
     """An engine that was started with its path, and a fleet that was told to serve it by its name."""
     box.models("pull", "org/name")

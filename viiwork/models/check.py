@@ -33,10 +33,11 @@ def check(entry: Entry, *, hashes: bool, tell: Callable[[FileRecord], None] = la
     missing, wrong = [], []
     for file in entry.record.files:
         at = entry.files_at / file.path
-        if not at.is_file():
-            missing.append(file.path)
-        elif at.stat().st_size != file.size or (hashes and not _hash_fits(at, file, tell)):
-            wrong.append(file.path)
+        try:
+            if at.stat().st_size != file.size or (hashes and not _hash_fits(at, file, tell)):
+                wrong.append(file.path)
+        except OSError:
+            missing.append(file.path)  # or it cannot be read, which is as bad for an engine
     return Verdict(missing=tuple(missing), wrong=tuple(wrong))
 
 

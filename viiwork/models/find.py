@@ -18,13 +18,20 @@ def find(name: str, *, settings: Settings) -> Path:
 
     A pulled GGUF model is its file. Raises NotFound with what to do, UsageError when more than one could be meant.
     """
-    path = Path(name).expanduser()
-    if path.exists():
+    if (path := _existing(name)) is not None:
         return path
     if name.startswith(PATH_STARTS) or name in ("", ".", ".."):
         raise NotFound(f"there is no file or directory '{name}'.", hint="Check the path.", param="engine.model")
     wanted = parse_name(name)
     return _target(_newest(wanted, Shelf(settings.models_dir)), wanted)
+
+
+def _existing(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        return path if name and path.exists() else None
+    except (OSError, RuntimeError):  # too long for a name, or the home of nobody
+        return None
 
 
 def _newest(wanted: ModelName, shelf: Shelf) -> Entry:

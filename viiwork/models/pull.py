@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from viiwork.errors import Full, ModelError
+from viiwork.errors import Full
 from viiwork.models.choice import Choice, Wanted, choose
+from viiwork.models.disk import disk_errors
 from viiwork.models.fetch import Fetch, digest_if_right, settle, size_of
 from viiwork.models.hub import Hub
 from viiwork.models.listing import HubFile, Listing, checked
@@ -51,19 +50,8 @@ def pull(name: ModelName, *, hub: Hub, shelf: Shelf, wanted: Wanted, watcher: Wa
     """Fetch what is missing of a model and record it. Whatever breaks it off, the next one goes on from there."""
     listing = checked(hub.listing(name), asked=name.revision)
     choice = choose(listing, wanted)
-    with _disk_errors(shelf.root), locked(shelf.root, name):
+    with disk_errors(shelf.root), locked(shelf.root, name):
         return _Pull(name, listing, hub=hub, shelf=shelf, watcher=watcher).run(choice)
-
-
-@contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Full(f"the disk that holds {root} is full.", hint="Make room and pull again.") from error
-        raise ModelError(f"{error.filename or root}: {reason}.", hint="See models.dir in docs/settings.md.") from error
 
 
 class _Pull:

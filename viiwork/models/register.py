@@ -9,8 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from viiwork.errors import Conflict, ModelError, UsageError
+from viiwork.errors import Conflict, UsageError
 from viiwork.models.digest import sha256_of
+from viiwork.models.disk import disk_errors
 from viiwork.models.lock import locked
 from viiwork.models.names import ModelName, is_safe
 from viiwork.models.record import GGUF, FileRecord, ModelRecord, write_record
@@ -27,17 +28,14 @@ def register(path: Path, name: ModelName, *, shelf: Shelf, tell: Callable[[str, 
 
     `tell` hears of each file and its size before it is read. Raises UsageError when no model is there.
     """
-    try:
+    with disk_errors(shelf.root), locked(shelf.root, name):
         directory, paths = _files(path.expanduser().resolve())
-        with locked(shelf.root, name):
-            earlier = _earlier(name, shelf)
-            files = tuple(_record(directory, at, tell) for at in paths)
-            entry = _write(directory, files, name, shelf)
-            for old in earlier:
-                if old.folder != entry.folder:
-                    shutil.rmtree(old.folder)
-    except OSError as error:
-        raise ModelError(f"{error.filename or path}: {os.strerror(error.errno or 0)}.") from error
+        earlier = _earlier(name, shelf)
+        files = tuple(_record(directory, at, tell) for at in paths)
+        entry = _write(directory, files, name, shelf)
+        for old in earlier:
+            if old.folder != entry.folder:
+                shutil.rmtree(old.folder)
     return entry
 
 

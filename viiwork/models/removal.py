@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from viiwork.errors import Conflict, ModelError, NotFound
+from viiwork.errors import Conflict, NotFound
+from viiwork.models.disk import disk_errors
 from viiwork.models.lock import locked
 from viiwork.models.names import ModelName
 from viiwork.models.record import RECORD_FILE
@@ -40,16 +40,11 @@ def ensure_unused(entries: Iterable[Entry], *, settings: Settings) -> None:
 
 def remove(name: ModelName, entries: list[Entry], shelf: Shelf) -> int:
     """Remove them; answers the bytes that the disk got back. A directory of one's own stays, only its record goes."""
-    with locked(shelf.root, name):
+    with disk_errors(shelf.root), locked(shelf.root, name):
         freed = freed_by([entry.folder for entry in entries])
-        try:
-            for entry in entries:
-                (entry.folder / RECORD_FILE).unlink(missing_ok=True)  # first: half of it must not look like all
-                shutil.rmtree(entry.folder)
-        except OSError as error:
-            raise ModelError(
-                f"{error.filename}: {os.strerror(error.errno or 0)}.", hint="Remove it by hand."
-            ) from error
+        for entry in entries:
+            (entry.folder / RECORD_FILE).unlink(missing_ok=True)  # first: half of it must not look like all
+            shutil.rmtree(entry.folder)
         with suppress(OSError):
             (shelf.root / name.folder).rmdir()  # fails while another commit is there
     return freed

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from viiwork.models.disk import disk_errors
 from viiwork.models.names import COMMIT, ModelName
 from viiwork.models.record import ModelRecord, read_record
 
@@ -75,7 +77,6 @@ def _age(entry: Entry) -> tuple[float, str]:
 
 
 def _folders(root: Path) -> list[Path]:
-    try:
+    with disk_errors(root), suppress(FileNotFoundError, NotADirectoryError):
         return [at for at in root.iterdir() if at.is_dir() and not at.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+    return []
