@@ -63,11 +63,13 @@ def _server(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engi
 
 def launch_of(settings: Settings, checked: Checked, *, worker: str, environ: Mapping[str, str]) -> Launch:
     """How the guard is to start it. Makes the folder that the engine may use. Raises StartupError."""
+    scratch = scratch_of(settings.state_dir, worker)
     try:
-        scratch_of(settings.state_dir, worker).mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # `mode` is of the last folder alone
+        scratch.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "it cannot be used"
-        raise StartupError(f"{scratch_of(settings.state_dir, worker)}: {reason}.") from error
+        raise StartupError(f"{scratch}: {reason}.") from error
     workers = settings.workers
     engines = workers.gpus if numbers(worker) else workers.cpus
     place = Place(environ=environ, state_dir=settings.state_dir, engines=engines, cpus=usable_cpus())
