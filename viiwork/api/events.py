@@ -175,7 +175,7 @@ def rest(telling: Telling, status: Status) -> list[Told]:
 def text_event(told: Told) -> ServerSentEvent:
     """`delta` or `restart`; whoever connects again after one is told all of the text again."""
     name = type(told).__name__.lower()
-    return ServerSentEvent(event=name, data=public(told), id=f"{told.attempt}.text", retry=RETRY_MS)
+    return ServerSentEvent(event=name, raw_data=told.model_dump_json(), id=f"{told.attempt}.text", retry=RETRY_MS)
 
 
 def event(name: str, status: Status | BatchStatus, *, id: str) -> ServerSentEvent:  # noqa: A002 - the format's own term
