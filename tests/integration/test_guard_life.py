@@ -131,13 +131,13 @@ async def test_garbage_is_found_while_it_serves(guarded: Guarded) -> None:
 
 async def test_an_error_that_a_restart_cannot_mend_ends_the_trying_at_once(guarded: Guarded) -> None:
     """What its log says is told in our words, with what to do."""
-    guarded.plan(say=["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"], exit=1)
+    guarded.plan(say=["OSError: Repo id must be in the form 'repo_name': '/secret/place'"], exit=1)
     keeper = await guarded.keeper()
     failed = await stage(keeper, "failed")
     assert failed.life == 1
-    assert "memory" in failed.why
+    assert "model" in failed.why
     assert failed.advice
-    assert "GiB" not in failed.why
+    assert "secret" not in failed.why + failed.advice
     guarded.plan()
     keeper.again()
     assert (await stage(keeper, "ready")).life == 2

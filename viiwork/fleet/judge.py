@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from viiwork.errors import EngineFault, StartupError
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import Role
+from viiwork.roster import WorkerCard
+
+Cards = Mapping[int, WorkerCard]
+"""What workers told of themselves, by process id."""
+FAILED = "failed: "
+"""What the state of an engine that was given up starts with; the reason follows."""
 
 
-def is_up(children: Sequence[Child]) -> bool:
+def is_up(children: Sequence[Child], cards: Cards) -> bool:
     """Whether nobody is awaited any more; some may have been given up."""
-    return all(child.state in (ChildState.READY, ChildState.FAILED) for child in children)
+    settled = (ChildState.READY, ChildState.FAILED)
+    return all(child.state in settled or engine_failure(child, cards) for child in children)
 
 
-def judge_start(children: Sequence[Child]) -> None:
-    """Raises StartupError when there is no API, EngineFault when no engine worker could be started."""
+def judge_start(children: Sequence[Child], cards: Cards) -> None:
+    """Raises StartupError when there is no API, EngineFault when no engine worker or no engine could be started."""
     failed = [child for child in children if child.state is ChildState.FAILED]
     for child in failed:
         if child.spec.role is Role.API:
             raise StartupError(f"the API cannot be started: {_words(child)}", hint=f"See {child.log}.")
     engines = [child for child in children if child.spec.role is Role.ENGINE]
-    if engines and all(child in failed for child in engines):
+    if not engines or not all(child in failed or engine_failure(child, cards) for child in engines):
+        return
+    first = next((child for child in engines if child not in failed), None)
+    if first is None:
         raise EngineFault(f"no engine worker could be started: {_words(engines[0])}", hint=f"See {engines[0].log}.")
+    log = first.log.with_name(f"engine-{first.spec.name}.log")
+    raise EngineFault(f"no engine could be started: {_ended(engine_failure(first, cards))}", hint=f"See {log}.")
+
+
+def engine_failure(child: Child, cards: Cards) -> str:
+    """Why its engine was given up, and what to do; empty when it was not. Its worker waits for a person."""
+    card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
+    return card.engine_state.removeprefix(FAILED) if card is not None and card.engine_state.startswith(FAILED) else ""
 
 
 def _words(child: Child) -> str:
-    words = child.last_words() or "it wrote nothing"
+    return _ended(child.last_words() or "it wrote nothing")
+
+
+def _ended(words: str) -> str:
     return words if words.endswith((".", "!")) else words + "."

@@ -52,15 +52,22 @@ class Readiness:
             return await is_up(api_url(self._settings) + "/health/ready")
         if child.spec.role is Role.FLOWER:
             return await _listens(self._settings.flower.host, self._settings.flower.port)
-        return child.pid in self.cards
+        card = self.cards.get(child.pid)
+        return card is not None and card.engine_state in ("", "ready")
 
     def progress(self) -> str:
         """Who is still awaited, in one line."""
-        waiting = [child.spec.name for child in self._children if child.state is not ChildState.READY]
+        waiting = [self._awaited(child) for child in self._children if child.state is not ChildState.READY]
         if not waiting:
             return "ready"
         shown = ", ".join(waiting[:4]) + (f" and {len(waiting) - 4} more" if len(waiting) > 4 else "")
         return f"{len(self._children) - len(waiting)} of {len(self._children)} processes are ready; waiting for {shown}"
+
+    def _awaited(self, child: Child) -> str:
+        """`gpu0`, or `gpu0: loading (35 s)` once its worker tells how its engine stands."""
+        card = self.cards.get(child.pid)
+        state = card.engine_state.partition(": ")[0] if card is not None and child.pid else ""
+        return f"{child.spec.name}: {state}" if state else child.spec.name
 
 
 async def is_up(url: str) -> bool:

@@ -25,7 +25,8 @@ from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
 from viiwork.store import Store, embedded, open_store
 from viiwork.store.server_check import check_server
 
-ORPHAN_GRACE_S = 5.0
+ORPHAN_GRACE_S = 40.0
+"""Engines need up to half a minute to end gently, and a killed one can wedge its card. Nobody waits for who has gone."""
 TICK_S = 0.25
 READY_LIMIT_S = 900.0
 """A large model on a slow disk takes up to 15 minutes; after that the fleet is announced without the stragglers."""
@@ -140,9 +141,9 @@ class Supervisor:
                 known = seen
                 self._write_run(seen)
             if not announced:
-                judge_start(self._children)
+                judge_start(self._children, readiness.cards)
                 self._tell("progress", readiness.progress())
-                announced = is_up(self._children) or time.monotonic() > deadline
+                announced = is_up(self._children, readiness.cards) or time.monotonic() > deadline
                 if announced:
                     for child in self._children:
                         child.needed = True

@@ -1,0 +1,64 @@
+"""A fleet that starts: who is awaited, who is given up, and when there is no point in waiting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from viiwork.errors import EngineFault
+from viiwork.fleet.child import Child, ChildState
+from viiwork.fleet.judge import is_up, judge_start
+from viiwork.fleet.plan import ProcessSpec, Role
+from viiwork.roster import WorkerCard
+
+REASON = "failed: The card's memory is too small. Take a smaller model."
+
+
+async def _nothing(child: Child, pid: int, returncode: int) -> None:
+    """Nobody asks."""
+
+
+def engine(name: str, *, pid: int, state: ChildState = ChildState.STARTING, logs: Path = Path("logs")) -> Child:
+    child = Child(ProcessSpec(name, Role.ENGINE, ("none",)), logs=logs, on_exit=_nothing)
+    child.pid, child.state = pid, state
+    return child
+
+
+def card(pid: int, engine_state: str) -> WorkerCard:
+    return WorkerCard(
+        name=f"w{pid}@h", incarnation="i", host="h", pid=pid, engine="e", model="m", slots=1, engine_state=engine_state
+    )
+
+
+def cards(*found: WorkerCard) -> dict[int, WorkerCard]:
+    return {each.pid: each for each in found}
+
+
+async def test_while_one_engine_may_still_come_up_nobody_gives_up() -> None:
+    gpus = [engine("gpu0", pid=1), engine("gpu1", pid=2)]
+    known = cards(card(1, REASON), card(2, "loading (35 s)"))
+    judge_start(gpus, known)
+    assert not is_up(gpus, known)
+
+
+async def test_when_every_engine_was_given_up_the_first_reason_is_told_with_its_log() -> None:
+    gpus = [engine("gpu0", pid=1), engine("gpu1", pid=2)]
+    told = (
+        r"no engine could be started: The card's memory is too small\. Take a smaller model\. See logs/engine-gpu0\.log"
+    )
+    with pytest.raises(EngineFault, match=told):
+        judge_start(gpus, cards(card(1, REASON), card(2, REASON)))
+
+
+async def test_a_worker_that_died_and_an_engine_that_failed_are_no_fleet_together() -> None:
+    gpus = [engine("gpu0", pid=0, state=ChildState.FAILED), engine("gpu1", pid=2)]
+    with pytest.raises(EngineFault, match="See logs/engine-gpu1"):
+        judge_start(gpus, cards(card(2, REASON)))
+
+
+async def test_an_engine_that_was_given_up_beside_one_that_works_holds_nobody_up() -> None:
+    gpus = [engine("gpu0", pid=1), engine("gpu1", pid=2, state=ChildState.READY)]
+    known = cards(card(1, REASON), card(2, "ready"))
+    judge_start(gpus, known)
+    assert is_up(gpus, known)
