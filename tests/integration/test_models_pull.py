@@ -28,7 +28,12 @@ PATIENCE_S = 60
 TOKEN = "hf_nobodyMustSeeThis"
 MIB = 1024 * 1024
 WEIGHTS = random.Random(4).randbytes(3 * MIB)
-SMALL = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{}", "chat_template.jinja": b"{{ messages }}"}
+SMALL = {
+    "config.json": b'{"model_type": "llama"}',
+    "tokenizer.json": b"{}",
+    "chat_template.jinja": b"{{ messages }}",
+    "merges.txt": b"",
+}
 FILES = {**SMALL, "model.safetensors": WEIGHTS}
 NOT_TAKEN = {"README.md": b"# A model", ".gitattributes": b"*", "pytorch_model.bin": WEIGHTS[:64], "plot.png": b"png"}
 
@@ -167,7 +172,7 @@ def test_a_pull_leaves_a_plain_directory_and_a_record_pinned_to_the_commit(box: 
 def test_a_pull_says_what_it_fetches_a_line_a_file(box: Box) -> None:
     """On standard error, so that standard output holds the outcome alone."""
     pulled = box.models("pull", "org/name")
-    assert f"commit {commit_of(1)}: 4 files, 3.0 MiB" in pulled.err
+    assert f"commit {commit_of(1)}: 5 files, 3.0 MiB" in pulled.err
     assert [line.split(" (")[0] for line in pulled.err.splitlines()[1:]] == sorted(FILES)
     assert f"org/name: 3.0 MiB, commit {commit_of(1)}, licence apache-2.0" in pulled.out
     assert str(box.folder()) in pulled.out

@@ -127,7 +127,7 @@ class _Pull:
 
     def _held(self, file: HubFile, target: Path) -> str:
         """The sha256 of the file that is here already. It is read again: a pull also mends what a disk has spoilt."""
-        if size_of(target) != file.size or target.is_symlink():
+        if not target.is_file() or target.is_symlink() or size_of(target) != file.size:
             return ""
         digest = digest_if_right(file, target)
         if not digest:
