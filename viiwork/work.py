@@ -139,6 +139,8 @@ class StepInput(Wire):
     parts: int = 1
     page_starts: tuple[tuple[int, int], ...] = ()
     """(character of `text`, page) for each page that it has text of; empty when pages mean nothing."""
+    one_turn: bool = False
+    """The model's chat template takes no system turn: what would stand there goes before the rest."""
 
 
 class ReadInput(Wire):

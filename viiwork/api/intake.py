@@ -10,17 +10,21 @@ from weakref import WeakValueDictionary
 
 from viiwork.api.pressure import Gauge
 from viiwork.api.requests import JobBody
+from viiwork.api.scales import Misfit, Scales, Weight
 from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
+from viiwork.documents.room import check_room, narrowest
 from viiwork.errors import Gone, ModelNotServed, NotFound, Unavailable, UsageError, ViiworkError
-from viiwork.jobs import BatchState, BatchStatus, Status, child_id, new_id
+from viiwork.jobs import BatchState, BatchStatus, Job, Status, child_id, new_id
 from viiwork.roster import FleetStatus
 from viiwork.settings import Settings
 from viiwork.store import Store
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, TaskOptions
 
 FLEET_AGE_S = 1.0
 SLICE = 500
 DURABILITY = "x-viiwork-durability"
+PROMPTED = ChatInput | CompletionInput | EmbeddingInput
 
 
 def choose_model(wanted: str | None, served: Sequence[str]) -> str:
@@ -40,12 +44,18 @@ def choose_model(wanted: str | None, served: Sequence[str]) -> str:
     return served[0]
 
 
+def with_weight(job: Job, weight: Weight) -> Job | Misfit:
+    """The job that its weight makes of it; one that nobody could count keeps its rough price."""
+    return job.model_copy(update={"prompt_tokens": weight}) if isinstance(weight, int) else weight or job
+
+
 class Intake:
     """The desk behind the POST routes."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store, self.settings = store, settings
         self.gauge = Gauge(store, min_free_bytes=settings.api.min_free_bytes)
+        self._scales = Scales()
         self._fleet: FleetStatus | None = None
         self._fleet_until = 0.0
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
@@ -77,12 +87,32 @@ class Intake:
     async def submit_job(self, body: JobBody, who: Sender) -> Status:
         """One job on its own."""
         model = await self.model(body.model)
-        canonical = body.model_dump(mode="json")
+        # without defaults, so that a field that comes with a later version does not make another request of it
+        canonical = body.model_dump(mode="json", exclude_defaults=True)
         async with self.turn(who):
             job_id = await self.admit(who, fingerprint("job", canonical), new_id("job"))
             job = single(body, model, who.tenant, job_id, self.settings.queue.job_timeout_s)
-            await self.store.submit([job], max_backlog=self.settings.queue.max_backlog)
+            (weighed,) = await self.weighed([job])
+            if isinstance(weighed, Misfit):
+                raise weighed.error()
+            await self.store.submit([weighed], max_backlog=self.settings.queue.max_backlog)
             return await self.store.job(job_id)
+
+    async def weighed(self, jobs: Sequence[Job]) -> list[Job | Misfit]:
+        """The jobs with the tokens of their prompts, where those can be counted here, or why one cannot be taken."""
+        fleet, said = await self.fleet(), dict[str, Job | Misfit]()
+        for model in {job.model for job in jobs}:
+            of_model = [(job, job.input) for job in jobs if job.model == model and isinstance(job.input, PROMPTED)]
+            weights = await self._scales.weigh([work for _, work in of_model], model, fleet)
+            said |= {job.id: with_weight(job, one) for (job, _), one in zip(of_model, weights, strict=True)}
+        return [said.get(job.id, job) for job in jobs]
+
+    async def room(self, model: str, task: AnalysisTask, options: TaskOptions) -> None:
+        """Raises UsageError when a task's options leave no room for a document in what the model takes."""
+        card = narrowest((worker.card for worker in (await self.fleet()).workers), model)
+        card = card or await self.store.model_card(model)
+        if card.context_tokens:  # else its worker does not tell
+            await asyncio.to_thread(check_room, card, task, options)
 
     async def submit_analysis(self, order: Order, who: Sender) -> BatchStatus:
         """All documents of an order. A retry with the same key goes on where the first try stopped.

@@ -26,10 +26,13 @@ class BadLine(UsageError):
     Without a `field` the line is no JSON object; `hopeless` says that no other line of the file can be one either.
     """
 
-    def __init__(self, number: int, field: str, reason: str, *, hopeless: bool = False) -> None:
+    def __init__(
+        self, number: int, field: str, reason: str, *, hopeless: bool = False, hint: str = "", code: str | None = None
+    ) -> None:
         self.number, self.field, self.reason, self.hopeless = number, field, reason, hopeless
         where = f"line {number}: {field}" if field else f"line {number}"
-        super().__init__(f"{where}: {reason}.", param=f"line.{number}.{field}" if field else f"line.{number}")
+        param = f"line.{number}.{field}" if field else f"line.{number}"
+        super().__init__(f"{where}: {reason}.", hint=hint, code=code, param=param)
 
 
 @dataclass(frozen=True, slots=True)

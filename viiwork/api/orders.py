@@ -15,7 +15,7 @@ from viiwork.api.problems import wrong_field
 from viiwork.api.requests import AnalysisBody, NoteBody, OrderBody
 from viiwork.api.uploads import Form, UploadedFile
 from viiwork.api.work import Item, Order
-from viiwork.documents.tasks import check_options, passage_tokens
+from viiwork.documents.tasks import check_options
 from viiwork.errors import UsageError
 from viiwork.labels import parse_labels
 from viiwork.settings import ApiSection
@@ -98,9 +98,7 @@ async def _checked(body: OrderBody, desk: Intake) -> tuple[TaskOptions, str]:
     options = body.options.to_wire()
     check_options(body.task, options)
     model = await desk.model(body.model)
-    card = await desk.store.model_card(model)
-    if card.context_tokens:  # else its worker does not tell
-        passage_tokens(card.context_tokens, options)
+    await desk.room(model, body.task, options)
     return options, model
 
 

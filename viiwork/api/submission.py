@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from viiwork.api.intake import SLICE, Intake
 from viiwork.api.limits import in_mib, over
 from viiwork.api.lines import BadLine, Line, LineCutter, parse_line
+from viiwork.api.scales import Misfit
 from viiwork.api.work import FileOrder, Sender, engine_job, fingerprint
 from viiwork.errors import Conflict, ModelNotServed, Unavailable, UsageError
 from viiwork.jobfile import TASK
@@ -56,7 +57,7 @@ class Submission:
         # A model that was asked for when the batch was opened is not looked for again: it may be starting anew.
         asked = order.asked_model if self._again else None
         self._models: dict[str | None, str] = {None: asked, asked: asked} if asked else {}
-        self._jobs: list[Job] = []
+        self._jobs: dict[int, Job] = {}  # by their lines' numbers
         self._jobs_bytes = self._received_bytes = self._lines = 0
 
     async def take(self, stream: AsyncIterator[bytes]) -> None:
@@ -100,20 +101,21 @@ class Submission:
             default_timeout_s=self._desk.settings.queue.job_timeout_s,
             batch=self._batch_id,
         )
-        self._jobs.append(job)
+        self._jobs[line.number] = job
         self._jobs_bytes += len(line.raw)
         if len(self._jobs) == SLICE or self._jobs_bytes >= SLICE_BYTES:
             await self._submit()
 
     async def _submit(self) -> None:
-        jobs, self._jobs, self._jobs_bytes = self._jobs, [], 0
-        if not jobs:
+        numbered, self._jobs, self._jobs_bytes = self._jobs, {}, 0
+        if not numbered:
             return
         await self._desk.gauge.check(fresh=True)  # a file may fill a small server within a second
+        if self._again:
+            numbered = await self._missing(numbered)
+        jobs = await self._weighed(numbered)
         if not self._open:
             await self._open_batch(jobs[0].model)
-        if self._again:
-            jobs = await self._missing(jobs)
         try:
             await self._desk.store.submit(jobs, max_backlog=self._desk.settings.queue.max_backlog)
         except Conflict as error:
@@ -132,10 +134,20 @@ class Submission:
         )
         self._open = True
 
-    async def _missing(self, jobs: list[Job]) -> list[Job]:
+    async def _missing(self, numbered: dict[int, Job]) -> dict[int, Job]:
         """Those that an earlier try has not submitted: putting their inputs down again would leave them lying about."""
-        known = await self._desk.store.known([job.id for job in jobs])
-        return [job for job in jobs if job.id not in known]
+        known = await self._desk.store.known([job.id for job in numbered.values()])
+        return {number: job for number, job in numbered.items() if job.id not in known}
+
+    async def _weighed(self, numbered: dict[int, Job]) -> list[Job]:
+        """The jobs with the tokens of their prompts. Raises BadLine for the first whose prompt cannot be taken."""
+        jobs: list[Job] = []
+        weighed = await self._desk.weighed(list(numbered.values()))
+        for number, said in zip(numbered, weighed, strict=True):
+            if isinstance(said, Misfit):
+                raise BadLine(number, said.field, said.reason, hint=said.hint, code=said.code)
+            jobs.append(said)
+        return jobs
 
     async def _model(self, asked: str | None, number: int) -> str:
         try:

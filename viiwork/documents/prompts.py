@@ -39,6 +39,15 @@ class Count:
     tokens: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a prompt of a task has besides title and passage."""
+
+    tokens: int
+    one_turn: bool
+    """The template refuses a system turn."""
+
+
 class PromptCounter:
     """Counts exactly, by a model's own tokenizer and chat template."""
 
@@ -59,12 +68,18 @@ class PromptCounter:
         # `encode` on 4.5 million characters kept every other thread waiting for 11 s; a batch of one lets them run
         return len(self._tokenizer.encode_batch_fast([harmless(text)], add_special_tokens=False)[0].ids)
 
-    def frame_tokens(self, task: AnalysisTask, options: TaskOptions) -> int | None:
-        """Tokens of a task's prompt without title and passage; None where the template is unknown or takes none."""
-        steps = [StepInput(stage=stage, task=task, options=options, title="-", text="") for stage in ("map", "reduce")]
+    def frame(self, task: AnalysisTask, options: TaskOptions) -> Frame | None:
+        """What stands around a task's passages; None where the template is unknown, or takes nothing of the kind."""
+        return self._frame(task, options, one_turn=False) or self._frame(task, options, one_turn=True)
+
+    def _frame(self, task: AnalysisTask, options: TaskOptions, *, one_turn: bool) -> Frame | None:
+        bare = StepInput(task=task, options=options, title="-", text="", one_turn=one_turn)
+        steps = [bare, bare.model_copy(update={"stage": "reduce"})]
         rendered = [self._rendered(ChatInput(messages=messages_for(step))) for step in steps]
         prompts = [one for one in rendered if isinstance(one, Rendered)]
-        return max(sum(count.tokens) for count in self.count(prompts)) if len(prompts) == len(steps) else None
+        if len(prompts) < len(steps):
+            return None
+        return Frame(tokens=max(sum(count.tokens) for count in self.count(prompts)), one_turn=one_turn)
 
     def _rendered(self, work: Work) -> Rendered | TemplateRefusal | None:
         if isinstance(work, CompletionInput):

@@ -100,10 +100,10 @@ def messages_for(step: StepInput) -> tuple[Message, ...]:
     title = " ".join(step.title.split())[:MAX_TITLE_CHARACTERS]
     heading = f"Title: {harmless(title)}\n" if title else ""
     passage = f"<document>\n{heading}{harmless(step.text)}\n</document>"
-    return (
-        Message(role="system", content=SYSTEM),
-        Message(role="user", content=f"{_instruction(step)}\n\n{passage}"),
-    )
+    asked = f"{_instruction(step)}\n\n{passage}"
+    if step.one_turn:
+        return (Message(role="user", content=f"{SYSTEM}\n\n{asked}"),)
+    return (Message(role="system", content=SYSTEM), Message(role="user", content=asked))
 
 
 def harmless(text: str) -> str:

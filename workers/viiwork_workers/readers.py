@@ -9,8 +9,8 @@ from viiwork.documents import Document, Limits, inline_document
 from viiwork.documents.chunk import Chunk, chunk
 from viiwork.documents.merge import combine, fold, reduce_steps
 from viiwork.documents.reader import Reader
-from viiwork.documents.tasks import passage_tokens
-from viiwork.documents.tokens import TokenCounter, load_counter
+from viiwork.documents.room import Room, at_hand, narrowest, room_for
+from viiwork.documents.tokens import TokenCounter
 from viiwork.errors import DocumentError, JobRefused
 from viiwork.jobs import READER_MODEL, Job, Result, Settle, State, TaskName
 from viiwork.roster import WorkerCard
@@ -51,25 +51,24 @@ class ReaderSteps:
     async def _read(self, claim: Claim, work: ReadInput) -> Product:
         document = await self._document(work)
         card = await self._card(claim, work.model)
-        limit = passage_tokens(card.context_tokens, work.options)
-        count = load_counter(card.tokenizer)
-        chunks = await asyncio.to_thread(_worded, document, limit, count)
+        room = await asyncio.to_thread(room_for, card, work.task, work.options)
+        chunks = await asyncio.to_thread(_worded, document, room)
         if not chunks:
             raise DocumentError("The document has no text.", code="empty")
-        steps = [_step(work, document, piece, part, len(chunks)) for part, piece in enumerate(chunks)]
+        steps = [_step(work, document, room, piece, part=part, parts=len(chunks)) for part, piece in enumerate(chunks)]
         tree = Tree(claim, work.model)
         merge = MergeInput(
             parts=tree.parts(0, len(steps)),
             task=work.task,
             options=work.options,
-            title=document.title,
+            title=room.title(document.title),
             model=work.model,
             pages=len(document.pages),
             characters=document.characters,
             notes=document.notes,
             leaves=len(steps),
         )
-        await self._submit(claim, tree.level(0, merge, steps, [piece.tokens for piece in chunks]))
+        await self._submit(claim, tree.level(0, merge, steps, [room.frame_tokens + piece.tokens for piece in chunks]))
         return HandedOn()
 
     async def _document(self, work: ReadInput) -> Document:
@@ -89,9 +88,10 @@ class ReaderSteps:
 
     async def _reduce(self, claim: Claim, work: MergeInput, answers: Sequence[Answer], card: WorkerCard) -> Product:
         """One more level of the merge tree."""
-        count = load_counter(card.tokenizer)
-        limit = passage_tokens(card.context_tokens, work.options)
-        steps = reduce_steps(work.task, work.options, answers, limit_tokens=limit, count=count, title=work.title)
+        room = await asyncio.to_thread(room_for, card, work.task, work.options)
+        limit, count = room.passage_tokens, room.count
+        reduced = reduce_steps(work.task, work.options, answers, limit_tokens=limit, count=count, title=work.title)
+        steps = [step.model_copy(update={"one_turn": room.one_turn}) for step in reduced]
         tree = Tree(claim, work.model)
         level = work.level + 1
         merge = work.model_copy(
@@ -105,7 +105,8 @@ class ReaderSteps:
 
         Cut in another way, the document would have other parts than those that an earlier attempt submitted.
         """
-        return await self._store.pin_card(claim.fence, await self._store.model_card(model))
+        card = narrowest((worker.card for worker in (await self._store.fleet()).workers), model)
+        return await self._store.pin_card(claim.fence, at_hand(card or await self._store.model_card(model)))
 
     async def _finish(self, work: MergeInput, answer: Answer) -> Answer:
         """The document's answer, with what all levels of the tree found and cost."""
@@ -163,18 +164,19 @@ class Tree:
         )
 
 
-def _worded(document: Document, limit_tokens: int, count: TokenCounter) -> list[Chunk]:
+def _worded(document: Document, room: Room) -> list[Chunk]:
     """The document's parts; those without a single letter or digit (rules, dot leaders) say nothing to an engine."""
-    pieces = chunk(document, limit_tokens=limit_tokens, count=count)
+    pieces = chunk(document, limit_tokens=room.passage_tokens, count=room.count)
     return [piece for piece in pieces if any(map(str.isalnum, piece.text))]
 
 
-def _step(work: ReadInput, document: Document, piece: Chunk, part: int, parts: int) -> StepInput:
+def _step(work: ReadInput, document: Document, room: Room, piece: Chunk, *, part: int, parts: int) -> StepInput:
     title = " — ".join(filter(None, (document.title, piece.heading if piece.heading != document.title else "")))
     return StepInput(
         task=work.task,
         options=work.options,
-        title=title,
+        title=room.title(title),
+        one_turn=room.one_turn,
         text=piece.text,
         part=part,
         parts=parts,

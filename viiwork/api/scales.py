@@ -1,0 +1,107 @@
+"""Whether prompts fit their model, and what they weigh: counted before they are taken in, where it can be done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from viiwork.documents.prompts import Count, PromptCounter, Rendered, Work, load_prompts
+from viiwork.documents.room import narrowest
+from viiwork.documents.template import TemplateRefusal
+from viiwork.errors import UsageError
+from viiwork.roster import FleetStatus
+from viiwork.work import ChatInput, EmbeddingInput
+
+log = logging.getLogger("viiwork.api")
+
+RENDER_S = 10.0
+AT_ONCE = 4
+"""Counts under way at the same time; others wait, so that a slow template leaves threads for everything else."""
+TOO_LONG = "context_length"
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Why a prompt is not taken: the field and the reason, which end up in a sentence with the line they are in."""
+
+    field: str
+    reason: str
+    hint: str
+    code: str
+
+    def error(self) -> UsageError:
+        """The refusal of a single job."""
+        return UsageError(f"{self.field}: {self.reason}.", hint=self.hint, code=self.code, param=self.field)
+
+
+Weight = int | Misfit | None
+"""Tokens of the prompt; why it cannot be taken; or None where only the engine can count."""
+
+
+class Scales:
+    """Counts prompts by the tokenizers of the models that are served, beside the loop."""
+
+    def __init__(self) -> None:
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._given_up: set[str] = set()
+
+    async def weigh(self, works: Sequence[Work], model: str, fleet: FleetStatus) -> list[Weight]:
+        """What each prompt weighs on the worker of `model` that takes least."""
+        card = narrowest((worker.card for worker in fleet.workers), model)
+        if card is None or card.tokenizer in self._given_up:
+            return [None] * len(works)
+        async with self._room:
+            prompts = await asyncio.to_thread(load_prompts, card.tokenizer)
+            rendered = await self._rendered(prompts, works, card.tokenizer, model) if prompts else None
+            if prompts is None or rendered is None:
+                return [None] * len(works)
+            counts = await asyncio.to_thread(counted, prompts, rendered)
+        pairs = zip(works, counts, strict=True)
+        return [weight_of(work, count, model=model, context_tokens=card.context_tokens) for work, count in pairs]
+
+    async def _rendered(
+        self, prompts: PromptCounter, works: Sequence[Work], tokenizer: str, model: str
+    ) -> list[Rendered | TemplateRefusal | None] | None:
+        try:
+            async with asyncio.timeout(RENDER_S):
+                return await asyncio.to_thread(prompts.render, works)
+        except TimeoutError:
+            self._given_up.add(tokenizer)
+            log.warning("the chat template of %s took over %.0f s: prompts go to it uncounted", model, RENDER_S)
+            return None
+
+
+def counted(
+    prompts: PromptCounter, rendered: Sequence[Rendered | TemplateRefusal | None]
+) -> list[Count | TemplateRefusal | None]:
+    """The same with tokens instead of texts."""
+    counts = iter(prompts.count([one for one in rendered if isinstance(one, Rendered)]))
+    return [next(counts) if isinstance(one, Rendered) else one for one in rendered]
+
+
+def weight_of(work: Work, count: Count | TemplateRefusal | None, *, model: str, context_tokens: int) -> Weight:
+    """What a count comes to. Pure."""
+    if count is None:
+        return None
+    if isinstance(count, TemplateRefusal):
+        return Misfit("messages", count.message.rstrip("."), "", count.code)
+    if isinstance(work, EmbeddingInput):
+        return too_long_text(count, model, context_tokens) or sum(count.tokens)
+    (tokens,) = count.tokens
+    if tokens + work.max_output_tokens <= context_tokens:
+        return tokens
+    field = "messages" if isinstance(work, ChatInput) else "prompt"
+    answer = f"the prompt has {tokens:,} tokens and the answer may take {work.max_output_tokens:,}"
+    hint = "Shorten it, or ask for a shorter answer (max_output_tokens)."
+    return Misfit(field, f"{answer}; {model} takes {context_tokens:,}", hint, TOO_LONG)
+
+
+def too_long_text(count: Count, model: str, context_tokens: int) -> Misfit | None:
+    """The first text for vectors that is longer than the model takes, if there is one."""
+    for place, tokens in enumerate(count.tokens):
+        if tokens > context_tokens:
+            reason = f"the text has {tokens:,} tokens; {model} takes {context_tokens:,}"
+            return Misfit(f"input.{place}", reason, "Cut it into parts.", TOO_LONG)
+    return None
