@@ -10,6 +10,7 @@ from tests.hands import Hands, field, kept_for, keys, upkeep
 from tests.workers import make_job
 from viiwork.jobs import Lane, State
 from viiwork.store import Fence, Store
+from viiwork.store.gauges import surveyed
 from viiwork.store.leases import Verdict
 from viiwork.store.said import heard, listen
 from viiwork.work import ChatInput, Message
@@ -153,3 +154,16 @@ async def test_any_text_comes_through(store: Store, text: str) -> None:
     await listen(store, fence.job)
     assert await say(store, fence, text, at=0) == len(text.encode())
     assert [piece.text for piece in (await heard(store, fence.job)).said] == [text]
+
+
+async def test_the_fleet_shows_who_waits_and_for_how_long(store: Store) -> None:
+    """The ten with the most unfinished jobs, and each queue's oldest."""
+    for at in range(12):
+        await store.submit([make_job(tenant=f"t{at:02}@lab") for _ in range(at + 1)])
+    shown = await surveyed(store, await store.fleet())
+    assert [(load.tenant, load.unfinished) for load in shown.tenants] == [
+        (f"t{at:02}@lab", at + 1) for at in range(11, 1, -1)
+    ]
+    (queue,) = shown.queues
+    assert queue.oldest_s >= 0
+    assert (await store.fleet()).tenants == ()

@@ -6,20 +6,24 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.door import Door
-from tests.hands import keys
+from tests.hands import Hands, keys
 from tests.workers import Fleet, eventually, make_job, ready
 from viiwork.client import Client
 from viiwork.jobs import Job, Lane, State, Status
 from viiwork.settings import Settings, load_settings
-from viiwork.store import Store
+from viiwork.store import Store, embedded
+from viiwork.store.opening import make_store
 from viiwork.telling import Delta, Restart
-from viiwork.work import ChatInput, Message
+from viiwork.work import Answer, ChatInput, Message
+from viiwork_workers.tick import Tick
+from viiwork_workers.voice import Voice
 
 Event = tuple[str, dict[str, object]]
 SLOWLY = "30 words, one every 0.05 s"
@@ -265,3 +269,36 @@ async def test_the_states_of_such_a_job_are_told_as_ever(fleet: Fleet, door: Doo
             return [status.state for status in client.job_events(job.id)]
 
     assert (await asyncio.to_thread(follow))[-1] is State.SUCCEEDED
+
+
+async def test_a_restart_of_redis_in_mid_stream_delays_the_text_and_loses_none(tmp_path: Path) -> None:
+    """What the server forgot is said again; the reader's stream stays open all the while."""
+    settings = load_settings({"fleet": {"name": "away", "state_dir": str(tmp_path)}})
+    server = embedded.start(settings)
+    store = make_store(settings, server.url)
+    try:
+        hands = Hands(store)
+        await hands.beat()
+        await store.submit([job := spoken()])
+        claim = await hands.take(Lane.INTERACTIVE)
+        voice, words = Voice(Tick(store), claim.fence), [f"wörd{number} " for number in range(20)]
+        seen: list[Event] = []
+        with Door(load_settings({**settings.model_dump(), "redis": {"url": server.url}})) as door:
+            async with stream(door, job) as events:
+                voice.say(words[0])
+                await first_text(events, seen=seen)
+                server.stop()
+                for word in words[1:10]:
+                    voice.say(word)
+                server = embedded.start(settings)
+                await first_text(events, seen=seen)
+                for word in words[10:]:
+                    voice.say(word)
+                voice.finish()
+                await hands.commit(claim.fence, result=Answer(text="".join(words)))
+                seen += [event async for event in events]
+        assert text_of(seen) == "".join(words)
+        assert "restart" not in names_of(seen)
+    finally:
+        await store.close()
+        server.stop()

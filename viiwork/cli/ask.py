@@ -75,7 +75,7 @@ def ask(
 
     Exit code: 0 answered, 1 no answer, 130 cancelled.
     """
-    messages = conversation(question, further_text(sys.stdin.buffer), system=system)
+    messages = conversation(question, further_text(sys.stdin.buffer) if sys.stdin else "", system=system)
     wanted = {"max_output_tokens": max_tokens, "temperature": temperature}
     fields: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     page = Page(live=sys.stdout.isatty() and not as_json)
