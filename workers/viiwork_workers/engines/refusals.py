@@ -36,6 +36,11 @@ class Meaning:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_compiled", re.compile(self.pattern, re.IGNORECASE | re.DOTALL))
 
+    @property
+    def numbers(self) -> int:
+        """How many its pattern finds."""
+        return self._compiled.groups
+
     def of(self, reason: str, fields: Collection[str]) -> JobRefused | None:
         """What the engine says by this, when it says it about a request with these fields."""
         found = self._compiled.search(reason)
@@ -64,6 +69,13 @@ MEANINGS = (
         r"maximum context length is (\d+) tokens.{0,80}?contains (\d+) characters",
         "context_length",
         "the prompt has {1} characters; the model takes {0} tokens.",
+        SHORTEN,
+    ),
+    # OpenAI's own words
+    Meaning(
+        r"maximum context length is (\d+) tokens.{0,60}?requested (\d+) tokens",
+        "context_length",
+        "the prompt and what is asked for have {1} tokens; the model takes {0} in all.",
         SHORTEN,
     ),
     Meaning(
@@ -181,8 +193,9 @@ def refusal(status: int, body: bytes, *, ask: Ask) -> JobRefused:
         return JobRefused("the request is too large for the engine.", hint=SHORTEN, code="too_large")
     return JobRefused(
         f"the engine refused the request (HTTP {status}).",
-        hint="Its log on the worker's machine says why.",
+        hint="A field of it is not as this engine wants it; its log, on the worker's machine, may say which.",
         code="invalid_request",
+        param=_field(body, ask.body),
     )
 
 
@@ -196,13 +209,20 @@ def key_wrong(status: int) -> EngineFault:
 
 def _reason(body: bytes) -> str:
     """The engine's own words: OpenAI's `error.message`, TGI's `error`, MLC-LLM's `message`, FastAPI's `detail`."""
+    said = _said(body)
+    return str(said.get("message", said) if isinstance(said, dict) else said)[:LONGEST_REASON]
+
+
+def _field(body: bytes, fields: Collection[str]) -> str | None:
+    """The field that the engine names (vLLM: `body.temperature`), when it is one that we sent."""
+    said = _said(body)
+    named = str(said.get("param") or "").removeprefix("body.") if isinstance(said, dict) else ""
+    return named if named in fields else None
+
+
+def _said(body: bytes) -> object:
     try:
-        said = json.loads(body[:LONGEST_REASON])
+        said = json.loads(body)
     except (ValueError, RecursionError):
         return body[:LONGEST_REASON].decode("utf-8", "replace")
-    if isinstance(said, str):  # MLC-LLM dumps its JSON twice
-        return said[:LONGEST_REASON]
-    if isinstance(said, dict):
-        said = said.get("error", said)
-        return str(said.get("message", said) if isinstance(said, dict) else said)[:LONGEST_REASON]
-    return ""
+    return said.get("error", said) if isinstance(said, dict) else said  # MLC-LLM's is JSON within JSON: a string

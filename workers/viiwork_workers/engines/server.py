@@ -36,10 +36,10 @@ class Life:
         self._over.set()
         self.server.close(why)
 
-    async def ends_soon(self) -> bool:
+    async def ends_soon(self, within_s: float) -> bool:
         """Whether it is over, or will be within the time that its keeper takes to see it."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(VERDICT_S):
+            async with asyncio.timeout(within_s):
                 await self._over.wait()
         return self._over.is_set()
 
@@ -47,8 +47,9 @@ class Life:
 class ServerEngine:
     """Answers jobs while its server is ready, and takes nothing while it is not."""
 
-    def __init__(self, facts: EngineFacts, launch: Launch, keeper: Keeper) -> None:
+    def __init__(self, facts: EngineFacts, launch: Launch, keeper: Keeper, *, verdict_s: float = VERDICT_S) -> None:
         self.facts = facts
+        self._verdict_s = verdict_s
         self._tongue = Tongue(launch.dialect, launch.alias, priority=launch.priority)
         self._always_stream = launch.metrics is None or not launch.metrics.output_tokens
         """Without a count of its tokens, what it streams is all that tells an engine at work from one that hangs."""
@@ -114,7 +115,7 @@ class ServerEngine:
 
     async def _verdict(self, life: Life, trouble: EngineTrouble) -> EngineFault:
         """A dead engine makes a suspect of every job that it had; one that lives has failed this job alone."""
-        died = await life.ends_soon()
+        died = await life.ends_soon(self._verdict_s)
         if self._follower is None:
             return EngineFault("the engine was switched off.", hint="The job is tried again on another worker.")
         if died:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from typing import Any
 
 import jsonschema_rs
@@ -12,7 +13,7 @@ from viiwork.documents.shapes import pattern_of, validator_of
 from viiwork.errors import JobRefused, UsageError
 from viiwork.work import Shape
 
-MATCH_S = 2.0
+MATCH_S = 0.5
 LONG_CHARACTERS = 65_536
 
 
@@ -57,7 +58,7 @@ def _value(shape: Shape, text: str) -> Any:
 
 def _json(text: str) -> Any:
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -69,6 +70,12 @@ def _json(text: str) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(number)  # 1e999: JSON, but no number that JSON could say again
+    return value
 
 
 def _by_schema(schema: dict[str, Any], value: Any) -> Any:
