@@ -3,6 +3,7 @@
 up.lock       held (flock) by the supervisor for as long as it lives; its pid stands in it
 run.json      where the server, the API and the children are, for a second terminal
 redis.secret  flower.secret  redis.sock  redis/  blobs/  logs/
+engines/      sockets, locks and records of the guards that keep engines, and the engines' own scratch folders
 """
 
 from __future__ import annotations

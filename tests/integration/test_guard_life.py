@@ -52,7 +52,7 @@ async def test_a_killed_engine_is_started_again(guarded: Guarded, looks: int) ->
     first = await stage(keeper, "loading" if looks else "ready")
     guarded.plan()
     os.kill(first.pid, signal.SIGKILL)
-    fallen = await keeper.changed(first)
+    fallen = await stage(keeper, "restarting")
     assert (fallen.stage, fallen.pid, fallen.url, fallen.deaths) == ("restarting", 0, "", 1)
     assert fallen.why == "the engine's process was killed by signal 9"
     second = await stage(keeper, "ready", life=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -19,7 +20,7 @@ from viiwork_workers.engines.guard_log import Diary, EngineLog
 from viiwork_workers.engines.guard_metrics import read_load
 from viiwork_workers.engines.guard_probe import Standing, judged
 from viiwork_workers.engines.guard_record import GuardRecord, forget_record, read_record, write_record
-from viiwork_workers.engines.guard_tree import VRAM_STILL_S, Freeing
+from viiwork_workers.engines.guard_tree import VRAM_STILL_S, Freeing, vram_back, vram_used
 from viiwork_workers.engines.guard_watch import LONGEST_GAP_S, Look, Watch
 
 QUICK = Fall("died", "it ended with code 1")
@@ -179,6 +180,19 @@ def test_memory_is_back_when_little_is_left_or_when_it_falls_no_more() -> None:
     falling = freeing.after(9_000, now_s=1.5)
     assert not falling.over(1.5 + VRAM_STILL_S / 2)
     assert falling.after(9_500, now_s=3.0).over(1.5 + VRAM_STILL_S)
+
+
+async def test_the_next_start_waits_for_the_card_to_be_free(tmp_path: Path) -> None:
+    """Not at all where nobody knows; not for ever where it stays in use."""
+    file = tmp_path / "mem_info_vram_used"
+    assert vram_used(str(file)) is None
+    await vram_back(str(file), before_bytes=None)
+    file.write_text("16000\n", encoding="ascii")
+    waiting = asyncio.create_task(vram_back(str(file), before_bytes=vram_used(str(file))))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    file.write_text("120\n", encoding="ascii")
+    await waiting
 
 
 def test_port_and_key_are_filled_in_wherever_they_stand() -> None:

@@ -26,7 +26,7 @@ from viiwork.store import Store, embedded, open_store
 from viiwork.store.server_check import check_server
 
 ORPHAN_GRACE_S = 40.0
-"""Engines need up to half a minute to end gently, and a killed one can wedge its card. Nobody waits for who has gone."""
+"""Engines need up to half a minute to end gently, and a killed one can wedge its card."""
 TICK_S = 0.25
 READY_LIMIT_S = 900.0
 """A large model on a slow disk takes up to 15 minutes; after that the fleet is announced without the stragglers."""

@@ -27,7 +27,7 @@ from viiwork_workers.engines.guard_life import Ground
 from viiwork_workers.engines.guard_lives import Lives
 from viiwork_workers.engines.guard_log import Diary, EngineLog
 from viiwork_workers.engines.guard_record import GuardRecord, forget_record, left_behind, sweep, write_record
-from viiwork_workers.engines.guard_tree import Person, family
+from viiwork_workers.engines.guard_tree import Person, family, vram_back, vram_used
 from viiwork_workers.engines.guard_watch import STALE_S
 
 FIRST_WORD_S = 30.0
@@ -75,11 +75,15 @@ class Guard:
 
     async def _lead(self) -> None:
         """One engine after the other, as the worker asks for them."""
-        for pid, _ in await sweep(self._files):
+        swept = await sweep(self._files)
+        for pid, _ in swept:
             self._diary.note(f"ended what an earlier guard had left behind: pid {pid}")
         while True:
             await self._changed.wait()
             self._changed.clear()
+            if swept and self._launch is not None:
+                file, swept = self._launch.vram_used_file, []
+                await vram_back(file, before_bytes=vram_used(file))
             if self._lives is not None:
                 lives, self._lives = self._lives, None
                 self._board.move("starting", pid=0)

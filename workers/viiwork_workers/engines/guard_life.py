@@ -87,8 +87,8 @@ class Life:
     async def _run_process(self) -> Fall:
         try:
             child = self._start()
-        except OSError as error:
-            why = f"the engine's program cannot be started: {error.strerror}"
+        except (OSError, ValueError) as error:  # ValueError: a word that no command line can hold
+            why = f"the engine's program cannot be started: {getattr(error, 'strerror', error)}"
             return Fall("died", why, "Check that the engine is installed, and engine.python.", hopeless=True)
         fall = await _first(_death(child), self._serve(), self._tend())
         if fall.how == "garbage":
@@ -138,7 +138,8 @@ class Life:
         return Fall("late", f"the engine was not ready after {self._launch.start_timeout_s:g} s")
 
     def _away(self) -> Fall:
-        return Fall("away", f"the server at {self._launch.url} does not answer", "Start it, or check engine.url.")
+        shown = self._launch.url.rpartition("@")[2]  # a name and a password may stand before it
+        return Fall("away", f"the server at {shown} does not answer", "Start it, or check engine.url.")
 
     async def _check(self, probe: Probe) -> Fall | None:
         """None once its text makes sense."""
