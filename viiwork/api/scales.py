@@ -17,6 +17,7 @@ from viiwork.work import ChatInput, EmbeddingInput
 log = logging.getLogger("viiwork.api")
 
 RENDER_S = 10.0
+"""A template may take so long for a slice of a file. A thread cannot be ended, so it is not asked again."""
 AT_ONCE = 4
 """Counts under way at the same time; others wait, so that a slow template leaves threads for everything else."""
 TOO_LONG = "context_length"
@@ -43,7 +44,8 @@ Weight = int | Misfit | None
 class Scales:
     """Counts prompts by the tokenizers of the models that are served, beside the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, render_s: float = RENDER_S) -> None:
+        self._render_s = render_s
         self._room = asyncio.Semaphore(AT_ONCE)
         self._given_up: set[str] = set()
 
@@ -65,11 +67,11 @@ class Scales:
         self, prompts: PromptCounter, works: Sequence[Work], tokenizer: str, model: str
     ) -> list[Rendered | TemplateRefusal | None] | None:
         try:
-            async with asyncio.timeout(RENDER_S):
+            async with asyncio.timeout(self._render_s):
                 return await asyncio.to_thread(prompts.render, works)
         except TimeoutError:
             self._given_up.add(tokenizer)
-            log.warning("the chat template of %s took over %.0f s: prompts go to it uncounted", model, RENDER_S)
+            log.warning("the chat template of %s took over %.0f s: prompts go to it uncounted", model, self._render_s)
             return None
 
 
