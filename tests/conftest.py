@@ -19,6 +19,7 @@ from viiwork.store import BlobStore, Store, embedded
 from viiwork.store.opening import make_store
 from viiwork_workers.engines import guard_link
 
+pytest.register_assert_rewrite("tests.kit")
 OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
 """Tests on somebody's Redis use a random prefix, remove their own keys and never flush."""
 
