@@ -233,6 +233,12 @@ def test_a_refusal_may_hold_anything(body: bytes) -> None:
     assert refusal(400, body, ask=asked(CHAT)).code == "invalid_request"
 
 
+def test_mlc_says_with_400_that_it_does_not_serve_a_model() -> None:
+    """Others say 404."""
+    body = json.dumps(json.dumps({"object": "error", "message": 'The requested model "x" is not served.', "code": 400}))
+    assert refusal(400, body.encode(), ask=asked(CHAT)).code == "model_not_found"
+
+
 def test_every_meaning_has_a_message_with_its_numbers() -> None:
     """No message asks for a number that its pattern does not find."""
     for meaning in MEANINGS:

@@ -68,7 +68,12 @@ class Tongue:
                 body |= {"stream": True, "stream_options": {"include_usage": True}}
         if self.priority:
             body["priority"] = PRIORITIES[lane]
-        return Ask(work.kind, {"model": self.alias, **body})
+        return Ask(work.kind, {"model": self._model, **body})
+
+    @property
+    def _model(self) -> str:
+        # TGI serves one model and takes any other name than `tgi` for that of a LoRA adapter (lib.rs, `adapter_id`)
+        return "tgi" if self.dialect == "tgi" else self.alias
 
     def _common(self, work: ChatInput | CompletionInput) -> dict[str, Any]:
         said = {"max_tokens": work.max_output_tokens, "temperature": work.temperature}
@@ -144,5 +149,10 @@ def _turn(message: Message) -> dict[str, Any]:
 
 
 def encoded(ask: Ask) -> bytes:
-    """The body as it is sent."""
-    return json.dumps(ask.body, ensure_ascii=False, separators=(",", ":")).encode()
+    """The body as it is sent. Raises JobRefused for half a character, as a JSON escape can bring it, in any field."""
+    try:
+        return json.dumps(ask.body, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise JobRefused(
+            "the request is not valid Unicode.", hint="Write it again without half characters.", code="invalid_text"
+        ) from error

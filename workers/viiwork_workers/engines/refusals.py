@@ -17,6 +17,7 @@ REFUSED = frozenset({400, 404, 405, 413, 422, 501})
 """The job's own fault; 501 is llama.cpp's "this server does not support embeddings"."""
 KEY_WRONG = frozenset({401, 403})
 LONGEST_REASON = 20_000
+WHICH_MODEL = "See `engine.alias` and what the server serves (/v1/models)."
 SHORTEN = "Send a shorter prompt, ask for fewer tokens, or use a model with a longer context."
 
 
@@ -117,6 +118,14 @@ MEANINGS = (
         "the prompt and what is asked for are longer than the model's context.",
         SHORTEN,
     ),
+    # MLC-LLM says so with 400
+    Meaning(
+        r"requested model .{0,200} is not served",
+        "model_not_found",
+        "the engine does not know the model under this name.",
+        WHICH_MODEL,
+        "model",
+    ),
     Meaning(
         r"enable-auto-tool-choice|tool-call-parser|requires --jinja|tool parser",
         "unsupported",
@@ -185,7 +194,7 @@ def refusal(status: int, body: bytes, *, ask: Ask) -> JobRefused:
     if status == 404:
         return JobRefused(
             "the engine does not know the model under this name.",
-            hint="See `engine.alias` and what the server serves (/v1/models).",
+            hint=WHICH_MODEL,
             code="model_not_found",
             param="model",
         )

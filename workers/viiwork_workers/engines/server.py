@@ -81,7 +81,8 @@ class ServerEngine:
     def signals(self) -> Signals:
         """Whether it is ready, and how loaded it says that it is."""
         here_s = asyncio.get_running_loop().time() - self._since_s if self._follower is not None else 0.0
-        return signals_of(self._keeper.phase, self._keeper.load, here_s=here_s, in_flight=self._busyness.running)
+        ready, in_flight = self._life is not None, self._busyness.running
+        return signals_of(self._keeper.phase, self._keeper.load, ready=ready, here_s=here_s, in_flight=in_flight)
 
     async def until_ready(self) -> None:
         """Wait for the next life."""

@@ -6,11 +6,11 @@ from viiwork_workers.engines.base import Signals
 from viiwork_workers.engines.guard_frames import Load, Phase
 
 
-def signals_of(phase: Phase, load: Load | None, *, here_s: float, in_flight: int) -> Signals:
-    """Its signals, `here_s` seconds after its keeper told of the phase."""
+def signals_of(phase: Phase, load: Load | None, *, ready: bool, here_s: float, in_flight: int) -> Signals:
+    """Its signals, `here_s` seconds after its keeper told of the phase; `ready` when jobs can be sent to it."""
     load = load or Load(running=in_flight)
     return Signals(
-        ready=phase.stage == "ready",
+        ready=ready and phase.stage == "ready",
         running=load.running,
         waiting=load.waiting,
         kv_use=load.kv_use,
