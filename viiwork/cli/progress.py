@@ -8,6 +8,7 @@ from typing import Protocol
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from viiwork import jobfile
 from viiwork.cli.facts import failed_word
 from viiwork.cli.pace import Pace, duration
 from viiwork.cli.screen import err, say
@@ -50,6 +51,11 @@ def describe(status: BatchStatus, pace: Pace) -> str:
     return ", ".join(parts)
 
 
+def doing(status: BatchStatus) -> str:
+    """What is done with documents, or just the jobs of a file of jobs."""
+    return "jobs" if status.task == jobfile.TASK else "analysing"
+
+
 def upload_note(sent_bytes: int, total_bytes: int) -> str:
     """`1.5 of 12.0 MiB`; below 1 MiB `12.0 of 80.3 KiB`."""
     unit, name = (MIB, "MiB") if total_bytes >= MIB else (KIB, "KiB")
@@ -65,7 +71,7 @@ def seen(pace: Pace, status: BatchStatus) -> Pace:
 
 
 class Bar:
-    """A bar for the upload, then one for the documents."""
+    """A bar for the upload, then one for the documents or jobs."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TextColumn("{task.fields[note]}"))
@@ -92,7 +98,7 @@ class Bar:
     def progress(self, status: BatchStatus) -> None:
         self._pace = seen(self._pace, status)
         if self._documents is None:
-            self._documents = self._bars.add_task("Analysing", note="")
+            self._documents = self._bars.add_task(doing(status).capitalize(), note="")
         note, counts = describe(status, self._pace), status.counts
         self._bars.update(self._documents, total=max(1, counts.total), completed=counts.settled, note=note)
 
@@ -120,7 +126,7 @@ class Lines:
 
     def progress(self, status: BatchStatus) -> None:
         self._pace = seen(self._pace, status)
-        self._say(f"analysing: {describe(status, self._pace)}", urgent=status.finished)
+        self._say(f"{doing(status)}: {describe(status, self._pace)}", urgent=status.finished)
 
     def _say(self, text: str, *, urgent: bool) -> None:
         now_s = time.monotonic()
