@@ -29,7 +29,7 @@ from viiwork.work import (
 )
 from viiwork_workers.engines.base import EngineFacts, Manner
 from viiwork_workers.engines.guard_frames import Load, Phase
-from viiwork_workers.engines.http_wire import LARGEST_ANSWER_BYTES
+from viiwork_workers.engines.http_line import LARGEST_ANSWER_BYTES
 from viiwork_workers.engines.server import ServerEngine
 
 Handler = Callable[[Request, Reply], Awaitable[None]]

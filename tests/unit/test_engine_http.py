@@ -12,7 +12,8 @@ from viiwork.jobs import Lane
 from viiwork.work import ChatInput, EmbeddingInput, Message, Sampling, Shape
 from viiwork_workers.engines.dialects import Ask, Tongue
 from viiwork_workers.engines.http_parse import AnswerParser, BadAnswer
-from viiwork_workers.engines.refusals import MEANINGS, refusal
+from viiwork_workers.engines.meanings import MEANINGS
+from viiwork_workers.engines.refusals import refusal
 from viiwork_workers.engines.replies import Reported, Transcript, read_reply
 from viiwork_workers.engines.sse import LONGEST_LINE_BYTES, Events, LineTooLong
 

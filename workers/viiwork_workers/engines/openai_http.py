@@ -11,7 +11,8 @@ from typing import Any
 from viiwork.errors import ViiworkError
 from viiwork_workers.engines.base import OnText
 from viiwork_workers.engines.dialects import Ask, encoded
-from viiwork_workers.engines.http_wire import Broken, Connections, Exchange
+from viiwork_workers.engines.http_line import Broken, Exchange
+from viiwork_workers.engines.http_wire import Connections
 from viiwork_workers.engines.refusals import KEY_WRONG, REFUSED, key_wrong, refusal
 from viiwork_workers.engines.replies import Garbled, Reply, Reported, Transcript, read_reply
 from viiwork_workers.engines.sse import Events, LineTooLong
