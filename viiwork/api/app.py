@@ -16,6 +16,7 @@ from viiwork.api.intake import Intake
 from viiwork.api.requests import AnalysisBody, JobBody, LineBody
 from viiwork.settings import Settings
 from viiwork.store import Store, open_store
+from viiwork.store.gathering import Gathering
 from viiwork.store.watch import Watch
 
 
@@ -49,6 +50,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
 def _furnish(app: FastAPI, store: Store, settings: Settings) -> None:
     app.state.intake = Intake(store, settings)
     app.state.watch = Watch(store.client, prefix=store.prefix)
+    app.state.asker = Gathering(store)
 
 
 def installed_version() -> str:

@@ -21,6 +21,7 @@ from viiwork.api import analyses, jobs
 from viiwork.errors import Gone, NotFound, StoreUnavailable
 from viiwork.jobs import TERMINAL, BatchStatus, Status
 from viiwork.store import Store
+from viiwork.store.gathering import Gathering
 from viiwork.store.said import Heard, heard, listen
 from viiwork.store.watch import Watch
 from viiwork.telling import Telling, Told
@@ -50,8 +51,8 @@ class Followed(Generic[S]):
 class Ear:
     """One listener to one job: it keeps the worker speaking, and knows up to where it has heard."""
 
-    def __init__(self, store: Store, job_id: str) -> None:
-        self._store, self._job_id = store, job_id
+    def __init__(self, store: Store, job_id: str, asker: Gathering) -> None:
+        self._store, self._job_id, self._asker = store, job_id, asker
         self._after, self._listened_s = "", -math.inf
 
     async def hear(self) -> Heard:
@@ -61,7 +62,7 @@ class Ear:
             with suppress(StoreUnavailable):  # a full server takes no note of it: the text comes with the answer then
                 await listen(self._store, self._job_id)
             self._listened_s = now_s
-        new = await heard(self._store, self._job_id, after=self._after)
+        new = await heard(self._store, self._job_id, after=self._after, asker=self._asker)
         self._after = new.said[-1].id if new.said else self._after
         return new
 
@@ -83,7 +84,8 @@ async def followed_job(
     look = partial(store.job, jobs.checked(job_id))
     first = await look()
     async with watch.listen(job_id, pause_s=PAUSE_S) as changes:
-        yield FollowedJob(first, look, changes, Ear(store, job_id), bool(last_event_id))
+        ear = Ear(store, job_id, request.app.state.asker)
+        yield FollowedJob(first, look, changes, ear, bool(last_event_id))
 
 
 async def followed_analysis(request: Request, analysis_id: str) -> AsyncIterator[Followed[BatchStatus]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from viiwork.jobs import State
 from viiwork.store.connection import Connection
+from viiwork.store.gathering import Gathering
 from viiwork.telling import Said
 
 EARS_MS = 12_000
@@ -31,14 +32,16 @@ async def listen(store: Connection, job_id: str) -> None:
     await store.read([("SET", f"{store.prefix}ears:{job_id}", "1", "PX", str(EARS_MS))])
 
 
-async def heard(store: Connection, job_id: str, *, after: str = "") -> Heard:
-    """What was said after the piece with the id `after`, in one round trip. Raises StoreUnavailable."""
-    record, entries = await store.read(
-        [
-            ("HMGET", f"{store.prefix}job:{job_id}", "state", "attempt"),
-            ("XRANGE", f"{store.prefix}said:{job_id}", f"({after}" if after else "-", "+"),
-        ]
-    )
+async def heard(store: Connection, job_id: str, *, after: str = "", asker: Gathering | None = None) -> Heard:
+    """What was said after the piece with the id `after`, in one round trip, which an `asker` shares.
+
+    Raises StoreUnavailable.
+    """
+    questions = [
+        ("HMGET", f"{store.prefix}job:{job_id}", "state", "attempt"),
+        ("XRANGE", f"{store.prefix}said:{job_id}", f"({after}" if after else "-", "+"),
+    ]
+    record, entries = await (store if asker is None else asker).read(questions)
     state, attempt = record
     return Heard(State(state) if state else None, int(attempt or 0), tuple(map(_said, entries)))
 
