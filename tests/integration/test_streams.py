@@ -235,7 +235,7 @@ async def test_the_client_has_the_text_across_a_restart_of_the_door(
 
     def follow(on_text: Callable[[], object]) -> list[Status | Delta | Restart]:
         had = []
-        with Client(door.url) as client:
+        with Client(door.url, retries=20) as client:  # a new door may take a while to open
             for told in client.job_text(job.id):
                 had.append(told)
                 if sum(isinstance(event, Delta) for event in had) == 2:
