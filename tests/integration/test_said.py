@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.hands import Hands, field, kept_for, keys, upkeep
 from tests.workers import make_job
+from viiwork.errors import StoreUnavailable
 from viiwork.jobs import Lane, State
-from viiwork.store import Fence, Store
+from viiwork.settings import load_settings
+from viiwork.store import Fence, Store, embedded
 from viiwork.store.gauges import surveyed
 from viiwork.store.leases import Verdict
+from viiwork.store.opening import make_store
 from viiwork.store.said import heard, listen
 from viiwork.work import ChatInput, Message
 
@@ -167,3 +171,23 @@ async def test_the_fleet_shows_who_waits_and_for_how_long(store: Store) -> None:
     (queue,) = shown.queues
     assert queue.oldest_s >= 0
     assert (await store.fleet()).tenants == ()
+
+
+async def test_a_full_server_takes_no_text_and_lets_the_answer_through(tmp_path: Path) -> None:
+    """What is said is a luxury; commits are not. A listener is refused too, and still hears how the job stands."""
+    settings = load_settings({"fleet": {"name": "full", "state_dir": str(tmp_path)}})
+    server = embedded.start(settings)
+    store = make_store(settings, server.url)
+    try:
+        hands, fence = await running(store)
+        await listen(store, fence.job)
+        await store.client.config_set("maxmemory", "1mb")
+        with pytest.raises(StoreUnavailable, match="full"):
+            await say(store, fence, "one", at=0)
+        with pytest.raises(StoreUnavailable, match="full"):
+            await listen(store, fence.job)
+        assert (await heard(store, fence.job)).state is State.RUNNING
+        assert await hands.commit(fence) == ("ok", "succeeded")
+    finally:
+        await store.close()
+        server.stop()
