@@ -51,8 +51,11 @@ class ServerEngine:
         self.facts = facts
         self._verdict_s = verdict_s
         self._tongue = Tongue(launch.dialect, launch.alias, priority=launch.priority)
-        self._always_stream = launch.metrics is None or not launch.metrics.output_tokens
-        """Without a count of its tokens, what it streams is all that tells an engine at work from one that hangs."""
+        uncounted = launch.metrics is None or not launch.metrics.output_tokens
+        self._always_stream = uncounted or launch.dialect == "llama.cpp"
+        """Without a count of its tokens, what it streams is all that tells an engine at work from one that hangs. And
+        where it does not stream, llama-server never sees that nobody waits any more (b11434: 20 s, against 0.08 s).
+        """
         self._keeper = keeper
         self._busyness = Busyness(keeper)
         self._life: Life | None = None
