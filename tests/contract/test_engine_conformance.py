@@ -8,12 +8,12 @@ from tests.fakes.launching import DIALECTS, engine_section
 from tests.kit.case import Case, Shaping, cases
 from tests.kit.faults import Faults
 from tests.kit.lives import Lives
-from tests.kit.promises import Promises, engine
+from tests.kit.promises import Promises, case, engine
 from tests.kit.works import INCOMPLETE, chat, step
 from tests.kit.writing import Writing
 from viiwork.recipes import Dialect
 
-__all__ = ["engine"]
+__all__ = ["case", "engine"]
 TOO_LONG = step("word " * 9_000)
 SCALE = {"kind": "simulated", "time_scale": 0.001}
 CASES = {

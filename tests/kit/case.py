@@ -75,7 +75,14 @@ class Case:
 
 def cases(named: Mapping[str, Case]) -> pytest.MarkDecorator:
     """Run a suite on each of these."""
-    return pytest.mark.parametrize("case", list(named.values()), ids=list(named), scope="class")
+    return pytest.mark.parametrize("case", list(named.values()), ids=list(named), scope="class", indirect=True)
+
+
+@pytest.fixture(scope="class")
+def case(request: pytest.FixtureRequest) -> Case:
+    """The one that the suite runs on now."""
+    found: Case = request.param
+    return found
 
 
 def keeper_of(engine: Engine) -> FollowedKeeper:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.kit.case import Case, in_flight
+from tests.kit.case import Case, case, in_flight
 from tests.kit.works import EMBEDDING, GARBAGE, LETTER, TASKS, chat, step
 from tests.workers import eventually
 from viiwork.errors import JobRefused
@@ -17,6 +17,7 @@ from viiwork.jobs import MODEL_PATTERN
 from viiwork.work import AnalysisTask, TaskOptions
 from viiwork_workers.engines.base import Engine
 
+__all__ = ["Promises", "case", "engine"]
 NOTHING_IN_FLIGHT_WITHIN_S = 1.0
 
 
