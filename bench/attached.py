@@ -46,11 +46,21 @@ class Attached:
         await until(self._idle, workers=[self._worker], what=f"{len(asked)} answers", within_s=300)
         return await self.output_tokens() - before, time.perf_counter() - begin
 
-    async def submit(self, asked: Sequence[Prompt]) -> None:
-        """One file of jobs, into the batch lane."""
+    async def submit(self, asked: Sequence[Prompt]) -> str:
+        """One file of jobs, into the batch lane; its id."""
         body = "".join(json.dumps(prompt.ours()) + "\n" for prompt in asked).encode()
         async with self._session.post(f"{self._url}/v1/jobs", data=body, headers={"content-type": MEDIA_TYPE}) as reply:
+            return str(json.loads(_check(reply, await reply.text()))["id"])
+
+    async def steer(self, batch: str, verb: str) -> None:
+        """`pause`, `resume` or `cancel` what `submit` answered."""
+        async with self._session.post(f"{self._url}/v1/analyses/{batch}/{verb}") as reply:
             _check(reply, await reply.text())
+
+    async def drained(self) -> None:
+        """Wait until no batch job runs."""
+        nothing = lambda: self._depth("running", "queued") == 0  # noqa: E731 - it is only asked
+        await until(nothing, workers=[self._worker], what="the batch lane to pause", within_s=120)
 
     async def first_token_s(self, prompt: Prompt) -> float:
         """From the submit of one interactive job to the first text that a listener hears; the rest is heard too."""
@@ -63,17 +73,9 @@ class Attached:
                     first = time.perf_counter() - begin
         return first or time.perf_counter() - begin
 
-    def waiting(self) -> int:
-        """Batch jobs that have no slot yet."""
-        return self._depth("waiting", "queued")
-
     async def output_tokens(self) -> int:
         """Of all answers so far."""
         return sum((await self._store.stats()).get("output_tokens", {}).values())
-
-    async def finish(self) -> None:
-        """Wait until nothing is left."""
-        await until(self._idle, workers=[self._worker], what="the last answers", within_s=300)
 
     async def up(self) -> None:
         """Wait until the worker takes jobs and the API knows it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 
@@ -18,11 +18,15 @@ BATCH, PERSON = 10, 0
 """Priorities, as our workers set them: lower is earlier."""
 
 
+GENERATED = "vllm:generation_tokens_total"
+
+
 class Direct:
     """A client without a queue, without a record, without a retry."""
 
     def __init__(self, server: RealServer, session: aiohttp.ClientSession) -> None:
         self._url = f"{server.url}/v1/chat/completions"
+        self._metrics = f"{server.url}/metrics"
         self._session = session
 
     async def run(self, asked: list[Prompt], *, in_flight: int) -> tuple[int, float]:
@@ -46,6 +50,12 @@ class Direct:
                 raise Unavailable(f"the server answered {answer.status}.")
             return int(body["usage"]["completion_tokens"])
 
+    async def generated(self) -> int:
+        """Tokens that the server has generated for anybody so far, by its own count."""
+        async with self._session.get(self._metrics) as answer:
+            lines = (await answer.text()).splitlines()
+        return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(GENERATED)))
+
     async def first_token_s(self, prompt: Prompt) -> float:
         """From the request to the first piece of text; the rest is read too."""
         asked = prompt.theirs(ALIAS, priority=PERSON) | {"stream": True}
@@ -57,19 +67,17 @@ class Direct:
         return first or time.perf_counter() - begin
 
     @asynccontextmanager
-    async def loaded(self, in_flight: int, *, output_tokens: int) -> AsyncIterator[Iterator[int]]:
-        """The batch lane's load for as long as the block lasts; `next` of what is given says the tokens so far."""
-        tokens, numbers = 0, count()
+    async def loaded(self, in_flight: int, *, output_tokens: int) -> AsyncIterator[None]:
+        """The batch lane's load for as long as the block lasts."""
+        numbers = count()
 
         async def for_ever() -> None:
-            nonlocal tokens
             for number in numbers:
-                came = await self.tokens(prompts(1, output_tokens=output_tokens, first=number)[0])
-                tokens += came
+                await self.tokens(prompts(1, output_tokens=output_tokens, first=number)[0])
 
         running = [asyncio.create_task(for_ever()) for _ in range(in_flight)]
         try:
-            yield iter(lambda: tokens, -1)
+            yield
         finally:
             for task in running:
                 task.cancel()
