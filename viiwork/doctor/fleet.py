@@ -22,7 +22,9 @@ def workers(fleet: FleetFacts) -> Finding:
         return warn("Workers", f"{counts}; no reader, so documents wait", "Set workers.readers to at least 1.")
     if fleet.held_back:
         found = "; ".join(f"{name}: {why}" for name, why in sorted(fleet.held_back.items()))
-        return warn("Workers", found, "See their logs. `viiwork quarantine list` says why, `viiwork quarantine lift` ends it.")
+        return warn(
+            "Workers", found, "See their logs. `viiwork quarantine list` says why, `viiwork quarantine lift` ends it."
+        )
     return ok("Workers", f"{counts}; {fleet.readers} for reading")
 
 
