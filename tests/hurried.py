@@ -1,0 +1,12 @@
+"""`python -m tests.hurried NAME`: a worker whose engine's guard makes pauses of hundredths of a second."""
+
+from __future__ import annotations
+
+import sys
+
+from viiwork_workers.__main__ import main
+from viiwork_workers.engines import guard_link
+
+if __name__ == "__main__":
+    guard_link.GUARD += ("--pace", "0.02")  # type: ignore[assignment] # it has grown
+    sys.exit(main())
