@@ -29,7 +29,7 @@ from viiwork.work import (
 )
 from viiwork_workers.engines.base import EngineFacts, Manner
 from viiwork_workers.engines.guard_frames import Load, Phase
-from viiwork_workers.engines.http_line import LARGEST_ANSWER_BYTES
+from viiwork_workers.engines.http_session import LARGEST_ANSWER_BYTES
 from viiwork_workers.engines.server import ServerEngine
 
 Handler = Callable[[Request, Reply], Awaitable[None]]
@@ -404,6 +404,8 @@ async def test_when_the_engine_dies_every_job_in_it_is_a_suspect(stage: Stage, m
     stage.dies()
     ended = await asyncio.gather(*running, return_exceptions=True)
     assert [type(error) for error in ended] == [EngineDied] * 3
+    async with asyncio.timeout(1.0):
+        await stage.left.wait()
     with pytest.raises(Unavailable):
         await stage.engine.run(CHAT, manner)
 

@@ -1,4 +1,4 @@
-"""Reading HTTP, event streams and what engines mean, byte by byte and from recordings of a real vLLM."""
+"""Reading event streams and what engines mean, byte by byte and from recordings of a real vLLM."""
 
 from __future__ import annotations
 
@@ -11,71 +11,12 @@ import pytest
 from viiwork.jobs import Lane
 from viiwork.work import ChatInput, EmbeddingInput, Message, Sampling, Shape
 from viiwork_workers.engines.dialects import Ask, Tongue
-from viiwork_workers.engines.http_parse import AnswerParser, BadAnswer
 from viiwork_workers.engines.meanings import MEANINGS
 from viiwork_workers.engines.refusals import refusal
 from viiwork_workers.engines.replies import Reported, Transcript, read_reply
 from viiwork_workers.engines.sse import LONGEST_LINE_BYTES, Events, LineTooLong
 
 RECORDED = Path(__file__).resolve().parents[1] / "fakes" / "recorded"
-OK = b"HTTP/1.1 200 OK\r\n"
-ANSWERS = {
-    "by length": (OK + b"Content-Length: 5\r\n\r\nhello", True),
-    "in chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\n\r\n", True),
-    "with a trailer": (OK + b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n", True),
-    "after a go-ahead": (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"content-length: 5\r\n\r\nhello", True),
-    "then closed": (OK + b"connection: close\r\ncontent-length: 5\r\n\r\nhello", False),
-    "in HTTP/1.0": (b"HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello", False),
-    "with more behind it": (OK + b"content-length: 0\r\n\r\nhello", False),
-}
-BAD = {
-    "another protocol": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
-    "no code": b"HTTP/1.1 abc\r\n\r\n",
-    "no length": OK + b"content-length: five\r\n\r\n",
-    "a negative length": OK + b"content-length: -5\r\n\r\n",
-    "no name": OK + b"just words\r\n\r\n",
-    "no chunk size": OK + b"transfer-encoding: chunked\r\n\r\nxyz\r\n",
-    "a chunk that goes on": OK + b"transfer-encoding: chunked\r\n\r\n2\r\nhello\r\n",
-    "a head without end": OK + b"x: " + b"y" * 70_000,
-    "a size without end": OK + b"transfer-encoding: chunked\r\n\r\n" + b"1" * 2_000,
-    "more than it said": OK + b"content-length: 2\r\n\r\nhello",
-}
-
-
-@pytest.mark.parametrize("step", [1, 2, 7, 1_000])
-@pytest.mark.parametrize("kind", ANSWERS)
-def test_an_answer_is_read_however_it_is_cut(kind: str, step: int) -> None:
-    """One byte at a time, or all at once."""
-    sent, reusable = ANSWERS[kind]
-    parser = AnswerParser()
-    body = b"".join(piece for start in range(0, len(sent), step) for piece in parser.feed(sent[start : start + step]))
-    assert (parser.status, parser.done, parser.reusable) == (200, True, reusable)
-    assert body == (b"" if kind == "with more behind it" else b"hello")
-
-
-def test_an_answer_without_a_length_goes_to_the_end_of_its_connection() -> None:
-    """It is whole then, and no other can follow."""
-    parser = AnswerParser()
-    assert parser.feed(OK + b"\r\nhel") + parser.feed(b"lo") == [b"hel", b"lo"]
-    assert not parser.done
-    parser.end()
-    assert (parser.done, parser.reusable) == (True, False)
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_what_is_no_answer_is_said_to_be_none(kind: str) -> None:
-    """Whatever a server sends ends in an answer or in this error."""
-    with pytest.raises(BadAnswer):
-        AnswerParser().feed(BAD[kind])
-
-
-@pytest.mark.parametrize("sent", [b"", OK, OK + b"content-length: 5\r\n\r\nhell", ANSWERS["in chunks"][0][:-2]])
-def test_an_answer_that_breaks_off_is_none(sent: bytes) -> None:
-    """In its head, its body, or before its last line."""
-    parser = AnswerParser()
-    parser.feed(sent)
-    with pytest.raises(BadAnswer):
-        parser.end()
 
 
 @pytest.mark.parametrize("step", [1, 3, 1_000])

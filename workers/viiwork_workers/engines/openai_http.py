@@ -7,15 +7,16 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from viiwork.errors import ViiworkError
 from viiwork_workers.engines.base import OnText
 from viiwork_workers.engines.dialects import Ask, encoded
-from viiwork_workers.engines.http_line import Broken, Exchange
-from viiwork_workers.engines.http_wire import Connections
+from viiwork_workers.engines.http_session import Broken, Connections, Exchange
 from viiwork_workers.engines.refusals import KEY_WRONG, REFUSED, key_wrong, refusal
 from viiwork_workers.engines.replies import Garbled, Reply, Reported, Transcript, read_reply
 from viiwork_workers.engines.sse import Events, LineTooLong
+from viiwork_workers.engines.under_way import Over, UnderWay
 
 LARGE_BYTES = 1 << 20
 END_S = 1.0
@@ -29,9 +30,14 @@ class EngineTrouble(Exception):
 class OpenAIServer:
     """One life of a server that speaks the OpenAI API."""
 
-    def __init__(self, url: str, *, key: str, heard: Callable[[int], None]) -> None:
-        headers = (("Authorization", f"Bearer {key}"),) if key else ()
-        self._connections = Connections(url, headers=headers, heard=heard)
+    def __init__(self, url: str, *, key: str, heard: Callable[[int], None], connections: Connections) -> None:
+        parts = urlsplit(url)
+        # a name and password in the URL would stand against the key
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        self._heard = heard
+        self._connections = connections
+        self._under_way = UnderWay()
 
     async def answer(self, ask: Ask, *, on_text: OnText | None = None) -> Reply:
         """Have a request answered; streamed when it says so, each piece of text told to `on_text`.
@@ -39,15 +45,9 @@ class OpenAIServer:
         Raises JobRefused, EngineFault when the server does not take our key, and EngineTrouble.
         """
         try:
-            async with self._connections.post(ask.path, encoded(ask)) as exchange:
-                status = exchange.parser.status
-                if status == 200 and ask.body.get("stream"):
-                    return await _streamed(exchange, on_text)
-                body = await _whole(exchange)
-            if status != 200:
-                raise _error(status, body, ask)
-            return await _read(body, texts=len(ask.body["input"]) if ask.endpoint == "embedding" else 0)
-        except Broken as error:
+            async with self._under_way.one_more():
+                return await self._answered(ask, on_text)
+        except (Broken, Over) as error:
             raise EngineTrouble(f"the engine failed: {error}") from error
         except LineTooLong as error:
             raise EngineTrouble("the engine sent a line that is too long") from error
@@ -57,29 +57,40 @@ class OpenAIServer:
             raise EngineTrouble("the engine broke its answer off with an error") from error
 
     def close(self, why: str) -> None:
-        """Close all connections: what is under way ends with EngineTrouble."""
-        self._connections.close(why)
+        """What is under way ends with EngineTrouble, and so does what comes after."""
+        self._under_way.end(why)
+
+    async def _answered(self, ask: Ask, on_text: OnText | None) -> Reply:
+        url, body = self._url + ask.path, encoded(ask)
+        async with self._connections.post(url, body, headers=self._headers, heard=self._heard) as exchange:
+            if exchange.status == 200 and ask.body.get("stream"):
+                return await _streamed(exchange, on_text)
+            said = await _whole(exchange)
+        if exchange.status != 200:
+            raise _error(exchange.status, said, ask)
+        return await _read(said, texts=len(ask.body["input"]) if ask.endpoint == "embedding" else 0)
 
 
 async def _whole(exchange: Exchange) -> bytes:
-    return b"".join([piece async for piece in exchange.pieces()])
+    pieces = []
+    while piece := await exchange.more():
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 async def _streamed(exchange: Exchange, on_text: OnText | None) -> Reply:
-    if not exchange.parser.headers.get(b"content-type", b"").startswith(b"text/event-stream"):
+    if not exchange.streams:
         # a server that does not stream answers whole
         reply = await _read(await _whole(exchange), texts=0)
         if on_text is not None and reply.text:
             on_text(reply.text)
         return reply
     events, transcript = Events(), Transcript()
-    async for piece in exchange.pieces():
+    while not events.done and (piece := await exchange.more()):
         for payload in events.feed(piece):
             text = transcript.hear(_json(payload))
             if text and on_text is not None:
                 on_text(text)
-        if events.done:
-            break
     reply = transcript.reply()
     await _finish(exchange)
     return reply
@@ -89,7 +100,7 @@ async def _finish(exchange: Exchange) -> None:
     """Read the end of the body, so that the connection can be used again."""
     with suppress(TimeoutError, Broken):
         async with asyncio.timeout(END_S):
-            async for _ in exchange.pieces():
+            while await exchange.more():
                 pass
 
 

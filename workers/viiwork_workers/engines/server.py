@@ -12,6 +12,7 @@ from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, he
 from viiwork_workers.engines.busyness import Busyness
 from viiwork_workers.engines.dialects import Tongue
 from viiwork_workers.engines.guard_frames import Phase
+from viiwork_workers.engines.http_session import Connections
 from viiwork_workers.engines.intake import refuse_incomplete
 from viiwork_workers.engines.keeper import Keeper
 from viiwork_workers.engines.openai_http import EngineTrouble, OpenAIServer
@@ -26,10 +27,10 @@ VERDICT_S = 3.0
 class Life:
     """One life of the server: from the moment it is ready until it is not."""
 
-    def __init__(self, phase: Phase, busyness: Busyness) -> None:
+    def __init__(self, phase: Phase, busyness: Busyness, connections: Connections) -> None:
         self.number = phase.life
         self._over = asyncio.Event()
-        self.server = OpenAIServer(phase.url, key=phase.key, heard=busyness.heard)
+        self.server = OpenAIServer(phase.url, key=phase.key, heard=busyness.heard, connections=connections)
 
     def end(self, why: str) -> None:
         """Whatever is in flight in it fails, at once."""
@@ -58,6 +59,7 @@ class ServerEngine:
         """
         self._keeper = keeper
         self._busyness = Busyness(keeper)
+        self._connections = Connections()
         self._life: Life | None = None
         self._ready = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
@@ -104,6 +106,7 @@ class ServerEngine:
                 await follower
         self._end_life("the worker is leaving")
         self._busyness.close()
+        await self._connections.close()
         await self._keeper.close()
 
     async def _reply(self, work: EngineWork, manner: Manner, life: Life) -> Reply:
@@ -136,7 +139,7 @@ class ServerEngine:
         if self._life is not None and (phase.stage != "ready" or phase.life != self._life.number):
             self._end_life("it is over")
         if phase.stage == "ready" and self._life is None:
-            self._life = Life(phase, self._busyness)
+            self._life = Life(phase, self._busyness, self._connections)
             self._ready.set()
 
     def _end_life(self, why: str) -> None:
