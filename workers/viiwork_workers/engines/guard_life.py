@@ -188,8 +188,9 @@ class Life:
             watch = watch.after(look)
             if watch.why:
                 return Fall("hung", watch.why)
-            if look.standing == "refused" and self._launch.url:
-                return self._away()
+            if look.standing == "refused":
+                # vLLM without its EngineCore closes its port at once and takes 4 s more to end, measured
+                return self._away() if self._launch.url else Fall("died", "the engine closed its port")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._adopted.wait(), LOOK_S)
 
