@@ -30,8 +30,10 @@ COUNTERS: Mapping[str, tuple[str, str]] = {
     "output_tokens": ("viiwork_output_tokens", "Output tokens of committed answers."),
 }
 """What the store counts, by its own names; outcomes are one family of their own."""
-STATES = ("ready", "restarting", "quarantined", "silent")
-"""`restarting` is everything that an engine says of itself but `ready`; `silent` is a worker whose lease is over."""
+STATES = ("ready", "loading", "restarting", "quarantined", "silent")
+"""`loading` is a start without an end before it; `restarting` is everything else that an engine says of itself but
+`ready`; `silent` is a worker whose lease is over."""
+LOADING = ("starting", "loading", "checking")
 
 Labels = tuple[str, ...]
 Samples = Iterable[tuple[Labels, float]]
@@ -47,7 +49,6 @@ class Snapshot:
     listeners: int = 0
     fleet: FleetStatus | None = None
     lease_ttl_s: float = 0.0
-    quarantined: frozenset[str] = frozenset()
     oldest_s: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     memory_used_bytes: int = 0
@@ -159,9 +160,12 @@ def state_of(worker: WorkerStatus, snapshot: Snapshot) -> str:
     """The one of STATES that a worker is in."""
     if worker.beat_age_ms > snapshot.lease_ttl_s * 1000:
         return "silent"
-    if worker.card.name in snapshot.quarantined:
+    if worker.quarantine:
         return "quarantined"
-    return "ready" if worker.card.engine_state in ("", "ready") else "restarting"
+    said = worker.card.engine_state
+    if said in ("", "ready"):
+        return "ready"
+    return "loading" if said.startswith(LOADING) and not worker.card.engine_restarts else "restarting"
 
 
 def bounded(models: Iterable[str], *, limit: int = MAX_MODELS) -> Shorten:

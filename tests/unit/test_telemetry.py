@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from viiwork.jobs import Lane
 from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
-from viiwork.telemetry import MAX_MODELS, Once, Snapshot, bounded, families
+from viiwork.telemetry import MAX_MODELS, STATES, Once, Snapshot, bounded, families, state_of
 
 
 def test_models_beyond_the_limit_are_other() -> None:
@@ -53,3 +54,28 @@ def test_no_two_samples_have_the_same_name_and_labels() -> None:
     seen = [(s.name, tuple(sorted(s.labels.items()))) for family in families(snapshot) for s in family.samples]
     assert len(seen) == len(set(seen))
     assert next(f for f in families(snapshot) if f.name == "viiwork_worker_beat_age_seconds").samples[0].value == 0.01
+
+
+@pytest.mark.parametrize(
+    ("said", "restarts", "quarantine", "state"),
+    [
+        ("", 0, "", "ready"),
+        ("ready", 3, "", "ready"),
+        ("starting", 0, "", "loading"),
+        ("loading (35 s)", 0, "", "loading"),
+        ("checking", 0, "", "loading"),
+        ("loading (35 s)", 1, "", "restarting"),
+        ("restarting (3 deaths)", 3, "", "restarting"),
+        ("failed: The model is not there.", 1, "", "restarting"),
+        ("ready", 0, "It was given up.", "quarantined"),
+    ],
+)
+def test_an_engine_that_loads_for_the_first_time_is_not_called_restarting(
+    said: str, restarts: int, quarantine: str, state: str
+) -> None:
+    """An alarm for restarts must not ring at each `viiwork up`."""
+    card = WorkerCard(name="gpu0@a", incarnation="i", host="a", pid=1, engine="e", model="m", slots=1)
+    card = card.model_copy(update={"engine_state": said, "engine_restarts": restarts})
+    worker = WorkerStatus(card=card, quarantine=quarantine)
+    assert state in STATES
+    assert state_of(worker, Snapshot(version="1", scrape_s=0.1, lease_ttl_s=12)) == state

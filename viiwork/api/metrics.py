@@ -11,7 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 from viiwork.api.intake import Intake
 from viiwork.errors import StoreUnavailable
-from viiwork.store.gauges import oldest_s, quarantined
+from viiwork.store.gauges import oldest_s
 from viiwork.store.watch import Watch
 from viiwork.telemetry import Once, Snapshot, known_queues
 
@@ -46,13 +46,11 @@ async def _whole(desk: Intake, *, version: str, listeners: int, began_s: float) 
     memory = await store.pressure()
     ages = await oldest_s(store, known_queues(fleet))
     counts = await store.stats()
-    put_away = await quarantined(store)
     return Snapshot(
         version=version,
         listeners=listeners,
         fleet=fleet,
         lease_ttl_s=desk.settings.queue.lease_ttl_s,
-        quarantined=put_away,
         oldest_s=ages,
         counts=counts,
         memory_used_bytes=memory.used_bytes,

@@ -25,7 +25,6 @@ from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.blobdir import disk_now_s
 from viiwork.store.embedded import locate
-from viiwork.store.gauges import quarantined
 from viiwork.store.opening import make_store
 from viiwork.store.pairing import Pairing
 from viiwork.store.server_facts import gather, has_password, is_loopback, reach_of
@@ -104,11 +103,15 @@ async def fleet_facts(store: Store, settings: Settings) -> FleetFacts:
     for depth in status.queues:
         if depth.model != READER_MODEL:
             waiting[depth.model] += depth.waiting + depth.queued
-    cards = [worker.card for worker in newest(status.workers)]
-    put_away = await quarantined(store)
+    workers = newest(status.workers)
+    cards = [worker.card for worker in workers]
     return FleetFacts(
         workers=Counter(card.model for card in cards if card.model != READER_MODEL),
-        held_back={card.name: why for card in cards if (why := held_back(card, quarantined=card.name in put_away))},
+        held_back={
+            worker.card.name: why
+            for worker in workers
+            if (why := held_back(worker.card, quarantined=bool(worker.quarantine)))
+        },
         readers=sum(card.model == READER_MODEL for card in cards),
         waiting=waiting,
         dead=int(dead),

@@ -1,4 +1,4 @@
-"""What is asked of the store to be looked at: how long jobs have waited, whose they are, which workers are put away."""
+"""What is asked of the store to be looked at: how long jobs have waited, and whose they are."""
 
 from __future__ import annotations
 
@@ -46,9 +46,3 @@ async def surveyed(store: Connection, status: FleetStatus) -> FleetStatus:
         depth.model_copy(update={"oldest_s": waits[f"{depth.lane.value}.{depth.model}"]}) for depth in status.queues
     )
     return status.model_copy(update={"queues": queues, "tenants": await heaviest(store)})
-
-
-async def quarantined(store: Connection) -> frozenset[str]:
-    """The names of the workers that take no jobs because too many died under them."""
-    (names,) = await store.read([("HKEYS", f"{store.prefix}quarantine")])
-    return frozenset(names)
