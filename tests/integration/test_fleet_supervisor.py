@@ -24,7 +24,7 @@ from viiwork.jobs import State
 from viiwork.processes import end, tagged
 from viiwork.settings import Settings, load_settings
 from viiwork.statedir import ChildRecord, StateDir
-from viiwork.store import open_store
+from viiwork.store import Store, open_store
 
 API = """
 import http.server, sys
@@ -289,3 +289,21 @@ async def test_a_terminal_that_went_away_does_not_stop_it(tmp_path: Path) -> Non
 
     supervisor = Supervisor(alone(tmp_path), report=broken, planner=lambda settings, _: [api(settings, tmp_path)])
     await ended(supervisor)
+
+
+async def test_up_lifts_the_quarantines_of_its_own_host_alone(settings: Settings, real_store: Store) -> None:
+    """Who starts a fleet on one host has not looked at the cards of another."""
+    here, elsewhere = f"gpu0@{socket.gethostname()}", f"gpu0@not-{socket.gethostname()}"
+    for worker in (here, elsewhere):
+        await real_store.quarantine(worker, "It died under 2 jobs that succeeded on other workers.")
+    supervisor: Supervisor
+
+    def on(event: Event) -> None:
+        if event.fleet is not None:
+            supervisor.ask_to_stop()
+
+    settings = settings.model_copy(update={"api": settings.api.model_copy(update={"port": 0})})
+    root = settings.state_dir
+    supervisor = Supervisor(settings, report=on, planner=lambda settled, _: [api(settled, root)])
+    await ended(supervisor)
+    assert list(await real_store.quarantined()) == [elsewhere]

@@ -118,7 +118,9 @@ class Supervisor:
         await store.set_closing(False)
         for pid in orphans:
             await store.reap_host(host=self._host, pid=pid, crashed=False)  # it was we who ended them
-        await store.lift_quarantine()  # a person has looked
+        mine = [name for name in await store.quarantined() if name.endswith(f"@{self._host}")]
+        if mine:  # without a name it lifts all
+            await store.lift_quarantine(*mine)  # a person has looked at this host; of other hosts nobody knows that
 
     def _start_children(self, store: Store) -> None:
         async def on_exit(child: Child, pid: int, returncode: int) -> None:
