@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from viiwork.recipes import Launch, Metrics
 from viiwork_workers.engines.deaths import QUICK_S
 from viiwork_workers.engines.guard_child import Address, free_port
-from viiwork_workers.engines.guard_course import MANY_PORTS, MANY_QUICK, Course, Fall
+from viiwork_workers.engines.guard_course import MANY_PORTS, MANY_QUICK, STRUCK, Course, Fall
 from viiwork_workers.engines.guard_files import GuardFiles, GuardLock
 from viiwork_workers.engines.guard_frames import Busy, Load
 from viiwork_workers.engines.guard_http import Reply
@@ -22,6 +23,7 @@ from viiwork_workers.engines.guard_probe import Standing, judged
 from viiwork_workers.engines.guard_record import GuardRecord, forget_record, read_record, write_record
 from viiwork_workers.engines.guard_tree import VRAM_STILL_S, Freeing, vram_back, vram_used
 from viiwork_workers.engines.guard_watch import LONGEST_GAP_S, Look, Watch
+from viiwork_workers.engines.known import table
 
 QUICK = Fall("died", "it ended with code 1")
 SERVED = Fall("died", "it ended with code 1", served_s=QUICK_S, was_ready=True)
@@ -53,11 +55,32 @@ def test_what_cannot_get_better_ends_it_only_if_it_never_worked() -> None:
     assert not after(SERVED, hopeless).given_up
 
 
+@pytest.mark.parametrize("returncode", [-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS, 1])
+def test_what_was_struck_down_is_started_again_whatever_its_log_says(returncode: int) -> None:
+    """The kernel kills without a word; a line from before is then the only one that is known."""
+    known = next(row for row in table() if not row.transient)
+    fall = Fall("died", "it was killed", struck=returncode in STRUCK).known_as(known)
+    assert fall.why == known.what
+    assert after(fall).given_up == (returncode == 1)
+
+
 def test_a_taken_port_is_neither_counted_nor_waited_for_unless_all_seem_taken() -> None:
     taken = Fall("died", "another process took the port", port_taken=True)
     assert after(*[taken] * MANY_PORTS).deaths.total == 0
     assert after(taken).pause_s == 0
     assert after(*[taken] * (MANY_PORTS + 1)).deaths.total == 1
+
+
+def test_a_port_that_is_taken_each_time_is_a_death_like_any_other() -> None:
+    """Starts without a pause are few, and a death between them gives no more of them."""
+    taken = Fall("died", "another process took the port", port_taken=True)
+    course, pauses = Course(), []
+    while not course.given_up:
+        course = course.after(taken)
+        pauses.append(course.pause_s)
+    assert pauses.count(0.0) == MANY_PORTS
+    assert len(pauses) == MANY_PORTS + MANY_QUICK
+    assert after(*[taken] * (MANY_PORTS + 1)).sane().after(taken).pause_s == 0
 
 
 def test_two_failed_canaries_in_a_row_end_it_and_a_sane_one_between_them_does_not() -> None:

@@ -14,11 +14,17 @@ Stage = Literal["starting", "loading", "checking", "ready", "restarting", "faile
 restarting: it died and is started again after a pause; failed: given up until a person says `again`."""
 
 
+FaultOf = Literal["", "engine"]
+"""engine: no job made it fall, so those that it had are given back uncharged; empty: one of them may have."""
+
+
 class Hello(Wire):
     """The worker's first line: the engine it wants. A guard that holds another one ends it, and starts this."""
 
     kind: Literal["hello"] = "hello"
     launch: Launch
+    who: str = ""
+    """Drawn by each life of a worker: two that run at once under one name are told apart by it."""
 
 
 class Busy(Wire):
@@ -27,6 +33,12 @@ class Busy(Wire):
     kind: Literal["busy"] = "busy"
     running: int
     received_bytes: int
+
+
+class Doubt(Wire):
+    """Several requests in a row have failed: look at the engine now."""
+
+    kind: Literal["doubt"] = "doubt"
 
 
 class Again(Wire):
@@ -42,7 +54,8 @@ class End(Wire):
 
 
 class Phase(Wire):
-    """Where the engine stands; said at once to whoever connects, and at every change."""
+    """Where the engine stands; said at once to whoever connects, at every change, and once a second: a guard that says
+    nothing for long is not one any more."""
 
     kind: Literal["phase"] = "phase"
     stage: Stage
@@ -61,6 +74,8 @@ class Phase(Wire):
     why: str = ""
     """What happened, in our own words, never in those of its log."""
     advice: str = ""
+    fault_of: FaultOf = ""
+    """Whose fault the end of the life before was."""
 
 
 class Load(Wire):
@@ -75,10 +90,21 @@ class Load(Wire):
     output_tokens: int = 0
     progress: int = 0
     """Of the counter that its recipe names for this, if it names one."""
+    uncounted: bool = False
+    """Its recipe names counters of tokens, and its page has none of them now: only what it streams tells whether it
+    works."""
 
 
-Order = Annotated[Hello | Busy | Again | End, Field(discriminator="kind")]
-Report = Annotated[Phase | Load, Field(discriminator="kind")]
+class Taken(Wire):
+    """Said to a second worker of the same name, which is then shown out: the first one runs."""
+
+    kind: Literal["taken"] = "taken"
+    pid: int = 0
+    """Of the first."""
+
+
+Order = Annotated[Hello | Busy | Doubt | Again | End, Field(discriminator="kind")]
+Report = Annotated[Phase | Load | Taken, Field(discriminator="kind")]
 ORDERS: TypeAdapter[Order] = TypeAdapter(Order)
 REPORTS: TypeAdapter[Report] = TypeAdapter(Report)
 

@@ -14,7 +14,7 @@ from viiwork.recipes import Launch
 from viiwork_workers.engines.child import how_it_ended
 from viiwork_workers.engines.guard_board import Board
 from viiwork_workers.engines.guard_child import Address, Child, Reaper, spawn
-from viiwork_workers.engines.guard_course import Fall
+from viiwork_workers.engines.guard_course import STRUCK, Fall
 from viiwork_workers.engines.guard_files import GuardFiles
 from viiwork_workers.engines.guard_frames import Busy
 from viiwork_workers.engines.guard_log import EngineLog
@@ -215,7 +215,7 @@ class Life:
 
 async def _death(child: Child) -> Fall:
     returncode = await asyncio.shield(child.ended)
-    return Fall("died", f"the engine's process {how_it_ended(returncode)}")
+    return Fall("died", f"the engine's process {how_it_ended(returncode)}", struck=returncode in STRUCK)
 
 
 async def _first(*ways: Coroutine[Any, Any, T]) -> T:
