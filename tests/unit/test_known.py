@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
+from viiwork_workers.engines.guard_course import STRUCK, Course, Fall
 from viiwork_workers.engines.known import LONGEST_LINE, Known, recognise, table
 
 LOGS = Path(__file__).parent / "known_logs"
@@ -82,3 +84,12 @@ def test_no_log_names_a_machine_of_ours() -> None:
         assert not re.search(r"(?<![\w/])/(?:root|home|work|tmp/(?!vllm_dist))", log.read_text(encoding="utf-8")), (
             log.name
         )
+
+
+@pytest.mark.parametrize("returncode", [-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS, 1])
+def test_what_was_struck_down_is_started_again_whatever_its_log_says(returncode: int) -> None:
+    """The kernel kills without a word; a line from before is then the only one that is known."""
+    known = next(row for row in table() if not row.transient)
+    fall = Fall("died", "it was killed", struck=returncode in STRUCK).known_as(known)
+    assert fall.why == known.what
+    assert Course().after(fall).given_up == (returncode == 1)
