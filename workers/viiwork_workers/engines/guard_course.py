@@ -7,16 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from viiwork_workers.engines.deaths import Deaths
+from viiwork_workers.engines.guard_frames import FaultOf
 from viiwork_workers.engines.known import Known
 
 How = Literal["died", "hung", "late", "broken", "garbage", "away"]
-"""died: the process ended; late: it was not ready in time; broken: it answered the canary with an error;
-garbage: with what makes no sense; away: a server that somebody else runs does not answer."""
+"""died: the process ended, or says itself that it is broken; late: it was not ready in time; broken: it answered the
+canary with an error; garbage: with what makes no sense; away: a server that somebody else runs does not answer."""
 MANY_QUICK = 5
 """Quick deaths in a row after which an engine is given up."""
 MANY_GARBAGE = 2
-MANY_PORTS = 20
-"""So many taken ports in a row are no bad luck."""
+MANY_PORTS = 3
+"""So many taken ports, since the engine served last, are no bad luck."""
 PORT_TAKEN = "port-taken"
 STRUCK = frozenset({-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS})
 """Exit codes of a process that did not end itself: what its log said before explains nothing for sure."""
@@ -53,7 +54,9 @@ class Course:
     canaries: int = 0
     """Failed ones in a row."""
     ports: int = 0
-    """Taken ones in a row."""
+    """Taken ones since its text made sense last: a death between them begins no new count."""
+    at_once: bool = False
+    """Whether the next start waits for nothing."""
     ever_ready: bool = False
     given_up: bool = False
 
@@ -61,10 +64,10 @@ class Course:
         """The record after one more end. `pace` shortens what counts as a quick death; 0: none does."""
         ever_ready = self.ever_ready or fall.was_ready
         if fall.port_taken and self.ports < MANY_PORTS:
-            return replace(self, ports=self.ports + 1, ever_ready=ever_ready)
+            return replace(self, ports=self.ports + 1, ever_ready=ever_ready, at_once=True)
         deaths = self.deaths.after(served_s=fall.served_s / pace if pace else float("inf"))
         canaries = self.canaries + 1 if fall.how in ("garbage", "broken") else self.canaries
-        seen = Course(deaths, canaries, ever_ready=ever_ready)
+        seen = Course(deaths, canaries, self.ports, ever_ready=ever_ready)
         return replace(seen, given_up=seen._is_over(fall))
 
     def _is_over(self, fall: Fall) -> bool:
@@ -84,4 +87,4 @@ class Course:
     @property
     def pause_s(self) -> float:
         """Before the next start; none when only the port was taken."""
-        return 0.0 if self.ports else self.deaths.pause_s
+        return 0.0 if self.at_once else self.deaths.pause_s
