@@ -46,7 +46,7 @@ def write_recipe(folder: Path, dialect: Dialect, *, flags: Sequence[str] = (), *
     """The recipe's file, to be named as `engine.kind`."""
     recipe = fake_recipe(dialect, flags=flags, **changes)
     file = folder / f"fake-{dialect}.toml"
-    file.write_text(_toml(recipe.model_dump(exclude_none=True)), "utf-8")
+    file.write_text(as_toml(recipe), "utf-8")
     return file
 
 
@@ -74,6 +74,11 @@ def make_launch(
         program=sys.executable,
     )
     return Launch.model_validate(launch.model_dump() | changes)
+
+
+def as_toml(recipe: Recipe) -> str:
+    """The recipe as a file of one's own."""
+    return _toml(recipe.model_dump(exclude_none=True))
 
 
 def _toml(table: Mapping[str, Any]) -> str:

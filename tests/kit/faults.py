@@ -8,10 +8,10 @@ import pytest
 
 from tests.kit.works import SHAPES, chat, step
 from tests.kit.writing import Hearing
-from viiwork.errors import EngineFault, JobRefused
+from viiwork.errors import Busy, EngineFault, JobRefused
 from viiwork_workers.engines.base import PLAIN, Engine
 
-BROKEN = ("error", "cut", "bad-json", "500", "503")
+BROKEN = ("error", "cut", "bad-json", "500")
 
 
 @pytest.mark.asyncio(loop_scope="class")
@@ -26,6 +26,13 @@ class Faults:
         for (fault, _), failed in zip(asked, ended, strict=True):
             assert isinstance(failed, EngineFault), fault
             assert failed.retryable, fault
+        assert (await engine.run(step())).text
+
+    async def test_an_engine_without_room_is_nobodys_fault(self, engine: Engine) -> None:
+        """The job goes back uncharged."""
+        for manner in (PLAIN, Hearing().manner):
+            with pytest.raises(Busy):
+                await engine.run(chat("[[503 0]] Go on."), manner)
         assert (await engine.run(step())).text
 
     async def test_a_shape_that_was_not_held_is_found(self, engine: Engine) -> None:

@@ -87,8 +87,15 @@ class Post:
         return (await self.store.job(job.id)).attempt
 
     def people(self) -> list[int]:
-        """The engine's processes that run, by the mark that each of them carries."""
-        return [pid for pid, _ in tagged(ENGINE_OF, self.files.mark)]
+        """The engine's processes that run.
+
+        Its guard's descendants, and whoever carries its mark: processes of vLLM that give themselves a title write it
+        over their environment.
+        """
+        marked = {pid for pid, _ in tagged(ENGINE_OF, self.files.mark)}
+        record = read_record(self.files)
+        guard = [] if record is None else descendants(record.guard[0])
+        return sorted(marked.union(guard))
 
     def guard_pid(self) -> int:
         record = read_record(self.files)
@@ -97,9 +104,10 @@ class Post:
 
     def close(self) -> None:
         """End the worker; nothing of its engine may be left, and nothing that says so."""
+        people = [(pid, identity(pid)) for pid in self.people()]
         self.fleet.close()
-        left = self.people()
-        assert left == [], f"{len(left)} processes of the engine are left"
+        left = [pid for pid, who in people if who is not None and identity(pid) == who]
+        assert left + self.people() == [], "processes of the engine are left"
         assert read_record(self.files) is None
 
     async def _wait(self, check: Callable[[], Awaitable[bool]], *, what: str) -> None:
@@ -123,6 +131,13 @@ def spoken(text: str, *, tokens: int = 24, stream: bool = False) -> ChatInput:
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
     assert identity(pid) is not None, f"{pid} does not run"
     os.kill(pid, number)
+
+
+def descendants(pid: int) -> list[int]:
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def weigh(pid: int) -> Weight:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.kit.case import Case, cases
-from tests.kit.lives import Lives
 from tests.kit.promises import Promises, case, engine
 from tests.kit.works import INCOMPLETE, step
 from tests.kit.writing import Writing

@@ -71,6 +71,7 @@ def random_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """Weights wide enough (0.2 rather than the usual 0.02) that the likeliest token depends on what went before.
 
     With the usual width the residual stream is the last token's own embedding, and greedy decoding repeats one token.
+    The end is as good as never said, so that an answer is as long as it may be.
     """
     torch.manual_seed(SEED)
     config = LlamaConfig(
@@ -87,7 +88,10 @@ def random_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return LlamaForCausalLM(config).to(torch.bfloat16)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokenizer.all_special_ids] = 0.0
+    return model.to(torch.bfloat16)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+"""People's own commands against a fleet of two workers, each with real vLLM: documents through both, an answer live."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.terminal import Terminal
+from tests.vllm.conftest import MODEL
+from tests.vllm.tiny import ALIAS, CONTEXT, START_S
+from viiwork.fleet.plan import TAG
+from viiwork.processes import tagged
+
+pytestmark = pytest.mark.timeout(START_S * 4)
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = ROOT / "samples" / "documents"
+TIMES = 3
+"""So often each document is sent, so that there is work for two."""
+PROMPT = "Say in one sentence what this document is about."
+
+
+class Fleet:
+    """The command line on a state directory of its own."""
+
+    def __init__(self, root: Path) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
+        self.state_dir = root / "state"
+        self.env = {**kept, "VIIWORK_FLEET_STATE_DIR": str(self.state_dir), "COLUMNS": "200"}
+        self.root = root
+        self.url = ""
+
+    def viiwork(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "viiwork.cli.main", *arguments]
+        return subprocess.run(
+            argv, env=self.env, cwd=self.root, capture_output=True, text=True, timeout=START_S * 2, check=False
+        )
+
+    def told(self, *arguments: str) -> Any:
+        """Its JSON."""
+        ended = self.viiwork(*arguments, "--json")
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return json.loads(ended.stdout)
+
+    def cards(self) -> list[dict[str, Any]]:
+        """Of the workers that hold the model."""
+        return [at["card"] for at in self.told("status")["workers"] if at["card"]["model"] == ALIAS]
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Up, with both engines loading; down afterwards, and nothing of it left."""
+    made = Fleet(tmp_path_factory.mktemp("fleet"))
+    engine = ("--engine", "vllm", "--model", str(MODEL), "--alias", ALIAS, "--slots", "8", "--context", str(CONTEXT))
+    size = ("--cpus", "2", "--readers", "1", "--no-flower", "--port", "0")
+    up = made.viiwork("up", "--detach", "--json", *engine, *size)
+    assert up.returncode == 0, up.stdout + up.stderr
+    made.url = json.loads(up.stdout)["api_url"]
+    yield made
+    down = made.viiwork("down")
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert tagged(TAG, str(made.state_dir)) == []
+
+
+def test_documents_go_through_both_workers(fleet: Fleet) -> None:
+    """They may be sent while the engines load; what can be read is answered by real vLLM, the others say why not."""
+    out = fleet.root / "rows.jsonl"
+    asked = ("--task", "prompt", "--prompt", PROMPT, "--model", ALIAS, "--out", str(out))
+    ended = fleet.viiwork("analyze", *(str(DOCUMENTS) for _ in range(TIMES)), *asked)
+    rows = [json.loads(row) for row in out.read_text("utf-8").splitlines()]
+    there = [file.name.startswith("bad-") for file in DOCUMENTS.iterdir()]
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert Counter(row["state"] for row in rows) == {
+        "succeeded": TIMES * there.count(False),
+        "failed": TIMES * there.count(True),
+    }
+    answered = [row["answer"] for row in rows if row["state"] == "succeeded"]
+    assert all(answer["text"].strip() for answer in answered)
+    assert {answer["engine"] for answer in answered} == {"vLLM (CPU)"}
+    tokens = [card["output_tokens"] for card in fleet.cards()]
+    assert len(tokens) == 2
+    assert all(tokens), tokens
+
+
+def test_an_answer_is_seen_while_it_is_written(fleet: Fleet) -> None:
+    """On a terminal: its beginning stands there long before its end."""
+    with Terminal(["ask", "What is a lease?", "--max-tokens", "1500"], url=fleet.url) as terminal:
+        terminal.wait_for(" ")
+        assert terminal.process.poll() is None
+        begun = len(terminal.screen)
+        assert terminal.end() == 0
+    assert len(terminal.screen) > 2 * begun
