@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from viiwork.recipes import Launch, Metrics
 from viiwork_workers.engines.deaths import QUICK_S
 from viiwork_workers.engines.guard_child import Address, free_port
-from viiwork_workers.engines.guard_course import MANY_PORTS, MANY_QUICK, STRUCK, Course, Fall
+from viiwork_workers.engines.guard_course import MANY_PORTS, MANY_QUICK, Course, Fall
 from viiwork_workers.engines.guard_files import GuardFiles, GuardLock
 from viiwork_workers.engines.guard_frames import Busy, Load
 from viiwork_workers.engines.guard_http import Reply
@@ -22,8 +22,7 @@ from viiwork_workers.engines.guard_metrics import read_load
 from viiwork_workers.engines.guard_probe import Standing, judged
 from viiwork_workers.engines.guard_record import GuardRecord, forget_record, read_record, write_record
 from viiwork_workers.engines.guard_tree import VRAM_STILL_S, Freeing, vram_back, vram_used
-from viiwork_workers.engines.guard_watch import LONGEST_GAP_S, Look, Watch
-from viiwork_workers.engines.known import table
+from viiwork_workers.engines.guard_watch import LONGEST_GAP_S, PATIENCE, Look, Watch
 
 QUICK = Fall("died", "it ended with code 1")
 SERVED = Fall("died", "it ended with code 1", served_s=QUICK_S, was_ready=True)
@@ -53,15 +52,6 @@ def test_what_cannot_get_better_ends_it_only_if_it_never_worked() -> None:
     hopeless = Fall("died", "the model is not there", hopeless=True)
     assert after(hopeless).given_up
     assert not after(SERVED, hopeless).given_up
-
-
-@pytest.mark.parametrize("returncode", [-signal.SIGKILL, -signal.SIGSEGV, -signal.SIGBUS, 1])
-def test_what_was_struck_down_is_started_again_whatever_its_log_says(returncode: int) -> None:
-    """The kernel kills without a word; a line from before is then the only one that is known."""
-    known = next(row for row in table() if not row.transient)
-    fall = Fall("died", "it was killed", struck=returncode in STRUCK).known_as(known)
-    assert fall.why == known.what
-    assert after(fall).given_up == (returncode == 1)
 
 
 def test_a_taken_port_is_neither_counted_nor_waited_for_unless_all_seem_taken() -> None:
@@ -101,45 +91,80 @@ def test_a_person_who_looked_gives_all_chances_back() -> None:
     assert not course.after(QUICK).given_up
 
 
-def watched(*looks: tuple[float, Standing, Load | None, Busy | None]) -> str:
-    watch = Watch.of(30.0)
+def watched(*looks: Look, ours: bool = True) -> Watch:
+    watch = Watch.of(30.0, ours=ours)
     for look in looks:
-        watch = watch.after(Look(*look))
-    return watch.why
+        watch = watch.after(look)
+    return watch
+
+
+def looks(number: int, load: Load | None, *, streamed: bool = False, standing: Standing = "up") -> list[Look]:
+    """Ten seconds apart, with one request in the engine."""
+    return [Look(10.0 * n, standing, load, Busy(running=1, received_bytes=n * streamed)) for n in range(number)]
 
 
 def test_bytes_tell_of_work_only_where_the_engine_counts_nothing() -> None:
     """Some servers send comments in a stream so that it is not cut off."""
     counts, silent = Load(running=1, output_tokens=7), Load(running=1)
-    busy = [Busy(running=1, received_bytes=n) for n in range(8)]
-    assert "while requests ran" in watched(*((10.0 * n, "up", counts, busy[n]) for n in range(5)))
-    assert watched(*((10.0 * n, "up", silent, busy[n]) for n in range(5))) == ""
-    assert watched(*((10.0 * n, "up", None, busy[n]) for n in range(5))) == ""
-    assert "while requests ran" in watched(*((10.0 * n, "up", None, busy[0]) for n in range(5)))
+    assert "while requests ran" in watched(*looks(5, counts, streamed=True)).why
+    assert watched(*looks(5, silent, streamed=True)).why == ""
+    assert watched(*looks(5, None, streamed=True)).why == ""
+    assert "while requests ran" in watched(*looks(5, None)).why
+
+
+def test_bytes_tell_of_work_where_the_count_is_not_to_be_had_any_more() -> None:
+    """A page that begins to fail says nothing about the engine, and that it comes back is no work either."""
+    first = looks(1, Load(running=1, output_tokens=7))[0]
+    for gone in (None, Load()):
+        assert watched(first, *looks(9, gone, streamed=True)[1:]).why == ""
+        still = [replace(look, load=first.load if n % 2 else gone) for n, look in enumerate(looks(9, gone))]
+        assert "while requests ran" in watched(first, *still[1:]).why
 
 
 def test_a_counter_that_moves_is_no_hang_though_no_token_is_counted() -> None:
-    looks = [(10.0 * n, Load(running=1, output_tokens=7, progress=n + 1)) for n in range(8)]
-    assert watched(*((at, "up", load, None) for at, load in looks)) == ""
+    moving = [
+        Look(10.0 * n, "up", Load(output_tokens=7, progress=n + 1), Busy(running=1, received_bytes=0)) for n in range(8)
+    ]
+    assert watched(*moving).why == ""
 
 
-def test_bytes_do_not_help_an_engine_whose_metrics_have_fallen_silent() -> None:
-    first = (0.0, "up", Load(running=1, output_tokens=7), Busy(running=1, received_bytes=0))
-    later = [(10.0 * n, "silent", None, Busy(running=1, received_bytes=n)) for n in range(1, 5)]
-    assert "while requests ran" in watched(first, *later)  # type: ignore[arg-type] # literals lose their type in lists
+def test_an_engine_that_computes_hangs_only_after_much_longer() -> None:
+    """One long prompt takes minutes of which no counter tells; and a lost card's driver computes for ever."""
+    still = looks(5 * 3 + 1, Load(output_tokens=7))
+    computing = [replace(look, cpu_s=look.at_s) for look in still]
+    waiting = [replace(look, cpu_s=look.at_s / 100) for look in still]
+    assert watched(*computing[:-1]).why == ""
+    assert watched(*computing).why == f"nothing came from the engine for {30 * PATIENCE} s while requests ran"
+    assert watched(*waiting[:4]).why == "nothing came from the engine for 30 s while requests ran"
+
+
+def test_a_request_that_an_engine_of_ours_has_leaked_is_nobodys() -> None:
+    """Of a server with other clients it counts."""
+    leaked = [
+        Look(10.0 * n, "up", Load(running=1, output_tokens=500), Busy(running=0, received_bytes=9)) for n in range(5)
+    ]
+    assert watched(*leaked).why == ""
+    assert "while requests ran" in watched(*leaked, ours=False).why
+
+
+@pytest.mark.parametrize("standing", ["loading", "odd"])
+def test_an_engine_that_says_twice_in_a_row_that_it_cannot_work_is_sick(standing: Standing) -> None:
+    up = Look(0.0, "up")
+    assert not watched(up, Look(1.0, standing), up, Look(2.0, standing)).sick
+    assert watched(up, Look(1.0, standing), Look(2.0, standing)).sick
+    assert not watched(up, Look(1.0, "silent"), Look(2.0, "silent")).sick  # a busy one may be slow to answer
 
 
 def test_an_idle_engine_must_answer_its_health_page() -> None:
-    assert "did not answer" in watched(*((10.0 * n, "silent", None, None) for n in range(5)))
-    assert watched(*((10.0 * n, "up", Load(), None) for n in range(9))) == ""
+    assert "did not answer" in watched(*(Look(10.0 * n, "silent") for n in range(5))).why
+    assert watched(*(Look(10.0 * n, "up", Load()) for n in range(9))).why == ""
 
 
 def test_time_in_which_the_guard_itself_was_stopped_does_not_count() -> None:
     """A machine that slept for an hour has no hanging engine."""
     busy = Busy(running=1, received_bytes=0)
-    assert (
-        watched((0.0, "up", None, busy), (3600.0, "up", None, busy), (3600.0 + LONGEST_GAP_S, "up", None, busy)) == ""
-    )
+    times = (0.0, 3600.0, 3600.0 + LONGEST_GAP_S)
+    assert watched(*(Look(at_s, "up", None, busy) for at_s in times)).why == ""
 
 
 PAGE = """# HELP vllm:num_requests_running Requests
@@ -163,6 +188,14 @@ def test_samples_of_one_name_are_added_up_and_shares_are_not() -> None:
         preemptions="vllm:num_preemptions_total",
     )
     assert read_load(PAGE, names) == Load(running=5, kv_use=0.75, output_tokens=1200)
+
+
+def test_a_page_without_the_counters_that_the_recipe_names_is_told() -> None:
+    """Some servers have a switch that turns them off: only streams tell of a hang then."""
+    names = Metrics(running="vllm:num_requests_running", output_tokens="vllm:generation_tokens_total")
+    assert not read_load(PAGE, names).uncounted
+    assert read_load("process_cpu_seconds_total 3\n", names).uncounted
+    assert not read_load("", Metrics(running="vllm:num_requests_running")).uncounted
 
 
 def reply(body: object, status: int = 200) -> Reply:

@@ -176,14 +176,14 @@ class Life:
     async def _watch(self, probe: Probe) -> Fall:
         """Until it hangs."""
         self._say_ready()
-        watch = Watch.of(self._launch.hang_s)
+        watch = Watch.of(self._launch.hang_s, ours=not self._launch.url)
         while True:
             if self._adopted.is_set():
                 self._adopted.clear()
                 if (fall := await self._check(probe)) is not None:
                     return fall
                 self._say_ready()
-                watch = Watch.of(self._launch.hang_s)
+                watch = Watch.of(self._launch.hang_s, ours=not self._launch.url)
             look = await self._look(probe)
             watch = watch.after(look)
             if watch.why:

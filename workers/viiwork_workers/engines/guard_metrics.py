@@ -23,6 +23,7 @@ def read_load(page: str, metrics: Metrics) -> Load:
     def total(name: str) -> int:
         return int(sum(found.get(name, ())))
 
+    counters = {metrics.prompt_tokens, metrics.output_tokens, metrics.progress} - {""}
     return Load(
         running=total(metrics.running),
         waiting=total(metrics.waiting),
@@ -31,6 +32,7 @@ def read_load(page: str, metrics: Metrics) -> Load:
         prompt_tokens=total(metrics.prompt_tokens),
         output_tokens=total(metrics.output_tokens),
         progress=total(metrics.progress),
+        uncounted=bool(counters) and not counters & found.keys(),
     )
 
 
