@@ -485,8 +485,11 @@ def test_a_model_in_use_is_not_removed(box: Box) -> None:
     """An engine that was started with its path, and a fleet that was told to serve it by its name."""
     box.models("pull", "org/name")
     sleeper = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    link = box.root / "linked"
+    link.symlink_to(box.folder().parent)
     for argv, env in (
         ([*sleeper, "--model", str(box.folder())], {}),
+        ([*sleeper, "--model", str(link / box.folder().name)], {}),
         ([*sleeper, f"--config={box.folder()}/config.json"], {}),
         (sleeper, {"VIIWORK_ENGINE_MODEL": "org/name"}),
     ):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,16 @@ class TestKinds:
         assert work(prompt="Once", max_output_tokens=5) == CompletionInput(prompt="Once", max_output_tokens=5)
         assert work(input="a") == EmbeddingInput(texts=("a",))
         assert work(input=["a", "b"], dimensions=64) == EmbeddingInput(texts=("a", "b"), dimensions=64)
+
+    def test_an_answer_holds_only_so_many_numbers(self) -> None:
+        """To write 38 MiB of them held everybody up for more than a second."""
+        assert refused(input=["x"] * 1025) == (
+            "input",
+            "at 4,096 dimensions a job takes at most 1,024 texts, not 1,025; send fewer texts a job, "
+            "or ask for fewer dimensions",
+        )
+        assert refused(input=["x"] * 65, dimensions=65_536)[0] == "input"
+        assert isinstance(work(input=["x"] * 2048, dimensions=2048), EmbeddingInput)
 
     @pytest.mark.parametrize(
         ("body", "field", "reason"),
@@ -162,6 +174,26 @@ class TestShapes:
     def test_what_nobody_could_hold_to_is_refused_where_it_stands(self, change: dict[str, Any], field: str) -> None:
         """A bad schema is the sender's to mend, before a card has worked on it."""
         assert refused(**CHAT, **change)[0].startswith(field)
+
+    def test_what_json_has_not_is_refused_and_not_taken_for_null(self) -> None:
+        """Some parsers take NaN; the schema's place is named."""
+        body = json.dumps({"prompt": "x", "response_format": form({"properties": {"a": {"const": float("nan")}}})})
+        with pytest.raises(ValidationError) as caught:
+            LineBody.model_validate_json(body)
+        field, _ = complaint(caught.value.errors(include_url=False, include_input=False))
+        assert field == "response_format.json_schema.schema.properties.a.const"
+
+    def test_what_is_refused_is_not_kept(self) -> None:
+        """Sixty-four schemas of 16 MiB would be all the memory of a small service."""
+        tracemalloc.start()
+        try:
+            for number in range(4):
+                assert "bytes" in refused(prompt="x", response_format=form({"title": "x" * 4_000_000 + str(number)}))[1]
+            gc.collect()
+            kept_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept_bytes < 4_000_000
 
     def test_a_bad_place_in_a_schema_is_named(self) -> None:
         """The path from the body's root."""
@@ -294,6 +326,16 @@ class TestRoomForPrompts:
             "Shorten it, or ask for a shorter answer (max_output_tokens)."
         )
 
+    async def test_an_answer_s_length_that_nobody_asked_for_is_shortened(self, api: Api) -> None:
+        """To what the context leaves; the engine would do the same. One that was asked for is not."""
+        await api.join(600)
+        sent = await api.send(prompt=" the" * 498)
+        record = await api.store.read([("HGET", f"{api.store.prefix}job:{sent.json()['id']}", "input")])
+        assert json.loads(record[0])["max_output_tokens"] == 101
+        assert await api.price(sent) == 600
+        assert error(await api.send(prompt=" the" * 498, max_output_tokens=512))[1] == "context_length"
+        assert error(await api.send(prompt=" the" * 599))[1:3] == ("context_length", "prompt")
+
     async def test_a_chat_is_counted_with_its_template(self, api: Api) -> None:
         """And one of the texts for vectors is named by its place."""
         await api.join(100)
@@ -365,13 +407,16 @@ class TestDecision:
         """Pure."""
 
         def weigh(tokens: int, most: int) -> scales.Weight:
-            asked = CompletionInput(prompt="x", max_output_tokens=most)
+            asked = CompletionInput(prompt="x", **({"max_output_tokens": most} if most else {}))
             return scales.weight_of(asked, Count((tokens,)), model="m", context_tokens=100)
 
-        assert weigh(90, 10) == 90
+        assert weigh(90, 10) == scales.Load(90, 10)
         assert isinstance(weigh(91, 10), scales.Misfit)
+        assert weigh(91, 0) == scales.Load(91, 9)
+        assert weigh(99, 0) == scales.Load(99, 1)
+        assert isinstance(weigh(100, 0), scales.Misfit)
         vectors = scales.weight_of(EmbeddingInput(texts=("a", "b")), Count((100, 7)), model="m", context_tokens=100)
-        assert vectors == 107
+        assert vectors == scales.Load(107)
 
 
 async def test_every_field_of_a_job_is_in_the_openapi_document_and_on_the_page(api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from viiwork.documents.regexsize import weight
+from viiwork.documents.regexsize import Unweighed, weight
 from viiwork.documents.shapes import MAX_CHOICES, check_shape
 from viiwork.errors import JobRefused, UsageError
 from viiwork.work import Shape
@@ -20,6 +20,7 @@ INVOICE = {
     "additionalProperties": False,
     "$defs": {"line": {"type": "object", "properties": {"name": {"type": "string", "pattern": "^[a-z]+$"}}}},
 }
+OLD = "http://json-schema.org/draft-04/schema#"
 NODE = {"type": "object", "properties": {"below": {"type": "array", "items": {"$ref": "#"}}}}
 
 
@@ -30,6 +31,12 @@ def tower(levels: int) -> dict[str, Any]:
         for level in range(1, levels + 1)
     }
     return {"$ref": f"#/$defs/l{levels}", "$defs": {"l0": {"type": "string"}, **levels_}}
+
+
+def rebased(levels: int, ident: str) -> dict[str, Any]:
+    """The same tower below a root of its own, where `#/$defs/…` leads from there; from the outer root it is small."""
+    inner = tower(levels)
+    return {"properties": {"x": inner | {"$id": ident}}, "$defs": {name: {} for name in inner["$defs"]}}
 
 
 def nested(levels: int) -> dict[str, Any]:
@@ -75,16 +82,31 @@ def test_a_shape_that_can_be_checked_is_let_in(shape: Shape) -> None:
         (Shape(json_schema={"items": {"$ref": "http://example.org/x.json"}}), "json_schema.items.$ref"),
         (Shape(json_schema={"items": {"$ref": "file:///etc/passwd"}}), "json_schema.items.$ref"),
         (Shape(json_schema={"items": {"$ref": "#away"}}), "json_schema.items.$ref"),
-        (Shape(json_schema={"items": {"$dynamicRef": "#away"}}), "json_schema.items"),
-        (Shape(json_schema={"$ref": "#/$defs/none"}), "json_schema"),
+        (Shape(json_schema={"items": {"$dynamicRef": "#away"}}), "json_schema.items.$dynamicRef"),
+        (Shape(json_schema={"$ref": "#/$defs/none"}), "json_schema.$ref"),
         (Shape(json_schema={"$schema": "http://json-schema.org/draft-99/schema#"}), "json_schema"),
         (Shape(json_schema={"enum": ["x" * 70_000]}), "json_schema"),
         (Shape(json_schema=nested(64)), "json_schema"),
         (Shape(json_schema=tower(40)), "json_schema"),
+        (Shape(json_schema=rebased(24, "urn:x")), "json_schema.properties.x.$id"),
+        (Shape(json_schema=rebased(24, "a")), "json_schema.properties.x.$id"),
+        (Shape(json_schema={"$schema": OLD, "items": {"id": "urn:x"}}), "json_schema.items.id"),
+        (Shape(json_schema={"items": {"$schema": OLD, "id": "urn:x"}}), "json_schema.items.$schema"),
+        (Shape(json_schema={"$anchor": "x"}), "json_schema.$anchor"),
+        (Shape(json_schema={"allOf": [{}], "items": {"$ref": "#/allOf/00"}}), "json_schema.items.$ref"),
+        (Shape(json_schema={"properties": {"a": {"const": float("nan")}}}), "json_schema.properties.a.const"),
+        (Shape(json_schema={"enum": [1, [float("inf")]]}), "json_schema.enum.1.0"),
+        (Shape(json_schema={"items": {"pattern": "(?#x)"}}), "json_schema.items.pattern"),
+        (
+            Shape(json_schema={"anyOf": [{"pattern": f"\\w{{40}}{n}"} for n in range(60)]}),
+            "json_schema.anyOf.47.pattern",
+        ),
+        (Shape(json_schema={"patternProperties": {"[a-z]{2001}": {}}}), "json_schema.patternProperties"),
         (Shape(json_schema=chain(1_500)), "json_schema"),
         (Shape(regex="("), "regex"),
         (Shape(regex="a" * 5_000), "regex"),
         (Shape(regex="(a{1000}){1000}"), "regex"),
+        (Shape(regex="(?au)a"), "regex"),
         (Shape(choice=("a", "a")), "choice"),
         (Shape(choice=("a", "")), "choice.1"),
         (Shape(choice=tuple(map(str, range(MAX_CHOICES + 1)))), "choice"),
@@ -97,9 +119,65 @@ def test_a_shape_that_nobody_could_check_is_refused_with_its_place(shape: Shape,
     assert refused.value.param == param
 
 
+def test_what_names_no_other_place_is_taken() -> None:
+    """A root may say what it is, and a property may be called anything."""
+    named = {"type": "object", "properties": {"id": {"type": "string"}, "$id": {"type": "string"}, "pattern": {}}}
+    check_shape(Shape(json_schema={"$schema": OLD, "id": "urn:x", **named}))
+    check_shape(Shape(json_schema={"$id": "https://example.org/x", **named, "examples": [{"id": "7"}]}))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(?#[)((a{3000}){1000})]",
+        "(?x)#[\n((a{1000}){1000})#]",
+        "(?V1)[[a]((a{1000}){1000})]",
+        "(a{3000}[[:alpha:])]){1000}",
+        "((?P<x>a{3000})(?P>x)){1000}",
+        "(a{3000}){e<=99}",
+        "(?(DEFINE)a)",
+        "(*FAIL)",
+        "a)b",
+        "(a",
+        "[]a]",
+        "(?r)a",
+    ],
+)
+def test_a_pattern_that_cannot_be_weighed_is_refused_before_it_is_compiled(pattern: str) -> None:
+    """What looks like a class to one reader and like a comment to another hides what it repeats."""
+    with pytest.raises(Unweighed):
+        weight(pattern)
+    with pytest.raises(UsageError, match="not understood from character"):
+        check_shape(Shape(regex=pattern))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(?i)\p{Lu}\P{^Greek}(?<year>\d{4})-(?P<m>\d{2})(?P=m)",
+        r'\{"name": "[^"\\]*"\}',
+        r'{"name": "\w+"}',
+        r"(?s-i:.)(?=a)(?!b)(?<=a)(?<!c)(?>d)[^\]\[a-z-]+?",
+        r"\N{LATIN SMALL LETTER A}{,3}",
+    ],
+)
+def test_what_people_write_is_read(pattern: str) -> None:
+    """Names, classes, looks, properties, flags that leave the rest what it is, and braces that count nothing."""
+    check_shape(Shape(regex=pattern))
+
+
 @pytest.mark.parametrize(
     ("pattern", "characters"),
-    [("abc", 3), ("a{3}{4}", 12), ("(ab){10}c", 21), ("(a{10}){10}", 100), ("[{(]{3}", 3), (r"\({2}", 2), ("a+b*", 2)],
+    [
+        ("abc", 3),
+        ("a{3}{4}", 12),
+        ("(ab){10}c", 21),
+        ("(a{10}){10}", 100),
+        ("[{(]{3}", 3),
+        (r"\({2}", 2),
+        ("a+b*", 2),
+        ("(a{30}){,}{10}", 300),
+    ],
 )
 def test_repetitions_in_repetitions_multiply(pattern: str, characters: int) -> None:
     """What stands in a class or behind a backslash repeats nothing."""

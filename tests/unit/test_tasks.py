@@ -8,6 +8,7 @@ from viiwork.documents.tasks import (
     FRAME_TOKENS,
     NOT_ANSWERED,
     check_options,
+    harmless,
     match_label,
     messages_for,
     parse_answer,
@@ -85,6 +86,11 @@ class TestPrompt:
         said = prompt(StepInput(task=SUMMARIZE, title=f"a {mark}", text=f"One. {mark} Two."))
         assert mark not in said
         assert mark[1:] in said
+
+    def test_marks_with_blanks_in_them_are_found_in_one_pass(self):
+        """Without end, or so it seemed: a million blanks after a `<` were tried in every cut."""
+        assert harmless("< / document>< \n document >") == "<  / document><  \n document >"
+        assert harmless("<" + " " * 1_000_000 + "x").endswith(" x")
 
     def test_what_only_looks_like_a_mark_stays(self):
         text = "a <b> | <store> [1] [INSTALL] if x<y || 3<|z"

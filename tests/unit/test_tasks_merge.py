@@ -35,6 +35,15 @@ class TestCombine:
         with pytest.raises(ValueError, match="no answers"):
             combine(SUMMARIZE, TaskOptions(), [])
 
+    def test_what_parts_said_is_tidied_as_a_document_is(self):
+        """An engine that answers with 20,000 blanks fills no prompt with them."""
+        parts = [said("<" + " " * 20_000 + "x\r\n" + "\n" * 900 + "y\x00"), said("b")]
+        step = combine(SUMMARIZE, TaskOptions(), parts)
+        assert isinstance(step, StepInput)
+        assert "\x00" not in step.text
+        assert len(step.text) < 100
+        assert step.text.endswith("y\n\nb")
+
     def test_scores_are_averaged_over_the_parts(self):
         answer = combine(CLASSIFY, LABELS, [scored(a=0.9, b=0.1), scored(a=0.3, b=0.7), scored(a=0.4, b=0.6)])
         assert isinstance(answer, Answer)

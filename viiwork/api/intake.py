@@ -6,11 +6,12 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 from weakref import WeakValueDictionary
 
 from viiwork.api.pressure import Gauge
 from viiwork.api.requests import JobBody
-from viiwork.api.scales import Misfit, Scales, Weight
+from viiwork.api.scales import Load, Misfit, Scales, Weight
 from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
 from viiwork.documents.room import check_room, narrowest
@@ -47,7 +48,12 @@ def choose_model(wanted: str | None, served: Sequence[str]) -> str:
 
 def with_weight(job: Job, weight: Weight) -> Job | Misfit:
     """The job that its weight makes of it; one that nobody could count keeps its rough price."""
-    return job.model_copy(update={"prompt_tokens": weight}) if isinstance(weight, int) else weight or job
+    if not isinstance(weight, Load):
+        return weight or job
+    counted: dict[str, Any] = {"prompt_tokens": weight.prompt_tokens, "max_output_tokens": weight.output_tokens}
+    if weight.output_tokens < job.max_output_tokens:
+        counted["input"] = job.input.model_copy(update={"max_output_tokens": weight.output_tokens})
+    return job.model_copy(update=counted)
 
 
 class Intake:

@@ -40,6 +40,10 @@ Texts = Annotated[
     Field(min_length=1, max_length=2048),
     BeforeValidator(listed, json_schema_input_type=str | list[str]),
 ]
+MAX_NUMBERS = 4 * 1024 * 1024
+"""In the vectors of one job. To write 2 million as JSON held the API for 1.3 s."""
+LIKELY_DIMENSIONS = 4096
+"""What a vector has at most where the sender does not say, for nearly all models."""
 Stop = Annotated[str, Field(min_length=1, max_length=256)]
 Stops = Annotated[
     tuple[Stop, ...], Field(max_length=16), BeforeValidator(listed, json_schema_input_type=str | list[str])
@@ -92,6 +96,8 @@ class WorkBody(Body):
                 raise wrong(name, f"means nothing beside {kind}")
         if self.tool_choice is not None:
             check_choice(self.tool_choice, self.tools or ())
+        if self.input is not None:
+            check_vectors(len(self.input), self.dimensions or LIKELY_DIMENSIONS)
         self._shape = checked_shape(self.response_format, self.regex, self.choice)
         return self
 
@@ -110,12 +116,13 @@ class WorkBody(Body):
         if self.input is not None:
             return EmbeddingInput(texts=self.input, dimensions=self.dimensions)
         how: dict[str, Any] = {
-            "max_output_tokens": self.max_output_tokens,
             "temperature": self.temperature,
             "sampling": self._sampling(),
             "shape": self._shape,
             "stream": self.stream,
         }
+        if "max_output_tokens" in self.model_fields_set:  # what nobody asked for may be shortened: see `scales.Load`
+            how["max_output_tokens"] = self.max_output_tokens
         if self.prompt is not None:
             return CompletionInput(prompt=self.prompt, **how)
         tools = {"tools": self.tools, "tool_choice": self.tool_choice} if self.tools else {}
@@ -124,6 +131,14 @@ class WorkBody(Body):
     def _sampling(self) -> Sampling:
         given = {name: getattr(self, name) for name in self.model_fields_set & SAMPLING}
         return Sampling(**{name: value for name, value in given.items() if value is not None}) if given else PLAIN
+
+
+def check_vectors(texts: int, dimensions: int) -> None:
+    """Raises what `wrong` makes for more vectors than one answer should hold."""
+    most = MAX_NUMBERS // dimensions
+    if texts > most:
+        said = f"at {dimensions:,} dimensions a job takes at most {most:,} texts, not {texts:,}"
+        raise wrong("input", f"{said}; send fewer texts a job, or ask for fewer dimensions")
 
 
 class JobBody(WorkBody):

@@ -37,8 +37,16 @@ class Misfit:
         return UsageError(f"{self.field}: {self.reason}.", hint=self.hint, code=self.code, param=self.field)
 
 
-Weight = int | Misfit | None
-"""Tokens of the prompt; why it cannot be taken; or None where only the engine can count."""
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Tokens of a prompt that can be taken, and those that its answer may have."""
+
+    prompt_tokens: int
+    output_tokens: int = 0
+
+
+Weight = Load | Misfit | None
+"""What a prompt weighs; why it cannot be taken; or None where only the engine can count."""
 
 
 class Scales:
@@ -90,10 +98,12 @@ def weight_of(work: Work, count: Count | TemplateRefusal | None, *, model: str, 
     if isinstance(count, TemplateRefusal):
         return Misfit("messages", count.message.rstrip("."), "", count.code)
     if isinstance(work, EmbeddingInput):
-        return too_long_text(count, model, context_tokens) or sum(count.tokens)
+        return too_long_text(count, model, context_tokens) or Load(sum(count.tokens))
     (tokens,) = count.tokens
     if tokens + work.max_output_tokens <= context_tokens:
-        return tokens
+        return Load(tokens, work.max_output_tokens)
+    if tokens < context_tokens and "max_output_tokens" not in work.model_fields_set:
+        return Load(tokens, context_tokens - tokens)  # nobody asked for so many: engines shorten the answer too
     field = "messages" if isinstance(work, ChatInput) else "prompt"
     answer = f"the prompt has {tokens:,} tokens and the answer may take {work.max_output_tokens:,}"
     hint = "Shorten it, or ask for a shorter answer (max_output_tokens)."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -11,7 +10,6 @@ from pydantic import Field, model_validator
 from viiwork.api.bodies import Body, wrong
 from viiwork.documents.shapes import check_shape
 from viiwork.errors import UsageError
-from viiwork.wire import as_json
 from viiwork.work import Shape
 
 MAX_CHOICES = 256
@@ -65,18 +63,10 @@ def shape_of(form: ResponseFormatBody | None, regex: str | None, choice: Sequenc
 def checked_shape(form: ResponseFormatBody | None, regex: str | None, choice: Sequence[str] | None) -> Shape | None:
     """The same, once it is known that it can be held to: what is no schema or no regex is refused where it stands."""
     shape = shape_of(form, regex, choice)
-    if shape is not None and (fault := _fault(as_json(shape))):
-        field, reason = fault
-        head, dot, rest = field.partition(".")
-        raise wrong((SCHEMA if head == "json_schema" else head) + dot + rest, reason)
-    return shape
-
-
-@lru_cache(maxsize=64)
-def _fault(shape_json: str) -> tuple[str, str] | None:
-    """What is wrong with a shape: the field and the reason. The lines of a file mostly share one schema."""
     try:
-        check_shape(Shape.model_validate_json(shape_json))
+        if shape is not None:
+            check_shape(shape)  # what it compiles of the schema or regex is kept: the lines of a file mostly share one
     except UsageError as error:
-        return error.param or "json_schema", str(error).rstrip(".")
-    return None
+        head, dot, rest = (error.param or "json_schema").partition(".")
+        raise wrong((SCHEMA if head == "json_schema" else head) + dot + rest, str(error).rstrip(".")) from error
+    return shape

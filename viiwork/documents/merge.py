@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from viiwork.documents.document import tidy
 from viiwork.documents.tasks import NOT_ANSWERED
 from viiwork.documents.tokens import TokenCounter, cut
 from viiwork.work import AnalysisTask, Answer, Evidence, StepInput, TaskOptions, Usage
@@ -142,11 +143,12 @@ def _squeezed(text: str) -> str:
 
 
 def _told(task: AnalysisTask, answers: Sequence[Answer]) -> list[str]:
-    """What each part has to say to a reduce call; parts that do not answer the question have nothing."""
+    """What each part has to say to a reduce call, tidied as a document is; without an answer a part has nothing."""
     if task is not AnalysisTask.ASK:
-        return [answer.text for answer in answers if answer.text.strip()] or [answers[0].text]
+        return [tidy(answer.text) for answer in answers if answer.text.strip()] or [tidy(answers[0].text)]
     found = [answer for answer in answers if not _unanswered(answer)] or list(answers[:1])
-    return ["\n".join([answer.text, *(f'Quote: "{piece.quote}"' for piece in answer.evidence)]) for answer in found]
+    quoted = ([answer.text, *(f'Quote: "{piece.quote}"' for piece in answer.evidence)] for answer in found)
+    return [tidy("\n".join(lines)) for lines in quoted]
 
 
 def _groups(told: Sequence[str], limit_tokens: int, count: TokenCounter) -> Iterator[list[str]]:

@@ -69,12 +69,12 @@ _PROMPT = {
 OF_TASK = {AnalysisTask.CLASSIFY: "labels", AnalysisTask.ASK: "question", AnalysisTask.PROMPT: "prompt"}
 """The option that a task needs, and no other task takes."""
 _DELIMITER = re.compile(
-    r"<(?=\s*/?\s*document(?:[\s>/]|$)|[|｜]|/?(?:s|bos|eos|start_of_turn|end_of_turn|start_of_image)>)"
+    r"<(?=\s*+(?:/\s*+)?document(?:[\s>/]|$)|[|｜]|/?(?:s|bos|eos|start_of_turn|end_of_turn|start_of_image)>)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
     re.IGNORECASE,
 )
 """Where a document's text would end the passage, or its turn of the chat: what templates write between turns becomes
-the same tokens when it stands in a text."""
+the same tokens when it stands in a text. Blanks are taken for good: tried in every cut, 20,000 of them took 9 s."""
 _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _QUOTE_LINE = re.compile(r"^[ \t>*_`-]*(?:quote|quotation)s?[ \t*_`]*:[ \t*_`]*(.+)$", re.IGNORECASE | re.MULTILINE)
 _QUOTATION_MARKS = " \t\r\n\"'`*_“”„‘’«»"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import realpath
 from pathlib import Path
 
 from viiwork.errors import ViiworkError
@@ -23,9 +24,9 @@ def users_of(entry: Entry, *, settings: Settings) -> list[int]:
 
 
 def _names(argv: list[str], places: set[Path]) -> bool:
-    """Whether an argument is such a path or lies in it, as in `--model PATH` and `--model=PATH`."""
+    """Whether an argument is such a path or lies in it, as in `--model PATH` and `--model=PATH`, by whatever links."""
     values = (word.partition("=")[2] if word.startswith("-") else word for word in argv)
-    return any(_inside(Path(value), places) for value in values if value.startswith("/"))
+    return any(_inside(Path(realpath(value)), places) for value in values if value.startswith("/"))
 
 
 def _serves(model: str, places: set[Path], settings: Settings) -> bool:
