@@ -13,7 +13,7 @@ from tests.vllm.tiny import START_S, engine_section
 __all__ = ["case", "engine"]
 VLLM = {
     "vllm": Case(
-        engine_section(),
+        engine_section(args=("--enable-auto-tool-choice", "--tool-call-parser", "hermes")),
         writes=True,
         repeats=False,  # what else is in the batch moves its sums, and with random weights each token after that
         shapes=frozenset({"json_schema", "json_object", "regex", "choice"}),
