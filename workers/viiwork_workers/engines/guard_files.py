@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-ENGINE_OF = "VIIWORK_ENGINE_OF"
-"""Carried by every process of an engine: whose it is. What a crash left behind is found by it."""
+from viiwork import guardrecord
+
+ENGINE_OF = guardrecord.ENGINE_OF
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class GuardFiles:
 
     @property
     def room(self) -> Path:
-        return self.state_dir / "engines"
+        return self.state_dir / guardrecord.ROOM
 
     @property
     def socket(self) -> Path:
@@ -38,7 +39,7 @@ class GuardFiles:
 
     @property
     def record(self) -> Path:
-        return self.room / f"{self.worker}.json"
+        return guardrecord.record_file(self.state_dir, self.worker)
 
     @property
     def engine_log(self) -> Path:

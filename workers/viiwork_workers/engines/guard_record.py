@@ -5,28 +5,18 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from pydantic import ValidationError
-
+from viiwork import guardrecord
 from viiwork.processes import is_alive, tagged
 from viiwork.statedir import write_private
-from viiwork.wire import Wire
 from viiwork_workers.engines.guard_files import ENGINE_OF, GuardFiles
 from viiwork_workers.engines.guard_tree import Person, end_all
 
-
-class GuardRecord(Wire):
-    """The guard, and the processes of its engine, each with what no later process of its number has."""
-
-    guard: Person
-    people: tuple[Person, ...] = ()
-    stop_grace_s: float = 30.0
+GuardRecord = guardrecord.GuardRecord
 
 
 def read_record(files: GuardFiles) -> GuardRecord | None:
     """What was written last; None when there is nothing, or nothing that can be read."""
-    with suppress(OSError, ValidationError):
-        return GuardRecord.model_validate_json(files.record.read_bytes())
-    return None
+    return guardrecord.read_record(files.record)
 
 
 def write_record(files: GuardFiles, record: GuardRecord) -> None:
@@ -56,7 +46,7 @@ async def sweep(files: GuardFiles, *, grace_s: float | None = None) -> list[Pers
         return []
     if grace_s is None:
         record = read_record(files)
-        grace_s = record.stop_grace_s if record is not None else GuardRecord.model_fields["stop_grace_s"].default
+        grace_s = record.stop_grace_s if record is not None else guardrecord.STOP_GRACE_S
     known = dict.fromkeys(present)
     await end_all(lambda: [person for person in known if is_alive(*person)], grace_s=grace_s)
     await end_all(lambda: left_behind(files), grace_s=grace_s)  # what they started meanwhile
