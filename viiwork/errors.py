@@ -10,6 +10,7 @@
     │   └── TooLarge             an upload or a body is over its limit (413)
     ├── Unavailable              a service is not reachable or is shutting down (503, exit 3)
     │   ├── StoreUnavailable     Redis does not answer, or answers what we cannot work with
+    │   │   └── StoreRefused     a script of ours ends in an error: the same call would again
     │   ├── Busy                 too much waits already; it passes by itself (429)
     │   └── Full                 memory or disk is nearly used up; somebody must make room (507)
     ├── StartupError             a process of the fleet cannot be started (exit 2)
@@ -111,6 +112,10 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class StoreRefused(StoreUnavailable):
+    """Raised when one of our scripts ends in an error: the server is there, and the same call would end so again."""
+
+
 class Busy(Unavailable):
     """Raised when no more work is taken for now; the same request may be taken after `retry_after_s`."""
 
@@ -167,6 +172,8 @@ class EngineFault(EngineError):
 
     code = "engine_fault"
     retryable = True
+    failed_s: float | None = None
+    """When, on the event loop's clock, if it took a while to tell whose fault it was."""
 
 
 class EngineDied(EngineFault):

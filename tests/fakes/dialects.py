@@ -35,6 +35,8 @@ class Dialect:
     counts_output = True
     """Refuses output that does not fit, rather than to write less."""
     embeds = False
+    sees_who_leaves = True
+    """When it was to answer whole; in a stream each of them does."""
 
     def error(self, status: int, message: str, kind: str = "invalid_request_error") -> Said:
         return status, {"error": {"message": message, "type": kind, "param": None, "code": None}}
@@ -139,6 +141,7 @@ class Vllm(Dialect):
 
 class LlamaCpp(Dialect):
     name = "llama.cpp"
+    sees_who_leaves = False
     key_env = "LLAMA_API_KEY"
     knows_its_model = False
     counts_output = False

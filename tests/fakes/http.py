@@ -30,10 +30,11 @@ class Reply:
         self._transport = transport
         self._streams = False
 
-    def send(self, status: int, body: object, *, kind: str = "application/json") -> None:
-        """The whole answer: text as it is, anything else as JSON."""
+    def send(self, status: int, body: object, *, kind: str = "application/json", **headers: str) -> None:
+        """The whole answer: text as it is, anything else as JSON; `retry_after` and the like are headers."""
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        self._head(status, kind, f"content-length: {len(data)}")
+        more = "".join(f"{name.replace('_', '-')}: {said}\r\n" for name, said in headers.items())
+        self._head(status, kind, f"{more}content-length: {len(data)}")
         self._transport.write(data)
 
     def open(self, kind: str = "text/event-stream") -> None:

@@ -122,10 +122,20 @@ class FakeServer:
         fault = marked(speech.prompt, scratch=self.options.scratch)
         if fault is HEALTHY and self.standing in SERVING:
             fault = Fault(self.standing)
-        async with self.slots.one(int(body.get("priority", 0))):
+        written = asyncio.create_task(self._write(speech, fault, reply, priority=int(body.get("priority", 0))))
+        try:
+            await asyncio.shield(written)
+        except asyncio.CancelledError:
+            if self.dialect.sees_who_leaves or speech.streams:
+                written.cancel()
+            await asyncio.gather(written, return_exceptions=True)
+            raise
+        return None
+
+    async def _write(self, speech: Speech, fault: Fault, reply: Reply, *, priority: int) -> None:
+        async with self.slots.one(priority):
             self.prompt_tokens += speech.prompt_tokens
             await self._speak(speech.struck(fault.name), fault, reply)
-        return None
 
     def _refusal(self, speech: Speech) -> tuple[int, dict[str, Any]] | None:
         counted = speech.max_tokens if self.dialect.counts_output else 0

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.http import Connection, Reply, Request
 from tests.keeping import StandIn
-from viiwork.errors import EngineDied, EngineFault, JobRefused, Unavailable
+from viiwork.errors import Busy, EngineDied, EngineFault, JobRefused, Unavailable
 from viiwork.jobs import Lane
 from viiwork.recipes.launch import Launch
 from viiwork.recipes.recipe import Metrics
@@ -137,9 +137,9 @@ def says(*sent: object) -> Handler:
     return handler
 
 
-def refuses(status: int, body: object) -> Handler:
+def refuses(status: int, body: object, **headers: str) -> Handler:
     async def handler(request: Request, reply: Reply) -> None:
-        reply.send(status, body)
+        reply.send(status, body, **headers)
 
     return handler
 
@@ -437,8 +437,7 @@ async def test_a_connection_that_breaks_before_the_keeper_knows_is_a_death_too(m
 
 FAULTS: dict[str, Handler] = {
     "500": refuses(500, {"error": {"message": SECRET}}),
-    "503": refuses(503, "busy"),
-    "429": refuses(429, "busy"),
+    "502": refuses(502, "bad gateway"),
     "no JSON": refuses(200, "<html>Mill Lane</html>"),
     "a list": refuses(200, [1]),
     "no choices": refuses(200, {"choices": []}),
@@ -446,6 +445,9 @@ FAULTS: dict[str, Handler] = {
     "MLC's error in 200": refuses(200, {"object": "error", "message": SECRET}),
     "text that is no text": refuses(200, whole(5)),  # type: ignore[arg-type] # on purpose
     "given up": refuses(200, whole(finish_reason="abort")),
+    "log probabilities that are none": refuses(200, whole(logprobs=[{"token": SECRET}])),
+    "no message": refuses(200, {"choices": [{"finish_reason": "stop"}]}),
+    "a tool call that is none": says(piece(None, "stop", tool_calls=[{"index": SECRET}]), DONE),
     "an error in the stream": says(piece("It "), {"error": {"message": SECRET, "code": 500}}, DONE),
     "an error and no end": says(piece("It "), {"error": {"message": SECRET}}),
     "llama.cpp's old error": says(piece("It "), 'error: {"message": "Mill Lane"}\n\n'),
@@ -472,6 +474,112 @@ async def test_what_is_no_answer_is_the_engines_fault(stage: Stage, kind: str) -
     assert error.retryable
     stage.handler = answers
     assert (await stage.engine.run(CHAT)).text == "It is here."
+
+
+@MANNERS
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("asks", "wait_s"),
+    [("", 2.0), ("7", 7.0), ("0", 2.0), ("86400", 30.0), ("9" * 5_000, 30.0), ("-1", 2.0), ("²", 2.0)],
+)
+async def test_an_engine_without_room_may_be_asked_again_later(
+    stage: Stage, manner: Manner, status: int, asks: str, wait_s: float
+) -> None:
+    """It is nobody's fault; how long to wait may be its own wish, within reason."""
+    stage.handler = refuses(status, SECRET, retry_after=asks)
+    with pytest.raises(Busy) as busy:
+        await stage.engine.run(CHAT, manner)
+    assert busy.value.retry_after_s == wait_s
+    assert SECRET not in str(busy.value)
+    stage.handler = answers
+    assert (await stage.engine.run(CHAT, manner)).text
+
+
+@pytest.mark.parametrize("kind", ["502", "no choices", "no JSON"])
+async def test_an_engine_that_answered_to_the_end_has_not_died(kind: str) -> None:
+    """Nobody waits for a verdict then. One of its 500s may be its last: vLLM's HTTP server outlives its EngineCore."""
+    stage = Stage()
+    await stage.start(verdict_s=3_600.0)
+    async with asyncio.timeout(5.0):
+        assert not isinstance(await fault(stage, FAULTS[kind], Manner()), EngineDied)
+    await stage.close()
+
+
+async def test_when_it_failed_is_told_apart_from_when_that_was_understood() -> None:
+    """The keeper's moment is no time that the job took."""
+    stage = Stage()
+    await stage.start(verdict_s=0.5)
+    begun_s = asyncio.get_running_loop().time()
+    failed = await fault(stage, FAULTS["500"])
+    assert failed.failed_s is not None
+    assert failed.failed_s - begun_s < 0.5 <= asyncio.get_running_loop().time() - begun_s
+    await stage.close()
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_a_job_whose_time_ends_with_the_verdict_pending_is_failed_by_its_engine(dies: bool) -> None:
+    """It did not run for too long: it had failed before."""
+    stage = Stage()
+    await stage.start(verdict_s=3_600.0)
+    stage.handler = FAULTS["500"]
+    with pytest.raises(EngineFault) as caught:
+        async with asyncio.timeout(0.3) as time_left:
+            await stage.engine.run(CHAT)
+    assert time_left.expired()
+    assert caught.value.failed_s is not None
+    assert caught.value.failed_s < (time_left.when() or 0.0)
+    if dies:
+        asyncio.get_running_loop().call_later(0.05, stage.dies)
+        with pytest.raises(EngineDied):
+            await stage.engine.run(CHAT)
+    await stage.close()
+
+
+LLAMAS_ERROR = {
+    "error": {"code": 500, "message": "The model produced output that does not match the expected peg-native format"}
+}
+
+
+@pytest.mark.parametrize(
+    "handler", [refuses(500, LLAMAS_ERROR), says(piece("{ Mill"), LLAMAS_ERROR)], ids=["500", "event"]
+)
+async def test_an_answer_that_llama_cpp_could_not_hold_to_its_shape_is_the_jobs_own_miss(handler: Handler) -> None:
+    """Not tried again; of a job that asked for no shape it is the engine's fault."""
+    stage = Stage()
+    await stage.start(dialect="llama.cpp")
+    stage.handler = handler
+    with pytest.raises(JobRefused) as refused:
+        await stage.engine.run(CHAT.model_copy(update={"shape": Shape(json_object=True)}))
+    assert refused.value.code == "invalid_output"
+    assert "max_output_tokens" in refused.value.hint
+    await fault(stage, handler)
+    await stage.close()
+
+
+async def test_calls_that_nobody_asked_for_are_no_way_around_a_shape(stage: Stage) -> None:
+    """Who may call a tool need not answer in the shape; who may not, must."""
+    call = {"id": "1", "function": {"name": "look_up", "arguments": "{}"}}
+    stage.handler = refuses(
+        200, {"choices": [{"message": {"content": "x", "tool_calls": [call]}, "finish_reason": "stop"}]}
+    )
+    work = CHAT.model_copy(update={"shape": Shape(choice=("yes", "no"))})
+    with pytest.raises(JobRefused) as refused:
+        await stage.engine.run(work)
+    assert refused.value.code == "invalid_output"
+    assert (await stage.engine.run(work.model_copy(update={"tools": ({},)}))).tool_calls
+
+
+@pytest.mark.parametrize("text", ["🙂", "?", "{"])
+async def test_a_prompt_needs_no_words(stage: Stage, text: str) -> None:
+    """A passage of a document does; and something must be said."""
+    chat = ChatInput(messages=(Message(role="user", content=text),))
+    for work in (chat, CompletionInput(prompt=text)):
+        assert (await stage.engine.run(work)).text
+    step = StepInput(task=AnalysisTask.SUMMARIZE, text=text)
+    for empty in (step, CompletionInput(prompt=" \n"), chat.model_copy(update={"messages": ()})):
+        with pytest.raises(JobRefused) as refused:
+            await stage.engine.run(empty)
+        assert refused.value.code == "empty"
 
 
 async def test_a_server_that_does_not_speak_http_is_the_engines_fault(stage: Stage) -> None:

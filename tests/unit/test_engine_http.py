@@ -12,7 +12,7 @@ from viiwork.jobs import Lane
 from viiwork.work import ChatInput, EmbeddingInput, Message, Sampling, Shape
 from viiwork_workers.engines.dialects import Ask, Tongue
 from viiwork_workers.engines.meanings import MEANINGS
-from viiwork_workers.engines.refusals import refusal
+from viiwork_workers.engines.refusals import own_doing, refusal
 from viiwork_workers.engines.replies import Reported, Transcript, read_reply
 from viiwork_workers.engines.sse import LONGEST_LINE_BYTES, Events, LineTooLong
 
@@ -78,6 +78,36 @@ def test_vllm_says_in_its_stream_that_it_dies() -> None:
 
 
 CHAT = ChatInput(messages=(Message(role="user", content="x"),))
+SHAPED = CHAT.model_copy(update={"shape": Shape(json_object=True)})
+
+
+def test_llama_cpp_says_of_an_answer_that_missed_its_shape_that_it_failed() -> None:
+    """As recorded: with HTTP 500, or in its stream."""
+    found = json.loads((RECORDED / "llama-cpp-error-own-format.json").read_text("utf-8"))
+    ask = Tongue("llama.cpp", "tiny").ask(SHAPED, lane=Lane.BATCH)
+    made = Transcript()
+    with pytest.raises(Reported) as reported:
+        for payload in Events().feed((RECORDED / "llama-cpp-stream-error.sse").read_bytes()):
+            made.hear(json.loads(payload))
+    for said in (json.dumps(found["body"]).encode(), reported.value.said):
+        error = own_doing(said, ask=ask)
+        assert error is not None
+        assert error.code == "invalid_output"
+        assert own_doing(said, ask=asked(CHAT)) is None
+
+
+@pytest.mark.parametrize("said", [b"", b"\xff", b"[" * 100_000, b"null", None, 5, {"error": None}, {"error": "no"}])
+def test_most_failures_are_the_engines_own(said: object) -> None:
+    """Whatever they say."""
+    assert own_doing(said, ask=asked(SHAPED)) is None
+
+
+def test_a_number_of_thousands_of_digits_is_none() -> None:
+    """Python itself refuses to read it."""
+    text = f"This model's maximum context length is {'9' * 5_000} tokens, and your prompt contains 5 tokens"
+    assert refusal(400, json.dumps({"error": {"message": text}}).encode(), ask=asked(CHAT)).code == "context_length"
+
+
 ASKED: dict[str, tuple[ChatInput | EmbeddingInput, str, str]] = {
     "error-prompt-too-long": (CHAT, "context_length", "2,049"),
     "error-output-too-long": (CHAT, "context_length", "9,000"),

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, RedisError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
-from viiwork.errors import StoreUnavailable
+from viiwork.errors import StoreRefused, StoreUnavailable
 from viiwork.store.scripts import Arg, Call, Scripts
 
 
@@ -64,6 +64,14 @@ def unavailable(error: Exception) -> StoreUnavailable:
         return StoreUnavailable(
             "Redis takes no writes: it cannot write its own file.", hint="Make room on the disk of its data."
         )
+    if _of_a_script(error):
+        return StoreRefused("Redis refuses what it is asked to keep.", hint="This is a defect of VIIWork: report it.")
     return StoreUnavailable(
         f"Redis does not answer ({type(error).__name__}).", hint="Is the server up? Try `viiwork status`."
     )
+
+
+def _of_a_script(error: Exception) -> bool:
+    """What the server says of itself (BUSY, READONLY, NOREPLICAS, …) is of another class, or begins with its code."""
+    code = str(error).partition(" ")[0]
+    return type(error) is ResponseError and (code == "ERR" or not code.isupper())

@@ -31,6 +31,8 @@ GAPS_A_LEASE = 4
 TURN_S = 0.25
 """How long each kind of upkeep may take in one turn: a million results that end together must not keep the others, and
 the dead workers, waiting."""
+MOST_TOKENS = 1_000_000_000
+"""Of all requests of one document. What claims more would stop the fleet's counts: Redis' end at 2^63."""
 CLAIM_REPLY_MS = 5000
 """How long a claim's reply may be under way before its job is given back."""
 
@@ -128,7 +130,8 @@ async def commit_call(
     if len(body) > INLINE_BYTES:
         blob, body = (await store.blobs.put(body.encode())).id, ""
     usage = result.usage if isinstance(result, Answer) else None
-    tokens = (usage.prompt_tokens, usage.output_tokens) if usage else (0, 0)
+    counts = (usage.prompt_tokens, usage.output_tokens) if usage else (0, 0)
+    tokens = (min(max(0, count), MOST_TOKENS) for count in counts)
     ending = (verdict.value, body, blob, *tokens, max_attempts, int(delay_s * 1000))
     return Call("commit", (fence.job, fence.attempt, fence.token, *ending))
 

@@ -135,10 +135,9 @@ class Reading(Connection):
         return [row_of(item, root, await self._result(end)) for item, root, end in pairs]
 
     async def _result(self, record: Hash) -> Result:
-        raw = record.get("result", "")
         if record.get("result_blob"):
-            raw = (await self.blobs.read(record["result_blob"])).decode()
-        return result_of(record, raw)
+            return result_of(record, await self.blobs.read(record["result_blob"]))
+        return result_of(record, record.get("result", ""))
 
     async def _raise_missing(self, any_id: str) -> None:
         keys = [any_id, batch_of(any_id) or any_id]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from pydantic import ValidationError
+
 from viiwork.jobs import (
     Attempt,
     BatchState,
@@ -27,6 +29,10 @@ INLINE_BYTES = 16 * 1024
 """Inputs and outputs over this go to the blob store."""
 
 Hash = Mapping[str, str]
+UNREADABLE = Result(
+    fault=Fault(code="unreadable_result", message="What was kept of this job cannot be read.", hint="Send it again.")
+)
+"""Of this job alone: the others of its batch can be read."""
 
 
 def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> list[str]:
@@ -123,7 +129,7 @@ def _attempt(line: str) -> Attempt:
         started_ms=int(started_ms),
         ended_ms=int(ended_ms),
         end=end,
-        fault=Result.model_validate_json(fault).fault if fault else None,
+        fault=_read(fault).fault if fault else None,
     )
 
 
@@ -142,15 +148,22 @@ def row_of(item_id: str, root: Hash, result: Result) -> Row:
     )
 
 
-def result_of(record: Hash, raw: str) -> Result:
+def result_of(record: Hash, raw: str | bytes) -> Result:
     """A job's result: what it committed (`raw`), or the fault that a script ended it with."""
     if record.get("fault_code"):
         fault = Fault(code=record["fault_code"], message=record.get("fault_message", ""))
-        last = Result.model_validate_json(record["last_result"]) if record.get("last_result") else Result()
+        last = _read(record["last_result"]) if record.get("last_result") else Result()
         if fault.code == "dead" and last.fault:
             fault = fault.model_copy(update={"message": f"{fault.message} The last one said: {last.fault.message}"})
         return Result(fault=fault)
-    return Result.model_validate_json(raw) if raw else Result()
+    return _read(raw) if raw else Result()
+
+
+def _read(raw: str | bytes) -> Result:
+    try:
+        return Result.model_validate_json(raw)
+    except ValidationError:
+        return UNREADABLE
 
 
 def result_json(result: Answer | Fault) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from viiwork.errors import (
+    Busy,
     DocumentError,
     EngineDied,
     EngineFault,
     JobRefused,
     NotFound,
+    StoreRefused,
     StoreUnavailable,
     Unavailable,
     ViiworkError,
@@ -25,7 +27,9 @@ from viiwork.retry import backoff_s
 from viiwork.roster import WorkerCard
 from viiwork.store import Fence, Store
 from viiwork.store.leases import Claim, Stale, Verdict, claim_call, commit_call, read_claim
+from viiwork.store.scripts import Call
 from viiwork.work import Answer, JobInput
+from viiwork_workers.proof import prove
 from viiwork_workers.tick import Tick
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,14 @@ COMMIT_PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 STORE_PAUSE_S = 2.0
 """How long a job that met a full or silent store keeps its slot before it goes back, so that it does not spin."""
+
+LONGEST_PAUSE_S = 30.0
+"""The same for one that met an engine with no room, whatever that asks for."""
+
+REFUSALS = 6
+"""So often in a row an end is refused by a script of ours before it is taken for one that cannot be committed."""
+
+UNSTORABLE = Fault(code="internal", message="The store could not take what this job came to.")
 
 QUICK_FAULT_S = 1.0
 """An engine that fails jobs sooner than this would eat the whole queue: the worker takes fewer then."""
@@ -57,6 +69,9 @@ class Outcome:
 
     verdict: Verdict
     result: Answer | Fault | None = None
+
+
+CANNOT_END = Outcome(Verdict.FAILED, UNSTORABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,22 +215,32 @@ class Executor:
         try:
             async with asyncio.timeout(max(0.0, claim.seconds_left)) as time_left:
                 product = await self._runner(claim, await claim.input(self._store))
+                if isinstance(product, Answer):
+                    prove(product)
         except Unavailable as error:
             return await self._step_aside(claim, error)
         except Exception as error:  # noqa: BLE001 - whatever a job raises becomes its outcome
-            if time_left.expired():
+            ended_s = _failed_s(error)
+            if time_left.expired() and ended_s >= (time_left.when() or 0.0):
                 return out_of_time(claim)
-            self._note_fault(error, after_s=asyncio.get_running_loop().time() - begun_s)
+            self._note_fault(error, after_s=ended_s - begun_s)
             return normalise(error, claim)
         if isinstance(product, HandedOn):
             return Outcome(Verdict.CONTINUES)
         return Outcome(Verdict.SUCCEEDED, product)
 
     async def _step_aside(self, claim: Claim, error: Unavailable) -> Outcome:
-        """Give the job back after a pause: a store that is full must not use up every document's attempts."""
+        """Give the job back after a pause: a store that is full must not use up every document's attempts.
+
+        Nor must an engine that others use too: that it has no room says that this worker sends too much.
+        """
         log.warning("job %s goes back: %s", claim.fence.job, error)
-        self.on_engine_lost()
-        await asyncio.sleep(STORE_PAUSE_S)
+        if isinstance(error, Busy):
+            self.quick_faults += 1
+            await asyncio.sleep(min(error.retry_after_s, LONGEST_PAUSE_S))
+        else:
+            self.on_engine_lost()
+            await asyncio.sleep(STORE_PAUSE_S)
         return Outcome(Verdict.GIVE_BACK)
 
     def _note_fault(self, error: Exception, *, after_s: float) -> None:
@@ -225,25 +250,36 @@ class Executor:
             self.quick_faults += 1
 
     async def _commit(self, claim: Claim, outcome: Outcome, queue: str) -> End:
-        call = None
+        call, refusals = None, 0
         pause_s = self._retries.pause_s(claim.strikes) if outcome.verdict is Verdict.RETRY else 0.0
         for tries in range(1_000_000):
             try:
-                call = call or await commit_call(
-                    self._store,
-                    claim.fence,
-                    outcome.verdict,
-                    outcome.result,
-                    max_attempts=self._retries.max_attempts,
-                    delay_s=pause_s,
-                )
+                if call is None:
+                    call, outcome = await self._ending(claim, outcome, pause_s=pause_s)
                 answer, state, *woken = await self._tick.call(call, release=queue)
                 await self._store.release(*woken)  # a merge whose last part this was need not wait for the upkeep
                 return _end(answer, state, outcome)
             except StoreUnavailable as error:
                 log.warning("job %s waits to be committed: %s", claim.fence.job, error)
+                refusals = refusals + 1 if isinstance(error, StoreRefused) else 0
+                if refusals == REFUSALS:
+                    call, outcome = None, CANNOT_END
                 await asyncio.sleep(COMMIT_PAUSE_S[min(tries, len(COMMIT_PAUSE_S) - 1)])
         return End("stale")
+
+    async def _ending(self, claim: Claim, outcome: Outcome, *, pause_s: float) -> tuple[Call, Outcome]:
+        """The call that ends the attempt, and as what: an end that was lost here would come back for ever."""
+        most = self._retries.max_attempts
+        said = outcome.verdict, outcome.result
+        try:
+            return await commit_call(self._store, claim.fence, *said, max_attempts=most, delay_s=pause_s), outcome
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, no record can hold this
+            where = _where(error)  # its text may quote the answer
+        log.error("job %s came to what no record can hold: %s", claim.fence.job, where)
+        said = CANNOT_END.verdict, CANNOT_END.result
+        return await commit_call(self._store, claim.fence, *said, max_attempts=most), CANNOT_END
 
 
 def out_of_time(claim: Claim) -> Outcome:
@@ -275,6 +311,12 @@ def verdict_of(error: ViiworkError) -> Verdict:
     if isinstance(error, EngineDied):
         return Verdict.CRASHED
     return Verdict.RETRY if error.retryable else Verdict.FAILED
+
+
+def _failed_s(error: Exception) -> float:
+    """When the attempt failed: it may have taken a while to tell whose fault that was."""
+    known_s = error.failed_s if isinstance(error, EngineFault) else None
+    return asyncio.get_running_loop().time() if known_s is None else known_s
 
 
 def _nothing() -> None:

@@ -38,10 +38,16 @@ if BACK[verdict] then
   local state = send_back(job, BACK[verdict], tonumber(ARGV[9]), tonumber(ARGV[10] or 0), ARGV[5])
   return {'ok', state, unpack(WOKEN)}
 end
-local prompt, output = tonumber(ARGV[7]), tonumber(ARGV[8])
+-- A count that is none must not stop the commit half-way, nor the fleet's sums, which end at 2^63.
+local function tokens(said)
+  local count = tonumber(said) or 0
+  return count > 0 and math.floor(math.min(count, 1e9)) or 0
+end
+
+local prompt, output = tokens(ARGV[7]), tokens(ARGV[8])
 redis.call('HINCRBY', job_key(id), 'commits', 1)
-redis.call('HSET', job_key(id), 'result', ARGV[5], 'result_blob', ARGV[6], 'prompt_tokens_used', ARGV[7],
-  'output_tokens_used', ARGV[8])
+redis.call('HSET', job_key(id), 'result', ARGV[5], 'result_blob', ARGV[6], 'prompt_tokens_used', prompt,
+  'output_tokens_used', output)
 count('prompt_tokens', job.queue, prompt)
 count('output_tokens', job.queue, output)
 correct_cost(prompt + output)

@@ -18,7 +18,6 @@ from viiwork_workers.engines.followed import FollowedKeeper
 from viiwork_workers.engines.frames import Begin
 from viiwork_workers.engines.hosted import HostedEngine
 from viiwork_workers.engines.noop import NoopEngine
-from viiwork_workers.engines.server import ServerEngine
 from viiwork_workers.engines.simulated import SimulatedEngine, simulated_facts
 
 EXTRACTIVE_MODEL = "extractive-preview"
@@ -56,6 +55,8 @@ def _simulated(settings: Settings) -> Engine:
 
 def _server(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engine:
     """A program of others, that a guard starts and looks after."""
+    from viiwork_workers.engines.server import ServerEngine  # noqa: PLC0415 - aiohttp: 9 MB and 0.1 s, for these alone
+
     checked = check_engine(settings, worker=worker, environ=environ)
     launch = launch_of(settings, checked, worker=worker, environ=environ)
     return ServerEngine(facts_of(checked, launch), launch, FollowedKeeper(launch, state_dir=settings.state_dir))

@@ -38,6 +38,7 @@ class Exchange:
     def __init__(self, response: aiohttp.ClientResponse, heard: Callable[[int], None]) -> None:
         self.status = response.status
         self.streams = response.content_type == "text/event-stream"
+        self.retry_after = response.headers.get("Retry-After", "")
         self._content = response.content
         self._heard = heard
         self._received = 0

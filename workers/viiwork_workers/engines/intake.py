@@ -29,17 +29,22 @@ def plain(work: EngineWork) -> ChatInput | StepInput:
 
 
 def refuse_incomplete(work: EngineWork) -> None:
-    """Raises JobRefused for a prompt that is empty or no Unicode, or a task without its labels or its question."""
+    """Raises JobRefused for a prompt that is empty or no Unicode, or a task without its labels or its question.
+
+    A passage must have words; a prompt may be anything that somebody wants to see gone on with, such as `{`.
+    """
     try:
         "".join(texts_of(work)).encode()
     except UnicodeEncodeError as error:
         # lone surrogates, which a JSON escape can smuggle in; no tokenizer takes them
         raise JobRefused("the text is not valid Unicode.", hint="Decode it again.", code="invalid_text") from error
-    body = work.text if isinstance(work, StepInput) else "".join(texts_of(work))
-    if not any(character.isalnum() for character in body):
+    if not isinstance(work, StepInput):
+        if not "".join(texts_of(work)).strip():
+            raise JobRefused("the prompt is empty.", hint="Say something.", code="empty")
+        return
+    if not any(character.isalnum() for character in work.text):
         raise JobRefused("the passage has no words.", hint="Check that the document has text.", code="empty")
-    if isinstance(work, StepInput):
-        _refuse_without_options(work)
+    _refuse_without_options(work)
 
 
 def _refuse_without_options(step: StepInput) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from viiwork.errors import JobRefused
 
 LONGEST_REASON = 20_000
+LONGEST_NUMBER = 15
 WHICH_MODEL = "See `engine.alias` and what the server serves (/v1/models)."
 SHORTEN = "Send a shorter prompt, ask for fewer tokens, or use a model with a longer context."
 
@@ -42,6 +43,8 @@ class Meaning:
         found = self._compiled.search(reason)
         if found is None or (self.only and not any(name in fields for name in self.only)):
             return None
+        if any(len(number) > LONGEST_NUMBER for number in found.groups()):
+            return None  # no count of tokens: Python itself refuses to read one of 4,300 digits
         numbers = [f"{int(number):,}" for number in found.groups()]
         return JobRefused(self.message.format(*numbers), hint=self.hint, code=self.code, param=self.param)
 
@@ -174,3 +177,16 @@ MEANINGS = (
     ),
 )
 """The first that fits. Only what is a number in the engine's text gets into ours."""
+
+OWN_DOING = (
+    # llama.cpp b11434, for an answer that was cut off or that its sampler could not hold to the shape; it says so with
+    # HTTP 500, or inside a stream that began with 200
+    Meaning(
+        r"model produced output that does not match the expected [\w-]{1,40} format",
+        "invalid_output",
+        "the answer does not have the shape that was asked for.",
+        "If it was cut off, raise max_output_tokens; else try other words, or a simpler shape.",
+        only=("response_format", "json_schema", "grammar", "tools"),
+    ),
+)
+"""What an engine says as if it had failed, when it was the answer that did."""

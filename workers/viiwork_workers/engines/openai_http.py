@@ -13,7 +13,7 @@ from viiwork.errors import ViiworkError
 from viiwork_workers.engines.base import OnText
 from viiwork_workers.engines.dialects import Ask, encoded
 from viiwork_workers.engines.http_session import Broken, Connections, Exchange
-from viiwork_workers.engines.refusals import KEY_WRONG, REFUSED, key_wrong, refusal
+from viiwork_workers.engines.refusals import KEY_WRONG, NO_ROOM, REFUSED, key_wrong, no_room, own_doing, refusal
 from viiwork_workers.engines.replies import Garbled, Reply, Reported, Transcript, read_reply
 from viiwork_workers.engines.sse import Events, LineTooLong
 from viiwork_workers.engines.under_way import Over, UnderWay
@@ -23,8 +23,19 @@ END_S = 1.0
 """How long the end of a stream's body may take after its last event."""
 
 
+FELL_APART = 500
+"""vLLM's HTTP server says so of every request when its EngineCore has died, and ends a moment later."""
+
+
 class EngineTrouble(Exception):
-    """Raised when an engine fails a request: whether it died, its keeper knows."""
+    """Raised when an engine fails a request: whether it died, its keeper knows.
+
+    `answered` when it certainly had not by then: its answer was whole.
+    """
+
+    def __init__(self, message: str, *, answered: bool = False) -> None:
+        super().__init__(message)
+        self.answered = answered
 
 
 class OpenAIServer:
@@ -42,7 +53,7 @@ class OpenAIServer:
     async def answer(self, ask: Ask, *, on_text: OnText | None = None) -> Reply:
         """Have a request answered; streamed when it says so, each piece of text told to `on_text`.
 
-        Raises JobRefused, EngineFault when the server does not take our key, and EngineTrouble.
+        Raises JobRefused, Busy, EngineFault when the server does not take our key, and EngineTrouble.
         """
         try:
             async with self._under_way.one_more():
@@ -52,9 +63,11 @@ class OpenAIServer:
         except LineTooLong as error:
             raise EngineTrouble("the engine sent a line that is too long") from error
         except Garbled as error:
-            raise EngineTrouble(f"the engine's answer cannot be used: {error}") from error
+            whole = not ask.body.get("stream")
+            raise EngineTrouble(f"the engine's answer cannot be used: {error}", answered=whole) from error
         except Reported as error:
-            raise EngineTrouble("the engine broke its answer off with an error") from error
+            broken = EngineTrouble("the engine broke its answer off with an error")
+            raise own_doing(error.said, ask=ask) or broken from error
 
     def close(self, why: str) -> None:
         """What is under way ends with EngineTrouble, and so does what comes after."""
@@ -67,7 +80,7 @@ class OpenAIServer:
                 return await _streamed(exchange, on_text)
             said = await _whole(exchange)
         if exchange.status != 200:
-            raise _error(exchange.status, said, ask)
+            raise _error(exchange, said, ask)
         return await _read(said, texts=len(ask.body["input"]) if ask.endpoint == "embedding" else 0)
 
 
@@ -127,9 +140,13 @@ def _same(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _error(status: int, body: bytes, ask: Ask) -> ViiworkError | EngineTrouble:
+def _error(exchange: Exchange, body: bytes, ask: Ask) -> ViiworkError | EngineTrouble:
+    status = exchange.status
     if status in REFUSED:
         return refusal(status, body, ask=ask)
     if status in KEY_WRONG:
         return key_wrong(status)
-    return EngineTrouble(f"the engine answered with HTTP {status}")
+    if status in NO_ROOM:
+        return no_room(status, retry_after=exchange.retry_after)
+    trouble = EngineTrouble(f"the engine answered with HTTP {status}", answered=status != FELL_APART)
+    return own_doing(body, ask=ask) or trouble

@@ -20,8 +20,9 @@ async def answer_of(work: EngineWork, reply: Reply, facts: EngineFacts) -> Answe
     """What the engine said, checked against the shape that was asked for. Raises JobRefused."""
     said = parse_answer(work.task, work.options, reply.text) if isinstance(work, StepInput) else Answer(text=reply.text)
     shape = work.shape if isinstance(work, ChatInput | CompletionInput) else None
+    called = isinstance(work, ChatInput) and bool(work.tools and reply.tool_calls)  # one who may call need not answer
     value = None
-    if shape is not None and not reply.tool_calls:
+    if shape is not None and not called:
         value = await held(shape, reply.text, finish_reason=reply.finish_reason)
     told = {
         "engine": facts.name,

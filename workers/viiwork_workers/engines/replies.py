@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +28,29 @@ class Garbled(Exception):
 
 
 class Reported(Exception):
-    """Raised when an answer that began well carries an error instead of its end."""
+    """Raised when an answer that began well carries an error instead of its end: `said`, which may quote the prompt."""
+
+    def __init__(self, said: object) -> None:
+        super().__init__()
+        self.said = said
 
 
 NOTHING_COUNTED = Usage()
+MOST_TOKENS = 10_000_000
+"""Of one request. A count above it is no count, and the sum of many such would be too large for Redis."""
+LEAST_LOGPROB = -9999.0
+"""How the OpenAI API says minus infinity, which JSON cannot."""
+OTHERWISE = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
+"""What comes of reading an answer that has another form than the API says."""
+
+
+@contextmanager
+def _as_the_api_says() -> Iterator[None]:
+    """An engine that answers garbage is at fault, and neither the job nor this code."""
+    try:
+        yield
+    except OTHERWISE as error:
+        raise Garbled("it has another form than the API says") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +70,8 @@ class Transcript:
     """A streamed answer as it is put together, one event after the other."""
 
     finish_reason: str = ""
+    _spoke: bool = False
+    """Whether any choice had a place for text."""
     _texts: list[str] = field(default_factory=list)
     _usage: Usage = NOTHING_COUNTED
     _calls: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -55,10 +79,25 @@ class Transcript:
 
     def hear(self, event: object) -> str:
         """The text that this event adds. Raises Reported, or Garbled."""
+        with _as_the_api_says():
+            return self._hear(event)
+
+    def reply(self) -> Reply:
+        """The whole. Raises Garbled when it broke off."""
+        if not self.finish_reason:
+            raise Garbled("its answer broke off")
+        if not self._spoke:
+            raise Garbled("its answer has no text")
+        with _as_the_api_says():
+            calls = tuple(_call(self._calls[number]) for number in sorted(self._calls))
+            text, logprobs = "".join(self._texts), _probable(self._logprobs)
+            return Reply(text, _finish(self.finish_reason), self._usage, calls, logprobs)
+
+    def _hear(self, event: object) -> str:
         if not isinstance(event, dict):
             raise Garbled("an event of its stream is no object")
-        if "error" in event or event.get("object") == "error":
-            raise Reported
+        if _is_error(event):
+            raise Reported(event)
         if usage := event.get("usage"):
             self._usage = _usage(usage)
         choices = event.get("choices")
@@ -70,21 +109,15 @@ class Transcript:
             self._logprobs = _joined(self._logprobs or {}, logprobs)
         return self._heard(choice)
 
-    def reply(self) -> Reply:
-        """The whole. Raises Garbled when it broke off."""
-        if not self.finish_reason:
-            raise Garbled("its answer broke off")
-        calls = tuple(_call(self._calls[number]) for number in sorted(self._calls))
-        return Reply("".join(self._texts), _finish(self.finish_reason), self._usage, calls, self._logprobs)
-
     def _heard(self, choice: Mapping[str, Any]) -> str:
         delta = choice.get("delta")
+        self._spoke = self._spoke or isinstance(delta, dict) or isinstance(choice.get("text"), str)
         if delta is None:
             text = choice.get("text")
         elif isinstance(delta, dict):
             # what a thinking model thinks (`reasoning_content`, in vLLM `reasoning`) is not its answer
             text = delta.get("content")
-            self._add_calls(delta.get("tool_calls") or ())
+            self._add_calls(_listed(delta.get("tool_calls")))
         else:
             raise Garbled("a choice of its stream is no object")
         if not text:
@@ -93,9 +126,8 @@ class Transcript:
         self._texts.append(text)
         return text
 
-    def _add_calls(self, deltas: Iterable[Any]) -> None:
-        # TGI sends one object where the API has a list
-        for delta in [deltas] if isinstance(deltas, dict) else deltas:
+    def _add_calls(self, deltas: list[Any]) -> None:
+        for delta in deltas:
             if not isinstance(delta, dict):
                 raise Garbled("a tool call of its stream is no object")
             call = self._calls.setdefault(int(delta.get("index") or 0), {"arguments": []})
@@ -106,21 +138,39 @@ class Transcript:
 
 
 def read_reply(body: object, *, texts: int = 0) -> Reply:
-    """A whole answer; of an embedding request when `texts` says how many vectors it must have. Raises Garbled."""
+    """A whole answer; of an embedding request when `texts` says how many vectors it must have.
+
+    Raises Reported, or Garbled.
+    """
     if not isinstance(body, dict):
         raise Garbled("its answer is no object")
-    if "error" in body or body.get("object") == "error":
-        raise Reported
+    if _is_error(body):
+        raise Reported(body)
+    with _as_the_api_says():
+        return _reply(body, texts)
+
+
+def _reply(body: Mapping[str, Any], texts: int) -> Reply:
     usage = _usage(body.get("usage"))
     if texts:
         return Reply(finish_reason="stop", usage=usage, embeddings=_vectors(body.get("data"), texts))
     choice = _choice(body.get("choices"))
-    message = choice.get("message", choice)
-    if not isinstance(message, dict):
-        raise Garbled("its message is no object")
-    calls = tuple(_call({**call, **(call.get("function") or {})}) for call in message.get("tool_calls") or ())
-    text = _text(message.get("content", choice.get("text")) or "")
-    return Reply(text, _finish(choice.get("finish_reason")), usage, calls, choice.get("logprobs") or None)
+    said, calls = choice.get("text"), list[Any]()
+    if "message" in choice:
+        said, calls = choice["message"].get("content") or "", _listed(choice["message"].get("tool_calls"))
+    made = tuple(_call({**call, **(call.get("function") or {})}) for call in calls)
+    logprobs = _probable(choice.get("logprobs"))
+    return Reply(_text(said), _finish(choice.get("finish_reason")), usage, made, logprobs)
+
+
+def _is_error(said: Mapping[str, Any]) -> bool:
+    """`"error": null` beside an answer is none."""
+    return said.get("error") is not None or said.get("object") == "error"
+
+
+def _listed(calls: Any) -> list[Any]:
+    """TGI sends one object where the API has a list."""
+    return [calls] if isinstance(calls, dict) else list(calls or ())
 
 
 def _choice(choices: object) -> dict[str, Any]:
@@ -147,9 +197,14 @@ def _text(text: object) -> str:
 def _usage(usage: object) -> Usage:
     if not isinstance(usage, dict):
         return NOTHING_COUNTED
-    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    taken, given = (count if isinstance(count, int) and count >= 0 else 0 for count in counts)
+    taken, given = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     return Usage(prompt_tokens=taken, output_tokens=given)
+
+
+def _count(said: object) -> int:
+    if not isinstance(said, int) or isinstance(said, bool):
+        return 0
+    return min(max(0, said), MOST_TOKENS)
 
 
 def _joined(before: dict[str, Any], more: object) -> dict[str, Any]:
@@ -164,23 +219,58 @@ def _joined(before: dict[str, Any], more: object) -> dict[str, Any]:
     return before
 
 
+def _probable(said: object) -> dict[str, Any] | None:
+    """Log probabilities that a record can hold: a look in C first, for there may be a hundred thousand of them."""
+    if not said:
+        return None
+    if not isinstance(said, dict):
+        raise Garbled("its log probabilities are no object")
+    try:
+        json.dumps(said, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:  # a number that is none, or half a character
+        return {_text(name): _clean(value) for name, value in said.items()}
+    return said
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return [_clean(one) for one in value]
+    if isinstance(value, dict):
+        return {_text(name): _clean(one) for name, one in value.items()}
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    if value != -math.inf:
+        raise Garbled("its log probabilities are no numbers")
+    return LEAST_LOGPROB
+
+
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = call.get("arguments", "")
-    if isinstance(arguments, list):
-        arguments = "".join(str(part) for part in arguments)
+    said = call.get("arguments") or ""
+    parts = said if isinstance(said, list) else [said]
     return {
-        "id": str(call.get("id") or ""),
+        "id": _text(str(call.get("id") or "")),
         "type": "function",
-        "function": {"name": str(call.get("name") or ""), "arguments": arguments},
+        "function": {"name": _text(call.get("name") or ""), "arguments": "".join(map(_arguments, parts))},
     }
 
 
+def _arguments(said: object) -> str:
+    """TGI and others send an object where the API has JSON in a string."""
+    return _text(json.dumps(said, ensure_ascii=False, allow_nan=False) if isinstance(said, dict) else said)
+
+
 def _vectors(data: object, texts: int) -> tuple[tuple[float, ...], ...]:
-    try:
-        rows = sorted(data, key=lambda row: row["index"]) if isinstance(data, list) else []
-        vectors = tuple(tuple(map(float, row["embedding"])) for row in rows)
-    except (TypeError, KeyError, ValueError) as error:
-        raise Garbled("its embeddings are no numbers") from error
-    if len(vectors) != texts:
-        raise Garbled(f"it made {len(vectors)} embeddings of {texts} texts")
+    rows = data if isinstance(data, list) else []
+    if len(rows) != texts:
+        raise Garbled(f"it made {len(rows)} embeddings of {texts} texts")
+    rows = sorted(rows, key=lambda row: int(row["index"]))
+    if [row["index"] for row in rows] != list(range(texts)):
+        raise Garbled("its embeddings are not one for each text")
+    vectors = tuple(tuple(map(float, row["embedding"])) for row in rows)
+    if len({len(vector) for vector in vectors}) != 1 or not vectors[0]:
+        raise Garbled("its embeddings are not all of one length")
+    if not all(all(map(math.isfinite, vector)) for vector in vectors):
+        raise Garbled("its embeddings are no numbers")
     return vectors

@@ -38,8 +38,11 @@ class Life:
         self.server.close(why)
 
     async def ends_soon(self, within_s: float) -> bool:
-        """Whether it is over, or will be within the time that its keeper takes to see it."""
-        with suppress(TimeoutError):
+        """Whether it is over, or will be within the time that its keeper takes to see it.
+
+        Who is cancelled meanwhile is told what is known by then: that the engine failed the job is so already.
+        """
+        with suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(within_s):
                 await self._over.wait()
         return self._over.is_set()
@@ -72,7 +75,10 @@ class ServerEngine:
         self._follower = asyncio.create_task(self._follow(self._keeper.phase), name="engine phases")
 
     async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
-        """Answer one job. Raises Unavailable while the server is not ready: the job never reached it."""
+        """Answer one job.
+
+        Raises Unavailable while the server is not ready: the job never reached it; and Busy when it takes no more.
+        """
         refuse_incomplete(work)
         if self._follower is None:
             raise EngineFault("the engine is not running.", hint="Wait for the worker to be ready.")
@@ -122,12 +128,15 @@ class ServerEngine:
 
     async def _verdict(self, life: Life, trouble: EngineTrouble) -> EngineFault:
         """A dead engine makes a suspect of every job that it had; one that lives has failed this job alone."""
-        died = await life.ends_soon(self._verdict_s)
+        failed_s = asyncio.get_running_loop().time()
+        died = await life.ends_soon(0.0 if trouble.answered else self._verdict_s)
+        fault = EngineFault(f"{trouble}.", hint="The job is tried again.")
         if self._follower is None:
-            return EngineFault("the engine was switched off.", hint="The job is tried again on another worker.")
-        if died:
-            return EngineDied("the engine died with the job in it.", hint="The job is tried again, alone.")
-        return EngineFault(f"{trouble}.", hint="The job is tried again.")
+            fault = EngineFault("the engine was switched off.", hint="The job is tried again on another worker.")
+        elif died:
+            fault = EngineDied("the engine died with the job in it.", hint="The job is tried again, alone.")
+        fault.failed_s = failed_s
+        return fault
 
     async def _follow(self, phase: Phase) -> None:
         while True:

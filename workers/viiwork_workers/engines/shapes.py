@@ -15,6 +15,8 @@ from viiwork.work import Shape
 
 MATCH_S = 0.5
 LONG_CHARACTERS = 65_536
+MOST_LEVELS = 100
+"""Records are read again by a parser that goes 200 levels deep, and a value stands some way down in them."""
 
 
 async def held(shape: Shape, text: str, *, finish_reason: str) -> Any:
@@ -65,7 +67,19 @@ def _json(text: str) -> Any:
         raise Missed("has half a character in its JSON") from error
     except (ValueError, RecursionError) as error:
         raise Missed("is no JSON") from error
+    if text.count("[") + text.count("{") > MOST_LEVELS and _deep(value):
+        raise Missed(f"is JSON of more than {MOST_LEVELS} levels")
     return value
+
+
+def _deep(value: Any) -> bool:
+    level: list[Any] = [[value]]
+    for _ in range(MOST_LEVELS + 1):
+        within = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [below for some in within for below in some if isinstance(below, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _no_constant(name: str) -> None:
