@@ -16,6 +16,7 @@ class StandIn:
         self.opened = self.closed = False
         self.told: list[tuple[int, int]] = []
         self.again_asked = 0
+        self.doubts = 0
         self._news = asyncio.Event()
 
     def say(self, phase: Phase) -> None:
@@ -33,6 +34,9 @@ class StandIn:
 
     def busy(self, *, running: int, received_bytes: int) -> None:
         self.told.append((running, received_bytes))
+
+    def doubt(self) -> None:
+        self.doubts += 1
 
     def again(self) -> None:
         self.again_asked += 1

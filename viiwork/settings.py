@@ -116,6 +116,8 @@ class EngineSection(Section):
     """For so long nothing may come from a recipe's engine while requests run, before it is started again."""
     keep_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
     """How long an engine is kept when its worker died, for the next life of that worker."""
+    canary: bool = True
+    """Whether a recipe's engine is asked for text that makes sense, before its first job and from time to time."""
     canary_every_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
     """Between two looks at whether its text makes sense; 0: only after each start."""
     canary_expect: Annotated[str, Field(max_length=256)] = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,16 +13,17 @@ import pytest
 
 from viiwork.recipes import Launch, Metrics
 from viiwork_workers.engines.deaths import QUICK_S
+from viiwork_workers.engines.guard_card import VRAM_STILL_S, Card, Freeing
 from viiwork_workers.engines.guard_child import Address, free_port
 from viiwork_workers.engines.guard_course import MANY_PORTS, MANY_QUICK, Course, Fall
 from viiwork_workers.engines.guard_files import GuardFiles, GuardLock
 from viiwork_workers.engines.guard_frames import Busy, Load
 from viiwork_workers.engines.guard_http import Reply
-from viiwork_workers.engines.guard_log import Diary, EngineLog
+from viiwork_workers.engines.guard_log import KEPT_BYTES, Diary, EngineLog, turn_over
 from viiwork_workers.engines.guard_metrics import read_load
-from viiwork_workers.engines.guard_probe import Standing, judged
+from viiwork_workers.engines.guard_probe import Standing
 from viiwork_workers.engines.guard_record import GuardRecord, forget_record, read_record, write_record
-from viiwork_workers.engines.guard_tree import VRAM_STILL_S, Freeing, vram_back, vram_used
+from viiwork_workers.engines.guard_verdict import judged
 from viiwork_workers.engines.guard_watch import LONGEST_GAP_S, PATIENCE, Look, Watch
 
 QUICK = Fall("died", "it ended with code 1")
@@ -214,6 +216,8 @@ def reply(body: object, status: int = 200) -> Reply:
         (reply({"data": [{"embedding": [0.1, -0.2]}]}), "sane"),
         (reply({"data": [{"embedding": [0.0, 0.0]}]}), "garbage"),
         (Reply(200, b'{"data": [{"embedding": [NaN, 1]}]}'), "garbage"),
+        (reply({"data": [{"embedding": [10**400, 1]}]}), "garbage"),
+        (reply({"choices": [{"message": {"content": None, "tool_calls": [{}]}}]}), "sane"),
         (reply({"error": {"message": "CUDA error"}}), "broken"),
         (Reply(200, b"<html>"), "broken"),
         (reply({}, 500), "broken"),
@@ -241,14 +245,32 @@ def test_memory_is_back_when_little_is_left_or_when_it_falls_no_more() -> None:
 async def test_the_next_start_waits_for_the_card_to_be_free(tmp_path: Path) -> None:
     """Not at all where nobody knows; not for ever where it stays in use."""
     file = tmp_path / "mem_info_vram_used"
-    assert vram_used(str(file)) is None
-    await vram_back(str(file), before_bytes=None)
+    card = Card(str(file))
+    assert await card.look() is None
+    await card.freed(None)
     file.write_text("16000\n", encoding="ascii")
-    waiting = asyncio.create_task(vram_back(str(file), before_bytes=vram_used(str(file))))
+    before_bytes = await card.before_end()
+    waiting = asyncio.create_task(card.freed(before_bytes))
     await asyncio.sleep(0)
     assert not waiting.done()
     file.write_text("120\n", encoding="ascii")
     await waiting
+
+
+async def test_a_card_that_does_not_answer_holds_nobody_up(tmp_path: Path) -> None:
+    """A pipe that nobody writes to stands for a driver that is lost: one read of it waits, and no second one."""
+    file = tmp_path / "mem_info_vram_used"
+    file.write_text("16000", encoding="ascii")
+    card = Card(str(file))
+    assert await card.look() == 16_000
+    file.unlink()
+    os.mkfifo(file)
+    assert await card.look() is None
+    threads = threading.active_count()
+    assert await card.look() is None
+    assert await card.before_end() is None
+    assert threading.active_count() == threads
+    file.write_text("9", encoding="ascii")  # lets the reader go
 
 
 def test_port_and_key_are_filled_in_wherever_they_stand() -> None:
@@ -257,23 +279,42 @@ def test_port_and_key_are_filled_in_wherever_they_stand() -> None:
     assert len({free_port() for _ in range(20)}) > 1
 
 
-def test_a_log_is_cut_back_while_it_is_written_and_read_on(tmp_path: Path) -> None:
+async def test_a_log_is_cut_back_while_it_is_written_and_read_on(tmp_path: Path) -> None:
     """The writer keeps its handle; one older copy is kept; what it said stays known."""
     log = EngineLog(tmp_path / "engine.log", limit_bytes=1000)
     handle = log.open()
     os.write(handle, b"OSError: [Errno 98] Address already in use\n" + b"x" * 1000 + b"\n")
     log.look()
+    await log.trim()
     assert (tmp_path / "engine.log").stat().st_size == 0
     assert (tmp_path / "engine.log.1").stat().st_size > 1000
     os.write(handle, b"more\n")
     os.close(handle)
     log.look()
+    await log.trim()
     assert (tmp_path / "engine.log").read_bytes() == b"more\n"
     known = log.known(recent=False)
     assert known is not None
     assert known.id == "port-taken"
     os.close(log.open())
     assert log.known(recent=False) is None  # another life has said nothing yet
+
+
+def test_of_a_large_log_the_last_part_is_kept(tmp_path: Path) -> None:
+    log = tmp_path / "engine.log"
+    log.write_bytes(b"x" * KEPT_BYTES + b"the end")
+    turn_over(log)
+    kept = (tmp_path / "engine.log.1").read_bytes()
+    assert (len(kept), kept[-7:], log.stat().st_size) == (KEPT_BYTES, b"the end", 0)
+
+
+def test_a_log_is_cut_back_though_no_copy_of_it_can_be_kept(tmp_path: Path) -> None:
+    """On a full disk that is what helps. A directory in the way stands for one."""
+    log = tmp_path / "engine.log"
+    log.write_bytes(b"x" * 5000)
+    (tmp_path / "engine.log.1").mkdir()
+    turn_over(log)
+    assert log.stat().st_size == 0
 
 
 def test_the_last_words_count_though_their_line_never_ended(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Launch(Wire):
     hang_s: float = 120.0
     keep_s: float = 60.0
     """How long the engine is kept without its worker."""
+    canary: bool = True
+    """Whether it is asked for text that makes sense, before its first job and from time to time."""
     canary_every_s: float = 600.0
     """Between two looks at the sanity of its text; 0: only after a start."""
     expect: str = ""

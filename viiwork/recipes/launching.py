@@ -84,6 +84,7 @@ def make_launch(
         stop_grace_s=recipe.stop_grace_s,
         hang_s=engine.hang_s or recipe.hang_s,
         keep_s=engine.keep_s,
+        canary=engine.canary,
         canary_every_s=engine.canary_every_s,
         expect=engine.canary_expect,
         vram_used_file=vram_used_file(worker, root=place.root) if recipe.pin else "",

@@ -8,10 +8,29 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 
 import regex
 
-CANARY_PROMPT = "Answer in one short sentence: what colour is the sky on a clear day?"
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One way to ask for a little text."""
+
+    prompt: str
+    temperature: int
+    seed: int
+    plain: bool = False
+    """A text to go on with, and no chat: nothing is taken out of the answer then, such as thoughts."""
+
+
+QUESTIONS = (
+    Question("Answer in one short sentence: what colour is the sky on a clear day?", temperature=1, seed=7),
+    Question("What colour is a cloudless sky at noon? One short sentence, please.", temperature=0, seed=8),
+    Question("On a clear day the sky is blue because", temperature=0, seed=9, plain=True),
+)
+"""One odd answer is chance: models that were never tuned fill in forms, end at once or think unseen. The next is asked
+only after an odd one; a card that computes rubbish answers all of them with it."""
 CANARY_TOKENS = 32
 """Enough to tell rubbish from text, and done within a second."""
 EXPECT_TIMEOUT_S = 0.5

@@ -5,18 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import secrets
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from viiwork.errors import EngineFault
-from viiwork.processes import collect
+from viiwork.processes import collect, send, wait_gone
 from viiwork.recipes import Launch
 from viiwork.wire import Wire
 from viiwork_workers.engines.deaths import Deaths
 from viiwork_workers.engines.guard_door import FULL_BYTES
 from viiwork_workers.engines.guard_files import GuardFiles
-from viiwork_workers.engines.guard_frames import REPORTS, Again, Busy, End, Hello, Load, Phase, line
+from viiwork_workers.engines.guard_frames import (
+    REPORTS,
+    Again,
+    Busy,
+    Doubt,
+    End,
+    Hello,
+    Load,
+    Phase,
+    Taken,
+    line,
+)
 from viiwork_workers.engines.guard_link import find_or_start, peer, see_end
 from viiwork_workers.engines.guard_tree import Person
 
@@ -27,7 +40,17 @@ SAID_EVERY_S = 1.0
 END_S = 40.0
 """What an engine's end may take beyond its grace: the card's memory comes back."""
 LAST_WORD_S = 5.0
+MANY_SILENT = 10
+"""Seconds without a word, by our own count, after which a guard is lost: it speaks once a second. Time in which we
+ourselves were stopped is not counted."""
+KILL_S = 5.0
 GUARD_KILLED = "the engine's guard was killed"
+GUARD_SILENT = "the engine's guard did not answer any more"
+TAKEN = "another worker of this name is running"
+
+
+class NameTaken(OSError):
+    """Raised when the guard already has a worker of this name, that speaks."""
 
 
 class FollowedKeeper:
@@ -42,6 +65,8 @@ class FollowedKeeper:
         self._before = Phase(stage="starting")
         """Where the engine stood with the guards that are gone: each of them counts from 0."""
         self._moved = asyncio.Event()
+        self._who = secrets.token_hex(8)
+        self._silent = 0
         self._guard: Person | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._following: asyncio.Task[None] | None = None
@@ -64,7 +89,13 @@ class FollowedKeeper:
         try:
             await asyncio.wait_for(asyncio.shield(self._first_word), OPEN_S)
         except TimeoutError:
+            self._first_word = None  # nobody waits for it any more: whatever happens, the guard is looked for on
             log.warning("%s: its engine's guard waits for a former one to end", self._launch.worker)
+        except NameTaken as error:
+            raise EngineFault(
+                f"another worker named {self._launch.worker} is running here: {error}.",
+                hint="End it, or give this one another name or another fleet.state_dir.",
+            ) from error
         except OSError as error:
             raise EngineFault(
                 f"the guard of {self._launch.worker}'s engine cannot be started: {error.strerror or error}.",
@@ -81,6 +112,10 @@ class FollowedKeeper:
     def busy(self, *, running: int, received_bytes: int) -> None:
         """Tell what the worker has in the engine."""
         self._busy = Busy(running=running, received_bytes=received_bytes)
+
+    def doubt(self) -> None:
+        """Several requests in a row have failed: have the server looked at now."""
+        self._say(Doubt())
 
     def again(self) -> None:
         """A person has looked: try once more although it was given up."""
@@ -105,16 +140,17 @@ class FollowedKeeper:
         """One guard after the other, for as long as this worker wants its engine."""
         deaths = Deaths()
         while True:
-            begin_s = time.monotonic()
+            begin_s, why = time.monotonic(), GUARD_KILLED
             try:
                 await self._hear(*await find_or_start(self._files, os.environ))
             except (OSError, TimeoutError) as error:
                 if self._fails_to_open(error):
                     return
+                why = TAKEN if isinstance(error, NameTaken) else why
                 log.warning("%s: its engine's guard cannot be reached: %s", self._launch.worker, error)
             if self._following is None:
                 return  # it was told to end, and has
-            self._lose()
+            await self._lose(why)
             deaths = deaths.after(served_s=time.monotonic() - begin_s)
             await asyncio.sleep(deaths.pause_s)
             if self._guard is not None:
@@ -128,15 +164,19 @@ class FollowedKeeper:
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Until the guard is gone."""
-        self._writer = writer
+        self._writer, self._silent = writer, 0
         self._meet(peer(writer))
-        self._say(Hello(launch=self._launch))
+        self._say(Hello(launch=self._launch, who=self._who))
         telling = asyncio.create_task(self._tell_on(), name="engine's guard: busy")
         try:
             while report := await reader.readline():
+                self._silent = 0
                 self._take(REPORTS.validate_json(report))
         except ValueError:
             log.warning("%s: its engine's guard said what cannot be understood", self._launch.worker)
+        except NameTaken:
+            self._guard = None  # not ours to end
+            raise
         except OSError:
             pass  # as if it had said no more
         finally:
@@ -150,7 +190,9 @@ class FollowedKeeper:
         if guard != self._guard:
             self._guard, self._before = guard, self._phase
 
-    def _take(self, report: Phase | Load) -> None:
+    def _take(self, report: Phase | Load | Taken) -> None:
+        if isinstance(report, Taken):
+            raise NameTaken(f"process {report.pid}")
         if isinstance(report, Load):
             self._load = report
             return
@@ -160,21 +202,31 @@ class FollowedKeeper:
             self._first_word.set_result(None)
 
     def _set(self, phase: Phase) -> None:
+        if _same(phase, self._phase):
+            return  # said again, so that we know that it lives
         if phase.stage != "ready":
             self._load = None
         self._phase = phase
         self._moved.set()
 
-    def _lose(self) -> None:
+    async def _lose(self, why: str) -> None:
         """The guard is gone; what it kept is ended by the next one, which starts it again."""
-        if self._phase.why != GUARD_KILLED:
+        lost = self._silent >= MANY_SILENT
+        why = GUARD_SILENT if lost else why
+        if self._phase.why not in (GUARD_KILLED, GUARD_SILENT, TAKEN):
             life, restarts = self._phase.life, self._phase.restarts + 1
-            self._set(Phase(stage="restarting", life=life, restarts=restarts, why=GUARD_KILLED))
+            self._set(Phase(stage="restarting", life=life, restarts=restarts, why=why))
+        if lost and self._guard is not None and send(*self._guard, signal.SIGKILL):
+            log.error("%s: %s: it was killed", self._launch.worker, why)
+            await asyncio.to_thread(wait_gone, [self._guard], timeout_s=KILL_S)
 
     async def _tell_on(self) -> None:
-        while True:
+        while self._silent < MANY_SILENT:
             await asyncio.sleep(SAID_EVERY_S)
+            self._silent += 1
             self._say(self._busy)
+        if self._writer is not None:
+            self._writer.transport.abort()  # ends the reading of it
 
     def _say(self, frame: Wire) -> None:
         writer = self._writer

@@ -27,6 +27,9 @@ class Keeper(Protocol):
     def busy(self, *, running: int, received_bytes: int) -> None:
         """Tell what the worker has in the engine; cheap, said on at most once a second."""
 
+    def doubt(self) -> None:
+        """Several requests in a row have failed: have the server looked at now, and started again if it is broken."""
+
     def again(self) -> None:
         """A person has looked: try once more although it was given up."""
 
