@@ -19,15 +19,16 @@ from pathlib import Path
 from viiwork.processes import SUPERVISED_BY, identity
 from viiwork.recipes import Launch
 from viiwork_workers.engines.guard_board import Board
+from viiwork_workers.engines.guard_card import Card
 from viiwork_workers.engines.guard_child import Reaper
 from viiwork_workers.engines.guard_door import Door
 from viiwork_workers.engines.guard_files import ENGINE_OF, GuardFiles, GuardLock
-from viiwork_workers.engines.guard_frames import Again, Busy, End, Hello, Order
+from viiwork_workers.engines.guard_frames import Again, Busy, Doubt, End, Hello, Order
 from viiwork_workers.engines.guard_life import Ground
 from viiwork_workers.engines.guard_lives import Lives
 from viiwork_workers.engines.guard_log import Diary, EngineLog
 from viiwork_workers.engines.guard_record import GuardRecord, forget_record, left_behind, sweep, write_record
-from viiwork_workers.engines.guard_tree import Person, family, vram_back, vram_used
+from viiwork_workers.engines.guard_tree import Person, family
 from viiwork_workers.engines.guard_watch import STALE_S
 
 FIRST_WORD_S = 30.0
@@ -35,6 +36,7 @@ FIRST_WORD_S = 30.0
 LOCK_S = 120.0
 """For so long a former guard may take to end its engine."""
 LOCK_POLL_S = 0.05
+PULSE_S = 1.0
 
 
 class Guard:
@@ -68,10 +70,18 @@ class Guard:
         self._end_after(FIRST_WORD_S, "no worker has come")
         leading = asyncio.create_task(self._lead(), name="guard")
         leading.add_done_callback(self._fail_if_defect)
+        pulse = asyncio.create_task(self._pulse(), name="pulse")
         try:
             await self._over.wait()
         finally:
             await self._let_go(leading)
+            pulse.cancel()
+
+    async def _pulse(self) -> None:
+        """A guard that says nothing is taken for a lost one."""
+        while True:
+            await asyncio.sleep(PULSE_S)
+            self._door.tell_if_heard(self._board.phase)
 
     async def _lead(self) -> None:
         """One engine after the other, as the worker asks for them."""
@@ -82,8 +92,8 @@ class Guard:
             await self._changed.wait()
             self._changed.clear()
             if swept and self._launch is not None:
-                file, swept = self._launch.vram_used_file, []
-                await vram_back(file, before_bytes=vram_used(file))
+                card, swept = Card(self._launch.vram_used_file), []
+                await card.freed(await card.look())
             if self._lives is not None:
                 lives, self._lives = self._lives, None
                 self._board.move("starting", pid=0)
@@ -98,8 +108,10 @@ class Guard:
             files=self._files,
             reaper=self._reaper,
             log=self._log,
+            card=Card(launch.vram_used_file),
             marks=self._marks,
             busy=self._busy_now,
+            note=self._diary.note,
             write_record=self._write_record,
         )
 
@@ -109,6 +121,10 @@ class Guard:
                 self._greet(launch)
             case Busy():
                 self._busy = (time.monotonic(), order)
+            case Doubt():
+                self._diary.note("the worker's requests fail")
+                if self._lives is not None:
+                    self._lives.doubt()
             case Again():
                 self._diary.note("a person has looked: trying once more")
                 if self._lives is not None:
@@ -175,6 +191,8 @@ class Guard:
         self._door.shut()
         leading.cancel()
         await asyncio.gather(leading, return_exceptions=True)
+        if self._board.stage == "ready":  # vLLM does not end while somebody listens: the worker lets go of it now
+            self._board.move("starting", why="its guard is ending", fault_of="engine")
         if self._lives is not None:
             await self._lives.close()
         await sweep(self._files)

@@ -33,7 +33,7 @@ class Board:
     def move(self, stage: Stage, **changes: Any) -> None:
         """To a stage; what is said of its reasons and its address is said anew each time."""
         before = self._phase
-        reasons = {"url": "", "key": "", "why": "", "advice": ""}
+        reasons = {"url": "", "key": "", "why": "", "advice": "", "fault_of": ""}
         self._phase = before.model_copy(update={**reasons, **changes, "stage": stage})
         if stage != before.stage:
             self._since_s = time.monotonic()

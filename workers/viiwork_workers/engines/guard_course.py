@@ -35,6 +35,9 @@ class Fall:
     hopeless: bool = False
     """Started again it would end the same way."""
     port_taken: bool = False
+    fault_of: FaultOf = ""
+    was_told: bool = False
+    """Somebody ended it gently: what its log says of that (vLLM: that its core died) is no trouble."""
     struck: bool = False
     """A signal ended it that no engine sends to itself, such as the kernel's when memory runs out."""
 

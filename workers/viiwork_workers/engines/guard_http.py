@@ -36,14 +36,14 @@ class Line:
     """To one life of an engine."""
 
     def __init__(self, url: str, key: str) -> None:
-        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self.trusts = False
+        """Whether the key is shown: anybody may listen where an engine is awaited."""
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
         # Each request has a connection of its own: one that a restarted server has closed meanwhile looks like a death.
         limits = httpx.Limits(max_keepalive_connections=0)
         unlimited = httpx.Timeout(None)  # each request has a time of its own, for all of it
         trusted = url.startswith("https:")  # elsewhere, reading the authorities' certificates is 20 ms for nothing
-        self._client = httpx.AsyncClient(
-            headers=headers, trust_env=False, timeout=unlimited, limits=limits, verify=trusted
-        )
+        self._client = httpx.AsyncClient(trust_env=False, timeout=unlimited, limits=limits, verify=trusted)
         self._url = url
 
     async def get(self, path: str, *, timeout_s: float) -> Reply:
@@ -56,8 +56,12 @@ class Line:
         await self._client.aclose()
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> Reply:
+        headers, url = self._headers if self.trusts else {}, self._url + path
         try:
-            async with asyncio.timeout(timeout_s), self._client.stream(method, self._url + path, json=body) as response:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._client.stream(method, url, json=body, headers=headers) as response,
+            ):
                 return Reply(response.status_code, await _bounded(response))
         except httpx.ConnectError:
             return Reply(refused=True)

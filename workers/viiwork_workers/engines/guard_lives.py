@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 
 from viiwork_workers.engines.guard_board import Board
 from viiwork_workers.engines.guard_course import Course, Fall
 from viiwork_workers.engines.guard_frames import Stage
 from viiwork_workers.engines.guard_life import Ground, Life
 from viiwork_workers.engines.guard_record import sweep
-from viiwork_workers.engines.guard_tree import end_all, family, vram_back, vram_used
+from viiwork_workers.engines.guard_tree import end_all, family
 
 HUNG_GRACE_S = 5.0
 """A process that hangs rarely finds its way out by itself."""
@@ -38,6 +39,11 @@ class Lives:
         if self._life is not None:
             self._life.adopt()
 
+    def doubt(self) -> None:
+        """The worker's requests fail: look at the engine now."""
+        if self._life is not None:
+            self._life.doubt()
+
     def again(self) -> None:
         """A person has looked: one more try, if it was given up."""
         if self._course.given_up:
@@ -53,7 +59,7 @@ class Lives:
     async def _run(self) -> None:
         while True:
             self._life = Life(self._ground, self._board, sane=self._sane)
-            fall = await self._life.live()
+            fall = await _fall_of(self._life)
             self._life = None
             self._course = self._course.after(fall, pace=self._pace)
             self._tell(fall)
@@ -73,17 +79,23 @@ class Lives:
         deaths = self._course.deaths
         counts = {"pid": 0, "deaths": deaths.quick, "restarts": deaths.total}
         stage: Stage = "failed" if self._course.given_up else "restarting"
-        self._board.move(stage, why=fall.why, advice=fall.advice, **counts)
+        self._board.move(stage, why=fall.why, advice=fall.advice, fault_of=fall.fault_of, **counts)
 
     async def _clear_away(self, *, grace_s: float) -> None:
         """Every process of it, and its memory on the card."""
         if self.launch.url:
             return
-        before_bytes = vram_used(self.launch.vram_used_file)
-        if self._ground.vram_bytes is not None and before_bytes is not None:
-            before_bytes = max(before_bytes, self._ground.vram_bytes)
+        before_bytes = await self._ground.card.before_end()
         await end_all(family, grace_s=min(grace_s, self.launch.stop_grace_s))
         await sweep(self._ground.files, grace_s=0.0)  # nobody leaves its family; if somebody did, this finds it
-        await vram_back(self.launch.vram_used_file, before_bytes=before_bytes)
-        self._ground.vram_bytes = None
+        await self._ground.card.freed(before_bytes)
         self._ground.write_record()
+
+
+async def _fall_of(life: Life) -> Fall:
+    """A defect in how an engine is looked after ends that life alone."""
+    try:
+        return await life.live()
+    except Exception as error:  # noqa: BLE001 - whatever an engine's answers bring about, its guard must live on
+        traceback.print_exception(error)  # to the diary
+        return Fall("died", f"a defect in the guard ({type(error).__name__})", "Report it with the guard's log.")

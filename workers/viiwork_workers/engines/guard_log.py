@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
 from viiwork.statedir import rotate
+from viiwork_workers.engines.guard_aside import Aside
 from viiwork_workers.engines.known import LONGEST_LINE, Known, recognise
 
 LIMIT_BYTES = 10 * 1024 * 1024
 CHUNK_BYTES = 1024 * 1024
 """So much is read at a look; of more, the last."""
+KEPT_BYTES = 1024 * 1024
+"""So much of what is cut off is kept."""
 KEPT_LINES = 2_000
 RECENT_S = 300.0
 """What an engine wrote longer ago has nothing to do with its end."""
@@ -29,6 +31,7 @@ class EngineLog:
         self._offset = 0
         self._rest = b""
         self._lines: deque[tuple[float, str]] = deque(maxlen=KEPT_LINES)
+        self._aside: Aside[None] = Aside()
 
     def open(self) -> int:
         """A handle for a new life to write to; what was written before is forgotten. Raises OSError."""
@@ -38,11 +41,14 @@ class EngineLog:
         return handle
 
     def look(self) -> None:
-        """Read what is new, and cut the file back when it has grown too large."""
+        """Read what is new."""
         with suppress(OSError):
             self._read()
-            if self._offset > self._limit_bytes:
-                self._turn_over()
+
+    async def trim(self) -> None:
+        """Cut the file back when it has grown too large."""
+        if self._offset > self._limit_bytes:
+            await self._aside.do(lambda: turn_over(self._path))
 
     def known(self, *, recent: bool) -> Known | None:
         """What this life's lines say of its end; with `recent`, those of the last minutes."""
@@ -69,13 +75,25 @@ class EngineLog:
     def _text(self, line: bytes) -> str:
         return line[:LONGEST_LINE].decode("utf-8", "replace")
 
-    def _turn_over(self) -> None:
-        """By copy and truncation: the engine keeps its handle. What it writes in between is lost."""
-        older = self._path.with_name(self._path.name + ".1")
-        shutil.copyfile(self._path, older)
-        older.chmod(0o600)
-        os.truncate(self._path, 0)
-        self._offset = 0
+
+def turn_over(path: Path) -> None:
+    """By copy and truncation: the engine keeps its handle. What it writes in between is lost.
+
+    Of a large file the last part is copied. Nothing is when the disk is full, where truncating it is what helps.
+    """
+    older = path.with_name(path.name + ".1")
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - KEPT_BYTES))
+            kept = file.read(KEPT_BYTES)
+        handle = os.open(older, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as copy:
+            copy.write(kept)
+    except OSError:
+        with suppress(OSError):
+            older.unlink()
+    with suppress(OSError):
+        os.truncate(path, 0)
 
 
 class Diary:

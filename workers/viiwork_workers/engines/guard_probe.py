@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import isfinite
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
 
 from viiwork.recipes import Launch
-from viiwork_workers.engines.canary import CANARY_PROMPT, CANARY_TOKENS, verdict
+from viiwork_workers.engines.canary import CANARY_TOKENS, QUESTIONS, Question
 from viiwork_workers.engines.guard_frames import Load
 from viiwork_workers.engines.guard_http import Line, Reply
 from viiwork_workers.engines.guard_metrics import read_load
+from viiwork_workers.engines.guard_verdict import Canary, judged
 
 Standing = Literal["up", "loading", "odd", "silent", "refused"]
 """odd: it answers with a status that means neither; silent: no answer in time; refused: nothing listens there."""
-Sense = Literal["sane", "garbage", "broken", "silent"]
 NOT_ITS_KIND = frozenset({400, 404, 405, 415, 422, 501})
 """What servers answer to a request that their model cannot be asked: no chat template, no text at all."""
-FULL = frozenset({408, 429, 503})
-"""It has other things to do just now."""
-SAMPLING = {"temperature": 1, "seed": 7, "max_tokens": CANARY_TOKENS}
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """What came of the canary; `why` in our own words, unless it is sane."""
-
-    sense: Sense
-    why: str = ""
+DEATH_SHOWS_S = 1.0
+"""An engine that answers with errors because it is dying has died within this time."""
 
 
 class Probe:
@@ -36,6 +28,15 @@ class Probe:
     def __init__(self, launch: Launch, url: str, key: str) -> None:
         self._launch = launch
         self._line = Line(url, key)
+
+    @property
+    def trusts(self) -> bool:
+        """Whether whoever answers is shown the key."""
+        return self._line.trusts
+
+    def trust(self) -> None:
+        """Whoever listens there is the engine: show it the key from now on."""
+        self._line.trusts = True
 
     async def close(self) -> None:
         await self._line.close()
@@ -62,16 +63,41 @@ class Probe:
         return read_load(reply.body.decode("utf-8", "replace"), self._launch.metrics) if reply.fine else None
 
     async def canary(self, *, timeout_s: float) -> Canary:
-        """Have it answer in the way it can: in a chat, else by completing a text, else with a vector."""
+        """Have it answer, and once more in another way when that was odd. `timeout_s` is for each answer."""
+        odd: Canary | None = None
+        for question in self._questions():
+            reply = await self._ask(question, timeout_s=timeout_s)
+            if question.plain and reply.status in NOT_ITS_KIND:
+                break
+            canary = judged(reply, expect=self._launch.expect)
+            if canary.sense == "silent" and odd is not None:
+                return replace(odd, sense="unsure")
+            if canary.sense in ("sane", "silent"):
+                return canary
+            if canary.sense == "broken":
+                await asyncio.sleep(DEATH_SHOWS_S)
+            odd = replace(canary, unseen=canary.unseen and not question.plain)
+        return Canary("sane") if odd is None or odd.unseen else odd
+
+    def _questions(self) -> Iterator[Question]:
+        """Who says what the answer must hold, means the answer to a question."""
+        return (question for question in QUESTIONS if not (question.plain and self._launch.expect))
+
+    async def _ask(self, question: Question, *, timeout_s: float) -> Reply:
+        """In the way that it can answer: in a chat, else by completing a text, else with a vector."""
         model: dict[str, Any] = {"model": self._launch.alias}
-        text = model | SAMPLING | ({"priority": -1} if self._launch.priority else {})
-        chat = text | {"messages": [{"role": "user", "content": CANARY_PROMPT}]}
+        text = model | {"temperature": question.temperature, "seed": question.seed, "max_tokens": CANARY_TOKENS}
+        text |= {"priority": -1} if self._launch.priority else {}
+        completion = text | {"prompt": question.prompt}
+        if question.plain:
+            return await self._line.post("/v1/completions", completion, timeout_s=timeout_s)
+        chat = text | {"messages": [{"role": "user", "content": question.prompt}]}
         reply = await self._line.post("/v1/chat/completions", chat, timeout_s=timeout_s)
         if reply.status in NOT_ITS_KIND:
-            reply = await self._line.post("/v1/completions", text | {"prompt": CANARY_PROMPT}, timeout_s=timeout_s)
+            reply = await self._line.post("/v1/completions", completion, timeout_s=timeout_s)
         if reply.status in NOT_ITS_KIND:
-            reply = await self._line.post("/v1/embeddings", model | {"input": CANARY_PROMPT}, timeout_s=timeout_s)
-        return judged(reply, expect=self._launch.expect)
+            reply = await self._line.post("/v1/embeddings", model | {"input": question.prompt}, timeout_s=timeout_s)
+        return reply
 
     def _standing(self, reply: Reply) -> Standing:
         if reply.fine:
@@ -81,36 +107,3 @@ class Probe:
         if reply.status:
             return "odd"
         return "refused" if reply.refused else "silent"
-
-
-def judged(reply: Reply, *, expect: str) -> Canary:
-    """What an answer to the canary is worth."""
-    if reply.status == 0 or reply.status in FULL:
-        return Canary("silent", "it does not answer a test request")
-    if not reply.fine:
-        return Canary("broken", f"it answers a test request with HTTP {reply.status}")
-    body = reply.json()
-    if not isinstance(body, dict) or body.get("error"):
-        return Canary("broken", "it answers a test request with an error")
-    vector = _first(body.get("data")).get("embedding")
-    why = _odd_vector(vector) if vector is not None else verdict(_text(body), expect=expect)
-    return Canary("garbage", f"its answer to a test request makes no sense: {why}") if why else Canary("sane")
-
-
-def _text(body: dict[str, Any]) -> str:
-    """Of a chat's or a completion's first choice; a model that thinks first may not have come further."""
-    choice = _first(body.get("choices"))
-    message = choice.get("message")
-    said = message if isinstance(message, dict) else choice
-    parts = (said.get(name) for name in ("reasoning_content", "reasoning", "content", "text"))
-    return "".join(part for part in parts if isinstance(part, str))
-
-
-def _first(items: object) -> dict[str, Any]:
-    return items[0] if isinstance(items, list) and items and isinstance(items[0], dict) else {}
-
-
-def _odd_vector(vector: object) -> str:
-    if not isinstance(vector, list) or not all(isinstance(part, float | int) and isfinite(part) for part in vector):
-        return "its vector holds what is no number"
-    return "" if len(set(vector)) > 1 else "its vector is the same number over and over"

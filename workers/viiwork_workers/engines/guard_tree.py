@@ -1,4 +1,4 @@
-"""Ending every process of an engine, gently at first; and waiting until its card's memory is free again."""
+"""An engine's processes: who they are, how much they compute, and how all of them are ended, gently at first."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import psutil
 
@@ -19,9 +17,6 @@ Person = tuple[int, str]
 POLL_S = 0.05
 KILL_S = 5.0
 """For so long a killed process may take to vanish; one that hangs in a driver does not vanish at all."""
-VRAM_LIMIT_S = 30.0
-VRAM_STILL_S = 2.0
-VRAM_LEFT = 0.05
 
 
 def family() -> list[Person]:
@@ -29,6 +24,15 @@ def family() -> list[Person]:
     with suppress(psutil.Error):
         return _identified(child.pid for child in psutil.Process(os.getpid()).children(recursive=True))
     return []
+
+
+def computed_s() -> float:
+    """Processor time that those descendants have taken so far, their own dead children's included."""
+    total_s = 0.0
+    for pid, _ in family():
+        with suppress(psutil.Error):
+            total_s += sum(psutil.Process(pid).cpu_times()[:4])
+    return total_s
 
 
 def _identified(pids: Iterable[int]) -> list[Person]:
@@ -67,44 +71,3 @@ async def _within(done: Callable[[], bool], limit_s: float) -> bool:
             return False
         await asyncio.sleep(POLL_S)
     return True
-
-
-@dataclass(frozen=True, slots=True)
-class Freeing:
-    """How a card's memory comes back after the end of its engine. Pure."""
-
-    before_bytes: int
-    lowest_bytes: int
-    fell_s: float
-
-    def after(self, used_bytes: int, *, now_s: float) -> Freeing:
-        """The record after one more look."""
-        if used_bytes < self.lowest_bytes:
-            return replace(self, lowest_bytes=used_bytes, fell_s=now_s)
-        return self
-
-    def over(self, now_s: float) -> bool:
-        """Whether it is back, or falls no more."""
-        return self.lowest_bytes <= self.before_bytes * VRAM_LEFT or now_s - self.fell_s >= VRAM_STILL_S
-
-
-def vram_used(file: str) -> int | None:
-    """What the card says is in use; None when it says nothing, as it does during a reset."""
-    if file:
-        with suppress(OSError, ValueError):
-            return int(Path(file).read_text(encoding="ascii"))
-    return None
-
-
-async def vram_back(file: str, *, before_bytes: int | None) -> None:
-    """Wait until the card's memory is free again, half a minute at most."""
-    if before_bytes is None:
-        return
-    loop = asyncio.get_running_loop()
-    begin_s = loop.time()
-    freeing = Freeing(before_bytes, before_bytes, begin_s)
-    while not freeing.over(loop.time()) and loop.time() - begin_s < VRAM_LIMIT_S:
-        await asyncio.sleep(5 * POLL_S)
-        used_bytes = vram_used(file)
-        if used_bytes is not None:
-            freeing = freeing.after(used_bytes, now_s=loop.time())
