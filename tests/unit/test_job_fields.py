@@ -21,9 +21,10 @@ from viiwork.api.app import create_app
 from viiwork.api.bodies import complaint
 from viiwork.api.requests import JobBody, LineBody
 from viiwork.documents.prompts import Count
+from viiwork.errors import UsageError
 from viiwork.roster import FleetStatus, WorkerCard, WorkerStatus
 from viiwork.store import Store
-from viiwork.work import ChatInput, CompletionInput, EmbeddingInput, Sampling, Shape
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, Sampling, Shape, TaskOptions
 
 USER = {"role": "user", "content": "hi"}
 CHAT: dict[str, Any] = {"messages": [USER]}
@@ -400,6 +401,26 @@ class TestScales:
         make_model(folder, CHATML)
         assert await tried.weigh([ChatInput(messages=[USER])], "m", fleet) == [None]
         assert await scales.Scales().weigh([ChatInput(messages=[USER])], "m", fleet) != [None]
+
+    async def test_a_slow_template_holds_no_analysis_up(self, tmp_path: Path) -> None:
+        """What its options leave is counted roughly then."""
+        slow = "{% for a in range(999) %}{% for b in range(3999) %}{% endfor %}{% endfor %}x"
+        card = WorkerCard(
+            name="gpu0@here",
+            incarnation="1",
+            host="here",
+            pid=1,
+            engine="e",
+            model="m",
+            slots=1,
+            context_tokens=1000,
+            tokenizer=str(make_model(tmp_path / "m", slow)),
+        )
+        tried = scales.Scales(render_s=0.05)
+        for _ in range(2):
+            await tried.check_room(card, AnalysisTask.SUMMARIZE, TaskOptions(max_output_tokens=300))
+            with pytest.raises(UsageError, match="no room for a document"):
+                await tried.check_room(card, AnalysisTask.SUMMARIZE, TaskOptions(max_output_tokens=900))
 
 
 class TestDecision:

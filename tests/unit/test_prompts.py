@@ -152,8 +152,32 @@ class TestHostileTemplates:
         with pytest.raises(SettingsError, match="chat template is not valid"):
             ChatTemplate({DEFAULT: "{% for %}"}, {})
 
+    @pytest.mark.parametrize(
+        "arguments", ["[" * 5000, '{"a":' * 900 + "1" + "}" * 900, "9" * 5000, '{"a": NaN}', "\ud800"]
+    )
+    def test_a_call_with_whatever_arguments_is_counted_or_left_to_the_engine(self, arguments: str) -> None:
+        """A stranger's JSON in a string; what nobody can read is none."""
+        call = CALL | {"function": {"name": "f", "arguments": arguments}}
+        turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+        found = PromptCounter(make_tokenizer(), ChatTemplate({DEFAULT: TEMPLATES["qwen"]}, {}))
+        said = found.render([ChatInput(messages=turns), chat("hi")])
+        assert said[0] is None or isinstance(said[0], Rendered)
+        assert isinstance(said[1], Rendered)
+
+    @pytest.mark.parametrize("call", [{"id": "1"}, {"function": 3}, {"function": {"arguments": {"a": [{}] * 3}}}])
+    def test_a_call_that_is_none_is_left_to_the_engine(self, call: dict[str, object]) -> None:
+        """The door refuses such; a record may be older than the door."""
+        asked = ChatInput(messages=[{"role": "assistant", "content": "", "tool_calls": [call]}])
+        assert PromptCounter(make_tokenizer(), ChatTemplate({DEFAULT: "x"}, {})).render([asked]) == [None]
+
 
 class TestFiles:
+    def test_a_template_as_long_as_a_book_is_not_run(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        """Texts are counted without it."""
+        found = counter(make_model(tmp_path / "m", jinja="x" * 1_100_000))
+        assert found.render([chat("hi")]) == [None]
+        assert "over 1048576 characters" in caplog.text
+
     def test_a_template_in_a_file_of_its_own_goes_before_the_configuration_s(self, tmp_path: Path) -> None:
         """As `transformers` reads them."""
         found = counter(make_model(tmp_path / "m", CHATML, jinja="{{ messages[0].content }}"))

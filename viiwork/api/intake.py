@@ -14,7 +14,7 @@ from viiwork.api.requests import JobBody
 from viiwork.api.scales import Load, Misfit, Scales, Weight
 from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
-from viiwork.documents.room import check_room, narrowest
+from viiwork.documents.room import narrowest
 from viiwork.errors import Gone, ModelNotServed, NotFound, StoreUnavailable, Unavailable, UsageError, ViiworkError
 from viiwork.jobs import BatchState, BatchStatus, Job, Status, child_id, new_id
 from viiwork.roster import FleetStatus
@@ -124,7 +124,7 @@ class Intake:
         card = narrowest((worker.card for worker in (await self.fleet()).workers), model)
         card = card or await self.store.model_card(model)
         if card.context_tokens:  # else its worker does not tell
-            await asyncio.to_thread(check_room, card, task, options)
+            await self._scales.check_room(card, task, options)
 
     async def submit_analysis(self, order: Order, who: Sender) -> BatchStatus:
         """All documents of an order. A retry with the same key goes on where the first try stopped.

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from viiwork.documents.prompts import Count, PromptCounter, Rendered, Work, load_prompts
-from viiwork.documents.room import narrowest
+from viiwork.documents.room import check_room, narrowest
 from viiwork.documents.template import TemplateRefusal
 from viiwork.errors import UsageError
-from viiwork.roster import FleetStatus
-from viiwork.work import ChatInput, EmbeddingInput
+from viiwork.roster import FleetStatus, WorkerCard
+from viiwork.work import AnalysisTask, ChatInput, EmbeddingInput, TaskOptions
 
 log = logging.getLogger("viiwork.api")
 
@@ -71,6 +71,17 @@ class Scales:
         pairs = zip(works, counts, strict=True)
         return [weight_of(work, count, model=model, context_tokens=card.context_tokens) for work, count in pairs]
 
+    async def check_room(self, card: WorkerCard, task: AnalysisTask, options: TaskOptions) -> None:
+        """Raises UsageError when a task's options leave no room for a document; by a rough count where that must do."""
+        rough = card.model_copy(update={"tokenizer": ""})
+        try:
+            async with self._room, asyncio.timeout(self._render_s):
+                known = card.tokenizer not in self._given_up
+                await asyncio.to_thread(check_room, card if known else rough, task, options)
+        except TimeoutError:
+            self._give_up(card.tokenizer, card.model)
+            check_room(rough, task, options)
+
     async def _rendered(
         self, prompts: PromptCounter, works: Sequence[Work], tokenizer: str, model: str
     ) -> list[Rendered | TemplateRefusal | None] | None:
@@ -78,9 +89,12 @@ class Scales:
             async with asyncio.timeout(self._render_s):
                 return await asyncio.to_thread(prompts.render, works)
         except TimeoutError:
-            self._given_up.add(tokenizer)
-            log.warning("the chat template of %s took over %.0f s: prompts go to it uncounted", model, self._render_s)
+            self._give_up(tokenizer, model)
             return None
+
+    def _give_up(self, tokenizer: str, model: str) -> None:
+        self._given_up.add(tokenizer)
+        log.warning("the chat template of %s took over %.0f s: prompts go to it uncounted", model, self._render_s)
 
 
 def counted(

@@ -8,18 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
 from viiwork.documents.tasks import harmless, messages_for
-from viiwork.documents.template import DEFAULT, ChatTemplate, TemplateRefusal
+from viiwork.documents.template import TemplateRefusal, Written
+from viiwork.documents.templatefiles import FILES, find_template
 from viiwork.documents.tokens import WORDLLAMA, load_tokenizer, tokenizer_file
 from viiwork.errors import SettingsError
 from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, Message, StepInput, TaskOptions
 
-CONFIG, TEMPLATE, SPECIALS = "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"
-SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 Work = ChatInput | CompletionInput | EmbeddingInput
 
 
@@ -48,15 +47,23 @@ class Frame:
     """The template refuses a system turn."""
 
 
+class Writer(Protocol):
+    """What makes prompts of chats: a `ChatTemplate`, or a process that has one."""
+
+    def write(self, chats: Sequence[str]) -> list[Written]:
+        """Each chat, given as JSON, as a prompt."""
+
+
 class PromptCounter:
     """Counts exactly, by a model's own tokenizer and chat template."""
 
-    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate | None) -> None:
+    def __init__(self, tokenizer: Tokenizer, template: Writer | None) -> None:
         self._tokenizer, self._template = tokenizer, template
 
     def render(self, works: Sequence[Work]) -> list[Rendered | TemplateRefusal | None]:
         """What each becomes before it is cut into tokens; None for a chat of a model whose template is unknown."""
-        return [self._rendered(work) for work in works]
+        written = iter(self._written([work for work in works if isinstance(work, ChatInput)]))
+        return [next(written) if isinstance(work, ChatInput) else _plain(work) for work in works]
 
     def count(self, prompts: Sequence[Rendered]) -> list[Count]:
         """The tokens of each, all at once: that is done outside Python, beside whatever else runs."""
@@ -75,26 +82,19 @@ class PromptCounter:
     def _frame(self, task: AnalysisTask, options: TaskOptions, *, one_turn: bool) -> Frame | None:
         bare = StepInput(task=task, options=options, title="-", text="", one_turn=one_turn)
         steps = [bare, bare.model_copy(update={"stage": "reduce"})]
-        rendered = [self._rendered(ChatInput(messages=messages_for(step))) for step in steps]
+        rendered = self.render([ChatInput(messages=messages_for(step)) for step in steps])
         prompts = [one for one in rendered if isinstance(one, Rendered)]
         if len(prompts) < len(steps):
             return None
         return Frame(tokens=max(sum(count.tokens) for count in self.count(prompts)), one_turn=one_turn)
 
-    def _rendered(self, work: Work) -> Rendered | TemplateRefusal | None:
-        if isinstance(work, CompletionInput):
-            return Rendered((work.prompt,), with_specials=True)
-        if isinstance(work, EmbeddingInput):
-            return Rendered(work.texts, with_specials=True)
+    def _written(self, chats: Sequence[ChatInput]) -> list[Rendered | TemplateRefusal | None]:
         if self._template is None:
-            return None
-        tools = [_tool(tool) for tool in work.tools]
-        try:
-            return Rendered((self._template.render([_turn(one) for one in work.messages], tools),), with_specials=False)
-        except TemplateRefusal as refusal:
-            return refusal
-        except SettingsError:
-            return None
+            return [None] * len(chats)
+        given = [_given(chat) for chat in chats]
+        written = iter(self._template.write([chat for chat in given if chat is not None]))
+        said = [next(written) if chat is not None else None for chat in given]
+        return [Rendered((one,), with_specials=False) if isinstance(one, str) else one for one in said]
 
     def _counts(self, prompts: Sequence[Rendered], with_specials: bool) -> list[int]:
         texts = [text for one in prompts if one.with_specials is with_specials for text in one.texts]
@@ -111,14 +111,14 @@ def load_prompts(tokenizer: str) -> PromptCounter | None:
     if tokenizer in ("", WORDLLAMA):
         return None
     path = tokenizer_file(tokenizer)
-    files = (path, *(path.with_name(name) for name in (CONFIG, TEMPLATE, SPECIALS)))
+    files = (path, *(path.with_name(name) for name in FILES))
     return _load(path, tuple(_changed_ns(file) for file in files))
 
 
 @lru_cache(maxsize=8)
 def _load(path: Path, _changed: tuple[int, ...]) -> PromptCounter | None:
     try:
-        return PromptCounter(load_tokenizer(path), _template(path.parent))
+        return PromptCounter(load_tokenizer(path), find_template(path.parent))
     except SettingsError:
         return None
 
@@ -130,38 +130,18 @@ def _changed_ns(path: Path) -> int:
         return 0
 
 
-def _template(folder: Path) -> ChatTemplate | None:
-    config = _json(folder / SPECIALS) | _json(folder / CONFIG)
-    sources = _sources(config.get("chat_template"))
-    if (folder / TEMPLATE).is_file():
-        sources[DEFAULT] = (folder / TEMPLATE).read_text(encoding="utf-8", errors="replace")
-    if DEFAULT not in sources:
+def _plain(work: CompletionInput | EmbeddingInput) -> Rendered:
+    return Rendered((work.prompt,) if isinstance(work, CompletionInput) else work.texts, with_specials=True)
+
+
+def _given(chat: ChatInput) -> str | None:
+    """A chat as engines hand it to a template, as JSON; None for one of which nobody can make that."""
+    try:
+        return json.dumps(
+            {"messages": [_turn(one) for one in chat.messages], "tools": [_tool(one) for one in chat.tools]}
+        )
+    except Exception:  # noqa: BLE001 - calls are passed through as they were sent; the engine decides on them
         return None
-    specials = {name: _token(config[name]) for name in SPECIAL if config.get(name)}
-    try:
-        return ChatTemplate(sources, specials)
-    except SettingsError:
-        return None  # texts can still be counted
-
-
-def _sources(said: object) -> dict[str, str]:
-    """Templates by name: one alone is a string, several are a list of `{"name", "template"}`."""
-    if isinstance(said, str):
-        return {DEFAULT: said}
-    named = [one for one in said if isinstance(one, dict)] if isinstance(said, list) else []
-    return {str(one.get("name")): one["template"] for one in named if isinstance(one.get("template"), str)}
-
-
-def _token(said: object) -> str:
-    return str(said.get("content", "")) if isinstance(said, dict) else str(said)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        said = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return said if isinstance(said, dict) else {}
 
 
 def _turn(message: Message) -> dict[str, Any]:
@@ -176,7 +156,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = copy.deepcopy(dict(call))
     try:
         arguments = json.loads(made["function"]["arguments"] or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = {}
     made["function"]["arguments"] = arguments if isinstance(arguments, dict) else {}
     return made

@@ -1,6 +1,7 @@
 """A model's own chat template: what it makes of messages is what its engine reads. The seam to Jinja.
 
-Templates come with models, so they run in Jinja's sandbox, and may write and take only so much.
+Templates come with models, so they run in Jinja's sandbox, and may write and take only so much. What a sandbox does not
+bound, a process of their own does: see `templating`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ class TemplateRefusal(UsageError):
     code = "chat_template"
 
 
+Written = str | TemplateRefusal | None
+"""A prompt; what the template says of it instead; or None where it cannot be had."""
+
+
 class ChatTemplate:
     """The templates of one model by name; `default` must be there, `tool_use` goes before it where there are tools."""
 
@@ -39,9 +44,23 @@ class ChatTemplate:
         environment = _environment()
         try:
             self._templates = {name: _compiled(environment, source) for name, source in sources.items()}
-        except (TemplateError, RecursionError) as error:
+        except Exception as error:  # Python's own compiler refuses 300 nested blocks: whatever it may be
             raise SettingsError("the model's chat template is not valid.", hint="Get its files again.") from error
         self._specials = dict(special_tokens)
+
+    def write(self, chats: Sequence[str]) -> list[Written]:
+        """Each chat, given as JSON, as a prompt; None where that cannot be had."""
+        return [self._written(chat) for chat in chats]
+
+    def _written(self, chat: str) -> Written:
+        try:
+            text = self.render(**json.loads(chat))
+            text.encode()  # half a character, which a template may write, is nothing that can be counted
+        except TemplateRefusal as refusal:
+            return refusal
+        except Exception:  # noqa: BLE001 - a program that nobody here has written
+            return None
+        return text
 
     def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """The prompt, up to where the answer begins. Raises TemplateRefusal; SettingsError when it cannot be had."""
@@ -80,7 +99,10 @@ class _Generation(Extension):
 
 def _environment() -> ImmutableSandboxedEnvironment:
     """As `transformers` sets it up, for which templates are written."""
-    made = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    # not optimized: `{% set x = 'a' * 1000000000 %}` would be worked out while it is compiled
+    made = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols], optimized=False
+    )
     made.filters["tojson"] = _to_json
     made.globals |= {"raise_exception": _raise, "strftime_now": _now}
     return made
