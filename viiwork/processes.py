@@ -83,16 +83,30 @@ def end(people: Iterable[tuple[int, str]], *, grace_s: float) -> int:
 
 def tagged(name: str, value: str) -> list[tuple[int, str]]:
     """Processes of this user that were started with the variable `name` set to `value`, grandchildren included."""
-    found = []
+    return [person for person, environ in environments() if environ.get(name) == value]
+
+
+def environments() -> Iterator[tuple[tuple[int, str], dict[str, str]]]:
+    """Every other process of this user, and the variables that it was started with.
+
+    One that gives itself a title may have written over them: vLLM's EngineCore does, by setproctitle.
+    """
     me = os.getuid()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.pid == os.getpid() or process.uids().real != me or process.environ().get(name) != value:
+            if process.pid == os.getpid() or process.uids().real != me:
                 continue
-            who = identity(process.pid)
+            environ, who = process.environ(), identity(process.pid)
             if who is not None:
-                found.append((process.pid, who))
-    return found
+                yield (process.pid, who), environ
+
+
+def descendants(pid: int) -> list[tuple[int, str]]:
+    """All that this process started, and what those did, as far as their parents live."""
+    found = []
+    with suppress(psutil.Error):
+        found = psutil.Process(pid).children(recursive=True)
+    return [(child.pid, who) for child in found if (who := identity(child.pid)) is not None]
 
 
 def commands() -> Iterator[tuple[int, list[str], dict[str, str]]]:

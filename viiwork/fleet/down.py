@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from viiwork.errors import StartupError
-from viiwork.fleet.plan import TAG
-from viiwork.processes import end, identity, tagged
+from viiwork.fleet.leftovers import Leftovers, longest_end_s
+from viiwork.processes import identity
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, StateDir
 from viiwork.store import embedded
@@ -18,6 +18,8 @@ from viiwork.store import embedded
 POLL_S = 0.1
 SLACK_S = 60.0
 """For everything that ends after the workers have drained."""
+ORPHAN_GRACE_S = 5.0
+"""Of workers whose fleet is gone: what they have in hand runs again later. Engines get what they need."""
 
 
 def take_down(settings: Settings, *, now: bool = False, tell: Callable[[str], None]) -> bool:
@@ -45,12 +47,14 @@ def _stop_supervisor(lock: FleetLock, settings: Settings, *, now: bool, tell: Ca
     who = identity(pid)
     if not pid or who is None:
         raise StartupError("the fleet is running, but its supervisor cannot be told from its lock file.")
-    tell(f"stopping the fleet (pid {pid})")
+    engines_s = longest_end_s(StateDir(settings.state_dir))
+    patiently = f"; its engines may take up to {engines_s:.0f} s to end" if engines_s else ""
+    tell(f"stopping the fleet (pid {pid}){patiently}")
     for _ in range(2 if now else 1):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
         time.sleep(POLL_S)  # two signals at once would be seen as one
-    patience_s = 2 * (settings.queue.drain_grace_s + 10) + SLACK_S
+    patience_s = 2 * (settings.queue.drain_grace_s + 10 + engines_s) + SLACK_S
     deadline = time.monotonic() + patience_s
     while identity(pid) == who:
         if time.monotonic() > deadline:
@@ -59,9 +63,9 @@ def _stop_supervisor(lock: FleetLock, settings: Settings, *, now: bool, tell: Ca
 
 
 def _sweep(state: StateDir, tell: Callable[[str], None]) -> bool:
-    """What a killed supervisor left: workers, helpers, the server; False when there was nothing."""
-    orphans = tagged(TAG, str(state.root))
-    if orphans:
-        tell(f"ending {len(orphans)} processes that an earlier run left behind")
-        end(orphans, grace_s=5.0)
-    return embedded.end_server(state) or bool(orphans)
+    """What a killed supervisor left: workers, helpers, engines, the server; False when there was nothing."""
+    leftovers = Leftovers(state, tell=tell)
+    if there := len(leftovers.present()):
+        tell(f"ending {there} processes that an earlier run left behind")
+    ended = leftovers.end(grace_s=ORPHAN_GRACE_S)
+    return embedded.end_server(state) or bool(ended)

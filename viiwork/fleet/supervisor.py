@@ -14,19 +14,20 @@ from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
 from viiwork.fleet.child import Child
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
 from viiwork.fleet.judge import is_up, judge_start
-from viiwork.fleet.plan import STOP_ORDER, TAG, ProcessSpec, Role, plan
+from viiwork.fleet.leftovers import Leftovers
+from viiwork.fleet.plan import STOP_ORDER, ProcessSpec, Role, plan
 from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.readiness import Readiness
 from viiwork.fleet.report import Event, EventKind, FleetReport, Report
 from viiwork.fleet.serverkeeper import ServerKeeper
-from viiwork.processes import end, tagged
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
 from viiwork.store import Store, embedded, open_store
 from viiwork.store.server_check import check_server
 
 ORPHAN_GRACE_S = 40.0
-"""Engines need up to half a minute to end gently, and a killed one can wedge its card."""
+"""Workers finish what they have in hand, for up to half a minute. Engines that are servers get what they need."""
+HURRIED_GRACE_S = 0.5
 TICK_S = 0.25
 READY_LIMIT_S = 900.0
 """A large model on a slow disk takes up to 15 minutes; after that the fleet is announced without the stragglers."""
@@ -94,11 +95,10 @@ class Supervisor:
 
     async def _end_orphans(self) -> list[int]:
         """What a killed `up` left behind; answers the process ids."""
-        orphans = tagged(TAG, str(self.state.root))
-        if orphans:
+        leftovers = self._leftovers()
+        if await asyncio.to_thread(leftovers.present):
             self._tell("progress", "ending what an earlier run left behind")
-            await asyncio.to_thread(end, orphans, grace_s=ORPHAN_GRACE_S)
-        return [pid for pid, _ in orphans]
+        return await asyncio.to_thread(leftovers.end, grace_s=ORPHAN_GRACE_S)
 
     async def _start_server(self, undo: AsyncExitStack) -> None:
         if self.settings.redis.url != "embedded":
@@ -171,9 +171,18 @@ class Supervisor:
             await asyncio.gather(*(child.stop(hurry=self._hurry) for child in of_role))
 
     async def _end_stragglers(self) -> None:
-        """What outlived the process that started it: helpers in sessions of their own."""
-        grace_s = 0.5 if self._hurry.is_set() else ORPHAN_GRACE_S
-        await asyncio.to_thread(lambda: end(tagged(TAG, str(self.state.root)), grace_s=grace_s))
+        """What outlived the process that started it: helpers in sessions of their own, engines and their guards."""
+        grace_s = HURRIED_GRACE_S if self._hurry.is_set() else ORPHAN_GRACE_S
+        await asyncio.to_thread(self._leftovers().end, grace_s=grace_s)
+
+    def _leftovers(self) -> Leftovers:
+        """They end in a thread, and tell of it in ours."""
+        loop = asyncio.get_running_loop()
+
+        def tell(text: str) -> None:
+            loop.call_soon_threadsafe(self._tell, "progress", text)
+
+        return Leftovers(self.state, tell=tell)
 
     def _supervisor_record(self) -> SupervisorRecord:
         return supervisor_record(self.settings, self._children)
