@@ -58,6 +58,7 @@ def test_vllm_on_a_card(tmp_path: Path) -> None:
         "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "4",
+        "SPT_NOENV": "1",
         **VLLM_QUIET,
         "VLLM_API_KEY": "{key}",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
@@ -72,7 +73,8 @@ def test_vllm_on_the_cpu(tmp_path: Path) -> None:
     """Without the limit on keys and values it takes 20 GiB; all slots of this model together need 256 MiB."""
     launch = launched("vllm-cpu", "cpu0", tmp_path)
     assert " ".join(launch.argv) == VLLM.replace("SLOTS", "64") + (
-        "--scheduling-policy priority --no-enable-log-requests --disable-uvicorn-access-log "
+        "--scheduling-policy priority --no-enable-chunked-prefill --max-num-batched-tokens 2048 "
+        "--no-enable-log-requests --disable-uvicorn-access-log "
         "--distributed-executor-backend uni --enforce-eager --dtype bfloat16 --kv-cache-memory-bytes 268435456 "
         '--structured-outputs-config {"backend":"xgrammar","disable_any_whitespace":true}'
     )
@@ -80,6 +82,7 @@ def test_vllm_on_the_cpu(tmp_path: Path) -> None:
         "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "1",
+        "SPT_NOENV": "1",
         **VLLM_QUIET,
         "VLLM_API_KEY": "{key}",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -96,6 +99,7 @@ def test_vllm_on_two_radeon_vii(tmp_path: Path) -> None:
         "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "4",
+        "SPT_NOENV": "1",
         **VLLM_QUIET,
         "VLLM_API_KEY": "{key}",
         "FLASH_ATTENTION_TRITON_AMD_ENABLE": "TRUE",
@@ -115,6 +119,7 @@ def test_llama_cpp(tmp_path: Path) -> None:
         "PATH": "/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "4",
+        "SPT_NOENV": "1",
         "LLAMA_API_KEY": "{key}",
         "LLAMA_ARG_THREADS": "4",
         "HF_HUB_OFFLINE": "1",
@@ -135,6 +140,7 @@ def test_tgi(tmp_path: Path) -> None:
         "PATH": "/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "4",
+        "SPT_NOENV": "1",
         **QUIET,
         "API_KEY": "{key}",
         "USAGE_STATS": "off",
@@ -154,6 +160,7 @@ def test_mlc_llm(tmp_path: Path) -> None:
         "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "4",
+        "SPT_NOENV": "1",
         **QUIET,
         "PYTHONUNBUFFERED": "1",
         "CUDA_VISIBLE_DEVICES": "0",

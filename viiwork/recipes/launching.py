@@ -23,6 +23,9 @@ INHERITED = (
 """All that passes from the worker to its engine. No variable that names cards, none of a hub, none of ours: those hold
 passwords, and an inherited CUDA_VISIBLE_DEVICES beside a ROCR_VISIBLE_DEVICES hides every card."""
 THREADS = "OMP_NUM_THREADS"
+KEEP_MARKS = {"SPT_NOENV": "1"}
+"""setproctitle must not write a title over the environment: a lost engine is found by what stands there. Of vLLM 0.32
+nothing was left of it, with this all."""
 LEAST_KV_BYTES, MOST_KV_BYTES = 64 << 20, 4 << 30
 
 
@@ -170,7 +173,12 @@ def _environment(recipe: Recipe, fill: _Filling, worker: str, place: Place, prog
     if _needs_python(recipe):
         # as `activate` does: kernels that are compiled on the spot call the `ninja` of that environment by its name
         passed["PATH"] = os.pathsep.join(filter(None, [str(Path(program).parent), passed.get("PATH", "")]))
-    env = {THREADS: str(place.threads), **passed, **{name: fill(text) for name, text in recipe.env.items()}}
+    env = {
+        THREADS: str(place.threads),
+        **KEEP_MARKS,
+        **passed,
+        **{name: fill(text) for name, text in recipe.env.items()},
+    }
     if recipe.pin:
         env[recipe.pin] = pin_value(worker, seen=seen_cards(recipe.pin, root=place.root))
     return env
