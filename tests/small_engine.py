@@ -2,8 +2,9 @@
 
 PLAN is a JSON file that is read again at every request, so that a test can change its mind:
 say (lines for its log), exit (at once, with this code), loading (so many looks answer 503), answer (to the canary),
-status (of the answer to the canary), metrics (the page), helper (start a process that outlives it), stubborn (ignores
-SIGTERM).
+odd (so many canaries are answered with nothing at first), slow (seconds that each takes), status (of the answer to the
+canary), sick (status of the health page), metrics (the page), helper (start a process that outlives it), stubborn
+(ignores SIGTERM), late (binds its port when this file is there).
 """
 
 import json
@@ -12,9 +13,11 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 PORT, KEY, PLAN = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 LOOKS = [0]
+ASKED = [0]
 
 
 def plan():
@@ -36,6 +39,8 @@ def answer(path, key):
     now = plan()
     if path == "/health":
         LOOKS[0] += 1
+        if "sick" in now:
+            return now["sick"], ""
         return (503 if LOOKS[0] <= now.get("loading", 0) else 200), ""
     if key != f"Bearer {KEY}":
         return 401, ""
@@ -44,7 +49,11 @@ def answer(path, key):
     if path == "/metrics":
         return 200, now.get("metrics", "")
     if path == "/v1/chat/completions":
+        ASKED[0] += 1
+        time.sleep(now.get("slow", 0))
         text = now.get("answer", "The sky is blue on a clear day.")
+        if ASKED[0] <= now.get("odd", 0):
+            text = ""
         return now.get("status", 200), json.dumps({"choices": [{"message": {"content": text}}]})
     return 404, ""
 
@@ -77,6 +86,8 @@ def main():
         sys.exit(now["exit"])
     if now.get("helper"):
         help_me()
+    while "late" in now and not os.path.exists(now["late"]):  # noqa: PTH110 - as above
+        time.sleep(0.02)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", PORT))

@@ -69,7 +69,8 @@ class Serving:
             fall = await self._load() or await self._check(within_s=self._left_s())
             if fall is None:
                 self.ready_s = _now()
-                fall = await first(self._watch(), self._mind_sanity())
+                minding = [self._mind_sanity()] if self._launch.canary else []
+                fall = await first(self._watch(), *minding)
             return fall
         finally:
             await self._probe.close()
@@ -148,8 +149,6 @@ class Serving:
         canary = Canary("sane")
         while True:
             await self._next_question(soon=canary.sense == "unsure")
-            if not self._launch.canary:
-                continue
             doubted = self._doubted.is_set()
             self._doubted.clear()
             canary = await self._probe.canary(timeout_s=self._launch.hang_s)
