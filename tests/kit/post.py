@@ -111,8 +111,13 @@ class Post:
         assert read_record(self.files) is None
 
     async def _wait(self, check: Callable[[], Awaitable[bool]], *, what: str) -> None:
+        async def checked() -> bool:
+            worker = self.fleet.processes.get(WORKER)
+            assert worker is None or worker.poll() is None, f"the worker has ended: {what}"
+            return await check()
+
         try:
-            await eventually(check, within_s=self.within_s, what=what)
+            await eventually(checked, within_s=self.within_s, what=what)
         except AssertionError as error:
             error.add_note(self._last_words())
             raise
