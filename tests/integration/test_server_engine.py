@@ -410,6 +410,36 @@ async def test_when_the_engine_dies_every_job_in_it_is_a_suspect(stage: Stage, m
         await stage.engine.run(CHAT, manner)
 
 
+async def test_jobs_of_an_engine_that_was_ended_for_its_text_are_given_back(stage: Stage) -> None:
+    """No job made a card compute rubbish: none of them is a suspect, and none has a strike."""
+    stage.handler = never
+    running = [asyncio.create_task(stage.engine.run(CHAT)) for _ in range(3)]
+    await stage.begun(3)
+    stage.keeper.say(Phase(stage="restarting", life=1, fault_of="engine"))
+    ended = await asyncio.gather(*running, return_exceptions=True)
+    assert [type(error) for error in ended] == [Unavailable] * 3
+
+
+async def test_three_failures_in_a_row_have_the_engine_looked_at(stage: Stage) -> None:
+    """One that lives and fails would eat the queue."""
+    bad = refuses(500, {})
+    for handler in (bad, bad, answers, bad, bad):
+        stage.handler = handler
+        await asyncio.gather(stage.engine.run(CHAT), return_exceptions=True)
+    assert stage.keeper.doubts == 0
+    await fault(stage, bad)
+    assert stage.keeper.doubts == 1
+
+
+async def test_an_engine_whose_counters_have_gone_is_asked_to_stream(stage: Stage) -> None:
+    """Its bytes are then what tells that it works."""
+    stage.keeper.load = Load(output_tokens=3)
+    await stage.engine.run(CHAT)
+    stage.keeper.load = Load(uncounted=True)
+    await stage.engine.run(CHAT)
+    assert [bool(body.get("stream")) for body in stage.bodies] == [False, True]
+
+
 async def test_a_new_life_means_that_the_old_one_is_over(stage: Stage) -> None:
     """Even if nobody saw it go."""
     stage.handler = never

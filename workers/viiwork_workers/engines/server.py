@@ -22,6 +22,8 @@ from viiwork_workers.engines.standing import signals_of, waiting_for
 
 VERDICT_S = 3.0
 """How long the keeper may take to see that the engine has died, after a request has failed."""
+MANY_TROUBLES = 3
+"""After so many failed requests in a row the keeper looks at the engine at once: a broken one eats the queue."""
 
 
 class Life:
@@ -30,6 +32,8 @@ class Life:
     def __init__(self, phase: Phase, busyness: Busyness, connections: Connections) -> None:
         self.number = phase.life
         self._over = asyncio.Event()
+        self.jobs_innocent = False
+        """Whether it was ended for what no job can have caused."""
         self.server = OpenAIServer(phase.url, key=phase.key, heard=busyness.heard, connections=connections)
 
     def end(self, why: str) -> None:
@@ -67,6 +71,8 @@ class ServerEngine:
         self._ready = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         self._since_s = 0.0
+        self._troubles = 0
+        """Failed requests since one succeeded."""
 
     async def load(self) -> None:
         """Have the server kept. Returns long before its model is loaded. Raises EngineFault."""
@@ -118,21 +124,33 @@ class ServerEngine:
     async def _reply(self, work: EngineWork, manner: Manner, life: Life) -> Reply:
         # a step's text is parsed first, so that who listens hears the answer and not the model's own words
         listener = None if isinstance(work, StepInput) else manner.on_text
-        streams = self._always_stream or listener is not None
+        load = self._keeper.load
+        streams = self._always_stream or listener is not None or (load is not None and load.uncounted)
         asked = rendered(work)
         ask = self._tongue.ask(asked, lane=manner.lane, stream=streams and not isinstance(asked, EmbeddingInput))
         try:
-            return await life.server.answer(ask, on_text=listener)
+            reply = await life.server.answer(ask, on_text=listener)
         except EngineTrouble as trouble:
+            self._note_trouble()
             raise await self._verdict(life, trouble) from trouble
+        self._troubles = 0
+        return reply
 
-    async def _verdict(self, life: Life, trouble: EngineTrouble) -> EngineFault:
+    def _note_trouble(self) -> None:
+        self._troubles += 1
+        if self._troubles >= MANY_TROUBLES:
+            self._troubles = 0
+            self._keeper.doubt()
+
+    async def _verdict(self, life: Life, trouble: EngineTrouble) -> EngineFault | Unavailable:
         """A dead engine makes a suspect of every job that it had; one that lives has failed this job alone."""
         failed_s = asyncio.get_running_loop().time()
         died = await life.ends_soon(0.0 if trouble.answered else self._verdict_s)
         fault = EngineFault(f"{trouble}.", hint="The job is tried again.")
         if self._follower is None:
             fault = EngineFault("the engine was switched off.", hint="The job is tried again on another worker.")
+        elif died and life.jobs_innocent:
+            return Unavailable("the engine was ended: its text made no sense.", code="engine_restarting")
         elif died:
             fault = EngineDied("the engine died with the job in it.", hint="The job is tried again, alone.")
         fault.failed_s = failed_s
@@ -146,6 +164,7 @@ class ServerEngine:
     def _note(self, phase: Phase) -> None:
         self._since_s = asyncio.get_running_loop().time()
         if self._life is not None and (phase.stage != "ready" or phase.life != self._life.number):
+            self._life.jobs_innocent = phase.fault_of == "engine"
             self._end_life("it is over")
         if phase.stage == "ready" and self._life is None:
             self._life = Life(phase, self._busyness, self._connections)
