@@ -1,6 +1,6 @@
 """The wire contract of the queue: what a job is, where it stands, and what came of it.
 
-Every record carries `SCHEMA`. Inside one schema major unknown fields are ignored, so that a fleet can be
+Every job says which schema it takes. Inside one schema major unknown fields are ignored, so that a fleet can be
 upgraded worker by worker; a worker leaves hints of a newer schema alone.
 """
 
@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from viiwork.wire import SCHEMA, Wire
+from viiwork.schema import schema_of
+from viiwork.wire import Wire
 from viiwork.work import Answer, JobInput
 
 MODEL_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -99,13 +100,14 @@ class Attempt(Wire):
 class Job(Wire):
     """A job as it is submitted. Everything after that lives in its record and is changed by scripts alone."""
 
-    schema_version: int = SCHEMA
     id: str
     tenant: str
     lane: Lane
     task: TaskName = TaskName.RUN
     model: Annotated[str, Field(pattern=MODEL_PATTERN)]
     input: JobInput
+    schema_version: int = Field(default_factory=lambda known: schema_of(known["input"]))
+    """What a worker must speak to run it: the oldest that will do, so that a fleet can be upgraded worker by worker."""
     custom_id: str = ""
     metadata: dict[str, str] = Field(default_factory=dict)
     batch: str = ""

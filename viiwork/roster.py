@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from viiwork.jobs import Lane
-from viiwork.wire import SCHEMA, Wire
+from viiwork.wire import Wire
 
 
 class WorkerCard(Wire):
@@ -34,7 +34,8 @@ class WorkerCard(Wire):
     """Of an engine that is a process of its own, while it runs."""
     output_tokens: int = 0
     """What its engine has generated since it was started, where it says so."""
-    schema_version: int = SCHEMA
+    schema_version: int = 1
+    """What it speaks; a worker that does not say so speaks the first."""
 
 
 class WorkerStatus(Wire):

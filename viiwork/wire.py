@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA = 1
-"""Major version of the records in Redis and of the hints."""
+SCHEMA = 2
+"""Major version of the records in Redis and of the hints that this version knows; a job may need less (`schema`)."""
 
 
 class Wire(BaseModel):

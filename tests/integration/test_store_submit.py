@@ -31,6 +31,7 @@ from viiwork.store.facade import SLICE, SLICE_BYTES, _slices
 from viiwork.store.leases import Verdict
 from viiwork.store.scripts import Call
 from viiwork.wire import SCHEMA
+from viiwork.work import CompletionInput
 
 
 async def test_a_job_goes_in_once_however_often_it_is_submitted(store: Store) -> None:
@@ -396,9 +397,11 @@ async def test_an_idempotency_key_is_forgotten_after_a_day(store: Store) -> None
 
 
 async def test_records_say_which_schema_they_are_of(store: Store) -> None:
-    job = make_job(settle=Settle.ALWAYS)
-    await store.submit([job])
-    assert await field(store, job.id, "schema") == str(SCHEMA)
+    """The oldest that will do."""
+    plain, new = make_job(settle=Settle.ALWAYS), make_job(input=CompletionInput(prompt="x"))
+    await store.submit([plain, new])
+    assert await field(store, plain.id, "schema") == "1"
+    assert await field(store, new.id, "schema") == str(SCHEMA)
 
 
 async def test_many_submitters_at_once_lose_and_double_nothing(real_store: Store) -> None:

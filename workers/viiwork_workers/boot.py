@@ -20,6 +20,7 @@ from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
+from viiwork.wire import SCHEMA
 from viiwork_workers.ending import Ending
 from viiwork_workers.engines.base import Engine, EngineFacts
 from viiwork_workers.execute import Executor, Retries, Runner
@@ -30,6 +31,7 @@ from viiwork_workers.station import LoopThread, Station
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+CLOSE_S = 30.0
 Step = Callable[[], None]
 
 
@@ -79,13 +81,13 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
             raise SystemExit(1) from error
         station = Station(thread, executor, card=executor.card, ledger=Ledger(parts.facts.slots))
         w.app.station = ending.station = station
-        governing = _govern(thread, station, loaded.engine)
+        governing = govern(thread, station, loaded.engine)  # before the first beat, or it would not say that it loads
         beats = Beats(station, parts.settings.queue, parts.open_store)
         steps: dict[str, Step] = {
             "jobs": lambda: station.drain(0.0),  # nothing is left of them after a warm shutdown
             "limit": governing,
             "beats": beats.close,
-            "engine": lambda: _wait_for(thread, loaded.close),
+            "engine": lambda: _wait_for(thread, loaded.close, limit_s=parts.facts.end_s),
             "store": lambda: _wait_for(thread, store.close),
         }
         self._close = lambda: _close_all(steps, thread)
@@ -123,6 +125,7 @@ def make_card(parts: Parts) -> WorkerCard:
         context_tokens=facts.context_tokens,
         tokenizer=facts.tokenizer,
         notice=facts.notice,
+        schema_version=SCHEMA,
     )
 
 
@@ -139,17 +142,23 @@ def _wait(loading: Future[T]) -> T:
                 raise SystemExit(0) from None
 
 
-def _govern(thread: LoopThread, station: Station, engine: Engine | None) -> Step:
-    """Have the engine looked at; answers what ends that."""
+def govern(thread: LoopThread, station: Station, engine: Engine | None) -> Step:
+    """Have the engine looked at, once before this returns; answers what ends that."""
     if engine is None:
         return _nothing
-    governing = thread.submit(Governor(engine, station).govern())
+    governor = Governor(engine, station)
+    _wait(thread.submit(_first_look(governor)))
+    governing = thread.submit(governor.govern())
     governing.add_done_callback(_tell_defect)
 
     def end() -> None:
         governing.cancel()
 
     return end
+
+
+async def _first_look(governor: Governor) -> None:
+    governor.look()
 
 
 def _tell_defect(governing: Future[None]) -> None:
@@ -166,16 +175,19 @@ def _close_all(steps: Mapping[str, Step], thread: LoopThread) -> None:
     for what, step in steps.items():
         try:
             step()
-        except (ViiworkError, TimeoutError, OSError) as error:
+        except TimeoutError:
+            rest = "; its guard sees to the rest" if what == "engine" else ""
+            log.warning("the %s took too long to close%s", what, rest)
+        except (ViiworkError, OSError) as error:
             log.warning("%s: %s while closing", what, type(error).__name__)
     thread.close()
 
 
-def _wait_for(thread: LoopThread, action: Callable[[], Awaitable[None]]) -> None:
+def _wait_for(thread: LoopThread, action: Callable[[], Awaitable[None]], *, limit_s: float = CLOSE_S) -> None:
     async def run() -> None:
         await action()
 
-    thread.submit(run()).result(timeout=30)
+    thread.submit(run()).result(timeout=limit_s)
 
 
 READER_FACTS = EngineFacts(name="reader", model=READER_MODEL, slots=2, context_tokens=0, tokenizer="")

@@ -1,0 +1,42 @@
+"""Since which schema workers understand a job. Pure.
+
+While a fleet is upgraded, workers of the version before serve all that they know. They would fail a kind that they have
+never heard of, and drop a field without a word: an answer that should have had a shape comes without. So a job that
+needs a newer schema says so, and they leave it alone.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, JobInput, Message, StepInput
+
+FIRST, ENGINES = 1, 2
+"""`ENGINES`: completions, vectors, shapes, sampling, tools, and a task in one's own words."""
+OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
+    # what streams is the same job: an older worker says its text at the end
+    ChatInput: frozenset({"kind", "messages", "max_output_tokens", "temperature", "stream"}),
+    Message: frozenset({"role", "content"}),
+    StepInput: frozenset(StepInput.model_fields) - {"one_turn"},
+}
+"""The fields that the first schema has; any other, set to something, is of a newer one."""
+
+
+def schema_of(work: JobInput) -> int:
+    """The oldest schema that understands this work."""
+    if isinstance(work, ChatInput):
+        new = _has_more(work, ChatInput) or any(
+            _has_more(turn, Message) or turn.role == "tool" for turn in work.messages
+        )
+    elif isinstance(work, StepInput):
+        new = _has_more(work, StepInput) or work.task is AnalysisTask.PROMPT
+    elif isinstance(work, CompletionInput | EmbeddingInput):
+        new = True
+    else:
+        new = work.task is AnalysisTask.PROMPT
+    return ENGINES if new else FIRST
+
+
+def _has_more(record: BaseModel, kind: type[BaseModel]) -> bool:
+    fields = kind.model_fields
+    return any(getattr(record, name) != fields[name].default for name in fields.keys() - OF_FIRST[kind])
