@@ -92,7 +92,7 @@ def test_compose_gives_nobody_more_rights_than_needed(services: dict[str, dict[s
 
 
 def test_compose_gives_each_card_its_own_node_and_what_rocm_needs(services: dict[str, dict[str, Any]]) -> None:
-    """A card's worker sees that card alone, and has two minutes to let go of it."""
+    """A card's worker sees that card alone, and has three minutes to let go of it."""
     cards = [services[f"gpu{number}"] for number in range(4)]
     nodes = [card["devices"] for card in cards]
     assert all("/dev/kfd" in devices and len(devices) == 2 for devices in nodes)
@@ -101,7 +101,7 @@ def test_compose_gives_each_card_its_own_node_and_what_rocm_needs(services: dict
         assert card["command"][-1] == f"gpu{number}"
         assert card["ipc"] == "host"
         assert "seccomp=unconfined" in card["security_opt"]
-        assert card["stop_grace_period"] == "2m"
+        assert card["stop_grace_period"] == "3m"
         assert len(card["group_add"]) == 2
 
 

@@ -11,7 +11,7 @@ import pytest
 from viiwork.errors import EngineFault, SettingsError, StartupError, StoreUnavailable
 from viiwork.fleet.describe import ending
 from viiwork.fleet.detach import as_error, as_fault
-from viiwork.fleet.plan import TAG, Role, api_url, plan, settings_env
+from viiwork.fleet.plan import TAG, Role, api_url, engine_end_s, plan, settings_env
 from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.restarts import LONGEST_DELAY_S, Restarts
 from viiwork.settings import Settings, load_settings
@@ -32,6 +32,18 @@ def test_without_cards_the_engine_runs_on_the_cpu_and_flower_can_be_left_out() -
     """The smallest fleet."""
     specs = plan(settings(workers={"gpus": 0}, flower={"enabled": False}), environ={})
     assert [spec.name for spec in specs] == ["api", "cpu0", "reader0"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "gpus", "grace_s"),
+    [("simulated", 1, 40), ("vllm-gfx906", 1, 160), ("vllm-gfx906", 0, 130), ("llama-cpp", 1, 110)],
+)
+def test_a_worker_may_take_as_long_to_end_as_its_jobs_and_its_engine(kind: str, gpus: int, grace_s: float) -> None:
+    """Killed earlier, it leaves its engine to the guard; without a card another recipe may hold."""
+    seen = settings(engine={"kind": kind}, workers={"gpus": gpus}, queue={"drain_grace_s": 30})
+    specs = plan(seen, environ={}, end_s=engine_end_s(seen))
+    graces = {spec.role: spec.stop_grace_s for spec in specs}
+    assert (graces[Role.ENGINE], graces[Role.READER]) == (grace_s, 40)
 
 
 def test_no_secret_stands_on_a_command_line() -> None:

@@ -11,8 +11,9 @@ from viiwork.jobs import Lane
 from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.leases import Claim
-from viiwork.work import Answer, ChatInput, JobInput, StepInput
-from viiwork_workers.engines.base import EngineFacts, Signals
+from viiwork.work import Answer, EngineWork, JobInput
+from viiwork_workers.boot import govern
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals
 from viiwork_workers.execute import Executor, Product, Retries
 from viiwork_workers.governor import Governor
 from viiwork_workers.ledger import Ledger
@@ -32,7 +33,7 @@ class Told:
     async def load(self) -> None:
         """Nothing."""
 
-    async def run(self, work: ChatInput | StepInput) -> Answer:
+    async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
         raise AssertionError
 
     def signals(self) -> Signals | None:
@@ -40,6 +41,9 @@ class Told:
 
     async def until_ready(self) -> None:
         await self.ready.wait()
+
+    def again(self) -> None:
+        """Nothing."""
 
     async def close(self) -> None:
         """Nothing."""
@@ -145,3 +149,11 @@ async def test_it_looks_at_once_when_the_engine_is_back(station: Station) -> Non
         await asyncio.sleep(0)
     assert station.ledger.limit == SLOTS
     governing.cancel()
+
+
+def test_the_first_beat_says_already_that_the_engine_loads(thread: LoopThread, station: Station) -> None:
+    """A card without a state is one of an engine that lives with its worker: `up` would call it ready."""
+    end = govern(thread, station, Told(Signals(ready=False, state="loading (1 s)")))
+    card = station.card_now()
+    end()
+    assert (card.engine_state, card.limit) == ("loading (1 s)", 0)

@@ -83,6 +83,7 @@ def test_vllm_on_the_cpu(tmp_path: Path) -> None:
         "HOME": "/home/me",
         "OMP_NUM_THREADS": "1",
         "SPT_NOENV": "1",
+        "TORCHDYNAMO_DISABLE": "1",
         **VLLM_QUIET,
         "VLLM_API_KEY": "{key}",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",

@@ -1,4 +1,4 @@
-"""Which processes a fleet consists of. Pure: settings in, process specs out."""
+"""Which processes a fleet consists of. Pure but for the recipe's file: settings in, process specs out."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from viiwork.processes import SUPERVISED_BY
+from viiwork.recipes.check import BUILT_IN
+from viiwork.recipes.launch import CLEARING_S
+from viiwork.recipes.load import recipe_for
 from viiwork.settings import Settings
 
 TAG = SUPERVISED_BY
@@ -43,11 +46,13 @@ class ProcessSpec:
     address: str = ""
 
 
-def plan(settings: Settings, *, environ: Mapping[str, str], flower_password: str = "") -> tuple[ProcessSpec, ...]:
-    """The processes of a fleet whose ports are settled (none is 0)."""
+def plan(
+    settings: Settings, *, environ: Mapping[str, str], flower_password: str = "", end_s: float = 0.0
+) -> tuple[ProcessSpec, ...]:
+    """The processes of a fleet whose ports are settled (none is 0). `end_s` is `engine_end_s(settings)`."""
     base = child_env(settings, environ=environ)
     specs = [_api(settings, base)]
-    specs += [_worker(settings, base, name, Role.ENGINE) for name in engine_names(settings)]
+    specs += [_worker(settings, base, name, Role.ENGINE, end_s=end_s) for name in engine_names(settings)]
     specs += [_worker(settings, base, f"reader{n}", Role.READER) for n in range(settings.workers.readers)]
     if settings.flower.enabled:
         specs.append(_flower(settings, base, flower_password))
@@ -65,11 +70,21 @@ def worker_argv(name: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "viiwork_workers", name)
 
 
-def _worker(settings: Settings, base: Mapping[str, str], name: str, role: Role) -> ProcessSpec:
+def engine_end_s(settings: Settings) -> float:
+    """How long a worker may take to end its engine after its last job; 0 for an engine in its own process.
+
+    Raises SettingsError for a recipe that cannot be read.
+    """
+    kind = settings.engine.kind
+    graces = [recipe_for(kind, name).stop_grace_s for name in engine_names(settings)[:1] if kind not in BUILT_IN]
+    return max((grace_s + CLEARING_S for grace_s in graces), default=0.0)
+
+
+def _worker(settings: Settings, base: Mapping[str, str], name: str, role: Role, *, end_s: float = 0.0) -> ProcessSpec:
     # One thread a job: a matrix library that takes every core made two slots slower than one (98 to 62 documents/s).
     threads = {"OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     env = {**threads, **base, "VIIWORK_WORKER_NAME": name, "VIIWORK_WORKER_ROLE": role.value}
-    return ProcessSpec(name, role, worker_argv(name), env, stop_grace_s=settings.queue.drain_grace_s + 10)
+    return ProcessSpec(name, role, worker_argv(name), env, stop_grace_s=settings.queue.drain_grace_s + 10 + end_s)
 
 
 def _api(settings: Settings, base: Mapping[str, str]) -> ProcessSpec:

@@ -15,7 +15,7 @@ from viiwork.fleet.child import Child
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
 from viiwork.fleet.judge import is_up, judge_start
 from viiwork.fleet.leftovers import Leftovers
-from viiwork.fleet.plan import STOP_ORDER, ProcessSpec, Role, plan
+from viiwork.fleet.plan import STOP_ORDER, ProcessSpec, Role, engine_end_s, plan
 from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.readiness import Readiness
 from viiwork.fleet.report import Event, EventKind, FleetReport, Report
@@ -37,7 +37,7 @@ Planner = Callable[[Settings, str], Sequence[ProcessSpec]]
 
 def real_plan(settings: Settings, flower_password: str) -> Sequence[ProcessSpec]:
     """The fleet's own processes, in this process' environment."""
-    return plan(settings, environ=os.environ, flower_password=flower_password)
+    return plan(settings, environ=os.environ, flower_password=flower_password, end_s=engine_end_s(settings))
 
 
 class Supervisor:

@@ -12,6 +12,9 @@ from viiwork.wire import Wire
 PORT = "{port}"
 KEY = "{key}"
 """Stand in `argv` and `env` until the guard has chosen them, anew for every start."""
+CLEARING_S = 60.0
+"""What the end of an engine may take beyond its grace: what hangs is killed (5 s), its card's memory comes back (30 s),
+and a guard that does not end itself is ended by its worker (20 s)."""
 
 
 class Launch(Wire):

@@ -42,6 +42,8 @@ class EngineFacts:
     """The tokenizer that counts for this model: `wordllama`, or a path to a `tokenizer.json` or its directory."""
     notice: str = ""
     """What a reader of its answers must know, if it is not a language model."""
+    end_s: float = 30.0
+    """How long its end may take."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from viiwork.errors import StartupError
 from viiwork.recipes.cards import numbers
 from viiwork.recipes.check import Checked, built_in_alias, check_engine
-from viiwork.recipes.launch import Launch
+from viiwork.recipes.launch import CLEARING_S, Launch
 from viiwork.recipes.launching import Place, make_launch, scratch_of, usable_cpus
 from viiwork.settings import Settings
 from viiwork_workers.engines.base import Engine, EngineFacts
@@ -94,4 +94,5 @@ def facts_of(checked: Checked, launch: Launch) -> EngineFacts:
         slots=launch.slots,
         context_tokens=launch.context_tokens,
         tokenizer=checked.model.tokenizer or USUAL_TOKENIZER,
+        end_s=launch.stop_grace_s + CLEARING_S,
     )
