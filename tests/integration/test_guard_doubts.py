@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import socket
+from typing import cast
 
 import psutil
 import pytest
@@ -16,7 +17,9 @@ from viiwork.errors import EngineFault
 from viiwork.processes import identity
 from viiwork_workers.engines import followed
 from viiwork_workers.engines.followed import FollowedKeeper
-from viiwork_workers.engines.guard_course import MANY_PORTS
+from viiwork_workers.engines.guard_course import MANY_PORTS, Fall
+from viiwork_workers.engines.guard_life import Life
+from viiwork_workers.engines.guard_lives import fall_of
 from viiwork_workers.engines.guard_port import owner
 
 
@@ -204,6 +207,25 @@ def test_whose_a_port_is() -> None:
         everywhere.bind(("0.0.0.0", 0))
         everywhere.listen()
         assert owner(everywhere.getsockname()[1], [os.getpid()]) == "ours"
+
+
+async def test_what_an_engine_says_that_was_told_to_end_is_no_trouble(guarded: Guarded) -> None:
+    """A healthy vLLM writes that its core died when somebody sends it SIGTERM."""
+    guarded.plan(say=["vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue."])
+    keeper = await guarded.keeper()
+    first = await stage(keeper, "ready")
+    os.kill(first.pid, signal.SIGTERM)
+    assert (await stage(keeper, "restarting")).why == "the engine's process was killed by signal 15"
+    await stage(keeper, "ready", life=2)
+
+
+async def test_a_defect_in_how_an_engine_is_looked_after_ends_that_life_alone() -> None:
+    class Defect:
+        async def live(self) -> Fall:
+            raise OverflowError("a number with 400 digits")
+
+    fall = await fall_of(cast("Life", Defect()))
+    assert (fall.how, fall.why) == ("died", "a defect in the guard (OverflowError)")
 
 
 async def test_a_guard_that_ends_has_its_worker_let_go_of_the_engine_first(guarded: Guarded) -> None:

@@ -59,7 +59,7 @@ class Lives:
     async def _run(self) -> None:
         while True:
             self._life = Life(self._ground, self._board, sane=self._sane)
-            fall = await _fall_of(self._life)
+            fall = await fall_of(self._life)
             self._life = None
             self._course = self._course.after(fall, pace=self._pace)
             self._tell(fall)
@@ -92,7 +92,7 @@ class Lives:
         self._ground.write_record()
 
 
-async def _fall_of(life: Life) -> Fall:
+async def fall_of(life: Life) -> Fall:
     """A defect in how an engine is looked after ends that life alone."""
     try:
         return await life.live()
