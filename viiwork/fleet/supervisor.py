@@ -15,6 +15,7 @@ from viiwork.fleet.child import Child
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
 from viiwork.fleet.judge import is_up, judge_start
 from viiwork.fleet.leftovers import Leftovers
+from viiwork.fleet.neighbours import shared_cards
 from viiwork.fleet.plan import STOP_ORDER, ProcessSpec, Role, engine_end_s, plan
 from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.readiness import Readiness
@@ -82,6 +83,8 @@ class Supervisor:
 
     async def _bring_up(self, undo: AsyncExitStack) -> Readiness:
         orphans = await self._end_orphans()
+        for text in await asyncio.to_thread(shared_cards, self.settings, self.state.root):
+            self._tell("notice", text)
         self.settings = settle_ports(self.settings)
         undo.callback(self._forget_run)
         await self._start_server(undo)
