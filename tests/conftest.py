@@ -17,7 +17,7 @@ from viiwork.queues import make_envelope
 from viiwork.settings import Settings, load_settings
 from viiwork.store import BlobStore, Store, embedded
 from viiwork.store.opening import make_store
-from viiwork_workers.engines import guard_link
+from viiwork_workers.engines.guard import link as guard_link
 
 pytest.register_assert_rewrite("tests.kit")
 OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")

@@ -14,10 +14,10 @@ import psutil
 
 from viiwork.processes import tagged
 from viiwork.recipes import Launch, Metrics
-from viiwork_workers.engines.followed import FollowedKeeper
-from viiwork_workers.engines.guard_files import ENGINE_OF, GuardFiles
-from viiwork_workers.engines.guard_frames import Phase
-from viiwork_workers.engines.guard_record import read_record
+from viiwork_workers.engines.guard.files import ENGINE_OF, GuardFiles
+from viiwork_workers.engines.guard.followed import FollowedKeeper
+from viiwork_workers.engines.guard.frames import Phase
+from viiwork_workers.engines.guard.record import read_record
 
 SCRIPT = Path(__file__).with_name("small_engine.py")
 METRICS = Metrics(running="running", waiting="waiting", kv_use="kv", prompt_tokens="prompt", output_tokens="output")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from viiwork_workers.__main__ import main
-from viiwork_workers.engines import guard_link
+from viiwork_workers.engines.guard import link as guard_link
 
 if __name__ == "__main__":
     guard_link.GUARD += ("--pace", "0.02")  # type: ignore[assignment] # it has grown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from viiwork_workers.engines.guard_frames import Load, Phase
+from viiwork_workers.engines.guard.frames import Load, Phase
 
 
 class StandIn:

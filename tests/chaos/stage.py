@@ -153,7 +153,9 @@ class Stage:
     def engine(self, name: str) -> psutil.Process | None:
         """The engine process of a worker; None between two lives of it."""
         children = psutil.Process(self.fleet.processes[name].pid).children()
-        return next((child for child in children if "viiwork_workers.engines.card_process" in child.cmdline()), None)
+        return next(
+            (child for child in children if "viiwork_workers.engines.simulated.card_process" in child.cmdline()), None
+        )
 
     def keep(self, *names: str) -> None:
         """From now on do for these workers what the supervisor does: reap and restart them when they exit."""

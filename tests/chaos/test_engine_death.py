@@ -13,7 +13,7 @@ from viiwork.jobs import Job, Lane, State
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
-from viiwork_workers.engines.frames import POISON
+from viiwork_workers.engines.simulated.frames import POISON
 
 SLOTS = 8
 

@@ -18,9 +18,9 @@ from viiwork.errors import EngineDied, EngineFault, JobRefused, Unavailable
 from viiwork.settings import EngineSection, Settings
 from viiwork.work import ChatInput, Message
 from viiwork_workers.engines.choose import make_engine
-from viiwork_workers.engines.frames import POISON, Begin
-from viiwork_workers.engines.hosted import HostedEngine
-from viiwork_workers.engines.simulated import simulated_facts
+from viiwork_workers.engines.simulated.engine import simulated_facts
+from viiwork_workers.engines.simulated.frames import POISON, Begin
+from viiwork_workers.engines.simulated.hosted import HostedEngine
 
 QUICK = EngineSection(kind="simulated", model="sim", slots=4, time_scale=0.001, process=True, poison=True)
 LONG = 240

@@ -10,9 +10,9 @@ import pytest
 
 from tests.fakes.http import Connection, Reply, Request
 from viiwork.recipes import Launch
-from viiwork_workers.engines.canary import QUESTIONS
-from viiwork_workers.engines.guard_probe import Probe
-from viiwork_workers.engines.guard_verdict import Canary
+from viiwork_workers.engines.guard.canary import QUESTIONS
+from viiwork_workers.engines.guard.probe import Probe
+from viiwork_workers.engines.guard.verdict import Canary
 
 SKY = "The sky is blue."
 BLANKS = "\n\n______________________________\n\n______________"

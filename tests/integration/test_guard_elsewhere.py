@@ -14,7 +14,7 @@ import pytest
 
 from tests.guarded import SCRIPT, Guarded, stage
 from viiwork.recipes import Launch
-from viiwork_workers.engines.guard_child import free_port
+from viiwork_workers.engines.guard.child import free_port
 
 KEY = "a key of theirs"
 

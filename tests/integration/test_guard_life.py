@@ -13,7 +13,7 @@ import pytest
 
 from tests.guarded import METRICS, Guarded, stage, until
 from viiwork.processes import identity
-from viiwork_workers.engines.guard_course import MANY_PORTS
+from viiwork_workers.engines.guard.course import MANY_PORTS
 
 
 async def test_it_loads_is_checked_and_answers_with_a_key_of_its_own(guarded: Guarded) -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.guarded import Guarded, stage
-from viiwork_workers.engines import guard_link
+from viiwork_workers.engines.guard import link as guard_link
 
 RESTARTS = 100
 WARM = 20

@@ -14,8 +14,8 @@ import pytest
 from tests.guarded import Guarded, stage, until
 from viiwork.errors import EngineFault
 from viiwork.processes import identity
-from viiwork_workers.engines import guard_link
-from viiwork_workers.engines.followed import FollowedKeeper
+from viiwork_workers.engines.guard import link as guard_link
+from viiwork_workers.engines.guard.followed import FollowedKeeper
 
 
 async def test_the_engine_of_a_dead_worker_is_adopted_by_its_next_life(guarded: Guarded) -> None:
@@ -116,8 +116,8 @@ async def test_closing_when_the_guard_has_been_killed_leaves_nothing(guarded: Gu
 async def test_a_stopped_guard_is_killed_when_it_does_not_end(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("viiwork_workers.engines.followed.END_S", 0.5)
-    monkeypatch.setattr("viiwork_workers.engines.followed.LAST_WORD_S", 0.5)
+    monkeypatch.setattr("viiwork_workers.engines.guard.followed.END_S", 0.5)
+    monkeypatch.setattr("viiwork_workers.engines.guard.followed.LAST_WORD_S", 0.5)
     keeper = await guarded.keeper(guarded.launch(stop_grace_s=0.5))
     await stage(keeper, "ready")
     os.kill(guarded.guard_pid(), signal.SIGSTOP)

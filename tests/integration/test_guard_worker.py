@@ -14,8 +14,8 @@ from viiwork.processes import identity, tagged
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
-from viiwork_workers.engines.guard_files import ENGINE_OF, GuardFiles
-from viiwork_workers.engines.guard_record import read_record
+from viiwork_workers.engines.guard.files import ENGINE_OF, GuardFiles
+from viiwork_workers.engines.guard.record import read_record
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from tests.fakes.http import Connection, Reply, Request
-from viiwork_workers.engines.http_session import Broken, Connections
+from viiwork_workers.engines.server.http_session import Broken, Connections
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"

@@ -19,7 +19,7 @@ from viiwork.processes import identity, is_alive, send, wait_gone
 from viiwork.recipes import Launch
 from viiwork.settings import load_settings
 from viiwork.statedir import StateDir
-from viiwork_workers.engines.followed import FollowedKeeper
+from viiwork_workers.engines.guard.followed import FollowedKeeper
 
 SLOW = """
 import os, signal, sys, threading, time

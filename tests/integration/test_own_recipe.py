@@ -11,7 +11,7 @@ from viiwork.processes import tagged
 from viiwork.settings import EngineSection, FleetSection, Settings
 from viiwork.work import ChatInput, Message
 from viiwork_workers.engines.choose import make_engine
-from viiwork_workers.engines.guard_files import ENGINE_OF, GuardFiles
+from viiwork_workers.engines.guard.files import ENGINE_OF, GuardFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = re.compile(r"```toml\n(# my-engine.*?)```", re.DOTALL)

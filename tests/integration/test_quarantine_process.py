@@ -14,7 +14,7 @@ from viiwork.processes import end, tagged
 from viiwork.roster import WorkerStatus
 from viiwork.settings import EngineSection, Settings
 from viiwork.store import Store
-from viiwork_workers.engines.guard_files import ENGINE_OF, GuardFiles
+from viiwork_workers.engines.guard.files import ENGINE_OF, GuardFiles
 
 NAME = f"cpu0@{socket.gethostname()}"
 SERVER = f"""import pathlib, sys

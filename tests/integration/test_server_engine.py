@@ -28,9 +28,9 @@ from viiwork.work import (
     TaskOptions,
 )
 from viiwork_workers.engines.base import EngineFacts, Manner
-from viiwork_workers.engines.guard_frames import Load, Phase
-from viiwork_workers.engines.http_session import LARGEST_ANSWER_BYTES
-from viiwork_workers.engines.server import ServerEngine
+from viiwork_workers.engines.guard.frames import Load, Phase
+from viiwork_workers.engines.server.engine import ServerEngine
+from viiwork_workers.engines.server.http_session import LARGEST_ANSWER_BYTES
 
 Handler = Callable[[Request, Reply], Awaitable[None]]
 FACTS = EngineFacts(name="vLLM", model="tiny", slots=64, context_tokens=2048, tokenizer="wordllama")

@@ -55,7 +55,7 @@ def test_the_wheel_holds_every_script_and_the_typing_marks(names: list[str]) -> 
     assert recipes
     assert recipes <= set(names)
     assert scripts | {"viiwork/py.typed", "viiwork_workers/py.typed"} <= set(names)
-    assert "viiwork_workers/engines/known_errors.toml" in names
+    assert "viiwork_workers/engines/guard/known_errors.toml" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

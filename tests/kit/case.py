@@ -17,8 +17,8 @@ from viiwork.settings import Settings, load_settings
 from viiwork.work import EngineWork
 from viiwork_workers.engines.base import Engine
 from viiwork_workers.engines.choose import make_engine
-from viiwork_workers.engines.followed import FollowedKeeper
-from viiwork_workers.engines.server import ServerEngine
+from viiwork_workers.engines.guard.followed import FollowedKeeper
+from viiwork_workers.engines.server.engine import ServerEngine
 
 Shaping = Literal["json_schema", "json_object", "regex", "choice"]
 WORKER = "cpu0"

@@ -18,8 +18,8 @@ from viiwork.processes import identity, tagged
 from viiwork.roster import WorkerCard, WorkerStatus
 from viiwork.store import Store
 from viiwork.work import ChatInput, Message
-from viiwork_workers.engines.guard_files import ENGINE_OF, GuardFiles
-from viiwork_workers.engines.guard_record import read_record
+from viiwork_workers.engines.guard.files import ENGINE_OF, GuardFiles
+from viiwork_workers.engines.guard.record import read_record
 
 WORKER = "cpu0"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viiwork_workers.engines.hang import Hang
+from viiwork_workers.engines.guard.hang import Hang
 
 HANG_S = 30.0
 looks = st.lists(

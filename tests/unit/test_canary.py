@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from viiwork_workers.engines.canary import verdict
+from viiwork_workers.engines.guard.canary import verdict
 
 NOISE: list[str] = json.loads((Path(__file__).parent / "canary_samples" / "noise.json").read_text(encoding="utf-8"))
 """What a tiny Llama with random weights answered, mostly at temperature 1: pieces of Python's source."""

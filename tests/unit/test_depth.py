@@ -6,7 +6,7 @@ import pytest
 
 from viiwork.errors import JobRefused
 from viiwork.work import Answer, Shape
-from viiwork_workers.engines.shapes import MOST_LEVELS, held
+from viiwork_workers.engines.server.shapes import MOST_LEVELS, held
 from viiwork_workers.proof import prove
 
 SHAPES = (Shape(json_object=True), Shape(json_schema={}))

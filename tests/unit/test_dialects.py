@@ -12,7 +12,7 @@ from viiwork.errors import JobRefused
 from viiwork.jobs import Lane
 from viiwork.recipes.recipe import Dialect
 from viiwork.work import ChatInput, CompletionInput, EmbeddingInput, Message, Sampling, Shape
-from viiwork_workers.engines.dialects import Tongue, encoded
+from viiwork_workers.engines.server.dialects import Tongue, encoded
 
 DIALECTS: tuple[Dialect, ...] = ("openai", "vllm", "llama.cpp", "tgi", "mlc")
 SCHEMA = {"type": "object", "properties": {"total": {"type": "integer"}}, "required": ["total"]}

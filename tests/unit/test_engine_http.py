@@ -10,11 +10,11 @@ import pytest
 
 from viiwork.jobs import Lane
 from viiwork.work import ChatInput, EmbeddingInput, Message, Sampling, Shape
-from viiwork_workers.engines.dialects import Ask, Tongue
-from viiwork_workers.engines.meanings import MEANINGS
-from viiwork_workers.engines.refusals import own_doing, refusal
-from viiwork_workers.engines.replies import Reported, Transcript, read_reply
-from viiwork_workers.engines.sse import LONGEST_LINE_BYTES, Events, LineTooLong
+from viiwork_workers.engines.server.dialects import Ask, Tongue
+from viiwork_workers.engines.server.meanings import MEANINGS
+from viiwork_workers.engines.server.refusals import own_doing, refusal
+from viiwork_workers.engines.server.replies import Reported, Transcript, read_reply
+from viiwork_workers.engines.server.sse import LONGEST_LINE_BYTES, Events, LineTooLong
 
 RECORDED = Path(__file__).resolve().parents[1] / "fakes" / "recorded"
 

@@ -19,9 +19,9 @@ from extractive_passages import (
     TABLE_ONLY,
 )
 from viiwork.work import AnalysisTask, Answer, Label, StepInput, TaskOptions
-from viiwork_workers.engines.embeddings import Embedder, load_embedder
-from viiwork_workers.engines.extractive import ANSWERS
-from viiwork_workers.engines.quoting import FLOOR, NO_ANSWER
+from viiwork_workers.engines.extractive.embeddings import Embedder, load_embedder
+from viiwork_workers.engines.extractive.engine import ANSWERS
+from viiwork_workers.engines.extractive.quoting import FLOOR, NO_ANSWER
 
 SUMMARIES = [
     ("contract", SUPPLY_CONTRACT, ["The Supplier shall deliver to the Buyer"], ["Page 1", "SUPPLY AGREEMENT"]),

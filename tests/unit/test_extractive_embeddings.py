@@ -8,14 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from viiwork_workers.engines.embeddings import Embedder, load_embedder, unit
-from viiwork_workers.engines.ranking import bm25, cosine, lexrank, stem, z_scores
+from viiwork_workers.engines.extractive.embeddings import Embedder, load_embedder, unit
+from viiwork_workers.engines.extractive.ranking import bm25, cosine, lexrank, stem, z_scores
 
 OFFLINE = """
 import logging, socket, sys
 def refuse(*args, **kwargs): raise AssertionError("the network was used")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-from viiwork_workers.engines.embeddings import load_embedder
+from viiwork_workers.engines.extractive.embeddings import load_embedder
 assert load_embedder().count("one two three") == 3
 assert "wordllama" not in sys.modules and "requests" not in sys.modules
 assert not logging.getLogger().handlers

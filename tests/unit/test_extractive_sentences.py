@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viiwork_workers.engines.sentences import Kind, sentences
+from viiwork_workers.engines.extractive.sentences import Kind, sentences
 
 WHOLE = [
     "Brandt & Sons Inc. delivers the valves to Lakeside Ltd. on Mondays.",

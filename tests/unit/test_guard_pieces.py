@@ -13,18 +13,18 @@ import pytest
 
 from viiwork.recipes import Launch, Metrics
 from viiwork_workers.engines.deaths import QUICK_S
-from viiwork_workers.engines.guard_card import VRAM_STILL_S, Card, Freeing
-from viiwork_workers.engines.guard_child import Address, free_port
-from viiwork_workers.engines.guard_course import MANY_PORTS, MANY_QUICK, Course, Fall
-from viiwork_workers.engines.guard_files import GuardFiles, GuardLock
-from viiwork_workers.engines.guard_frames import Busy, Load
-from viiwork_workers.engines.guard_http import Reply
-from viiwork_workers.engines.guard_log import KEPT_BYTES, Diary, EngineLog, turn_over
-from viiwork_workers.engines.guard_metrics import read_load
-from viiwork_workers.engines.guard_probe import Standing
-from viiwork_workers.engines.guard_record import GuardRecord, forget_record, read_record, write_record
-from viiwork_workers.engines.guard_verdict import judged
-from viiwork_workers.engines.guard_watch import LONGEST_GAP_S, PATIENCE, Look, Watch
+from viiwork_workers.engines.guard.card import VRAM_STILL_S, Card, Freeing
+from viiwork_workers.engines.guard.child import Address, free_port
+from viiwork_workers.engines.guard.course import MANY_PORTS, MANY_QUICK, Course, Fall
+from viiwork_workers.engines.guard.files import GuardFiles, GuardLock
+from viiwork_workers.engines.guard.frames import Busy, Load
+from viiwork_workers.engines.guard.http import Reply
+from viiwork_workers.engines.guard.log import KEPT_BYTES, Diary, EngineLog, turn_over
+from viiwork_workers.engines.guard.metrics import read_load
+from viiwork_workers.engines.guard.probe import Standing
+from viiwork_workers.engines.guard.record import GuardRecord, forget_record, read_record, write_record
+from viiwork_workers.engines.guard.verdict import judged
+from viiwork_workers.engines.guard.watch import LONGEST_GAP_S, PATIENCE, Look, Watch
 
 QUICK = Fall("died", "it ended with code 1")
 SERVED = Fall("died", "it ended with code 1", served_s=QUICK_S, was_ready=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from viiwork_workers.engines.guard_course import STRUCK, Course, Fall
-from viiwork_workers.engines.known import LONGEST_LINE, Known, recognise, table
+from viiwork_workers.engines.guard.course import STRUCK, Course, Fall
+from viiwork_workers.engines.guard.known import LONGEST_LINE, Known, recognise, table
 
 LOGS = Path(__file__).parent / "known_logs"
 OF_A_ROW = sorted(LOGS.glob("*.log"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from viiwork_workers.engines.replies import MOST_TOKENS, Garbled, Reply, Reported, Transcript, read_reply
+from viiwork_workers.engines.server.replies import MOST_TOKENS, Garbled, Reply, Reported, Transcript, read_reply
 
 
 def whole(**more: Any) -> dict[str, Any]:

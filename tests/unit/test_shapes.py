@@ -11,7 +11,7 @@ from viiwork.documents.regexsize import Unweighed, weight
 from viiwork.documents.shapes import MAX_CHOICES, check_shape
 from viiwork.errors import JobRefused, UsageError
 from viiwork.work import Shape
-from viiwork_workers.engines.shapes import held
+from viiwork_workers.engines.server.shapes import held
 
 INVOICE = {
     "type": "object",

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from viiwork.errors import EngineFault
 from viiwork.work import Answer, ChatInput, Message
-from viiwork_workers.engines.card_model import GIB, MISTRAL_7B, CardModel
-from viiwork_workers.engines.simulated import SimulatedEngine
+from viiwork_workers.engines.simulated.card_model import GIB, MISTRAL_7B, CardModel
+from viiwork_workers.engines.simulated.engine import SimulatedEngine
 from virtual_clock import run_jumping
 
 QWEN_8B_AWQ = CardModel(

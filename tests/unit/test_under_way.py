@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from viiwork_workers.engines.under_way import Over, UnderWay
+from viiwork_workers.engines.server.under_way import Over, UnderWay
 
 
 async def test_the_end_cuts_off_all_that_is_under_way_and_what_comes_after() -> None:

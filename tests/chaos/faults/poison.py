@@ -9,7 +9,7 @@ from tests.chaos.stage import MODEL, Stage
 from tests.workers import eventually, make_job
 from viiwork.jobs import Job, State, child_id
 from viiwork.work import ChatInput, Message
-from viiwork_workers.engines.frames import POISON
+from viiwork_workers.engines.simulated.frames import POISON
 
 MOST_RESTARTS = 3
 BORN = "the engine's process"

@@ -12,13 +12,13 @@ from viiwork.recipes.launch import CLEARING_S, Launch
 from viiwork.recipes.launching import Place, make_launch, scratch_of, usable_cpus
 from viiwork.settings import Settings
 from viiwork_workers.engines.base import Engine, EngineFacts
-from viiwork_workers.engines.card_model import MISTRAL_7B
-from viiwork_workers.engines.extractive import ExtractiveEngine
-from viiwork_workers.engines.followed import FollowedKeeper
-from viiwork_workers.engines.frames import Begin
-from viiwork_workers.engines.hosted import HostedEngine
+from viiwork_workers.engines.extractive.engine import ExtractiveEngine
+from viiwork_workers.engines.guard.followed import FollowedKeeper
 from viiwork_workers.engines.noop import NoopEngine
-from viiwork_workers.engines.simulated import SimulatedEngine, simulated_facts
+from viiwork_workers.engines.simulated.card_model import MISTRAL_7B
+from viiwork_workers.engines.simulated.engine import SimulatedEngine, simulated_facts
+from viiwork_workers.engines.simulated.frames import Begin
+from viiwork_workers.engines.simulated.hosted import HostedEngine
 
 EXTRACTIVE_MODEL = "extractive-preview"
 NOOP_MODEL = "noop"
@@ -55,7 +55,7 @@ def _simulated(settings: Settings) -> Engine:
 
 def _server(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engine:
     """A program of others, that a guard starts and looks after."""
-    from viiwork_workers.engines.server import ServerEngine  # noqa: PLC0415 - aiohttp: 9 MB and 0.1 s, for these alone
+    from viiwork_workers.engines.server.engine import ServerEngine  # noqa: PLC0415 - aiohttp: 9 MB and 0.1 s, for these alone
 
     checked = check_engine(settings, worker=worker, environ=environ)
     launch = launch_of(settings, checked, worker=worker, environ=environ)

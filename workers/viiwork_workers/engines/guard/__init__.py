@@ -1,0 +1,1 @@
+"""Keeps the program of an engine alive, in a process that outlives its worker."""

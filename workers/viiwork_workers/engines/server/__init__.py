@@ -1,0 +1,1 @@
+"""Engines that are servers of others: asked over HTTP, each in its own dialect."""
