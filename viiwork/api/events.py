@@ -22,8 +22,8 @@ from viiwork.errors import Gone, NotFound, StoreUnavailable
 from viiwork.jobs import TERMINAL, BatchStatus, Status
 from viiwork.store import Store
 from viiwork.store.gathering import Gathering
-from viiwork.store.said import Heard, heard, listen
-from viiwork.store.watch import Watch
+from viiwork.store.said import Heard, heard, listen, overheard
+from viiwork.store.watch import Watch, Words
 from viiwork.telling import Telling, Told
 from viiwork.wire import public
 
@@ -45,7 +45,7 @@ class Followed(Generic[S]):
 
     first: S
     look: Callable[[], Awaitable[S]]
-    changes: AsyncIterator[None]
+    changes: AsyncIterator[Words]
 
 
 class Ear:
@@ -55,9 +55,12 @@ class Ear:
         self._store, self._job_id, self._asker = store, job_id, asker
         self._after, self._listened_s = "", -math.inf
 
-    async def hear(self) -> Heard:
-        """What is new. Raises StoreUnavailable."""
+    async def hear(self, words: Words = ()) -> Heard:
+        """What is new: out of `words` if they are all that is, else by asking. Raises StoreUnavailable."""
         now_s = time.monotonic()
+        if now_s < self._listened_s + LISTEN_EVERY_S and (told := overheard(words, after=self._after)):
+            self._after = told.said[-1].id
+            return told
         if now_s >= self._listened_s + LISTEN_EVERY_S:
             with suppress(StoreUnavailable):  # a full server takes no note of it: the text comes with the answer then
                 await listen(self._store, self._job_id)
@@ -151,9 +154,9 @@ async def spoken(followed: FollowedJob) -> AsyncIterator[Status | Told]:
     for told in rest(telling, shown):
         yield told
     yield shown
-    async for _ in followed.changes:
+    async for words in followed.changes:
         try:
-            new = await followed.ear.hear()
+            new = await followed.ear.hear(words)
             changed = (new.state, new.attempt) != (shown.state, shown.attempt)
             status = await followed.look() if changed else shown
         except StoreUnavailable:

@@ -10,7 +10,7 @@ from fastapi import Request
 from viiwork.api.intake import Intake
 from viiwork.errors import Busy
 from viiwork.jobs import TERMINAL, Status
-from viiwork.store.watch import LOOK_AGAIN_S, Watch
+from viiwork.store.watch import LOOK_AGAIN_S, Watch, Words
 
 
 async def settled(desk: Intake, job_id: str, *, wait_s: float, request: Request) -> Status:
@@ -29,7 +29,7 @@ async def settled(desk: Intake, job_id: str, *, wait_s: float, request: Request)
     return await desk.store.job(job_id) if ended.cancelled() else ended.result()
 
 
-async def _end_of(desk: Intake, job_id: str, changes: AsyncIterator[None]) -> Status:
+async def _end_of(desk: Intake, job_id: str, changes: AsyncIterator[Words]) -> Status:
     async for _ in changes:
         status = await desk.store.job(job_id)
         if status.state in TERMINAL:

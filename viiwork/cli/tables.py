@@ -98,7 +98,9 @@ def put_away(status: FleetStatus) -> list[str]:
     """Why each quarantined worker is, and what to do."""
     why = {worker.card.name: worker.quarantine for worker in status.workers if worker.quarantine}
     lines = [f"{one_line(name)} is quarantined: {one_line(reason)}" for name, reason in why.items()]
-    return [*lines, "`viiwork quarantine lift` lets them work again."] if lines else []
+    if not lines:
+        return []
+    return [*lines, f"To let them work again: viiwork quarantine lift {' '.join(map(one_line, why))}"]
 
 
 def dead_letters(status: FleetStatus) -> list[str]:

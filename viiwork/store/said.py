@@ -6,6 +6,7 @@ Redis nothing. Each piece comes with a wake-up call on the job's channel (`watch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,18 @@ async def heard(store: Connection, job_id: str, *, after: str = "", asker: Gathe
     record, entries = await (store if asker is None else asker).read(questions)
     state, attempt = record
     return Heard(State(state) if state else None, int(attempt or 0), tuple(map(_said, entries)))
+
+
+def overheard(words: Sequence[str], *, after: str) -> Heard | None:
+    """What `delta.lua` published, if it is nothing but pieces and the first follows on the one with the id `after`."""
+    said: list[Said] = []
+    for word in words:
+        kind, before, entry, attempt, at, text = (*word.split(" ", 5), "", "", "", "", "")[:6]
+        if kind != "said" or not entry or before != after:
+            return None
+        said.append(Said(entry, int(attempt), int(at), text))
+        after = entry
+    return Heard(State.RUNNING, said[-1].attempt, tuple(said)) if said else None
 
 
 def _said(entry: Any) -> Said:

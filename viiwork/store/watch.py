@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -31,7 +32,10 @@ QUIET_S = 5.0
 PAUSE_S = 0.1
 """Between two wake-ups of one listener: a busy analysis changes a thousand times a second."""
 RECONNECT_S = 1.0
+MOST_WORDS = 64
 T = TypeVar("T")
+Words = tuple[str, ...]
+"""What was published meanwhile; an empty word where something may have been missed."""
 
 
 class Watch:
@@ -41,7 +45,7 @@ class Watch:
         self._client = client
         self._head = f"{prefix}ev:"
         self._max_listeners = max_listeners
-        self._ears: dict[str, set[asyncio.Event]] = {}
+        self._ears: dict[str, set[_Ear]] = {}
         self._heard: set[str] = set()  # channels that the server has confirmed on the connection that there is
         self._ids_changed = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
@@ -53,8 +57,8 @@ class Watch:
         return sum(map(len, self._ears.values()))
 
     @asynccontextmanager
-    async def listen(self, any_id: str, *, pause_s: float = PAUSE_S) -> AsyncIterator[AsyncIterator[None]]:
-        """Wake-ups for one id, at most one every `pause_s`; they end when the watch is closed. Raises Busy.
+    async def listen(self, any_id: str, *, pause_s: float = PAUSE_S) -> AsyncIterator[AsyncIterator[Words]]:
+        """Wake-ups for one id, at most one every `pause_s`, with what was said; they end with the watch. Raises Busy.
 
         The first comes once nothing can be missed any more, so what was read before it may be out of date.
         """
@@ -62,7 +66,7 @@ class Watch:
             hint = "Ask again a little later, or without waiting for changes."
             raise Busy("Too many wait for changes here already.", hint=hint, retry_after_s=LOOK_AGAIN_S)
         channel = self._head + any_id
-        ear = asyncio.Event()
+        ear = _Ear()
         self._join(channel, ear)
         try:
             async with aclosing(self._wake_ups(ear, pause_s)) as changes:
@@ -82,16 +86,16 @@ class Watch:
         for ears in self._ears.values():
             _wake(ears)
 
-    async def _wake_ups(self, ear: asyncio.Event, pause_s: float) -> AsyncGenerator[None, None]:
+    async def _wake_ups(self, ear: _Ear, pause_s: float) -> AsyncGenerator[Words, None]:
         while not self._closed:
             await _within(LOOK_AGAIN_S, ear.wait())
             if self._closed:
                 return
             ear.clear()
-            yield
+            yield ear.take()
             await asyncio.sleep(pause_s)
 
-    def _join(self, channel: str, ear: asyncio.Event) -> None:
+    def _join(self, channel: str, ear: _Ear) -> None:
         self._ears.setdefault(channel, set()).add(ear)
         if channel in self._heard:
             ear.set()  # no confirmation will come for this one
@@ -99,7 +103,7 @@ class Watch:
         if not self._closed and (self._serving is None or self._serving.done()):
             self._serving = asyncio.create_task(self._serve())
 
-    def _leave(self, channel: str, ear: asyncio.Event) -> None:
+    def _leave(self, channel: str, ear: _Ear) -> None:
         self._ears[channel].discard(ear)
         if not self._ears[channel]:
             del self._ears[channel]
@@ -157,7 +161,20 @@ class Watch:
         elif kind == "unsubscribe":
             self._heard.discard(channel)
         if kind in ("subscribe", "message"):
-            _wake(self._ears.get(channel, ()))
+            _wake(self._ears.get(channel, ()), message["data"] if kind == "message" else "")
+
+
+class _Ear(asyncio.Event):
+    """One listener, and what was said since it was woken last: the last words if there were too many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: deque[str] = deque(maxlen=MOST_WORDS)
+
+    def take(self) -> Words:
+        words = tuple(self.words)
+        self.words.clear()
+        return words
 
 
 class _Once(Retry):
@@ -216,6 +233,7 @@ async def _within(seconds: float, waiting: Awaitable[Any]) -> None:
         return
 
 
-def _wake(ears: Any) -> None:
+def _wake(ears: Iterable[_Ear], word: str = "") -> None:
     for ear in ears:
+        ear.words.append(word)
         ear.set()

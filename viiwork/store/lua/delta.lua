@@ -28,7 +28,10 @@ end
 local known = said()
 if known >= MOST_BYTES then return OVER end
 if at > known or at + #text <= known then return known end
-redis.call('XADD', key, '*', 'attempt', ARGV[2], 'at', known, 'text', string.sub(text, known - at + 1))
+local before = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+local piece = string.sub(text, known - at + 1)
+local entry = redis.call('XADD', key, '*', 'attempt', ARGV[2], 'at', known, 'text', piece)
 redis.call('PEXPIRE', key, KEPT_MS)
-tell(id, 'said')
+-- The piece goes along: whoever has heard the one before it need not ask for it.
+tell(id, table.concat({'said', before and before[1] or '', entry, ARGV[2], known, piece}, ' '))
 return at + #text

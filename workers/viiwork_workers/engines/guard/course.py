@@ -16,6 +16,8 @@ canary with an error; garbage: with what makes no sense; away: a server that som
 MANY_QUICK = 5
 """Quick deaths in a row after which an engine is given up."""
 MANY_GARBAGE = 2
+MANY_LATE = 2
+"""Starts that were not ready in time: the time-out is 15 minutes, five of them are more than an hour."""
 MANY_PORTS = 3
 """So many taken ports, since the engine served last, are no bad luck."""
 PORT_TAKEN = "port-taken"
@@ -56,6 +58,8 @@ class Course:
     deaths: Deaths = field(default_factory=Deaths)
     canaries: int = 0
     """Failed ones in a row."""
+    lates: int = 0
+    """Starts that were not ready in time, since it was ready last."""
     ports: int = 0
     """Taken ones since its text made sense last: a death between them begins no new count."""
     at_once: bool = False
@@ -70,13 +74,14 @@ class Course:
             return replace(self, ports=self.ports + 1, ever_ready=ever_ready, at_once=True)
         deaths = self.deaths.after(served_s=fall.served_s / pace if pace else float("inf"))
         canaries = self.canaries + 1 if fall.how in ("garbage", "broken") else self.canaries
-        seen = Course(deaths, canaries, self.ports, ever_ready=ever_ready)
+        lates = self.lates + 1 if fall.how == "late" else 0
+        seen = Course(deaths, canaries, lates, self.ports, ever_ready=ever_ready)
         return replace(seen, given_up=seen._is_over(fall))
 
     def _is_over(self, fall: Fall) -> bool:
         if fall.how == "away":
             return False
-        quick = self.deaths.quick >= MANY_QUICK
+        quick = self.deaths.quick >= MANY_QUICK or self.lates >= MANY_LATE
         return quick or self.canaries >= MANY_GARBAGE or (fall.hopeless and not self.ever_ready)
 
     def sane(self) -> Course:

@@ -79,6 +79,8 @@ class Door:
                 self._hear(ORDERS.validate_json(order), writer)
         except (OSError, ValueError):  # ValueError: a line over the limit, or one that is no order
             pass
+        except asyncio.CancelledError:
+            pass  # the guard ends: asyncio of Python 3.11 writes a traceback for a handler that was cancelled
         finally:
             writer.close()
             if self._writer is writer:

@@ -85,7 +85,7 @@ class Life:
             except (OSError, UnicodeDecodeError):
                 return Fall("away", "the file with the server's key cannot be read", "Check engine.key_file.")
         fall = await self._serve(Post(self._launch.url, key))
-        return fall if fall.how == "garbage" else replace(fall, how="away")
+        return fall if fall.how == "garbage" or fall.hopeless else replace(fall, how="away")
 
     async def _run_process(self) -> Fall:
         try:

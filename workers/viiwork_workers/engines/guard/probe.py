@@ -18,6 +18,7 @@ Standing = Literal["up", "loading", "odd", "silent", "refused"]
 """odd: it answers with a status that means neither; silent: no answer in time; refused: nothing listens there."""
 NOT_ITS_KIND = frozenset({400, 404, 405, 415, 422, 501})
 """What servers answer to a request that their model cannot be asked: no chat template, no text at all."""
+REFUSES = "it refuses the key"
 DEATH_SHOWS_S = 1.0
 """An engine that answers with errors because it is dying has died within this time."""
 
@@ -49,7 +50,7 @@ class Probe:
         """Why its list of models will not do; empty when it will. A server may have none."""
         reply = await self._line.get("/v1/models", timeout_s=timeout_s)
         if reply.status in (401, 403):
-            return "it refuses the key"
+            return REFUSES
         if reply.status == 404:
             return ""
         listed = reply.json() if reply.fine else None

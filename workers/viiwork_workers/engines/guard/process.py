@@ -24,6 +24,7 @@ from viiwork_workers.engines.guard.door import Door
 from viiwork_workers.engines.guard.files import ENGINE_OF, GuardFiles, GuardLock
 from viiwork_workers.engines.guard.frames import Again, Busy, Doubt, End, Hello, Order
 from viiwork_workers.engines.guard.life import Ground
+from viiwork_workers.engines.guard.litter import clean_folder, remove
 from viiwork_workers.engines.guard.lives import Lives
 from viiwork_workers.engines.guard.log import Diary, EngineLog
 from viiwork_workers.engines.guard.record import GuardRecord, forget_record, left_behind, sweep, write_record
@@ -223,7 +224,12 @@ async def _guard(files: GuardFiles, *, marks: Mapping[str, str], pace: float) ->
     if lock is None:
         Diary(files.diary).note("another guard of this worker runs; this one ends")
         return 1
-    await Guard(files, marks=marks, pace=pace).run()
+    folder = clean_folder(files.mark)
+    try:
+        await Guard(files, marks={**marks, **({"TMPDIR": str(folder)} if folder else {})}, pace=pace).run()
+    finally:
+        if folder is not None:
+            remove(folder)
     return 0
 
 

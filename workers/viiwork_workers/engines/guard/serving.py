@@ -13,7 +13,7 @@ from viiwork_workers.engines.guard.course import Fall
 from viiwork_workers.engines.guard.first import first
 from viiwork_workers.engines.guard.frames import Busy, Load
 from viiwork_workers.engines.guard.port import owner
-from viiwork_workers.engines.guard.probe import Probe, Standing
+from viiwork_workers.engines.guard.probe import REFUSES, Probe, Standing
 from viiwork_workers.engines.guard.tree import computed_s, family
 from viiwork_workers.engines.guard.verdict import Canary
 from viiwork_workers.engines.guard.watch import Look, Watch
@@ -101,13 +101,19 @@ class Serving:
             if standing in ("refused", "silent") and self._launch.url:
                 return self._away()
             why = "its health page answers with a status that the recipe does not name" if standing == "odd" else ""
-            if standing == "up":
-                why = await self._probe.models(timeout_s=ANSWER_S)
-                if not why:
+            if standing in ("up", "odd"):
+                listed = await self._probe.models(timeout_s=ANSWER_S)
+                if listed == REFUSES:
+                    return Fall(
+                        "broken", f"the engine at its address: {REFUSES}", "Check engine.key_file.", hopeless=True
+                    )
+                if standing == "up" and not listed:
                     return None
+                why = why or listed
             self._board.move("loading", why=why)
             await asyncio.sleep(QUICK_LOOK_S if _now() - self._begin_s < 10 * LOOK_S else LOOK_S)
-        return Fall("late", f"the engine was not ready after {self._launch.start_timeout_s:g} s")
+        why = f"the engine was not ready after {self._launch.start_timeout_s:g} s"
+        return Fall("late", why, "Give it longer with --start-timeout (engine.start_timeout_s).")
 
     async def _first_standing(self) -> Standing | None:
         """None when a stranger answers. The key is shown once it is sure that none does, and jobs only after that."""
