@@ -83,7 +83,7 @@ format: setup ## put the code into the house format
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: setup ## every benchmark; writes bench/results/
+bench: setup $(VLLM)/tiny-model/.ready ## every benchmark; writes bench/results/
 	@$(BIN)/python -m bench all
 
 samples: setup ## make the Word, PDF and e-mail samples from their sources again

@@ -59,8 +59,7 @@ class Attached:
 
     async def drained(self) -> None:
         """Wait until no batch job runs."""
-        nothing = lambda: self._depth("running", "queued") == 0  # noqa: E731 - it is only asked
-        await until(nothing, workers=[self._worker], what="the batch lane to pause", within_s=120)
+        await until(self._still, workers=[self._worker], what="the batch lane to pause", within_s=120)
 
     async def first_token_s(self, prompt: Prompt) -> float:
         """From the submit of one interactive job to the first text that a listener hears; the rest is heard too."""
@@ -89,6 +88,9 @@ class Attached:
 
     def close(self) -> None:
         self._probe.close()
+
+    def _still(self) -> bool:
+        return self._depth("running", "queued") == 0
 
     def _idle(self) -> bool:
         return self._depth(*UNFINISHED) == 0

@@ -46,6 +46,9 @@ def analyze(
     question: Annotated[str, typer.Option(help="What to ask of each document.")] = "",
     prompt: Annotated[str, typer.Option(help="What to do with each document, in your own words.")] = "",
     prompt_file: Annotated[Path | None, typer.Option(help="The same from a file.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Tokens that an answer may have. Default: 256.")
+    ] = None,
     lane: Annotated[str, typer.Option(help=f"One of {LANES}.")] = Lane.BATCH.value,
     model: Annotated[str, typer.Option(help="The model to use. Default: the only one served.")] = "",
     deadline: Deadline = "",
@@ -79,6 +82,7 @@ def analyze(
             labels=classes,
             question=question,
             prompt=prompt,
+            max_output_tokens=max_tokens,
             lane=travel,
             model=model or None,
             deadline_s=deadline_s,

@@ -14,6 +14,8 @@ from viiwork.jobs import BatchStatus, Row, State
 
 SHOWN_ROWS = 200
 """More answers than this are for a file, not for a screen."""
+CUT_OFF = "length"
+"""The `finish_reason` of an answer that its limit ended."""
 SHOWN_NAMES = 10
 """So many of those that share a reason are named."""
 
@@ -50,10 +52,13 @@ class Report:
         self.good: list[Row] = []
         self.bad: dict[str, Failures] = {}
         self.rows = 0
+        self.cut_off = 0
+        """Answers that their limit of tokens ended."""
 
     def add(self, row: Row) -> None:
         """Take one row in."""
         self.rows += 1
+        self.cut_off += bool(row.answer and row.answer.finish_reason == CUT_OFF)
         if row.answer is None:
             self._add_bad(row)
         elif len(self.good) < SHOWN_ROWS:
@@ -84,10 +89,18 @@ class Report:
             console.print(plain(f"Without an answer: {status.counts.settled - status.counts.succeeded}", "bold"))
             for line in self.bad_lines():
                 console.print(line, soft_wrap=True)
+        if self.cut_off:
+            console.print(plain(cut_off_line(self.cut_off), "yellow"), soft_wrap=True)
         for notice in notices(self.good):
             console.print(plain(notice, "italic"), soft_wrap=True)
         if self.rows > self.named:
             console.print(plain(f"{self.rows} rows in all; {more}"), soft_wrap=True)
+
+
+def cut_off_line(count: int) -> str:
+    """That answers end in the middle; nothing in the table shows it."""
+    said = "1 answer was" if count == 1 else f"{count} answers were"
+    return f"{said} cut off at the limit of tokens: allow longer ones with `viiwork analyze --max-tokens N`."
 
 
 def reason_of(row: Row) -> str:
