@@ -15,12 +15,12 @@ import pytest
 from tests.guarded import METRICS, Guarded, stage, until
 from viiwork.errors import EngineFault
 from viiwork.processes import identity
+from viiwork_workers.engines.guard import followed
 from viiwork_workers.engines.guard.course import MANY_PORTS, Fall
 from viiwork_workers.engines.guard.followed import FollowedKeeper
 from viiwork_workers.engines.guard.life import Life
 from viiwork_workers.engines.guard.lives import fall_of
 from viiwork_workers.engines.guard.port import owner
-from viiwork_workers.engines.guard.process import followed
 
 
 @pytest.mark.parametrize("status", [503, 500])
