@@ -24,6 +24,11 @@ OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
 """Tests on somebody's Redis use a random prefix, remove their own keys and never flush."""
 
 
+def pytest_configure() -> None:
+    """Tables are as wide as in a pipe: a test runner that says how wide it is must not cut them."""
+    os.environ.pop("COLUMNS", None)
+
+
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real server for the whole run."""

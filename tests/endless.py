@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from viiwork.work import Answer, ChatInput, StepInput
+from viiwork.work import Answer, EngineWork
 from viiwork_workers.__main__ import main
+from viiwork_workers.engines.base import PLAIN, Manner
 from viiwork_workers.engines.noop import NoopEngine
 
 
 def never_end() -> None:
     """Let every job of this process run until it is stopped."""
 
-    async def run(self: NoopEngine, work: ChatInput | StepInput) -> Answer:
-        del self, work
+    async def run(self: NoopEngine, work: EngineWork, manner: Manner = PLAIN) -> Answer:
+        del self, work, manner
         await asyncio.Event().wait()
         raise AssertionError("an event that nobody sets was set")
 

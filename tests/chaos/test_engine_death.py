@@ -20,8 +20,8 @@ SLOTS = 8
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Simulated cards as processes, a hundred times as fast as a real one."""
-    engine = {"kind": "simulated", "model": "sim", "slots": SLOTS, "time_scale": 0.01, "process": True, "poison": True}
+    """Simulated cards as processes, 25 times as fast as a real one."""
+    engine = {"kind": "simulated", "model": "sim", "slots": SLOTS, "time_scale": 0.04, "process": True, "poison": True}
     return settings.model_copy(update={"engine": settings.engine.model_copy(update=engine)})
 
 

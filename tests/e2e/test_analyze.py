@@ -139,10 +139,10 @@ def test_ctrl_c_detaches_and_results_go_on_in_a_half_written_file(home: Shell, t
 
 def test_a_cancelled_analysis_ends_and_says_so(home: Shell, tmp_path: Path) -> None:
     """What was not done is marked cancelled; nothing stays queued."""
-    folder = folder_of(tmp_path / "docs", 200, "plums")
+    folder = folder_of(tmp_path / "docs", 1000, "plums")
     started = json.loads(home.run("analyze", str(folder), "--task", "summarize", "--no-wait", "--json").splitlines()[0])
     home.run("cancel", started["id"])
     status = json.loads(home.run("status", started["id"], "--json"))
     assert status["state"] == "cancelled"
     counts = status["counts"]
-    assert counts["succeeded"] + counts["failed"] + counts["cancelled"] == counts["total"] == 200
+    assert counts["succeeded"] + counts["failed"] + counts["cancelled"] == counts["total"] == 1000

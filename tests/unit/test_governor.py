@@ -155,5 +155,6 @@ def test_the_first_beat_says_already_that_the_engine_loads(thread: LoopThread, s
     """A card without a state is one of an engine that lives with its worker: `up` would call it ready."""
     end = govern(thread, station, Told(Signals(ready=False, state="loading (1 s)")))
     card = station.card_now()
+    thread.submit(asyncio.sleep(0)).result(10)  # what was handed to the loop before has begun by then
     end()
     assert (card.engine_state, card.limit) == ("loading (1 s)", 0)

@@ -27,7 +27,15 @@ def scribe(source: str, *, cpu_s: float = 5.0) -> Scribe:
 
 
 def its_processes() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "viiwork.documents.templating" in child.cmdline()]
+    return [child for child in psutil.Process().children() if "viiwork.documents.templating" in words_of(child)]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; none of one that has ended and was not fetched yet."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
 
 
 @pytest.mark.parametrize("name", list(TEMPLATES))
