@@ -110,7 +110,7 @@ def text_of(events: list[Event]) -> str:
 
 
 @pytest.mark.xfail(
-    reason="on an idle machine the answer comes whole at the first attempt: text is heard late, or the kill comes late; "
+    reason="on an idle machine the answer comes whole at the first attempt: it is heard late, or the kill is; "
     "it passed on a busy one. To be found out, not to be lived with."
 )
 async def test_killed_in_mid_stream_the_job_is_done_by_the_next_life_and_no_text_is_doubled(
