@@ -91,7 +91,7 @@ async def heard(door: Door, job: Job) -> AsyncIterator[Event]:
     """What a reader is told, to the end."""
     name = ""
     async with (
-        httpx.AsyncClient(base_url=door.url, timeout=START_S) as http,
+        httpx.AsyncClient(base_url=door.url, timeout=START_S, verify=False) as http,
         http.stream("GET", f"/v1/jobs/{job.id}/events") as response,
     ):
         async for line in response.aiter_lines():
@@ -110,8 +110,8 @@ def text_of(events: list[Event]) -> str:
 
 
 @pytest.mark.xfail(
-    reason="on an idle machine the answer comes whole at the first attempt: it is heard late, or the kill is; "
-    "it passed on a busy one. To be found out, not to be lived with."
+    reason="on an idle machine the answer comes whole at the first attempt: the test's own client took 6 s to be made beside vLLM (measured), "
+    "so that the kill came too late. It loads no certificates any more; take this mark away once that was seen to do."
 )
 async def test_killed_in_mid_stream_the_job_is_done_by_the_next_life_and_no_text_is_doubled(
     post: Post, door: Door
