@@ -109,10 +109,7 @@ def text_of(events: list[Event]) -> str:
     return text
 
 
-@pytest.mark.xfail(
-    reason="on an idle machine the answer comes whole at the first attempt: the test's own client took 6 s to be made beside vLLM (measured), "
-    "so that the kill came too late. It loads no certificates any more; take this mark away once that was seen to do."
-)
+@pytest.mark.xfail(reason="the reader comes after the answer: making its client took 6 s beside vLLM")
 async def test_killed_in_mid_stream_the_job_is_done_by_the_next_life_and_no_text_is_doubled(
     post: Post, door: Door
 ) -> None:
