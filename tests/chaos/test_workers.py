@@ -17,7 +17,8 @@ from viiwork.store.leases import Upkeep
 from viiwork.work import ChatInput, Message
 
 JOBS = 500
-LONG_JOBS = 60
+LONG_JOBS, LONG_TOKENS = 60, 240
+"""For signals that must find jobs running: short ones that are taken together end together, and leave a gap."""
 SLOTS = 8
 
 
@@ -122,31 +123,28 @@ async def test_a_frozen_worker_is_fenced_when_it_thaws(fleet: Fleet, real_store:
     """SIGSTOP past the lease: its jobs are done elsewhere, and what it commits afterwards is refused."""
     fleet.start("gpu0", "gpu1")
     await ready(real_store, 2)
-    jobs = await submit(real_store, JOBS)
+    jobs = await submit(real_store, LONG_JOBS, tokens=LONG_TOKENS)
     await eventually(lambda: both_busy(real_store), what="jobs running on both workers")
     fleet.processes["gpu0"].send_signal(signal.SIGSTOP)
     try:
         await eventually(lambda: settled(real_store), within_s=90, what="the other worker finishes all")
     finally:
         fleet.processes["gpu0"].send_signal(signal.SIGCONT)
-    assert await attempts(real_store, jobs) > JOBS, "what it held was run again elsewhere"
-    assert await accounts(real_store, jobs) == {"succeeded": JOBS}
+    assert await attempts(real_store, jobs) > LONG_JOBS, "what it held was run again elsewhere"
+    assert await accounts(real_store, jobs) == {"succeeded": LONG_JOBS}
     await ready(real_store, 2)
-    assert await accounts(real_store, jobs) == {"succeeded": JOBS}
+    assert await accounts(real_store, jobs) == {"succeeded": LONG_JOBS}
 
 
 async def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish(
     fleet: Fleet, real_store: Store, settings: Settings
 ) -> None:
-    """SIGTERM and no grace: exit code 0, and its jobs are done by the other without a strike.
-
-    Longer jobs than elsewhere: those taken together end together, and the signal must not fall between two lots.
-    """
+    """SIGTERM and no grace: exit code 0, and its jobs are done by the other without a strike."""
     hasty = settings.queue.model_copy(update={"drain_grace_s": 0.0})
     fleet.start("gpu0", settings=settings.model_copy(update={"queue": hasty}))
     fleet.start("gpu1")
     await ready(real_store, 2)
-    jobs = await submit(real_store, LONG_JOBS, tokens=240)
+    jobs = await submit(real_store, LONG_JOBS, tokens=LONG_TOKENS)
     await eventually(lambda: both_busy(real_store), what="jobs running on both workers")
     assert fleet.stop("gpu0") == 0
     await eventually(lambda: settled(real_store), within_s=90, what="the other worker finishes all")
