@@ -10,10 +10,11 @@ from pathlib import Path
 from viiwork.errors import SettingsError, StartupError
 from viiwork.models import find
 from viiwork.recipes.cards import ROOT, numbers, seen_cards
-from viiwork.recipes.load import is_path, known_recipes, recipe_for, unknown
+from viiwork.recipes.load import file_of, is_path, kind_for, known_recipes, load_recipe, unknown
 from viiwork.recipes.modelfacts import CONFIG, GGUF, MLC_CONFIG, ModelFacts, alias_of, checked_alias, look_at
 from viiwork.recipes.programs import find_program
 from viiwork.recipes.recipe import Recipe
+from viiwork.recipes.script import check_script
 from viiwork.recipes.served import Served, ask_served, read_key
 from viiwork.settings import Settings
 
@@ -65,7 +66,9 @@ def check_cards(recipe: Recipe, workers: tuple[str, ...], *, root: Path = ROOT) 
 def check_engine(settings: Settings, *, worker: str, environ: Mapping[str, str], near: Path | None = None) -> Checked:
     """The engine of one worker. Raises SettingsError, StartupError, NotFound or UsageError, each in one line."""
     engine = settings.engine
-    recipe = recipe_for(engine.kind, worker)
+    kind = kind_for(engine.kind, worker)
+    recipe = load_recipe(kind)
+    check_script(recipe.command, file=file_of(kind), install=recipe.install)
     program = find_program(recipe, python=engine.python, environ=environ, near=near)
     if not recipe.command:
         return _elsewhere(recipe, settings)

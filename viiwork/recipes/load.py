@@ -30,16 +30,25 @@ def known_recipes() -> tuple[str, ...]:
 
 def load_recipe(kind: str) -> Recipe:
     """The recipe of this name, or in this file. Raises SettingsError that names file, key and reason."""
-    path = Path(kind).expanduser() if is_path(kind) else FOLDER / f"{kind}{SUFFIX}"
     if not is_path(kind) and kind not in known_recipes():
         raise unknown(kind, known_recipes())
+    path = file_of(kind)
     return _recipe(_table(path), path)
 
 
-def recipe_for(kind: str, worker: str) -> Recipe:
+def file_of(kind: str) -> Path:
+    """Where the recipe of this name is, or which file of one's own this is."""
+    return Path(kind).expanduser() if is_path(kind) else FOLDER / f"{kind}{SUFFIX}"
+
+
+def kind_for(kind: str, worker: str) -> str:
     """The recipe that a worker takes: one without a card may need another. Raises SettingsError."""
-    recipe = load_recipe(kind)
-    return load_recipe(recipe.on_cpu) if recipe.on_cpu and worker.startswith("cpu") else recipe
+    return (load_recipe(kind).on_cpu if worker.startswith("cpu") else "") or kind
+
+
+def recipe_for(kind: str, worker: str) -> Recipe:
+    """The same, read from its file. Raises SettingsError."""
+    return load_recipe(kind_for(kind, worker))
 
 
 def is_path(kind: str) -> bool:
