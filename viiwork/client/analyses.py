@@ -1,0 +1,137 @@
+"""Analyses: documents go in, and a row comes out for each."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from viiwork.client.keys import new_key, safe
+from viiwork.client.uploads import Document, OnUpload, note, size_bytes, sorted_out
+from viiwork.client.wired import Wired
+from viiwork.jobs import BatchStatus, Lane, Priority, Row
+from viiwork.multipart import FileDocument, multipart_body
+from viiwork.work import Label
+
+LOOK_EVERY_S = 0.5
+
+
+class Analyses(Wired):
+    """What can be asked of analyses."""
+
+    def analyze(
+        self,
+        documents: Iterable[Document],
+        *,
+        task: str,
+        labels: Sequence[Label | str] = (),
+        question: str = "",
+        prompt: str = "",
+        max_output_tokens: int | None = None,
+        lane: Lane | str = Lane.BATCH,
+        model: str | None = None,
+        deadline_s: float | None = None,
+        priority: Priority | str = Priority.NORMAL,
+        on_upload: OnUpload | None = None,
+        idempotency_key: str | None = None,
+    ) -> BatchStatus:
+        """Send documents (paths or `TextDocument`s) and start a task on each; answers with the analysis' id."""
+        options = task_options(labels, question, prompt, max_output_tokens)
+        files, texts = sorted_out(documents)
+        key = {"idempotency-key": idempotency_key or new_key()}
+        order: dict[str, Any] = {
+            "task": task,
+            "options": options,
+            "lane": str(lane),
+            **({"model": model} if model else {}),
+            **({"deadline_s": deadline_s} if deadline_s else {}),
+            **({} if priority == Priority.NORMAL else {"priority": str(priority)}),
+        }
+        if texts:
+            order["documents"] = [note(text) | {"text": text.text} for text in texts]
+            return self._wire.ask(BatchStatus, "POST", "/v1/analyses", json=order, headers=key)
+        return self._upload(order, files, headers=key, on_upload=on_upload)
+
+    def analysis(self, analysis_id: str) -> BatchStatus:
+        """How far an analysis is."""
+        return self._wire.ask(BatchStatus, "GET", f"/v1/analyses/{safe(analysis_id)}")
+
+    def wait_analysis(self, analysis_id: str, *, timeout_s: float | None = None) -> BatchStatus:
+        """Wait for an analysis' end, or for `timeout_s`; look at `.finished`."""
+        until = None if timeout_s is None else time.monotonic() + timeout_s
+        status = self.analysis(analysis_id)
+        while not status.finished and (until is None or time.monotonic() < until):
+            time.sleep(LOOK_EVERY_S)
+            status = self.analysis(analysis_id)
+        return status
+
+    def cancel_analysis(self, analysis_id: str) -> BatchStatus:
+        """Cancel what has not ended yet."""
+        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/cancel")
+
+    def pause_analysis(self, analysis_id: str) -> BatchStatus:
+        """Start nothing more of it until it is resumed; what runs is finished."""
+        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/pause")
+
+    def resume_analysis(self, analysis_id: str) -> BatchStatus:
+        """Go on with a paused analysis."""
+        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/resume")
+
+    def prioritise_analysis(self, analysis_id: str, priority: Priority | str) -> BatchStatus:
+        """Say how it stands among the other analyses of its submitter: `low`, `normal` or `high`."""
+        body = {"priority": str(priority)}
+        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/priority", json=body)
+
+    def analysis_events(self, analysis_id: str) -> Iterator[BatchStatus]:
+        """An analysis' status at once and whenever it changes, up to its end; lost connections are taken up again."""
+        return self._events(BatchStatus, f"/v1/analyses/{safe(analysis_id)}/events")
+
+    def results(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Row]:
+        """The settled documents so far, in the order they settled, from the `after`-th on."""
+        for line in self.result_lines(analysis_id, after=after, limit=limit):
+            yield self._wire.parsed(Row, line)
+
+    def result_lines(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[bytes]:
+        """The same as JSON lines (without the line break). A broken connection is taken up where it broke."""
+        return self._wire.lines(f"/v1/analyses/{safe(analysis_id)}/results", after=after, limit=limit)
+
+    def _upload(
+        self,
+        order: Mapping[str, Any],
+        files: Sequence[FileDocument],
+        *,
+        headers: dict[str, str],
+        on_upload: OnUpload | None,
+    ) -> BatchStatus:
+        fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in order.items()}
+        fields["documents"] = json.dumps([note(file) for file in files])
+        total_bytes = sum(size_bytes(file.path) for file in files)
+        boundary = f"viiwork-{secrets.token_hex(16)}"
+        headers = headers | {"content-type": f"multipart/form-data; boundary={boundary}"}
+
+        def tell(sent_bytes: int) -> None:
+            if on_upload is not None:
+                on_upload(sent_bytes, total_bytes)
+
+        def body() -> Iterator[bytes]:
+            return multipart_body(fields, files, boundary=boundary, on_sent=tell)
+
+        return self._wire.ask(BatchStatus, "POST", "/v1/analyses", body=body, headers=headers)
+
+
+def task_options(
+    labels: Sequence[Label | str], question: str, prompt: str, max_output_tokens: int | None
+) -> dict[str, Any]:
+    """The options as the wire has them; what is not given is left to the service."""
+    options: dict[str, Any] = {}
+    if labels:
+        options["labels"] = [label if isinstance(label, str) else label.model_dump() for label in labels]
+    if question:
+        options["question"] = question
+    if prompt:
+        options["prompt"] = prompt
+    if max_output_tokens is not None:
+        options["max_output_tokens"] = max_output_tokens
+    return options

@@ -1,0 +1,27 @@
+"""The fleet: who works, what waits, and who may take no jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from viiwork.client.keys import new_key
+from viiwork.client.wired import Wired
+from viiwork.roster import FleetStatus, Lifted, Quarantine, Quarantined
+
+
+class Fleet(Wired):
+    """What can be asked of the fleet."""
+
+    def fleet(self) -> FleetStatus:
+        """Workers, models and queues at this moment."""
+        return self._wire.ask(FleetStatus, "GET", "/v1/fleet")
+
+    def quarantined(self) -> tuple[Quarantined, ...]:
+        """Workers that may take no jobs until a person lifts that, by name, and why."""
+        return self._wire.ask(Quarantine, "GET", "/v1/fleet/quarantine").workers
+
+    def lift_quarantine(self, names: Sequence[str] | None = None) -> Lifted:
+        """Let workers take jobs again, those named or all; look at `.unknown`. A failed engine is tried once more."""
+        body = {} if names is None else {"workers": list(names)}
+        headers = {"idempotency-key": new_key()}
+        return self._wire.ask(Lifted, "POST", "/v1/fleet/quarantine/lift", json=body, headers=headers)
