@@ -217,6 +217,8 @@ class BatchStatus(Wire):
     deadline_ms: int | None = None
     paused: bool = False
     priority: Priority = Priority.NORMAL
+    suspects: int = 0
+    """Its unfinished jobs that were in an engine or worker that died: each worker runs one such at a time."""
 
     @property
     def finished(self) -> bool:

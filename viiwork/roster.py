@@ -58,6 +58,8 @@ class QueueDepth(Wire):
     queued: int = 0
     """Released: a hint lies in the ready queue."""
     running: int = 0
+    suspects: int = 0
+    """Of all these, those that were in an engine or worker that died: each worker runs one such at a time."""
     oldest_s: float = 0.0
     """For how long the oldest of those that wait for a worker has waited, where that was asked for."""
 

@@ -13,7 +13,16 @@ from tests.workers import eventually
 from viiwork.jobs import TERMINAL, BatchState
 from viiwork.store import Store
 
-LEFT_BEHIND = ("inc:*:running", "inc:*:suspect", "released:*", "suspects*", "delayed", "load")
+LEFT_BEHIND = (
+    "inc:*:running",
+    "inc:*:suspect",
+    "released:*",
+    "suspects*",
+    "suspected:*",
+    "batch:*:suspected",
+    "delayed",
+    "load",
+)
 """Keys that are there only while jobs are under way."""
 Record = tuple[str | None, str | None, str | None]
 """State, accepted commits, and the item's state."""

@@ -272,11 +272,25 @@ class StoreMachine(RuleBasedStateMachine):
         assert {job for key in await keys(self.store, "released:*") for job in await self._members(key)} == queued
         assert {job for key in await keys(self.store, "inc:*:running") for job in await self._members(key)} == running
         await self._check_waiting(records)
+        await self._check_suspects(records)
         suspects = {job for job in queued | running if records[job].get("suspect")}
         out = [await self.client.smembers(self.store.prefix + key) for key in await keys(self.store, "suspects.out:*")]
         assert set().union(*out) == suspects
         holders = [records[job]["inc"] for job in suspects & running]
         assert len(holders) == len(set(holders)), "a worker holds one suspect at a time"
+
+    async def _check_suspects(self, records: dict[str, dict[str, str]]) -> None:
+        """Who is told of as a suspect is one, and has not ended: of a queue, and of a batch."""
+        by_queue: Counter[str] = Counter()
+        by_batch: Counter[str] = Counter()
+        for record in records.values():
+            if record.get("suspect") and record["state"] not in FINAL:
+                by_queue[record["queue"]] += 1
+                by_batch[record.get("batch", "")] += 1
+        told = {f"{depth.lane.value}.{depth.model}": depth.suspects for depth in (await self.store.fleet()).queues}
+        assert Counter(told) == by_queue
+        for batch in self.batches:
+            assert (await self.store.batch(batch)).suspects == by_batch[batch]
 
     async def _check_waiting(self, records: dict[str, dict[str, str]]) -> None:
         """What waits stands in one place from which it will be taken; the load of a tenant is what has not ended."""

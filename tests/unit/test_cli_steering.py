@@ -253,6 +253,15 @@ class TestViews:
         assert describe(late, pace) == "4 of 9 done, 1 failed or expired"
         assert "Failed or expired" in shown(analysis_view(late))
 
+    def test_jobs_that_run_one_at_a_time_are_told_with_the_reason(self) -> None:
+        """A single one holds nobody up, so progress need not count it."""
+        held = analysis(suspects=12)
+        assert describe(held, Pace()) == "4 of 9 done, 1 failed, 12 one at a time"
+        assert describe(analysis(suspects=1), Pace()) == describe(analysis(), Pace())
+        assert describe(analysis(suspects=2, state=BatchState.COMPLETED), Pace()) == "4 of 9 done, 1 failed"
+        assert "12 jobs run one at a time on each worker: they were in an engine" in shown(analysis_view(held))
+        assert "Suspects" not in shown(analysis_view(analysis()))
+
     def test_an_analysis_shows_its_deadline_and_a_job_its_attempts(self) -> None:
         """Moments by this computer's clock."""
         due_ms = 1_800_000_000_000

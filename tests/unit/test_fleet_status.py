@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
-from viiwork.cli.tables import fleet_view, missing
+from viiwork.cli.board import board
+from viiwork.cli.rates import Rates
+from viiwork.cli.tables import fleet_view, missing, suspected
 from viiwork.jobs import READER_MODEL, Lane
 from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
 
@@ -19,16 +21,16 @@ ENGINE = worker("gpu0@h", engine="noop", model="default")
 READER = worker("reader0@h", engine="reader", model=READER_MODEL)
 
 
-def shown(status: FleetStatus) -> str:
+def shown(view: RenderableType) -> str:
     console = Console(width=120)
     with console.capture() as text:
-        console.print(fleet_view(status))
+        console.print(view)
     return text.get()
 
 
 def test_an_empty_fleet_lacks_both_kinds_of_worker() -> None:
     """The API alone is up."""
-    text = shown(FleetStatus(fleet="f"))
+    text = shown(fleet_view(FleetStatus(fleet="f")))
     assert "No engine worker is up" in text
     assert "No reader is up: documents wait." in text
     assert "Nothing is queued." in text
@@ -40,7 +42,7 @@ def test_a_fleet_without_engines_or_without_readers_says_which() -> None:
         "No engine worker is up: nothing is answered until one is."
     ]
     assert missing(FleetStatus(fleet="f", workers=(ENGINE,))) == ["No reader is up: documents wait."]
-    assert "No reader is up" in shown(FleetStatus(fleet="f", workers=(ENGINE,)))
+    assert "No reader is up" in shown(fleet_view(FleetStatus(fleet="f", workers=(ENGINE,))))
 
 
 def test_jobs_for_a_model_that_nobody_serves_any_more_are_named() -> None:
@@ -58,3 +60,18 @@ def test_jobs_for_a_model_that_nobody_serves_any_more_are_named() -> None:
 def test_a_whole_fleet_lacks_nothing() -> None:
     """No line that frightens without need."""
     assert missing(FleetStatus(fleet="f", workers=(ENGINE, READER))) == []
+
+
+def test_jobs_that_run_one_at_a_time_are_counted_by_model_with_the_reason() -> None:
+    """In both views; a fleet whose engines live has no such line."""
+    queues = (
+        QueueDepth(model="default", lane=Lane.BATCH, waiting=11, running=1, suspects=11),
+        QueueDepth(model="default", lane=Lane.INTERACTIVE, running=1, suspects=1),
+        QueueDepth(model=READER_MODEL, lane=Lane.BATCH, running=3, suspects=1),
+    )
+    fleet = FleetStatus(fleet="f", workers=(ENGINE, READER), queues=queues)
+    many = "default: 12 jobs run one at a time on each worker: they were in an engine or worker that died."
+    assert suspected(fleet) == [many, "read: 1 job runs again: it was in an engine or worker that died."]
+    for view in (fleet_view(fleet), board(fleet, Rates())):
+        assert many in shown(view)
+    assert suspected(FleetStatus(fleet="f", queues=(queues[0].model_copy(update={"suspects": 0}),))) == []

@@ -8,14 +8,14 @@ from rich.table import Table
 from viiwork.cli.pace import duration
 from viiwork.cli.rates import Rates
 from viiwork.cli.screen import one_line, plain
-from viiwork.cli.tables import dead_letters, engine_of, missing
+from viiwork.cli.tables import dead_letters, engine_of, missing, suspected
 from viiwork.jobs import Lane
 from viiwork.roster import FleetStatus, WorkerCard
 
 
 def board(status: FleetStatus, rates: Rates, *, trouble: str = "") -> RenderableType:
     """The fleet in one line, what to know of it, then models, workers and submitters."""
-    remarks = [*([trouble] if trouble else []), *missing(status), *dead_letters(status)]
+    remarks = [*([trouble] if trouble else []), *missing(status), *suspected(status), *dead_letters(status)]
     parts: list[RenderableType] = [plain(headline(status, rates), "bold"), *(plain(line, "yellow") for line in remarks)]
     parts += [queues(status)] if status.queues else [plain("Nothing was ever queued.")]
     parts += [workers(status, rates)] if status.workers else []

@@ -51,6 +51,7 @@ def analysis_view(status: BatchStatus) -> Table:
             ("Succeeded", str(counts.succeeded)),
             (failed_word(status).capitalize(), str(counts.failed)),
             ("Cancelled", str(counts.cancelled)),
+            ("Suspects", one_at_a_time(status.suspects) if status.suspects else ""),
         ]
     )
 
@@ -67,6 +68,13 @@ def failed_word(status: BatchStatus) -> str:
         status.finished_ms is not None and status.deadline_ms is not None and status.finished_ms >= status.deadline_ms
     )
     return "failed or expired" if late or status.state is BatchState.EXPIRED else "failed"
+
+
+def one_at_a_time(suspects: int) -> str:
+    """Why so many jobs do not run side by side, as others do."""
+    if suspects == 1:
+        return "1 job runs again: it was in an engine or worker that died."
+    return f"{suspects} jobs run one at a time on each worker: they were in an engine or worker that died."
 
 
 def state_of(status: BatchStatus) -> str:

@@ -9,9 +9,9 @@ from typing import Protocol
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from viiwork import jobfile
-from viiwork.cli.facts import failed_word
+from viiwork.cli.facts import failed_word, one_at_a_time
 from viiwork.cli.pace import Pace, duration
-from viiwork.cli.screen import err, say
+from viiwork.cli.screen import err, plain, say
 from viiwork.jobs import BatchStatus, Priority
 
 LINE_EVERY_S = 5.0
@@ -35,7 +35,7 @@ def display() -> Display:
 
 
 def describe(status: BatchStatus, pace: Pace) -> str:
-    """`12 of 40 done, 1 failed, 3.2 a second, 9 s left`; a paused one has no time left that could be told."""
+    """`12 of 40 done, 1 failed, 5 one at a time, 3.2 a second, 9 s left`; a paused one has no time left to be told."""
     counts = status.counts
     parts = [f"{counts.settled} of {counts.total} done"]
     parts += [f"{counts.failed} {failed_word(status)}"] if counts.failed else []
@@ -43,6 +43,7 @@ def describe(status: BatchStatus, pace: Pace) -> str:
     parts += [f"{status.priority.value} priority"] if status.priority is not Priority.NORMAL else []
     if status.finished:
         return ", ".join(parts)
+    parts += [f"{status.suspects} one at a time"] if status.suspects > 1 else []
     if status.paused:
         return ", ".join([*parts, "paused"])
     parts += [f"{pace.per_second:.1f} a second"] if pace.per_second else []
@@ -79,6 +80,7 @@ class Bar:
         self._pace = Pace()
         self._upload: TaskID | None = None
         self._documents: TaskID | None = None
+        self._suspects = 0
 
     def __enter__(self) -> Bar:
         self._bars.start()
@@ -99,6 +101,9 @@ class Bar:
         self._pace = seen(self._pace, status)
         if self._documents is None:
             self._documents = self._bars.add_task(doing(status).capitalize(), note="")
+        if status.suspects and not self._suspects:
+            self._bars.console.print(plain(one_at_a_time(status.suspects)), soft_wrap=True)
+        self._suspects = status.suspects
         note, counts = describe(status, self._pace), status.counts
         self._bars.update(self._documents, total=max(1, counts.total), completed=counts.settled, note=note)
 
@@ -110,6 +115,7 @@ class Lines:
         self._pace = Pace()
         self._next_s = 0.0
         self._said = ""
+        self._suspects = 0
 
     def __enter__(self) -> Lines:
         return self
@@ -126,6 +132,9 @@ class Lines:
 
     def progress(self, status: BatchStatus) -> None:
         self._pace = seen(self._pace, status)
+        if status.suspects and not self._suspects:
+            say(one_at_a_time(status.suspects))
+        self._suspects = status.suspects
         self._say(f"{doing(status)}: {describe(status, self._pace)}", urgent=status.finished)
 
     def _say(self, text: str, *, urgent: bool) -> None:

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from viiwork.cli.facts import one_at_a_time
 from viiwork.cli.screen import one_line, plain
 from viiwork.jobs import READER_MODEL, Lane, Row
 from viiwork.roster import FleetStatus, WorkerCard
@@ -72,7 +73,7 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     """Workers, and what stands before them."""
     title = plain(f"Fleet {status.fleet}" + (", shutting down" if status.closing else ""), "bold")
     workers = [_workers(status)] if status.workers else []
-    remarks = [*missing(status), *put_away(status), *dead_letters(status)]
+    remarks = [*missing(status), *put_away(status), *suspected(status), *dead_letters(status)]
     return Group(title, *workers, *(plain(line, "yellow") for line in remarks), _queues(status))
 
 
@@ -101,6 +102,15 @@ def put_away(status: FleetStatus) -> list[str]:
     if not lines:
         return []
     return [*lines, f"To let them work again: viiwork quarantine lift {' '.join(map(one_line, why))}"]
+
+
+def suspected(status: FleetStatus) -> list[str]:
+    """A line for each model with jobs that run one at a time: nothing else shows why they take so long."""
+    counts: dict[str, int] = {}
+    for depth in status.queues:
+        if depth.suspects:
+            counts[depth.model] = counts.get(depth.model, 0) + depth.suspects
+    return [f"{one_line(model)}: {one_at_a_time(count)}" for model, count in counts.items()]
 
 
 def dead_letters(status: FleetStatus) -> list[str]:

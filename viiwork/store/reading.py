@@ -47,11 +47,12 @@ class Reading(Connection):
 
     async def batch(self, batch_id: str) -> BatchStatus:
         """A batch's record. Raises NotFound, or Gone with the date when its time is over."""
-        (record,) = await self.read([("HGETALL", f"{self.prefix}batch:{batch_id}")])
+        key = f"{self.prefix}batch:{batch_id}"
+        record, suspects = await self.read([("HGETALL", key), ("SCARD", f"{key}:suspected")])
         record = _as_hash(record)
         if not record.get("state"):
             await self._raise_missing(batch_id)
-        status = batch_status_of(batch_id, record)
+        status = batch_status_of(batch_id, record, suspects=int(suspects))
         await self._raise_if_over(status.expires_ms)
         return status
 
@@ -118,11 +119,19 @@ class Reading(Connection):
                 ("HGETALL", f"{self.prefix}quarantine"),
             ]
         )
-        cards = await self.read([("TIME",), *(("HGETALL", f"{self.prefix}inc:{inc}") for inc in incarnations)])
-        now_ms = _now_ms(cards[0])
+        counts = _by_queue(_as_hash(depth))
+        now, *found = await self.read(
+            [
+                ("TIME",),
+                *(("SCARD", f"{self.prefix}suspected:{queue}") for queue in counts),
+                *(("HGETALL", f"{self.prefix}inc:{inc}") for inc in incarnations),
+            ]
+        )
+        suspects, cards = found[: len(counts)], found[len(counts) :]
         why = _as_hash(put_away)
-        workers = [_worker(_as_hash(card), now_ms, why) for card in cards[1:] if card]
-        queues = _depths(_as_hash(depth))
+        workers = [_worker(_as_hash(card), _now_ms(now), why) for card in cards if card]
+        pairs = zip(counts.items(), suspects, strict=True)
+        queues = tuple(_depth(queue, states, suspects=int(known)) for (queue, states), known in pairs)
         ordered = tuple(sorted(workers, key=lambda worker: worker.card.name))
         return FleetStatus(fleet=self.fleet_name, workers=ordered, queues=queues, closing=bool(closing), dead=int(dead))
 
@@ -181,15 +190,16 @@ def _worker(record: Hash, now_ms: int, put_away: Hash) -> WorkerStatus:
     )
 
 
-def _depths(depth: Hash) -> tuple[QueueDepth, ...]:
+def _by_queue(depth: Hash) -> dict[str, dict[str, int]]:
+    """Jobs by state, of each queue in the order of their names."""
     counts: dict[str, dict[str, int]] = {}
     for field, value in depth.items():
         queue, _, state = field.partition("|")
         counts.setdefault(queue, {})[state] = int(value)
-    return tuple(_depth(queue, states) for queue, states in sorted(counts.items()))
+    return dict(sorted(counts.items()))
 
 
-def _depth(queue: str, states: dict[str, int]) -> QueueDepth:
+def _depth(queue: str, states: dict[str, int], *, suspects: int) -> QueueDepth:
     lane, _, model = queue.partition(".")
     known = {state: states.get(state, 0) for state in ("waiting", "queued", "running")}
-    return QueueDepth(model=model, lane=Lane(lane), **known)
+    return QueueDepth(model=model, lane=Lane(lane), suspects=suspects, **known)

@@ -95,8 +95,8 @@ def status_of(job_id: str, record: Hash, result: Result) -> Status:
     )
 
 
-def batch_status_of(batch_id: str, record: Hash) -> BatchStatus:
-    """A batch's record as a client may see it."""
+def batch_status_of(batch_id: str, record: Hash, *, suspects: int = 0) -> BatchStatus:
+    """A batch's record as a client may see it, with how many of its unfinished jobs are suspects."""
     return BatchStatus(
         id=batch_id,
         state=BatchState(record["state"]),
@@ -117,6 +117,7 @@ def batch_status_of(batch_id: str, record: Hash) -> BatchStatus:
         deadline_ms=_optional(record.get("deadline_ms")),
         paused=record.get("paused") == "1",
         priority=Priority(record.get("priority", Priority.NORMAL)),
+        suspects=suspects,
     )
 
 

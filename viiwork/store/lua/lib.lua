@@ -78,6 +78,12 @@ local function count_off(job)
   job.counted = false
 end
 
+-- Suspects that have not ended, by queue and by batch, to be told of. `verb` is SADD or SREM: a set counts none twice.
+local function list_suspect(verb, job)
+  redis.call(verb, P .. 'suspected:' .. job.queue, job.id)
+  if job.batch then redis.call(verb, batch_key(job.batch) .. ':suspected', job.id) end
+end
+
 -- No worker is kept free for this suspect any more.
 local function let_others_in(job)
   local where = redis.call('HGET', job_key(job.id), 'alone_on')
@@ -105,6 +111,7 @@ local function move(job, state)
   if TERMINAL[state] then
     count(state, job.queue)
     count_off(job)
+    if job.suspect then list_suspect('SREM', job) end
     if job.deadline_ms then redis.call('ZREM', P .. 'deadlines', job.id) end
   else
     depth(job.queue .. '|' .. state, 1)
@@ -337,6 +344,7 @@ end
 local function accuse(job, worker)
   if not job.suspect then
     redis.call('HSET', job_key(job.id), 'suspect', 1)
+    list_suspect('SADD', job)
     return false
   end
   local marks, distinct, by = marks_of(job)

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Puts right what nobody else does. ARGV: envelope, grace in milliseconds, queues. For each queue:
 -- released jobs whose hint has vanished (popped by a worker that died before its claim) get a new one (the ready queue is
--- shallow, so the two sets are compared exactly); suspects that are out no more are struck off; the pace is measured.
+-- shallow, so the two sets are compared exactly); suspects that are out no more, or no suspects, are struck off; the pace is measured.
 -- Jobs whose pause before another attempt is over go back to the backlog.
 -- Answers {number of hints published again, 1 if more pauses are over}.
 
@@ -35,6 +35,16 @@ local function strike_off_suspects(queue)
   end
 end
 
+-- A worker of an earlier version ends suspects, starts them again or clears them away without a word to the lists.
+local function strike_off_ended(queue)
+  for _, id in ipairs(redis.call('SRANDMEMBER', P .. 'suspected:' .. queue, SLICE)) do
+    local job = load(id)
+    if not job or not job.suspect or TERMINAL[job.state] then
+      list_suspect('SREM', job or {id = id, queue = queue, batch = string.match(id, '^([^-]+)%-')})
+    end
+  end
+end
+
 -- Jobs started a second, smoothed over about half a minute.
 local function measure_pace(queue)
   local key = P .. 'pace:' .. queue
@@ -63,6 +73,7 @@ local total = 0
 for q = 3, #ARGV do
   total = total + republish(ARGV[q])
   strike_off_suspects(ARGV[q])
+  strike_off_ended(ARGV[q])
   measure_pace(ARGV[q])
 end
 return {total, #rested == SLICE and 1 or 0}

@@ -31,7 +31,7 @@ local function purge_batch(id, when)
   for _, job_id in ipairs(ids) do remove(job_id) end
   redis.call('LTRIM', key .. ':jobs', #ids, -1)
   if #ids < SLICE then
-    redis.call('UNLINK', key, key .. ':jobs', key .. ':rows')
+    redis.call('UNLINK', key, key .. ':jobs', key .. ':rows', key .. ':suspected')
     forget(id)
   end
   return #ids
