@@ -14,7 +14,8 @@ from viiwork.jobs import Fault, Job, Lane, Settle, State, TaskName, child_id, ne
 from viiwork.queues import HintId, queue_name
 from viiwork.roster import WorkerCard
 from viiwork.store import Fence, Store
-from viiwork.store.leases import Claim, Stale, Upkeep, Verdict, claim_call, commit_call, read_claim
+from viiwork.store.leases import Claim, Stale, Verdict, claim_call, commit_call, read_claim
+from viiwork.store.upkeep import Upkeep
 from viiwork.work import Answer, ReadInput
 
 ANSWER = Answer(text="done")

@@ -13,7 +13,7 @@ from tests.workers import Fleet, clients, drop_connections, eventually, make_job
 from viiwork.jobs import Job, Lane, State
 from viiwork.settings import Settings
 from viiwork.store import Store
-from viiwork.store.leases import Upkeep
+from viiwork.store.upkeep import Upkeep
 from viiwork.work import ChatInput, Message
 
 JOBS = 500

@@ -19,7 +19,7 @@ from viiwork.multipart import TextDocument
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import embedded, open_store
-from viiwork.store.leases import Upkeep
+from viiwork.store.upkeep import Upkeep
 
 MODEL = "standin"
 

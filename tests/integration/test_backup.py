@@ -19,10 +19,10 @@ from viiwork.jobs import State
 from viiwork.settings import Settings, load_settings
 from viiwork.statedir import FleetLock, StateDir
 from viiwork.store import Store, embedded, halfway
-from viiwork.store.archive import Manifest
 from viiwork.store.backup import Step, back_up
 from viiwork.store.endpoint import connect
 from viiwork.store.leases import Verdict
+from viiwork.store.manifest import Manifest
 from viiwork.store.opening import make_store, open_store
 from viiwork.store.pairing import Pairing
 from viiwork.store.rdb import stream_rdb

@@ -25,7 +25,8 @@ from tests.workers import make_job
 from viiwork.errors import ModelNotServed
 from viiwork.jobs import BatchState, Lane, State
 from viiwork.store import Fence, Store
-from viiwork.store.leases import CLAIM_REPLY_MS, Claim, Verdict
+from viiwork.store.leases import Claim, Verdict
+from viiwork.store.upkeep import CLAIM_REPLY_MS
 
 
 async def go_silent(store: Store, hands: Hands, *, since_ms: int = 3_600_000) -> None:

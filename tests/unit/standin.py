@@ -14,7 +14,8 @@ from viiwork.queues import HintId, make_envelope
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import BlobStore, Fence, Store
-from viiwork.store.leases import Claim, Stale, Upkeep, Verdict, claim_call, commit_call, read_claim
+from viiwork.store.leases import Claim, Stale, Verdict, claim_call, commit_call, read_claim
+from viiwork.store.upkeep import Upkeep
 from viiwork.wire import as_json
 from viiwork.work import Answer, ReadInput, StepInput
 

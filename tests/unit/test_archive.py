@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viiwork.errors import UsageError
-from viiwork.store.archive import DUMP, MANIFEST, Archive, ArchiveWriter, Manifest, is_compressed, is_member
+from viiwork.store.archive import DUMP, MANIFEST, Archive, ArchiveWriter, is_compressed, is_member
+from viiwork.store.manifest import Manifest
 from viiwork.store.rdb import _exactly, _head, _until
 
 BLOBS = {f"blobs/{n:02x}/{n:02x}" + f"{n:030x}": bytes([n]) * (n * 700) for n in range(5)}

@@ -19,7 +19,7 @@ from viiwork.errors import UsageError
 from viiwork.fleet.report import FleetReport
 from viiwork.jobs import BatchState, BatchStatus, Counts, Fault, Lane, Row, State
 from viiwork.labels import parse_labels
-from viiwork.store.archive import Manifest
+from viiwork.store.manifest import Manifest
 from viiwork.store.restore import Restored
 from viiwork.work import Answer, Label
 

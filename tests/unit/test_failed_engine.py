@@ -10,7 +10,8 @@ import pytest
 from viiwork.errors import StoreUnavailable
 from viiwork.roster import WorkerCard
 from viiwork.store import Store
-from viiwork.store.leases import Claim, Upkeep
+from viiwork.store.leases import Claim
+from viiwork.store.upkeep import Upkeep
 from viiwork.work import Answer, EngineWork, JobInput
 from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals
 from viiwork_workers.execute import Executor, Product, Retries

@@ -12,9 +12,9 @@ from viiwork.cli.screen import out, plain, print_json
 from viiwork.cli.steps import MIB, Steps
 from viiwork.cli.up import fleet_command, settings_from
 from viiwork.settings import Settings
-from viiwork.store.archive import Manifest
 from viiwork.store.backup import Told, back_up
 from viiwork.store.embedded import locate
+from viiwork.store.manifest import Manifest
 from viiwork.store.opening import open_store
 from viiwork.store.restore import Restored
 from viiwork.store.restore import restore as restore_fleet

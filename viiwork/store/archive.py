@@ -18,52 +18,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import IO
 
 from viiwork.errors import UsageError
+from viiwork.store.manifest import FORMAT, Manifest, seal_of
 
 DUMP, SUMS, MANIFEST = "dump.rdb", "SHA256SUMS", "manifest.json"
 BLOB = re.compile(r"blobs/([0-9a-f]{2})/(\1[0-9a-f]{30})")
 CHUNK = 1024 * 1024
 MANIFEST_BYTES = 64 * 1024
-FORMAT = 1
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
-
-
-class Manifest(BaseModel):
-    """What a backup says of itself. Fields of a newer version are ignored within one format."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    format: Literal["viiwork-backup"] = "viiwork-backup"
-    version: int = FORMAT
-    id: str
-    viiwork: str
-    schema_version: int
-    fleet: str
-    prefix: str
-    db: int
-    server: str
-    """What wrote the data: `Valkey 9.1.2`."""
-    taken: str
-    """When, by Redis' clock, in ISO 8601."""
-    dump_bytes: int
-    dump_sha256: str
-    blobs: int
-    blob_bytes: int
-    sums_sha256: str
-
-    def to_json(self) -> bytes:
-        """As it stands in the file, with a seal: the digest of all the rest."""
-        fields = self.model_dump(mode="json")
-        return json.dumps({**fields, "seal": seal_of(fields)}, indent=1).encode()
-
-
-def seal_of(fields: dict[str, Any]) -> str:
-    """The digest of a manifest's fields, those of a newer version included."""
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 class ArchiveWriter:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from viiwork.errors import Conflict, UsageError
-from viiwork.store.archive import DUMP, ArchiveWriter, Manifest, is_compressed
+from viiwork.store.archive import DUMP, ArchiveWriter, is_compressed
 from viiwork.store.facade import Store
+from viiwork.store.manifest import Manifest
 from viiwork.store.pairing import Pairing
 from viiwork.store.rdb import stream_rdb
 from viiwork.store.server_facts import gather

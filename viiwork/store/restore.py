@@ -18,12 +18,13 @@ from viiwork.errors import Conflict, UsageError
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, StateDir
 from viiwork.store import embedded, halfway
-from viiwork.store.archive import Archive, Manifest
+from viiwork.store.archive import Archive
 from viiwork.store.backup import Step, Told
 from viiwork.store.blobdir import has_blobs
 from viiwork.store.endpoint import connect
 from viiwork.store.facade import Store
 from viiwork.store.keycopy import copy_keys, first_key
+from viiwork.store.manifest import Manifest
 from viiwork.store.mentions import mentions
 from viiwork.store.opening import make_store
 from viiwork.store.pairing import KEY, Pairing

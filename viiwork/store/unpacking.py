@@ -8,10 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from viiwork.errors import UsageError
-from viiwork.store.archive import BLOB, DUMP, Archive, Manifest, Member
+from viiwork.store.archive import BLOB, DUMP, Archive, Member
 from viiwork.store.backup import Step, Told
 from viiwork.store.blobdir import INCOMING
 from viiwork.store.blobs import BlobStore
+from viiwork.store.manifest import Manifest
 
 DUMP_COPIES = 3
 """The dump itself, and the append-only file that the target writes: first as it comes, then rewritten."""

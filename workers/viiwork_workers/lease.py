@@ -17,7 +17,7 @@ from viiwork.jobs import Lane
 from viiwork.queues import queue_name
 from viiwork.settings import QueueSection
 from viiwork.store import Store
-from viiwork.store.leases import Upkeep
+from viiwork.store.upkeep import Upkeep
 from viiwork_workers.drops import hear_drops
 from viiwork_workers.station import LoopThread, Station
 

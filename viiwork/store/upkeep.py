@@ -1,0 +1,144 @@
+"""Beats, and the upkeep that any worker may do for the whole fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+
+from viiwork.jobs import Lane
+from viiwork.roster import WorkerCard
+from viiwork.store.facade import IDEMPOTENCY_MS, Fence, Store
+from viiwork.store.scripts import Arg
+from viiwork.wire import as_json
+
+UPLOAD_MS = IDEMPOTENCY_MS
+"""How long a batch may stay without its last item: a retry under the same Idempotency-Key may finish it until then."""
+TOMBSTONE_MS = 365 * 86_400_000
+"""How long a purged batch answers 410 with its date rather than 404; a single job does for as long as it was kept."""
+SWEPT_A_TURN = 5
+GAPS_A_LEASE = 4
+"""Away for less than this part of a lease, Redis makes no worker that beats look dead."""
+TURN_S = 0.25
+"""How long each kind of upkeep may take in one turn: a million results that end together must not keep the others, and
+the dead workers, waiting."""
+CLAIM_REPLY_MS = 5000
+"""How long a claim's reply may be under way before its job is given back."""
+
+
+class Turn:
+    """One kind of upkeep in one turn."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._until = self._since + TURN_S
+
+    @property
+    def goes_on(self) -> bool:
+        return time.monotonic() < self._until
+
+    async def stand_back(self) -> None:
+        """Let others have the server for half as long as was worked since the last time."""
+        await asyncio.sleep((time.monotonic() - self._since) / 2)
+        self._since = time.monotonic()
+
+
+class Upkeep:
+    """Beats of one incarnation, and the upkeep that whoever holds the short lock does for the whole fleet."""
+
+    def __init__(self, store: Store, *, lease_ttl_s: float, hint_grace_s: float) -> None:
+        self._store = store
+        self._ttl_ms = int(lease_ttl_s * 1000)
+        self._grace_ms = int(hint_grace_s * 1000)
+        self.quarantined = ""
+        """Why this worker may take no jobs, as the last beat was told; empty while it may."""
+
+    async def beat(
+        self, card: WorkerCard, *, queues: Sequence[str], in_flight: Mapping[Lane, int], held: Sequence[Fence]
+    ) -> dict[str, str]:
+        """Say that this incarnation lives and what it holds; answers the jobs that it has lost, and their states."""
+        hands = [part for fence in held for part in (fence.job, fence.token)]
+        head: tuple[Arg, ...] = (
+            card.incarnation,
+            card.name,
+            as_json(card),
+            json.dumps(in_flight),
+            card.slots,
+            card.slots if card.limit is None else card.limit,
+            CLAIM_REPLY_MS,
+            len(queues),
+            *queues,
+        )
+        self.quarantined, *lost = await self._store.call("beat", *head, *hands)
+        return dict(zip(lost[::2], lost[1::2], strict=True))
+
+    async def server_ms(self) -> int:
+        """Redis' clock."""
+        (time,) = await self._store.read([("TIME",)])
+        return int(time[0]) * 1000 + int(time[1]) // 1000
+
+    async def unbroken_ms(self) -> int:
+        """For how long some worker or other has done the fleet's upkeep without a gap or a jump of Redis' clock."""
+        return int(await self._store.call("contact", self._ttl_ms // GAPS_A_LEASE))
+
+    async def take_lock(self, *, owner: str, for_ms: int) -> bool:
+        """The right to do the fleet's upkeep for a moment."""
+        return bool(await self._store.call("lock", owner, for_ms))
+
+    async def reap(self, *incarnations: str, crashed: bool = True) -> int:
+        """Take back the jobs of incarnations that are silent for a whole lease, or of those named."""
+        return await self._store.reap(*incarnations, ttl_ms=self._ttl_ms, crashed=crashed)
+
+    async def mend(self) -> int:
+        """Publish the hints that vanished, bring back what had to pause, and fill the ready queues."""
+        (queues,) = await self._store.read([("SMEMBERS", f"{self._store.prefix}queues")])
+        mended = 0
+        turn, more = Turn(), True
+        while more and turn.goes_on:
+            some, more = await self._store.call("mend", self._store.envelope, self._grace_ms, *queues)
+            mended += int(some)
+            await turn.stand_back()
+        await self._store.release(*queues, for_s=TURN_S)
+        return mended
+
+    async def sweep(self) -> None:
+        """End what is past its deadline, give up uploads that nobody finished, go on with cancelled batches, purge.
+
+        Each for a while; the next turn goes on.
+        """
+        await self._expire()
+        await self._give_up_uploads()
+        await self._sweep_cancelled()
+        await self._purge()
+
+    async def _expire(self) -> None:
+        turn, more = Turn(), True
+        while more and turn.goes_on:
+            more, *batches = await self._store.call("expire")
+            for batch_id in batches:
+                await self._store.call("batch", "expire", batch_id)
+                await self._store.stop_running(batch_id)
+            await turn.stand_back()
+
+    async def _sweep_cancelled(self) -> None:
+        """Some of the cancelled batches, whichever: a million jobs of one must not make the next one wait."""
+        cancelling = f"{self._store.prefix}cancelling"
+        (some,) = await self._store.read([("SRANDMEMBER", cancelling, str(SWEPT_A_TURN))])
+        for batch_id in some:
+            await self._store.sweep_cancelled(batch_id, for_s=2 * TURN_S / len(some))
+
+    async def _purge(self) -> None:
+        turn, more = Turn(), True
+        while more and turn.goes_on:
+            more, *blobs = await self._store.call("purge", TOMBSTONE_MS)
+            for blob in blobs:
+                await self._store.blobs.delete(blob)
+            await turn.stand_back()
+
+    async def _give_up_uploads(self) -> None:
+        before = await self.server_ms() - UPLOAD_MS
+        key = f"{self._store.prefix}uploading"
+        (stale,) = await self._store.read([("ZRANGEBYSCORE", key, "-inf", str(before), "LIMIT", "0", "10")])
+        for batch_id in stale:
+            await self._store.call("batch", "cancel", batch_id)
