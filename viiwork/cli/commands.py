@@ -18,6 +18,7 @@ from viiwork.cli.dead import dead
 from viiwork.cli.doctor import doctor
 from viiwork.cli.down import down
 from viiwork.cli.gc import gc
+from viiwork.cli.gpus import gpus
 from viiwork.cli.models import models
 from viiwork.cli.pause import pause, resume
 from viiwork.cli.priority import priority
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority):
     app.command()(command)
-for of_the_host in (doctor, gc, backup, restore):
+for of_the_host in (doctor, gpus, gc, backup, restore):
     app.command()(of_the_host)
 app.add_typer(dead, name="dead")
 app.add_typer(models, name="models")

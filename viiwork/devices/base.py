@@ -80,7 +80,7 @@ class Reading:
 
 
 class Devices(Protocol):
-    """Where cards come from. No call raises on account of a card; a driver in trouble may hold one up, so not in a loop."""
+    """Where cards come from. No call raises on account of a card; a driver in trouble may hold one up for long."""
 
     def found(self) -> tuple[Device, ...]:
         """The cards that are there now, in their order; also those that this process may not open."""
@@ -91,5 +91,5 @@ class Devices(Protocol):
         ...
 
     def why_none(self) -> str:
-        """What was looked for and not found, in sentences for a person; empty where cards are found."""
+        """What was looked for and not found, a sentence for a person on each line; empty where cards are found."""
         ...

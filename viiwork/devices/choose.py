@@ -35,7 +35,7 @@ class JoinedDevices:
         """What each maker has to say of it."""
         if not self._makers:
             return "No cards are wanted (none)."
-        return "" if self.found() else " ".join(maker.why_none() for maker in self._makers.values())
+        return "" if self.found() else "\n".join(maker.why_none() for maker in self._makers.values())
 
 
 def open_devices(spec: str, *, state_dir: Path, root: Path = ROOT) -> Devices:

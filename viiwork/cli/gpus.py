@@ -1,0 +1,103 @@
+"""`viiwork gpus`: the cards of this computer, how warm they are and what they draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from viiwork.cli.cardtable import card_table
+from viiwork.cli.keys import Keys
+from viiwork.cli.options import AsJson
+from viiwork.cli.screen import out, print_json, say
+from viiwork.cli.up import settings_from
+from viiwork.devices import Device, Devices, Reading, open_devices
+
+EVERY_S = 2.0
+QUIT = frozenset("qQ")
+NO_CARDS = 1
+ADVICE = (
+    "With a card in this computer: load its driver, and let this user open its devices (groups video and render).",
+    "`viiwork doctor` checks more. To try it without a card: viiwork gpus --devices simulated:4xRadeonVII",
+)
+
+Seen = Sequence[tuple[Device, Reading]]
+
+
+def gpus(
+    *,
+    devices: Annotated[
+        str, typer.Option(metavar="SPEC", help="auto, or simulated ones: simulated:4xRadeonVII+2xMI50-32GB.")
+    ] = "auto",
+    watch: Annotated[bool, typer.Option("--watch", help="Every two seconds, until `q` or Ctrl-C.")] = False,
+    fleet: Annotated[str | None, typer.Option(help="The fleet whose simulated cards are shown.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="That fleet's state directory.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the cards of this computer: memory, load, temperatures with their limits, power, clocks, link.
+
+    Exit codes: 0 there are cards, 1 there are none, 2 wrong usage.
+    """
+    settings = settings_from(config, fleet={"name": fleet, "state_dir": state_dir})
+    source = open_devices(devices, state_dir=settings.state_dir)
+    seen = look(source)
+    if not seen:
+        explain(source)
+        raise typer.Exit(NO_CARDS)
+    show = print_cards if as_json else print_table
+    try:
+        if not watch:
+            show(seen)
+        elif as_json or not out().is_terminal:
+            follow(source, show)
+        else:
+            live(source)
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def look(source: Devices) -> Seen:
+    """Every card and how it is now."""
+    return [(device, source.read(device)) for device in source.found()]
+
+
+def explain(source: Devices) -> None:
+    """Why there is no card, and what to do."""
+    for line in ("No cards were found.", *source.why_none().splitlines(), *ADVICE):
+        say(line)
+
+
+def print_table(seen: Seen) -> None:
+    """For a person."""
+    out().print(card_table(seen))
+
+
+def print_cards(seen: Seen) -> None:
+    """For a program: one object a card; what is not known is null."""
+    for device, reading in seen:
+        print_json(asdict(device) | asdict(reading))
+
+
+def follow(source: Devices, show: Callable[[Seen], None]) -> None:
+    """One look after the other, below each other."""
+    with Keys() as keys:
+        while True:
+            show(look(source))
+            if QUIT & set(keys.pressed(within_s=EVERY_S)):
+                return
+
+
+def live(source: Devices) -> None:
+    """On the whole terminal. A card that falls off the bus stays, with that said of it."""
+    known: dict[str, Device] = {}
+    with Keys() as keys, Live(console=out(), screen=True, auto_refresh=False) as screen:
+        while True:
+            known |= {device.id: device for device in source.found()}
+            screen.update(card_table([(device, source.read(device)) for device in known.values()]), refresh=True)
+            if QUIT & set(keys.pressed(within_s=EVERY_S)):
+                return
