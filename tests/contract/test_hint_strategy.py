@@ -19,7 +19,7 @@ from kombu.transport.virtual import Message
 from viiwork.jobs import Fault
 from viiwork.queues import make_app, make_envelope
 from viiwork.settings import Settings
-from viiwork_workers.execute import End
+from viiwork_workers.commits import End
 from viiwork_workers.hints import HintRequest, register_tasks
 from viiwork_workers.pool import LoopPool, as_celery_result
 

@@ -22,7 +22,9 @@ from viiwork.store.connection import unavailable
 from viiwork.store.leases import MOST_TOKENS, Claim
 from viiwork.store.scripts import Call
 from viiwork.work import Answer, JobInput, Usage
-from viiwork_workers.execute import COMMIT_PAUSE_S, LONGEST_PAUSE_S, REFUSALS, Product, Runner
+from viiwork_workers.commits import COMMIT_PAUSE_S, REFUSALS
+from viiwork_workers.execute import LONGEST_PAUSE_S
+from viiwork_workers.outcome import Product, Runner
 
 
 def nested(levels: int) -> Any:

@@ -20,17 +20,9 @@ from viiwork.roster import WorkerCard
 from viiwork.store import BlobStore, Store
 from viiwork.store.leases import Claim, Verdict
 from viiwork.work import Answer, ChatInput, JobInput
-from viiwork_workers.execute import (
-    COMMIT_PAUSE_S,
-    STORE_PAUSE_S,
-    End,
-    Executor,
-    HandedOn,
-    Product,
-    Retries,
-    Runner,
-    normalise,
-)
+from viiwork_workers.commits import COMMIT_PAUSE_S, End, Retries
+from viiwork_workers.execute import STORE_PAUSE_S, Executor
+from viiwork_workers.outcome import HandedOn, Product, Runner, normalise
 
 ENVELOPE = make_envelope()
 

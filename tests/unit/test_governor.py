@@ -13,10 +13,12 @@ from viiwork.store import Store
 from viiwork.store.leases import Claim
 from viiwork.work import Answer, EngineWork, JobInput
 from viiwork_workers.boot import govern
+from viiwork_workers.commits import Retries
 from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals
-from viiwork_workers.execute import Executor, Product, Retries
+from viiwork_workers.execute import Executor
 from viiwork_workers.governor import Governor
 from viiwork_workers.ledger import Ledger
+from viiwork_workers.outcome import Product
 from viiwork_workers.station import LoopThread, Station
 
 SLOTS = 8

@@ -9,6 +9,7 @@ import sys
 
 from viiwork.errors import ViiworkError
 from viiwork.settings import load_settings
+from viiwork.variables import passed_over
 from viiwork_workers.app import compose, worker_argv
 from viiwork_workers.ending import Ending
 from viiwork_workers.seldom import Seldom
@@ -23,10 +24,14 @@ def main() -> int:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     for repetitive in ("celery.worker.consumer.consumer", "viiwork_workers.lease", "viiwork_workers.drops"):
         logging.getLogger(repetitive).addFilter(Seldom())
-    logging.getLogger("viiwork_workers.execute").addFilter(Seldom(at_once=50))  # these name a job each
+    by_the_job = Seldom(at_once=50)
+    for naming_a_job in ("viiwork_workers.execute", "viiwork_workers.outcome", "viiwork_workers.commits"):
+        logging.getLogger(naming_a_job).addFilter(by_the_job)
     if len(sys.argv) != 2 or not NAME.match(sys.argv[1]):
         print("usage: python -m viiwork_workers NAME, where NAME is gpu0, cpu0, reader0, …", file=sys.stderr)  # noqa: T201
         return 2
+    for line in passed_over(os.environ):
+        logging.getLogger("viiwork_workers").warning(line)
     try:
         app = compose(load_settings(), sys.argv[1])
     except ViiworkError as error:

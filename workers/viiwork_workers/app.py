@@ -25,8 +25,8 @@ from viiwork_workers.boot import READER_FACTS, EngineUp, Loaded, Parts
 from viiwork_workers.control import register_controls
 from viiwork_workers.engines.base import Engine, Manner
 from viiwork_workers.engines.choose import make_engine
-from viiwork_workers.execute import Product, Runner
 from viiwork_workers.hints import register_tasks
+from viiwork_workers.outcome import Product, Runner
 from viiwork_workers.readers import ReaderSteps
 from viiwork_workers.slots import Slots
 from viiwork_workers.tick import Tick

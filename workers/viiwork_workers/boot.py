@@ -21,12 +21,14 @@ from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.wire import SCHEMA
+from viiwork_workers.commits import Retries
 from viiwork_workers.ending import Ending
 from viiwork_workers.engines.base import Engine, EngineFacts
-from viiwork_workers.execute import Executor, Retries, Runner
+from viiwork_workers.execute import Executor
 from viiwork_workers.governor import Governor
 from viiwork_workers.lease import Beats
 from viiwork_workers.ledger import Ledger
+from viiwork_workers.outcome import Runner
 from viiwork_workers.station import LoopThread, Station
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 
 from celery.concurrency.base import BasePool
 
-from viiwork_workers.execute import End
+from viiwork_workers.commits import End
 from viiwork_workers.station import Station
 
 

@@ -17,7 +17,7 @@ from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.leases import Claim
 from viiwork.work import Answer, JobInput, MergeInput, ReadInput, StepInput
-from viiwork_workers.execute import HandedOn, Product
+from viiwork_workers.outcome import HandedOn, Product
 
 BULK_PARTS = 16
 """A document of more parts than this lets the short ones of its batch pass."""

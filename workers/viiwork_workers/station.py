@@ -15,8 +15,9 @@ from viiwork.errors import ViiworkError
 from viiwork.jobs import Fault
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
+from viiwork_workers.commits import End
 from viiwork_workers.engines.base import Signals
-from viiwork_workers.execute import End, Executor
+from viiwork_workers.execute import Executor
 from viiwork_workers.ledger import Ledger
 
 log = logging.getLogger(__name__)
