@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -262,12 +263,50 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         path = [str(part) for part in first["loc"][:2]]
-        reason = "there is no such setting" if first["type"] == "extra_forbidden" else _lower(first["msg"])
-        field = ".".join(path)
-        raise SettingsError(f"{_where(path, given)}: {reason}.", hint="See docs/settings.md.", param=field) from error
+        unknown = first["type"] == "extra_forbidden"
+        reason = "there is no such setting" if unknown else _lower(first["msg"])
+        where, field = _where(path, given), ".".join(path)
+        hint = _did_you_mean(field, as_variable=where.startswith("variable")) if unknown else ""
+        raise SettingsError(f"{where}: {reason}.", hint=f"{hint}See docs/settings.md.", param=field) from error
     except UnreadableVariable as error:
         hint = 'VIIWORK_ENGINE_ARGS is a JSON list: ["--name", "value"].'  # the only one that is no plain value
         raise SettingsError(f"a VIIWORK_* variable cannot be read: {error}.", hint=hint) from error
+
+
+def names() -> list[str]:
+    """Every setting: `api.port`."""
+    sections = ((name, field.default) for name, field in Settings.model_fields.items())
+    return [f"{name}.{field}" for name, section in sections for field in type(section).model_fields]
+
+
+def variables() -> list[str]:
+    """Every setting as a variable: `VIIWORK_API_PORT`."""
+    return [variable_of(name) for name in names()]
+
+
+def variable_of(name: str) -> str:
+    """`api.port` → `VIIWORK_API_PORT`."""
+    return f"VIIWORK_{name.replace('.', '_')}".upper()
+
+
+def section_of(variable: str) -> str:
+    """The table that a variable speaks of: `api`; empty where it speaks of none."""
+    first = variable.lower().removeprefix("viiwork_").partition("_")[0]
+    return first if first in Settings.model_fields else ""
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The nearest of the known names; empty where none is near."""
+    return next(iter(get_close_matches(name, list(known), n=1)), "")
+
+
+def _did_you_mean(name: str, *, as_variable: bool = False) -> str:
+    """`Did you mean queue.beat_s? `, or nothing. What is right but for its table is looked for in the others."""
+    section, _, field = name.rpartition(".")
+    nearest = meant(field, (known.partition(".")[2] for known in names() if known.startswith(f"{section}.")))
+    elsewhere = [known for known in names() if known.partition(".")[2] == field]
+    found = f"{section}.{nearest}" if nearest else next(iter(elsewhere), "")
+    return f"Did you mean {variable_of(found) if as_variable else found}? " if found else ""
 
 
 def _where(path: list[str], flags: Mapping[str, Any]) -> str:
@@ -304,7 +343,9 @@ def _read_file(environ: Mapping[str, str], *, known: set[str]) -> dict[str, Any]
         raise SettingsError(f"{path} is not valid TOML: {error}.", hint="Mend that line or remove the file.") from error
     for name in tables:
         if name not in known:
+            nearest = meant(name, known)
+            hint = f"Did you mean [{nearest}]? " if nearest else _did_you_mean(name)
             raise SettingsError(
-                f"{path}: there is no setting or table {name}.", hint=f"Known: {', '.join(sorted(known))}."
+                f"{path}: there is no setting or table {name}.", hint=f"{hint}Known: {', '.join(sorted(known))}."
             )
     return tables

@@ -150,6 +150,28 @@ def test_an_unknown_variable_of_a_table_is_named(monkeypatch: pytest.MonkeyPatch
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("toml", "meant"),
+    [
+        ("[queue]\nbeats = 3\n", "Did you mean queue.beat_s? See"),
+        ("[quue]\nbeat_s = 3\n", "Did you mean [queue]? Known"),
+        ("[queue]\nttl_days = 3\n", "Did you mean results.ttl_days? See"),
+        ("beat_s = 3\n", "Did you mean queue.beat_s? Known"),
+        ("[queue]\nzzz = 3\n", "such setting. See"),
+        ("[zzz]\nbeat_s = 3\n", "table zzz. Known"),
+    ],
+)
+def test_what_may_be_meant_by_a_misspelt_name_is_said(empty_place: Path, toml: str, meant: str) -> None:
+    """Nothing is guessed where nothing is near."""
+    assert meant in refused(empty_place, toml)
+
+
+def test_what_may_be_meant_by_a_misspelt_variable_is_said_as_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIIWORK_QUEUE_BEATS", "3")
+    with pytest.raises(SettingsError, match=r"VIIWORK_QUEUE_BEATS: .* Did you mean VIIWORK_QUEUE_BEAT_S\?"):
+        load_settings()
+
+
 def test_a_wrong_flag_is_named_as_the_field() -> None:
     with pytest.raises(SettingsError, match=r"api\.port"):
         load_settings({"api": {"port": -1}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from viiwork.api.door import is_loopback
 from viiwork.errors import StartupError, ViiworkError
 from viiwork.settings import Settings, load_settings
 from viiwork.store import open_store
+from viiwork.variables import passed_over
 
 log = logging.getLogger("viiwork.api")
 
@@ -25,6 +27,8 @@ BACKLOG = 1024
 def main() -> int:
     """Serve until told to stop; answers the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for line in passed_over(os.environ):
+        log.warning(line)
     try:
         asyncio.run(serve(load_settings()))
     except ViiworkError as error:

@@ -12,6 +12,7 @@ from viiwork.client import Client
 from viiwork.connection import DEFAULT_URL
 from viiwork.settings import load_settings
 from viiwork.statedir import StateDir
+from viiwork.variables import passed_over
 
 RETRIES = 3
 """A command gives up after about 2 s without a service."""
@@ -33,8 +34,15 @@ def connect(server: str | None) -> Client:
 
 def local_url() -> str | None:
     """Where this computer's fleet said that its API is, if one runs."""
+    say_passed_over()
     run = StateDir(load_settings().state_dir).read_run()
     return run.supervisor.api_url or None if run and run.supervisor else None
+
+
+def say_passed_over() -> None:
+    """A remark on each variable that looks like a setting and is none: it stops nothing."""
+    for line in passed_over(os.environ):
+        say(line)
 
 
 def server_flag(server: str | None) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from viiwork.cli.options import say_passed_over
 from viiwork.cli.screen import err, out, plain, print_json, say
 from viiwork.fleet import Supervisor
 from viiwork.fleet.detach import start_detached
@@ -84,6 +85,7 @@ def up(
 
 def settings_from(config: Path | None, **sections: dict[str, Any]) -> Settings:
     """The settings, with the flags that were given on top. Raises SettingsError."""
+    say_passed_over()
     if config is not None:
         os.environ["VIIWORK_CONFIG"] = str(config)
     given = {

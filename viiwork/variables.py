@@ -1,0 +1,39 @@
+"""`VIIWORK_*` variables that nothing reads: most are a misspelt setting, which would be passed over in silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from viiwork.settings import meant, section_of, variables
+
+PREFIX = "VIIWORK_"
+FOR_PEOPLE = frozenset({"VIIWORK_CONFIG", "VIIWORK_DEBUG", "VIIWORK_URL"})
+"""Read beside the settings."""
+BETWEEN_PROCESSES = frozenset(
+    {"VIIWORK_ENGINE_OF", "VIIWORK_SUPERVISED_BY", "VIIWORK_WORKER_NAME", "VIIWORK_WORKER_ROLE"}
+)
+"""What the fleet's processes tell each other, and are found by."""
+OF_COMPOSE = re.compile(r"VIIWORK_(CPU_ENGINE|GPU_ENGINE|GPU_IMAGE|GPU\d+|REDIS_MAXMEMORY)")
+"""What compose.yaml reads, a name a card too; people keep them in their environment."""
+
+
+def passed_over(names: Iterable[str]) -> list[str]:
+    """A line for each of the environment's names that looks like ours and that nothing reads, with what may be meant.
+
+    One that names a table of the settings and no setting in it is not among them: reading the settings refuses it.
+    """
+    ours = (name for name in names if name.upper().startswith(PREFIX) and name.upper() != PREFIX)
+    return [_line(name) for name in sorted(ours) if not _is_read(name)]
+
+
+def _is_read(name: str) -> bool:
+    besides = name in FOR_PEOPLE or name in BETWEEN_PROCESSES or OF_COMPOSE.fullmatch(name)
+    return bool(besides or section_of(name))
+
+
+def _line(name: str) -> str:
+    known = {known.removeprefix(PREFIX): known for known in (*variables(), *FOR_PEOPLE)}
+    nearest = meant(name.upper().removeprefix(PREFIX), known)
+    hint = f"Did you mean {known[nearest]}?" if nearest else "docs/settings.md has those that are."
+    return f"viiwork: the variable {name} is no setting and is passed over. {hint}"
