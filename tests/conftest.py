@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -25,8 +26,13 @@ OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
 
 
 def pytest_configure() -> None:
-    """Tables are as wide as in a pipe: a test runner that says how wide it is must not cut them."""
+    """The same wherever the tests are started: tables as wide as in a pipe, and Ctrl-C is heard.
+
+    What a shell starts in the background ignores SIGINT, and so do its children.
+    """
     os.environ.pop("COLUMNS", None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
