@@ -11,10 +11,12 @@ import pytest
 from viiwork.jobs import Lane
 from viiwork.work import ChatInput, EmbeddingInput, Message, Sampling, Shape
 from viiwork_workers.engines.server.dialects import Ask, Tongue
+from viiwork_workers.engines.server.fields import Reported
 from viiwork_workers.engines.server.meanings import MEANINGS
 from viiwork_workers.engines.server.refusals import own_doing, refusal
-from viiwork_workers.engines.server.replies import Reported, Transcript, read_reply
+from viiwork_workers.engines.server.replies import read_reply
 from viiwork_workers.engines.server.sse import LONGEST_LINE_BYTES, Events, LineTooLong
+from viiwork_workers.engines.server.transcript import Transcript
 
 RECORDED = Path(__file__).resolve().parents[1] / "fakes" / "recorded"
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from viiwork_workers.engines.server.replies import MOST_TOKENS, Garbled, Reply, Reported, Transcript, read_reply
+from viiwork_workers.engines.server.fields import MOST_TOKENS, Garbled, Reported
+from viiwork_workers.engines.server.replies import Reply, read_reply
+from viiwork_workers.engines.server.transcript import Transcript
 
 
 def whole(**more: Any) -> dict[str, Any]:

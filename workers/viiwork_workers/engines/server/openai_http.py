@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 from viiwork.errors import ViiworkError
 from viiwork_workers.engines.base import OnText
 from viiwork_workers.engines.server.dialects import Ask, encoded
+from viiwork_workers.engines.server.fields import Garbled, Reported
 from viiwork_workers.engines.server.http_session import Broken, Connections, Exchange
 from viiwork_workers.engines.server.refusals import KEY_WRONG, NO_ROOM, REFUSED, key_wrong, no_room, own_doing, refusal
-from viiwork_workers.engines.server.replies import Garbled, Reply, Reported, Transcript, read_reply
+from viiwork_workers.engines.server.replies import Reply, read_reply
 from viiwork_workers.engines.server.sse import Events, LineTooLong
+from viiwork_workers.engines.server.transcript import Transcript
 from viiwork_workers.engines.server.under_way import Over, UnderWay
 
 LARGE_BYTES = 1 << 20
