@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -12,42 +13,48 @@ from viiwork.devices import Device, Link, Reading, Temperature
 
 GIB = 1024**3
 UNKNOWN = "-"
+WIDE_COLUMNS = 100
 NEAR_CELSIUS = 10.0
 """So near to its limit a temperature is shown in yellow."""
 
 
-def card_table(seen: Sequence[tuple[Device, Reading]]) -> Table:
-    """One line a card, with a column for each sensor that any of them has."""
+def card_table(seen: Sequence[tuple[Device, Reading]], *, columns: int) -> Table:
+    """One line a card, on a screen of so many columns; warmth, power and memory stand before their limits.
+
+    Every sensor that any card has gets a column. A narrow screen is spared what seldom changes.
+    """
     labels = list(dict.fromkeys(one.label for _, reading in seen for one in reading.temperatures))
-    table = Table()
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("Card", overflow="fold")
-    table.add_column("Arch", no_wrap=True)
-    heat = [f"{one_line(label)}\n°C/limit" for label in labels]
-    for heading in ("VRAM\nGiB", "Busy", *heat, "Power/cap\nW", "Core\nMHz", "Memory\nMHz", "Link"):
-        table.add_column(plain(heading), justify="right", no_wrap=True)
+    wide = columns >= WIDE_COLUMNS
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("#", "Card", "VRAM\nGiB", "Busy", *(f"{one_line(label)}\n°C" for label in labels), "Power\nW"):
+        right = heading != "Card"
+        table.add_column(plain(heading), justify="right" if right else "left", no_wrap=right, overflow="fold")
+    for heading in ("Clocks\nMHz", "Link\nGT/s", "Arch") if wide else ():
+        table.add_column(plain(heading), no_wrap=True)
     table.add_column("State", overflow="fold")
     for device, reading in seen:
-        table.add_row(*cells(device, reading, labels))
+        rest = steady_cells(device, reading) if wide else ()
+        table.add_row(*lively_cells(device, reading, labels), *rest, state_of(device, reading))
     return table
 
 
-def cells(device: Device, reading: Reading, labels: Sequence[str]) -> tuple[Text, ...]:
-    """What the table has of one card."""
+def lively_cells(device: Device, reading: Reading, labels: Sequence[str]) -> tuple[Text, ...]:
+    """Which card it is, and what changes from look to look."""
     sensors = {one.label: one for one in reading.temperatures}
     return (
         plain(str(device.index) if device.openable else UNKNOWN),
         plain(one_line(device.name)),
-        plain(one_line(device.arch)),
         plain(vram_of(device, reading)),
         plain(UNKNOWN if reading.busy_percent is None else f"{reading.busy_percent:.0f} %"),
         *(heat_of(sensors.get(label)) for label in labels),
         plain(f"{whole(reading.power_w)}/{whole(reading.cap_w)}"),
-        plain(whole(reading.core_mhz)),
-        plain(whole(reading.memory_mhz)),
-        plain(link_of(reading.link)),
-        state_of(device, reading),
     )
+
+
+def steady_cells(device: Device, reading: Reading) -> tuple[Text, ...]:
+    """What seldom changes."""
+    clocks = f"{whole(reading.core_mhz)}/{whole(reading.memory_mhz)}"
+    return plain(clocks), plain(link_of(reading.link)), plain(one_line(device.arch) or UNKNOWN)
 
 
 def whole(value: float | None) -> str:
@@ -58,7 +65,7 @@ def whole(value: float | None) -> str:
 def vram_of(device: Device, reading: Reading) -> str:
     """Used and all."""
     used = UNKNOWN if reading.vram_used_bytes is None else f"{reading.vram_used_bytes / GIB:.1f}"
-    return f"{used} /{device.vram_bytes / GIB:.1f}" if device.vram_bytes else f"{used}/{UNKNOWN}"
+    return f"{used}/{device.vram_bytes / GIB:.1f}" if device.vram_bytes else f"{used}/{UNKNOWN}"
 
 
 def heat_of(sensor: Temperature | None) -> Text:
@@ -73,10 +80,10 @@ def heat_of(sensor: Temperature | None) -> Text:
 
 
 def link_of(link: Link | None) -> str:
-    """`x16 8.0 GT/s`."""
+    """`x16 8`: lanes, and gigatransfers a second on each."""
     if link is None or link.width is None:
         return UNKNOWN
-    return f"x{link.width}" if link.gts is None else f"x{link.width} {link.gts:g} GT/s"
+    return f"x{link.width}" if link.gts is None else f"x{link.width} {link.gts:g}"
 
 
 def state_of(device: Device, reading: Reading) -> Text:

@@ -74,7 +74,8 @@ def explain(source: Devices) -> None:
 
 def print_table(seen: Seen) -> None:
     """For a person."""
-    out().print(card_table(seen))
+    console = out()
+    console.print(card_table(seen, columns=console.width))
 
 
 def print_cards(seen: Seen) -> None:
@@ -95,9 +96,11 @@ def follow(source: Devices, show: Callable[[Seen], None]) -> None:
 def live(source: Devices) -> None:
     """On the whole terminal. A card that falls off the bus stays, with that said of it."""
     known: dict[str, Device] = {}
-    with Keys() as keys, Live(console=out(), screen=True, auto_refresh=False) as screen:
+    console = out()
+    with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as screen:
         while True:
             known |= {device.id: device for device in source.found()}
-            screen.update(card_table([(device, source.read(device)) for device in known.values()]), refresh=True)
+            seen = [(device, source.read(device)) for device in known.values()]
+            screen.update(card_table(seen, columns=console.width), refresh=True)
             if QUIT & set(keys.pressed(within_s=EVERY_S)):
                 return
