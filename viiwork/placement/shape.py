@@ -86,7 +86,9 @@ class ModelShape:
 
     @property
     def embedding_bytes(self) -> int:
-        """Of the embedding matrix, or of the head."""
+        """Of the embedding matrix, or of the head: in 16 bits, but in a GGUF file about as narrow as all the rest."""
+        if self.quantization.method == "gguf" and self.file_bytes:
+            return round(self.file_bytes / self.parameters * self.vocabulary * self.hidden)
         return self.vocabulary * self.hidden * WEIGHT_BYTES
 
     @property

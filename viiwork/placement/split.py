@@ -7,7 +7,8 @@ from typing import Literal
 from viiwork.placement.shape import ModelShape
 
 Server = Literal["vllm", "llama.cpp"]
-"""How an engine splits: vLLM by tensor and pipeline parallelism, llama.cpp by layers (`pp` cards, one process)."""
+"""How an engine splits, by its recipe's dialect: vLLM by tensor and pipeline parallelism, llama.cpp by layers (`pp`
+cards, one process)."""
 
 SMALLEST_GROUP = 32
 """vLLM's kernel for quantized experts halves the groups until they divide an expert's share, but not below this."""

@@ -85,8 +85,8 @@ def fit(
         overhead_bytes=overhead,
         kv_bytes_per_token=max(rank.kv_bytes_per_token for rank in held),
         request_bytes=max(rank.request_bytes for rank in held),
-        kv_tokens=min(_tokens(rank, budget, max_model_len) for rank in held),
-        in_flight=min(requests, max_num_seqs),
+        kv_tokens=0 if reason else min(_tokens(rank, budget, max_model_len) for rank in held),
+        in_flight=0 if reason else min(requests, max_num_seqs),
         fits=not reason and requests >= 1,
         reason=reason,
     )
