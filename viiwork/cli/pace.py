@@ -1,10 +1,12 @@
-"""How fast an analysis goes, from what was seen of it lately."""
+"""How fast an analysis goes, from what was seen of it lately; and when that is worth a line."""
 
 from __future__ import annotations
 
 from collections import deque
 
 WINDOW_S = 60.0
+LINE_EVERY_S = 60.0
+LINE_EVERY_SHARE = 0.1
 
 
 class Pace:
@@ -31,6 +33,21 @@ class Pace:
         """Seconds until `remaining` more have ended; None while that is unknown."""
         rate = self.per_second
         return remaining / rate if rate > 0 else None
+
+
+class Milestones:
+    """When progress is worth a line of a log: at once, then ten points further on or a minute later."""
+
+    def __init__(self) -> None:
+        self._share, self._at_s = -1.0, 0.0
+
+    def reached(self, now_s: float, share: float, *, at_once: bool = False) -> bool:
+        """Whether `share` (0 to 1) is to be told at `now_s`, by a monotonic clock; it counts as told then."""
+        further = self._share < 0 or share - self._share >= LINE_EVERY_SHARE - 1e-9
+        if not (at_once or further or now_s - self._at_s >= LINE_EVERY_S):
+            return False
+        self._share, self._at_s = share, now_s
+        return True
 
 
 def duration(seconds: float | None) -> str:

@@ -1,8 +1,9 @@
-"""Progress on standard error: a live bar on a terminal, a line now and then elsewhere."""
+"""Progress on standard error: a live bar on a terminal, a line at every tenth or every minute elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
@@ -10,11 +11,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from viiwork import jobfile
 from viiwork.cli.facts import failed_word, one_at_a_time
-from viiwork.cli.pace import Pace, duration
+from viiwork.cli.pace import Milestones, Pace, duration
 from viiwork.cli.screen import err, plain, say
 from viiwork.jobs import BatchStatus, Priority
 
-LINE_EVERY_S = 5.0
+SHORT_S = 5.0
+"""An upload that takes no longer is not worth a line."""
 KIB, MIB = 1024, 1024 * 1024
 
 
@@ -109,11 +111,14 @@ class Bar:
 
 
 class Lines:
-    """A line when something begins or ends, and now and then in between."""
+    """A line when something begins, changes or ends, at every tenth and every minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._pace = Pace()
-        self._next_s = 0.0
+        self._upload_s: float | None = None
+        self._sent, self._settled = Milestones(), Milestones()
+        self._stands: tuple[object, ...] = ()
         self._said = ""
         self._suspects = 0
 
@@ -126,20 +131,26 @@ class Lines:
         return None
 
     def upload(self, sent_bytes: int, total_bytes: int) -> None:
-        if self._next_s == 0.0:
-            self._next_s = time.monotonic() + LINE_EVERY_S  # a short upload is not worth a line
-        self._say(f"uploading: {upload_note(sent_bytes, total_bytes)}", urgent=False)
+        now_s = self._clock()
+        self._upload_s = now_s if self._upload_s is None else self._upload_s
+        if now_s - self._upload_s < SHORT_S:
+            return
+        if self._sent.reached(now_s, sent_bytes / max(1, total_bytes), at_once=sent_bytes >= total_bytes):
+            self._say(f"uploading: {upload_note(sent_bytes, total_bytes)}")
 
     def progress(self, status: BatchStatus) -> None:
         self._pace = seen(self._pace, status)
         if status.suspects and not self._suspects:
             say(one_at_a_time(status.suspects))
         self._suspects = status.suspects
-        self._say(f"{doing(status)}: {describe(status, self._pace)}", urgent=status.finished)
+        stands = (status.state, status.paused, status.priority)
+        changed, self._stands = stands != self._stands, stands
+        share = status.counts.settled / max(1, status.counts.total)
+        if self._settled.reached(self._clock(), share, at_once=changed):
+            self._say(f"{doing(status)}: {describe(status, self._pace)}", again=not status.paused)
 
-    def _say(self, text: str, *, urgent: bool) -> None:
-        now_s = time.monotonic()
-        if text == self._said or (now_s < self._next_s and not urgent):
-            return
-        self._said, self._next_s = text, now_s + LINE_EVERY_S
-        say(text)
+    def _say(self, text: str, *, again: bool = False) -> None:
+        """The same text twice only where it says that nothing moves although it should."""
+        if again or text != self._said:
+            say(text)
+        self._said = text

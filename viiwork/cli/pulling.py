@@ -1,13 +1,16 @@
-"""How a pull is shown on standard error: a bar on a terminal, a line a file elsewhere."""
+"""How a pull is shown on standard error: a bar on a terminal; elsewhere a line a file, and some within large ones."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from viiwork.cli.pace import Milestones
+from viiwork.cli.progress import SHORT_S
 from viiwork.cli.screen import err, one_line, plain, say
 from viiwork.models.pull import Watcher
 
@@ -87,11 +90,14 @@ class Bar:
 
 
 class Lines:
-    """A line when a file is here."""
+    """A line when a file is here; while one takes long, at every tenth of them all and every minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._began_s = 0.0
         self._came = 0
+        self._here_bytes, self._total_bytes = 0, 0
+        self._told = Milestones()
 
     def __enter__(self) -> Lines:
         return self
@@ -103,17 +109,30 @@ class Lines:
 
     def planned(self, commit: str, *, files: int, total_bytes: int, here_bytes: int) -> None:
         say(plan_text(commit, files=files, total_bytes=total_bytes, here_bytes=here_bytes))
+        self._here_bytes, self._total_bytes = here_bytes, total_bytes
+        self._is_worth_a_line()
 
     def begun(self, path: str, size: int) -> None:  # noqa: ARG002 - told when it is done
-        self._began_s, self._came = time.monotonic(), 0
+        self._began_s, self._came = self._clock(), 0
 
     def came(self, more_bytes: int) -> None:
         self._came += max(0, more_bytes)
+        self._here_bytes += more_bytes
+        if self._clock() - self._began_s >= SHORT_S and self._is_worth_a_line():
+            share = self._here_bytes / max(1, self._total_bytes)
+            say(f"{size_text(self._here_bytes)} of {size_text(self._total_bytes)} ({share:.0%}){self._speed()}")
 
     def done(self, path: str, size: int, how: str) -> None:
-        took_s = time.monotonic() - self._began_s
-        pace = f", {size_text(self._came / took_s)} a second" if self._came >= MIB and took_s > 0 else ""
-        say(f"{path} ({size_text(size)}{pace}): {how}")
+        say(f"{path} ({size_text(size)}{self._speed()}): {how}")
+        self._is_worth_a_line(at_once=True)
 
     def remark(self, text: str) -> None:
         say(text)
+
+    def _is_worth_a_line(self, *, at_once: bool = False) -> bool:
+        return self._told.reached(self._clock(), self._here_bytes / max(1, self._total_bytes), at_once=at_once)
+
+    def _speed(self) -> str:
+        """Of the file that is fetched; nothing where little of it was."""
+        took_s = self._clock() - self._began_s
+        return f", {size_text(self._came / took_s)} a second" if self._came >= MIB and took_s > 0 else ""

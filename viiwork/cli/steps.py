@@ -1,11 +1,13 @@
-"""Progress of long work on this computer: a line that changes on a terminal, a line now and then elsewhere."""
+"""Progress of long work on this computer: a line that changes on a terminal, some lines elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 
-from viiwork.cli.progress import LINE_EVERY_S
+from viiwork.cli.pace import Milestones
+from viiwork.cli.progress import SHORT_S
 from viiwork.cli.screen import err, plain, say
 from viiwork.store.backup import Step
 
@@ -15,10 +17,12 @@ MIB = 1024 * 1024
 class Steps:
     """`with Steps() as steps: work(told=steps.show)`. May be told from another thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._console = err()
         self._status = self._console.status(plain("beginning"))
-        self._what, self._next_s = "", 0.0
+        self._what, self._began_s = "", 0.0
+        self._told = Milestones()
 
     def __enter__(self) -> Steps:
         if self._console.is_terminal:
@@ -35,12 +39,15 @@ class Steps:
         if self._console.is_terminal:
             self._status.update(plain(describe(step)))
             return
-        now_s = time.monotonic()
-        if step.what == self._what and now_s < self._next_s:
-            return
-        if step.what == self._what or not step.done:
+        now_s = self._clock()
+        if step.what != self._what:
+            self._what, self._began_s, self._told = step.what, now_s, Milestones()
+            if not step.done:
+                say(describe(step))
+        elif now_s - self._began_s >= SHORT_S and self._told.reached(
+            now_s, step.done / step.total if step.total else 0.0
+        ):
             say(describe(step))
-        self._what, self._next_s = step.what, now_s + LINE_EVERY_S
 
 
 def describe(step: Step) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shlex
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +19,7 @@ from rich.status import Status
 from rich.table import Table
 
 from viiwork.cli.options import say_passed_over
+from viiwork.cli.pace import Milestones
 from viiwork.cli.screen import err, out, plain, print_json, say
 from viiwork.fleet import Supervisor
 from viiwork.fleet.detach import start_detached
@@ -23,6 +27,9 @@ from viiwork.fleet.plan import engine_names
 from viiwork.fleet.report import Event, FleetReport, ProcessReport
 from viiwork.recipes.check import check_fleet
 from viiwork.settings import Settings, load_settings
+
+SECONDS = re.compile(r" \(\d+ s\)")
+"""Of `gpu0: loading (35 s)`."""
 
 
 def up(
@@ -97,7 +104,8 @@ def settings_from(config: Path | None, **sections: dict[str, Any]) -> Settings:
 class Screen:
     """Shows what the supervisor tells: progress in one line that changes, notices below each other, then the table."""
 
-    def __init__(self, *, as_json: bool, stop: str) -> None:
+    def __init__(self, *, as_json: bool, stop: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._told, self._stage = clock, Milestones(), ""
         self._as_json = as_json
         self._stop = stop
         self._console: Console = err()
@@ -128,7 +136,10 @@ class Screen:
         if self._console.is_terminal:
             self._status.update(plain(text))
             self._status.start()
-        else:
+            return
+        stage = SECONDS.sub("", text)  # a model that loads for minutes is no line a second
+        changed, self._stage = stage != self._stage, stage
+        if self._told.reached(self._clock(), 0.0, at_once=changed):
             say(text)
 
     def _show_fleet(self, fleet: FleetReport) -> None:
