@@ -6,7 +6,7 @@ from rich.console import Console, RenderableType
 
 from viiwork.cli.board import board
 from viiwork.cli.rates import Rates
-from viiwork.cli.tables import fleet_view, missing, suspected
+from viiwork.cli.tables import fleet_view, missing, suspected, worth_a_row
 from viiwork.jobs import READER_MODEL, Lane
 from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
 
@@ -33,7 +33,7 @@ def test_an_empty_fleet_lacks_both_kinds_of_worker() -> None:
     text = shown(fleet_view(FleetStatus(fleet="f")))
     assert "No engine worker is up" in text
     assert "No reader is up: documents wait." in text
-    assert "Nothing is queued." in text
+    assert "(nothing waits)" in text
 
 
 def test_a_fleet_without_engines_or_without_readers_says_which() -> None:
@@ -75,3 +75,25 @@ def test_jobs_that_run_one_at_a_time_are_counted_by_model_with_the_reason() -> N
     for view in (fleet_view(fleet), board(fleet, Rates())):
         assert many in shown(view)
     assert suspected(FleetStatus(fleet="f", queues=(queues[0].model_copy(update={"suspects": 0}),))) == []
+
+
+def test_queues_without_jobs_that_nobody_serves_are_no_rows() -> None:
+    """Models of last year; a queue that somebody serves is shown empty too, and one with jobs whoever serves it."""
+    old = QueueDepth(model="old", lane=Lane.BATCH)
+    queues = (
+        QueueDepth(model="default", lane=Lane.BATCH),
+        old,
+        QueueDepth(model="orphan", lane=Lane.BATCH, running=1),
+        QueueDepth(model=READER_MODEL, lane=Lane.INTERACTIVE),
+    )
+    fleet = FleetStatus(fleet="f", workers=(ENGINE, READER), queues=queues)
+    assert [depth.model for depth in worth_a_row(fleet)] == ["default", "orphan", READER_MODEL]
+    for view in (fleet_view(fleet), board(fleet, Rates())):
+        text = shown(view)
+        assert "orphan" in text
+        assert "old" not in text
+        assert "(nothing waits)" not in text
+    for empty in (FleetStatus(fleet="f", workers=(ENGINE,)), FleetStatus(fleet="f", workers=(ENGINE,), queues=(old,))):
+        for view in (fleet_view(empty), board(empty, Rates())):
+            assert "(nothing waits)" in shown(view)
+            assert "Lane" not in shown(view)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 
 from viiwork.cli.pace import duration
 from viiwork.cli.rates import Rates
 from viiwork.cli.screen import one_line, plain
-from viiwork.cli.tables import dead_letters, engine_of, missing, suspected
+from viiwork.cli.tables import NOTHING_WAITS, dead_letters, engine_of, missing, suspected, worth_a_row
 from viiwork.jobs import Lane
-from viiwork.roster import FleetStatus, WorkerCard
+from viiwork.roster import FleetStatus, QueueDepth, WorkerCard
 
 
 def board(status: FleetStatus, rates: Rates, *, trouble: str = "") -> RenderableType:
     """The fleet in one line, what to know of it, then models, workers and submitters."""
     remarks = [*([trouble] if trouble else []), *missing(status), *suspected(status), *dead_letters(status)]
     parts: list[RenderableType] = [plain(headline(status, rates), "bold"), *(plain(line, "yellow") for line in remarks)]
-    parts += [queues(status)] if status.queues else [plain("Nothing was ever queued.")]
+    depths = worth_a_row(status)
+    parts += [queues(depths)] if depths else [plain(NOTHING_WAITS)]
     parts += [workers(status, rates)] if status.workers else []
     parts += [tenants(status)] if status.tenants else []
     return Group(*parts)
@@ -38,12 +41,12 @@ def headline(status: FleetStatus, rates: Rates) -> str:
     return f"Fleet {status.fleet}: {', '.join(said)}"
 
 
-def queues(status: FleetStatus) -> Table:
+def queues(depths: Iterable[QueueDepth]) -> Table:
     """What stands before the workers of each model, a line a lane."""
     table = Table("Model", "Lane")
     for heading in ("Waiting", "Ready", "Running", "Oldest waits"):
         table.add_column(heading, justify="right")
-    for depth in status.queues:
+    for depth in depths:
         waits = duration(depth.oldest_s) if depth.waiting or depth.queued else ""
         cells = (str(depth.waiting), str(depth.queued), str(depth.running), waits)
         table.add_row(plain(one_line(depth.model)), depth.lane.value, *cells)

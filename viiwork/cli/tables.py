@@ -11,12 +11,13 @@ from rich.text import Text
 from viiwork.cli.facts import one_at_a_time
 from viiwork.cli.screen import one_line, plain
 from viiwork.jobs import READER_MODEL, Lane, Row
-from viiwork.roster import FleetStatus, WorkerCard
+from viiwork.roster import FleetStatus, QueueDepth, WorkerCard
 from viiwork.work import Answer
 
 ENGINE_COLUMNS = 12
 OTHER_COLUMNS = 40
 """What the borders, the pages, the engine and the seconds take of a screen."""
+NOTHING_WAITS = "(nothing waits)"
 ANSWER_CHARACTERS = 700
 """Longer answers are cut in tables; the rows have them whole."""
 
@@ -145,13 +146,20 @@ def _workers(status: FleetStatus) -> Table:
     return table
 
 
+def worth_a_row(status: FleetStatus) -> list[QueueDepth]:
+    """The queues that hold something or that somebody serves: those of old models are rows of zeros for ever."""
+    served = {worker.card.model for worker in status.workers}
+    return [at for at in status.queues if at.waiting or at.queued or at.running or at.model in served]
+
+
 def _queues(status: FleetStatus) -> RenderableType:
-    if not status.queues:
-        return plain("Nothing is queued.")
+    depths = worth_a_row(status)
+    if not depths:
+        return plain(NOTHING_WAITS)
     table = Table("Model", "Lane")
     for heading in ("Backlog", "Ready", "Running"):
         table.add_column(heading, justify="right")
-    for depth in status.queues:
+    for depth in depths:
         counts = (str(depth.waiting), str(depth.queued), str(depth.running))
         table.add_row(plain(depth.model), depth.lane.value, *counts)
     return table
