@@ -1,0 +1,140 @@
+"""`viiwork gpus`, and which cards a setting names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.fakes.cards import radeon_vii, write_tree
+from tests.terminal import Terminal
+from tests.unit.test_cli import Cli, cli
+from viiwork.cli.cardtable import card_table
+from viiwork.devices import Device, Link, Reading, Temperature, open_devices
+from viiwork.devices.simulated import FOLDER
+from viiwork.errors import UsageError
+
+__all__ = ["cli"]
+
+CARD = Device("GPU-1", "amd", 0, "Radeon VII", "gfx906", 17_163_091_968)
+FULL = Reading(
+    state="ok",
+    vram_used_bytes=15_032_385_536,
+    busy_percent=97.0,
+    temperatures=(Temperature("edge", 71.0), Temperature("junction", 99.0, 105.0), Temperature("mem", 94.0, 94.0)),
+    power_w=231.4,
+    cap_w=250.0,
+    core_mhz=1801,
+    memory_mhz=1001,
+    link=Link(8.0, 1),
+)
+
+
+def shown(*seen: tuple[Device, Reading], columns: int = 140) -> str:
+    console = Console(width=columns, highlight=False)
+    with console.capture() as text:
+        console.print(card_table(seen, columns=columns))
+    return text.get()
+
+
+class TestChoice:
+    def test_auto_finds_the_cards_of_this_machine(self, tmp_path: Path) -> None:
+        devices = open_devices("auto", state_dir=tmp_path, root=write_tree(tmp_path, [radeon_vii(0)]))
+        (device,) = devices.found()
+        assert devices.read(device).power_w == 231.0
+        assert devices.why_none() == ""
+
+    def test_auto_on_a_machine_without_cards_says_what_each_maker_lacks(self, tmp_path: Path) -> None:
+        devices = open_devices("auto", state_dir=tmp_path, root=tmp_path)
+        assert devices.found() == ()
+        assert [line.partition(":")[0] for line in devices.why_none().splitlines()] == ["AMD", "NVIDIA"]
+
+    def test_none_is_no_card_wherever_it_is(self, tmp_path: Path) -> None:
+        """Nor is a card of somebody else's there."""
+        devices = open_devices("none", state_dir=tmp_path, root=write_tree(tmp_path, [radeon_vii(0)]))
+        assert (devices.found(), devices.why_none()) == ((), "No cards are wanted (none).")
+        assert devices.read(CARD) == Reading(state="gone")
+
+    def test_anything_else_is_refused_with_what_there_is(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"4xRadeonVII: there are no such devices. Choose auto, none"):
+            open_devices("4xRadeonVII", state_dir=tmp_path)
+
+
+class TestTable:
+    def test_a_card_is_one_line_with_its_limits(self) -> None:
+        text = shown((CARD, FULL))
+        (line,) = (line for line in text.splitlines() if "Radeon VII" in line)
+        assert line.split() == [
+            *("0", "Radeon", "VII", "14.0/16.0", "97", "%", "71", "99/105", "94/94", "231/250"),
+            *("1801/1001", "x1", "8", "gfx906", "ok"),
+        ]
+
+    def test_what_is_not_known_is_a_dash_and_never_a_zero(self) -> None:
+        """Of a card in reset, one that is gone, and one that this user may not open."""
+        closed = Device("GPU-2", "amd", -1, "Radeon VII", "", 0, openable=False)
+        text = shown((CARD, Reading(state="resetting")), (CARD, Reading(state="gone")), (closed, Reading(state="ok")))
+        assert {"resetting", "gone", "may not be opened here"} <= {
+            line.split("gfx906")[-1].split("  -  ")[-1].strip() for line in text.splitlines()
+        }
+        rows = [line.split("Radeon VII")[1] for line in text.splitlines() if "Radeon VII" in line]
+        assert not any(" 0" in row for row in rows)
+        assert rows[0].split()[:3] == ["-/16.0", "-", "-/-"]
+
+    def test_sensors_of_one_card_alone_have_a_column_of_their_own(self) -> None:
+        other = Reading(state="ok", temperatures=(Temperature("gpu", 50.0, 95.0),))
+        header = shown((CARD, FULL), (CARD, other)).splitlines()[1]
+        assert [word for word in header.split() if word in {"edge", "junction", "mem", "gpu"}] == [
+            *("edge", "junction", "mem", "gpu")
+        ]
+
+    def test_a_narrow_screen_has_what_changes(self) -> None:
+        text = shown((CARD, FULL), columns=80)
+        assert "gfx906" not in text
+        assert "99/105" in text
+        assert max(map(len, text.splitlines())) <= 80
+
+    def test_a_name_cannot_steer_the_terminal(self) -> None:
+        evil = Device("GPU-3", "amd", 0, "Rad\x1b[2Jeon[bold]", "", 0)
+        assert "Rad[2Jeon[bold]" in shown((evil, FULL))
+
+
+class TestCommand:
+    def test_simulated_cards_are_a_table_that_says_so(self, cli: Cli) -> None:
+        said = cli("gpus", "--devices", "simulated:2xRadeonVII+1xMI50-32GB")
+        assert (said.code, said.err) == (0, "")
+        assert said.out.count("simulated Radeon VII") == 2
+        assert said.out.count("simulated Instinct MI50") == 1
+
+    def test_json_is_an_object_a_card(self, cli: Cli, tmp_path: Path) -> None:
+        """With null for what is not known."""
+        place = tmp_path / "state" / FOLDER
+        place.mkdir(parents=True)
+        (place / "gpu1.resetting").touch()
+        said = cli("gpus", "--devices", "simulated:2xRadeonVII", "--state-dir", tmp_path / "state", "--json")
+        first, second = said.objects
+        assert (first["name"], first["state"], first["power_w"]) == ("simulated Radeon VII", "ok", 20.0)
+        assert first["temperatures"][1] == {
+            **{"label": "junction", "celsius": 31.0, "critical_celsius": 105.0, "emergency_celsius": 110.0}
+        }
+        assert (second["state"], second["power_w"], second["vram_used_bytes"]) == ("resetting", None, None)
+
+    def test_no_card_is_exit_code_1_with_what_was_looked_for_and_what_to_do(self, cli: Cli) -> None:
+        said = cli("gpus", "--devices", "none")
+        assert (said.code, said.out) == (1, "")
+        for part in ("No cards were found.", "No cards are wanted", "viiwork gpus --devices simulated:4xRadeonVII"):
+            assert part in said.err
+
+    @pytest.mark.parametrize("spec", ["simulated:4xVoodoo2", "simulated", "nvidia"])
+    def test_a_list_that_is_wrong_is_one_line(self, cli: Cli, spec: str) -> None:
+        said = cli("gpus", "--devices", spec)
+        assert (said.code, said.out, len(said.err.splitlines())) == (2, "", 1)
+
+    def test_watching_shows_the_cards_until_q(self) -> None:
+        """And gives the terminal back as it was."""
+        with Terminal(["gpus", "--watch", "--devices", "simulated:1xMI60"], url="http://127.0.0.1:9") as terminal:
+            before = terminal.attributes()
+            terminal.wait_for("simulated Instinct MI60")
+            terminal.type("q")
+            assert terminal.end() == 0
+            assert terminal.attributes() == before
