@@ -65,12 +65,13 @@ def _groups(shape: ModelShape, tp: int) -> str:
     attention, share = shape.heads * shape.head_dim // tp, shape.intermediate // tp
     if not shape.latent and attention % group:
         return _broken(shape, tp, what="attention output", share=attention, group=group)
-    fitting = _expert_group(share, group) if shape.experts else group
+    fitting = _expert_group(share, shape.hidden, group) if shape.experts else group
     return _broken(shape, tp, what="feed-forward layer", share=share, group=group) if share % fitting else ""
 
 
-def _expert_group(share: int, group: int) -> int:
-    while share % group and group > SMALLEST_GROUP:
+def _expert_group(share: int, hidden: int, group: int) -> int:
+    """As vLLM's `MoeWNA16Method.create_weights` makes it smaller."""
+    while (share % group or hidden % group) and group > SMALLEST_GROUP:
         group //= 2
     return group
 

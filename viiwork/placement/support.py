@@ -27,6 +27,8 @@ class Support:
     answer: Answer
     why: str
     as_of: date
+    sources: tuple[str, ...] = ()
+    """Where it is written: public pages, or one of our own."""
 
 
 class Row(BaseModel):
@@ -45,6 +47,7 @@ class Row(BaseModel):
     below: str = ""
     answer: Answer
     why: str
+    source: str
     as_of: date
 
 
@@ -64,13 +67,14 @@ def supported(shape: ModelShape, *, engine: str, version: str = "", arch: str = 
     worst = min(found, key=lambda each: WORST.index(each.answer))
     if worst.answer != "works":
         return worst
-    return Support("works", "; ".join(each.why for each in found), min(each.as_of for each in found))
+    sources = tuple(dict.fromkeys(source for each in found for source in each.sources))
+    return Support("works", "; ".join(each.why for each in found), min(each.as_of for each in found), sources)
 
 
 def _first(rows: Iterable[Row], shape: ModelShape, *, aspect: Aspect, engine: str, version: str, arch: str) -> Support:
     for row in rows:
         if row.aspect == aspect and _matches(row, shape, engine=engine, version=version, arch=arch):
-            return Support(row.answer, row.why, row.as_of)
+            return Support(row.answer, row.why, row.as_of, (row.source,))
     asked = {
         "engine": f"{engine} on {arch}",
         "version": f"{engine} {version}",
