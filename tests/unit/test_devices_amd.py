@@ -240,6 +240,14 @@ class TestTrouble:
         assert (reading.busy_percent, reading.power_w, reading.core_mhz, reading.temperatures) == (None, None, None, ())
         assert reading.vram_used_bytes == 14 * GIB
 
+    def test_a_card_that_sleeps_is_well_and_tells_little(self, tmp_path: Path) -> None:
+        """The driver refuses the same files then, so as not to wake it."""
+        card = radeon_vii(0)
+        devices = AmdDevices(RefusingHost(write_tree(tmp_path, [card]), RESET))
+        write(device_folder(tmp_path, card), "power/runtime_status", "suspended")
+        reading = devices.read(devices.found()[0])
+        assert (reading.state, reading.power_w, reading.vram_used_bytes) == ("ok", None, 14 * GIB)
+
     def test_one_file_that_is_closed_is_no_reset(self, tmp_path: Path) -> None:
         devices = AmdDevices(RefusingHost(write_tree(tmp_path, [radeon_vii(0)]), {"power1_cap_max": errno.EPERM}))
         reading = devices.read(devices.found()[0])

@@ -57,7 +57,7 @@ class TestChoice:
         assert devices.read(CARD) == Reading(state="gone")
 
     def test_anything_else_is_refused_with_what_there_is(self, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"4xRadeonVII: there are no such devices. Choose auto, none"):
+        with pytest.raises(UsageError, match=r"4xRadeonVII: there are no such devices. Choose auto, none, cpu"):
             open_devices("4xRadeonVII", state_dir=tmp_path)
 
 

@@ -14,6 +14,7 @@ from viiwork.devices.host import Host
 DRIVER = "amdgpu"
 NO_SENSORS = "hwmon/none"
 """No such folder: a card without sensors answers None to everything about them."""
+ASLEEP = "suspended"
 SENSORS = (1, 2, 3)
 SEVERAL = 2
 """So many files must refuse before the card is said to be resetting or gone: one alone may do so for another reason."""
@@ -66,7 +67,8 @@ def read_card(host: Host, folder: str) -> Reading:
         return Reading(state="gone")
     files = Files(host, folder)
     reading = sensed(files, files.sensors())
-    state = state_of(refused=files.refused, lost=files.lost)
+    asleep = files.text("power/runtime_status") == ASLEEP
+    state = state_of(refused=files.refused, lost=files.lost, asleep=asleep)
     return Reading(state="gone") if state == "gone" else replace(reading, state=state)
 
 
@@ -103,11 +105,14 @@ def temperatures(files: Files, sensors: str) -> tuple[Temperature, ...]:
     return tuple(found)
 
 
-def state_of(*, refused: int, lost: int) -> State:
-    """From how many files answered EPERM, and how many that there is no such device. Pure."""
+def state_of(*, refused: int, lost: int, asleep: bool = False) -> State:
+    """From how many files answered EPERM, and how many that there is no such device. Pure.
+
+    A card that was put to sleep answers EPERM too (`amdgpu_pm_get_access_if_active` in the driver), and is well.
+    """
     if lost >= SEVERAL:
         return "gone"
-    return "resetting" if refused >= SEVERAL else "ok"
+    return "resetting" if refused >= SEVERAL and not asleep else "ok"
 
 
 def active_mhz(table: str) -> int | None:

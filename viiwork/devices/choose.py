@@ -1,4 +1,4 @@
-"""The cards that a setting or an option names: `auto`, `none`, or simulated ones."""
+"""The cards that a setting or an option names: `auto`, `none`, `cpu`, or simulated ones."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from viiwork.devices.amd import AmdDevices
 from viiwork.devices.base import Device, Devices, Reading, Vendor
+from viiwork.devices.cpu import CpuDevices
 from viiwork.devices.host import ROOT, Host
 from viiwork.devices.nvidia import NvidiaDevices
 from viiwork.devices.simulated import SimulatedDevices
 from viiwork.errors import UsageError
 
-AUTO, NONE, SIMULATED = "auto", "none", "simulated:"
+AUTO, NONE, CPU, SIMULATED = "auto", "none", "cpu", "simulated:"
 EXAMPLE = "simulated:4xRadeonVII"
 
 
@@ -39,7 +40,7 @@ class JoinedDevices:
 
 
 def open_devices(spec: str, *, state_dir: Path, root: Path = ROOT) -> Devices:
-    """The cards of this machine (`auto`), none at all (`none`), or such as `simulated:4xRadeonVII`.
+    """The cards of this machine (`auto`), none (`none`), its processor (`cpu`), or such as `simulated:4xRadeonVII`.
 
     Raises UsageError for anything else. The state directory is where simulated cards are kept.
     """
@@ -48,6 +49,10 @@ def open_devices(spec: str, *, state_dir: Path, root: Path = ROOT) -> Devices:
         return JoinedDevices({"amd": AmdDevices(host), "nvidia": NvidiaDevices(host)})
     if spec == NONE:
         return JoinedDevices({})
+    if spec == CPU:
+        return CpuDevices(Host(root))
     if spec.startswith(SIMULATED):
         return SimulatedDevices(spec.removeprefix(SIMULATED), state_dir)
-    raise UsageError(f"{spec}: there are no such devices.", hint=f"Choose auto, none, or {EXAMPLE}.", param="devices")
+    raise UsageError(
+        f"{spec}: there are no such devices.", hint=f"Choose auto, none, cpu, or {EXAMPLE}.", param="devices"
+    )
