@@ -31,7 +31,7 @@ Seen = Sequence[tuple[Device, Reading]]
 def gpus(
     *,
     devices: Annotated[
-        str, typer.Option(metavar="SPEC", help="auto, or simulated ones: simulated:4xRadeonVII+2xMI50-32GB.")
+        str, typer.Option(metavar="SPEC", help="auto, cpu, or simulated ones: simulated:4xRadeonVII+2xMI50-32GB.")
     ] = "auto",
     watch: Annotated[bool, typer.Option("--watch", help="Every two seconds, until `q` or Ctrl-C.")] = False,
     fleet: Annotated[str | None, typer.Option(help="The fleet whose simulated cards are shown.")] = None,
