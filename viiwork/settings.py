@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -27,13 +28,16 @@ from pydantic_settings import (
 )
 
 from viiwork.errors import SettingsError
-from viiwork.jobs import MODEL_PATTERN
+from viiwork.hours import read_hours
+from viiwork.jobs import MODEL_PATTERN, Lane
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 MIB = 1024 * 1024
 DEFAULT_FILE = "viiwork.toml"
+SCHEDULE = "schedule"
+"""The one table that is a list of tables, and one variable."""
 COMPOSE_ONLY = frozenset({"viiwork_redis_maxmemory"})
 """Variables of compose.yaml that look like a setting of ours; people keep them in their environment."""
 
@@ -183,6 +187,52 @@ class ResultsSection(Section):
         return 0 if self.ttl_days == "never" else int(self.ttl_days * 86_400_000)
 
 
+class PowerSection(Section):
+    """What the machine may draw, and what that costs."""
+
+    host_watts: Positive | None = None
+    """The whole machine's budget at the wall. None: no budget."""
+    base_watts: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 150.0
+    """What it draws at the wall beside its cards."""
+    supply_efficiency: Annotated[float, Field(ge=0.5, le=1.0)] = 0.9
+    cap_watts: Positive | None = None
+    """Of each card. None: the card's default."""
+    control_s: Positive = 5.0
+    """How often what is drawn is held against the budget."""
+    loads_at_once: Annotated[int, Field(ge=1, le=64)] = 1
+    timezone: str | None = None
+    """An IANA name, which the schedule goes by. None: the host's."""
+    tariff_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    currency: Annotated[str, Field(min_length=1, max_length=8)] = "EUR"
+    co2_g_per_kwh: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str | None) -> str | None:
+        try:
+            return name and ZoneInfo(name).key
+        except (KeyError, ValueError, OSError) as error:  # unknown, or no name of a file at all, or of a directory
+            raise ValueError(f"this computer knows no time zone {name!r}: one such as Europe/Berlin") from error
+
+
+class ScheduleEntry(Section):
+    """One `[[schedule]]`: what holds in these hours in place of the table `power`."""
+
+    when: str
+    lanes: Annotated[tuple[Lane, ...], Field(min_length=1)] = (Lane.INTERACTIVE, Lane.BATCH)
+    """Those that work is taken from."""
+    host_watts: Positive | None = None
+    cap_watts: Positive | None = None
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = ()
+    """On which the hours begin. Empty: all."""
+
+    @field_validator("when")
+    @classmethod
+    def _is_hours(cls, written: str) -> str:
+        read_hours(written)
+        return written
+
+
 class Settings(BaseSettings):
     """Everything a process of the fleet needs to know."""
 
@@ -203,6 +253,8 @@ class Settings(BaseSettings):
     workers: WorkersSection = WorkersSection()
     queue: QueueSection = QueueSection()
     results: ResultsSection = ResultsSection()
+    power: PowerSection = PowerSection()
+    schedule: tuple[ScheduleEntry, ...] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -262,37 +314,48 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        path = [str(part) for part in first["loc"][:2]]
+        path = [part for part in first["loc"] if isinstance(part, str)][:2]
+        entries = [part + 1 for part in first["loc"][1:2] if isinstance(part, int)]
         unknown = first["type"] == "extra_forbidden"
         reason = "there is no such setting" if unknown else _lower(first["msg"])
-        where, field = _where(path, given), ".".join(path)
+        field = ".".join(path)
+        where = _where(path, given) + "".join(f", entry {number}" for number in entries)
         hint = _did_you_mean(field, as_variable=where.startswith("variable")) if unknown else ""
         raise SettingsError(f"{where}: {reason}.", hint=f"{hint}See docs/settings.md.", param=field) from error
     except UnreadableVariable as error:
-        hint = 'VIIWORK_ENGINE_ARGS is a JSON list: ["--name", "value"].'  # the only one that is no plain value
+        # the only ones that are no plain values
+        hint = (
+            'VIIWORK_ENGINE_ARGS and VIIWORK_SCHEDULE are JSON lists: ["--name", "value"], [{"when": "22:00-07:00"}].'
+        )
         raise SettingsError(f"a VIIWORK_* variable cannot be read: {error}.", hint=hint) from error
 
 
 def names() -> list[str]:
     """Every setting: `api.port`."""
-    sections = ((name, field.default) for name, field in Settings.model_fields.items())
-    return [f"{name}.{field}" for name, section in sections for field in type(section).model_fields]
+    return [f"{name}.{field}" for name, section in tables().items() for field in section.model_fields]
+
+
+def tables() -> dict[str, type[Section]]:
+    """Every table of the file by its name."""
+    lists: dict[str, type[Section]] = {SCHEDULE: ScheduleEntry}
+    return {name: lists.get(name) or type(field.default) for name, field in Settings.model_fields.items()}
 
 
 def variables() -> list[str]:
     """Every setting as a variable: `VIIWORK_API_PORT`."""
-    return [variable_of(name) for name in names()]
+    return list(dict.fromkeys(variable_of(name) for name in names()))
 
 
 def variable_of(name: str) -> str:
-    """`api.port` → `VIIWORK_API_PORT`."""
-    return f"VIIWORK_{name.replace('.', '_')}".upper()
+    """`api.port` → `VIIWORK_API_PORT`. The schedule's fields have one for them all."""
+    written = SCHEDULE if name.startswith(f"{SCHEDULE}.") else name
+    return f"VIIWORK_{written.replace('.', '_')}".upper()
 
 
 def section_of(variable: str) -> str:
     """The table that a variable speaks of: `api`; empty where it speaks of none."""
-    first = variable.lower().removeprefix("viiwork_").partition("_")[0]
-    return first if first in Settings.model_fields else ""
+    first, _, field = variable.lower().removeprefix("viiwork_").partition("_")
+    return first if first in Settings.model_fields and not (first == SCHEDULE and field) else ""
 
 
 def meant(name: str, known: Iterable[str]) -> str:
@@ -312,10 +375,12 @@ def _did_you_mean(name: str, *, as_variable: bool = False) -> str:
 def _where(path: list[str], flags: Mapping[str, Any]) -> str:
     """A setting by the name that it was given under: the variable if one is set and no flag overrides it."""
     section = flags.get(path[0])
-    by_flag = isinstance(section, Mapping) and path[-1] in section
+    by_flag = path[-1] in section if isinstance(section, Mapping) else section is not None
     variables = {name.upper(): name for name in os.environ}
-    variable = variables.get("_".join(["VIIWORK", *path]).upper())
-    return f"variable {variable}" if variable and not by_flag else f"setting {'.'.join(path)}"
+    variable = variables.get(variable_of(".".join(path)))
+    if variable is None or by_flag:
+        return f"setting {'.'.join(path)}"
+    return f"variable {variable}, {path[-1]}" if path[0] == SCHEDULE else f"variable {variable}"
 
 
 def _lower(text: str) -> str:

@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # PyYAML ships no types
 
-from viiwork.settings import Section, Settings
+from viiwork.settings import tables
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS_ROW = re.compile(r"^\| `([a-z]+\.[a-z_]+)` \| (\S+) \|")
+SETTINGS_ROW = re.compile(r"^\| `([a-z]+\.[a-z0-9_]+)` \| (`[^`]+`|-) \|")
 
 
 def settings_in_code() -> dict[str, str]:
     """Every setting and its default as the page writes it."""
     found = {}
-    for section, field in Settings.model_fields.items():
-        assert isinstance(field.default, Section)
-        for name, value in field.default.model_dump(mode="json").items():
+    for section, table in tables().items():
+        defaults = table.model_construct().model_dump(mode="json")
+        for name in table.model_fields:
+            value = defaults.get(name)
             shown = "-" if value in (None, "") else str(value).lower() if isinstance(value, bool) else str(value)
             found[f"{section}.{name}"] = shown
     return found

@@ -17,7 +17,7 @@ from viiwork.fleet.restarts import LONGEST_DELAY_S, Restarts
 from viiwork.settings import Settings, load_settings
 
 
-def settings(**sections: dict[str, object]) -> Settings:
+def settings(**sections: dict[str, object] | list[dict[str, object]]) -> Settings:
     return load_settings(sections)
 
 
@@ -64,6 +64,11 @@ def test_children_see_the_settings_that_up_saw(monkeypatch: pytest.MonkeyPatch, 
         results={"ttl_days": "never"},
         flower={"enabled": False},
         api={"port": 1234},
+        power={"host_watts": 1400, "timezone": "UTC"},
+        schedule=[
+            {"when": "22:00-07:00", "lanes": ["batch"], "cap_watts": 180},
+            {"when": "9:00-12:00", "days": ["sat"]},
+        ],
     )
     (tmp_path / "viiwork.toml").write_text("nonsense = [")
     for name, value in settings_env(seen).items():
