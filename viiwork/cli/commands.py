@@ -21,6 +21,7 @@ from viiwork.cli.gc import gc
 from viiwork.cli.gpus import gpus
 from viiwork.cli.models import models
 from viiwork.cli.pause import pause, resume
+from viiwork.cli.power import power
 from viiwork.cli.priority import priority
 from viiwork.cli.quarantine import quarantine
 from viiwork.cli.results import results
@@ -49,6 +50,7 @@ for of_the_host in (doctor, gpus, gc, backup, restore):
     app.command()(of_the_host)
 app.add_typer(dead, name="dead")
 app.add_typer(models, name="models")
+app.add_typer(power, name="power")
 app.add_typer(quarantine, name="quarantine")
 
 
