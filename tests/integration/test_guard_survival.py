@@ -23,6 +23,7 @@ async def test_the_engine_of_a_dead_worker_is_adopted_by_its_next_life(guarded: 
     first = await guarded.keeper()
     ready = await stage(first, "ready")
     await first.close(keep=True)
+    guarded.plan(slow=1.0)  # or the check may be over before anybody looks
     second = await guarded.keeper()
     seen = [second.phase]
     while seen[-1].stage != "ready":
