@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from viiwork.errors import ModelError
+from viiwork.placement.gguf import read_header
+from viiwork.placement.ggufshape import shape_of_gguf
 from viiwork.placement.reading import read_shape
 from viiwork.placement.shape import ModelShape, Quantization
+from viiwork.placement.vram import fit
 
 CONFIG = {
     "architectures": ["Qwen3ForCausalLM"],
@@ -278,3 +284,18 @@ def test_every_cut_of_a_gguf_header_is_said_so(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(ModelError, match="cut off"):
             read_shape(path)
+
+
+@given(st.dictionaries(st.integers(4, len(gguf(LLAMA, TENSORS, weights=0)) - 1), st.integers(0, 255), max_size=8))
+def test_a_gguf_header_with_bytes_turned_gives_a_shape_or_an_error_of_ours(turned: dict[int, int]) -> None:
+    """No stack trace, wherever a disk went bad."""
+    content = bytearray(gguf(LLAMA, TENSORS, weights=0))
+    for place, byte in turned.items():
+        content[place] = byte
+    try:
+        header = read_header(io.BytesIO(bytes(content)), source="m.gguf", size_bytes=len(content))
+        shape = shape_of_gguf([header], name="m", file_bytes=len(content))
+    except ModelError as error:
+        assert error.message.startswith("m.gguf: ")
+    else:
+        assert fit(shape, vram_bytes=2**34, pp=2, engine="llama.cpp", max_model_len=16).kv_tokens >= 0
