@@ -14,7 +14,7 @@ from viiwork.placement.split import stage_layers
 GIB = 1024**3
 ACTIVATION_FLOOR_BYTES = round(0.8 * GIB)
 """No profile run is taken to peak below this (an assumption): the formula counts the two largest buffers, and the
-allocator keeps others besides. With 0.8 GiB every cell of the table of what fits on 16 GB cards comes out."""
+allocator keeps others besides. With 0.8 GiB the table of what fits on 16 GB cards comes out, to 20 tokens."""
 ALONE_BYTES, GROUPED_BYTES = round(0.5 * GIB), round(0.9 * GIB)
 """What runtime and kernels hold on a card, alone and in a group with its communication buffers (an assumption)."""
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from viiwork.errors import ModelError
-from viiwork.placement.config import shape_of_config, wrong
+from viiwork.placement.config import shape_of_config
 from viiwork.placement.gguf import read_header
 from viiwork.placement.ggufshape import shape_of_gguf
 from viiwork.placement.shape import ModelShape
+from viiwork.placement.textconfig import wrong
 
 CONFIG, INDEX, GGUF = "config.json", "model.safetensors.index.json", ".gguf"
 CONFIG_BYTES, INDEX_BYTES, HEADER_BYTES = 8 * 1024**2, 128 * 1024**2, 128 * 1024**2
