@@ -5,7 +5,6 @@ from __future__ import annotations
 from viiwork.placement.attention import Layers
 from viiwork.placement.textconfig import TextConfig, wrong
 
-
 OUTPUT_GATED = ("qwen3_next", "qwen3_5")
 """Families whose attention has a gate at its output, as wide as its queries, whether their files say so or not."""
 
