@@ -21,6 +21,7 @@ from viiwork.cli.gc import gc
 from viiwork.cli.gpus import gpus
 from viiwork.cli.models import models
 from viiwork.cli.pause import pause, resume
+from viiwork.cli.plan import plan_command
 from viiwork.cli.power import power
 from viiwork.cli.priority import priority
 from viiwork.cli.quarantine import quarantine
@@ -48,6 +49,7 @@ for command in (up, down, ask, analyze, submit, watch, results, status, top, can
     app.command()(command)
 for of_the_host in (doctor, gpus, gc, backup, restore):
     app.command()(of_the_host)
+app.command("plan")(plan_command)
 app.add_typer(dead, name="dead")
 app.add_typer(models, name="models")
 app.add_typer(power, name="power")

@@ -1,0 +1,118 @@
+"""A model that is wanted, and how much of it: `mistral-7b:int4,share=2,replicas=2`, or a path to its files."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from viiwork.errors import ModelError, UsageError
+from viiwork.placement.catalogue import PRECISIONS, shape_named
+from viiwork.placement.reading import read_shape
+from viiwork.placement.shape import Kind, ModelShape, Quantization
+from viiwork.placement.split import Server
+
+CONTEXT_TOKENS = 8192
+"""What a request may be long, where nobody says and the model can."""
+SEQUENCES = 16
+MOST_REPLICAS = 64
+OPTION = re.compile(r",(share|replicas|context)=([^,]*)")
+NARROWER: dict[Kind, tuple[Kind, ...]] = {"none": ("int8", "int4"), "fp8": ("int8", "int4"), "int8": ("int4",)}
+GGUF_GROUP = 32
+"""Weights that share a scale in GGUF's Q8_0, Q4_0 and Q4_1. With embeddings in 16 bits it comes to 5 % more than
+published Q4_K_M files of Llama-2-7B and Mistral-7B have."""
+GGUF_NAMES = {
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "llama",
+    "MixtralForCausalLM": "llama",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+    "Qwen3MoeForCausalLM": "qwen3moe",
+    "Gemma2ForCausalLM": "gemma2",
+}
+"""What llama.cpp calls them. Source: its `convert_hf_to_gguf.py`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """One model that shall be served."""
+
+    shape: ModelShape
+    share: float = 1.0
+    """Of the demand, beside the shares of the others."""
+    replicas: int = 1
+    """At least so many."""
+    context_tokens: int = 0
+    """The longest request (`max_model_len`); 0 is 8,192, or what the model can if that is less."""
+    sequences: int = SEQUENCES
+    """Requests at once in one engine at most (`max_num_seqs`)."""
+
+    @property
+    def max_model_len(self) -> int:
+        """The longest request."""
+        return self.context_tokens or min(CONTEXT_TOKENS, self.shape.max_position_embeddings or CONTEXT_TOKENS)
+
+
+def read_wish(written: str, *, engine: Server = "vllm", context_tokens: int = 0, sequences: int = SEQUENCES) -> Wish:
+    """A model of the catalogue, a directory or a GGUF file; `,share=`, `,replicas=` and `,context=` may follow.
+
+    Raises UsageError that names what is wrong with it.
+    """
+    options = {key: value.strip() for key, value in OPTION.findall(written)}
+    name = OPTION.sub("", written).strip()
+    return Wish(
+        shape=_shape(name, engine),
+        share=_number("share", options.get("share", "1"), least=0.001, most=1000),
+        replicas=_count("replicas", options.get("replicas", "1"), least=1, most=MOST_REPLICAS),
+        context_tokens=_count("context", options.get("context", str(context_tokens)), least=0, most=2**31),
+        sequences=sequences,
+    )
+
+
+def narrower(wish: Wish, *, engine: Server) -> tuple[Wish, ...]:
+    """The same with smaller weights, the least narrow first; none where they are small, or their kind is not known."""
+    shape = wish.shape
+    base = shape.name.removesuffix(f":{shape.quantization.label}")
+    return tuple(
+        replace(wish, shape=replace(shape, name=f"{base}:{kind}", quantization=_stored(kind, engine), file_bytes=0))
+        for kind in NARROWER.get(shape.quantization.kind, ())
+    )
+
+
+def _shape(name: str, engine: Server) -> ModelShape:
+    path = Path(name).expanduser()
+    if path.exists() or "/" in name or path.suffix == ".gguf":
+        try:
+            return read_shape(path)
+        except ModelError as error:
+            raise UsageError(error.message, hint=error.hint, param="model") from error
+    found = shape_named(name)
+    if engine == "vllm":
+        return found
+    named = GGUF_NAMES.get(found.architecture, found.architecture)
+    return replace(found, architecture=named, quantization=_stored(found.quantization.kind, engine))
+
+
+def _stored(kind: Kind, engine: Server) -> Quantization:
+    """As such weights are usually published for that engine."""
+    if engine == "vllm":
+        return PRECISIONS["fp16" if kind == "none" else kind]
+    return Quantization(kind=kind, method="gguf", group_size=0 if kind == "none" else GGUF_GROUP)
+
+
+def _number(key: str, written: str, *, least: float, most: float) -> float:
+    try:
+        value = float(written)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise UsageError(f"{key}={written} cannot be.", hint=f"A number from {least:g} to {most:,.0f}.", param="model")
+    return value
+
+
+def _count(key: str, written: str, *, least: int, most: int) -> int:
+    value = _number(key, written, least=least, most=most)
+    if value != int(value):
+        raise UsageError(f"{key}={written} is no whole number.", param="model")
+    return int(value)
