@@ -69,11 +69,10 @@ def in_force(schedule: Schedule, now: datetime) -> Regime:
 
 
 def next_change(schedule: Schedule, now: datetime) -> datetime | None:
-    """When something else will hold, in the schedule's zone; None if nothing ever will."""
+    """When something else will hold, in UTC (whose hours can be counted with); None if nothing ever will."""
     held = in_force(schedule, now)
     moments = sorted({moment for moment in _moments(schedule, now) if moment > now})
-    changed = next((moment for moment in moments if in_force(schedule, moment) != held), None)
-    return changed and changed.astimezone(schedule.zone)
+    return next((moment for moment in moments if in_force(schedule, moment) != held), None)
 
 
 def _span(entry: ScheduleEntry, usual: Regime) -> Span:
