@@ -84,8 +84,11 @@ def spare(cards: Sequence[PlanCard]) -> list[str]:
 
 
 def refused(refusal: Refusal) -> str:
-    """`llama-2-13b does not fit: needs 30.8 GiB, largest group has 28.8 GiB; would fit as int4 (1 card)`, and why."""
-    figures = f"needs {refusal.needs_bytes / GIB:.1f} GiB, largest group has {refusal.largest_bytes / GIB:.1f} GiB"
+    """`llama-2-13b does not fit: needs 30.8 GiB, the largest group left has 28.8 GiB; would fit as int4 (1 card)`,
+    and why."""
+    figures = (
+        f"needs {refusal.needs_bytes / GIB:.1f} GiB, the largest group left has {refusal.largest_bytes / GIB:.1f} GiB"
+    )
     would = f"; would fit {' / '.join(refusal.would_fit)}" if refusal.would_fit else ""
     said = f"{one_line(refusal.model)} does not fit: {figures}{would}." if refusal.needs_bytes else ""
     return said + f" {refusal.why}" if said else f"{one_line(refusal.model)}: {refusal.why}{would}"

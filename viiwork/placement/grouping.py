@@ -134,8 +134,12 @@ def _choices(free: Sequence[PlanCard], count: int, *, uniform: bool) -> Iterator
             chosen = tuple(enough[:count])
             if len(chosen) == count and chosen[0].vram_bytes == least:
                 (alike if chosen[-1].vram_bytes == least else mixed).append(chosen)
-    both = [*alike, *mixed]
-    yield from both if uniform else sorted(both, key=lambda cards: cards[0].vram_bytes)
+    both = sorted(alike, key=_size) + sorted(mixed, key=_size)
+    yield from both if uniform else sorted(both, key=_size)
+
+
+def _size(cards: Sequence[PlanCard]) -> int:
+    return cards[0].vram_bytes
 
 
 def _rank(card: PlanCard, count: int) -> tuple[int, float, int, str]:

@@ -1,0 +1,230 @@
+"""A plan gives each model its cards, says why so, and what would help where they do not suffice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from viiwork.placement.cards import PlanCard, cards_named
+from viiwork.placement.plan import Plan, plan
+from viiwork.placement.shape import ModelShape
+from viiwork.placement.split import Server
+from viiwork.placement.support import Answer, Support
+from viiwork.placement.wish import read_wish
+
+
+def planned(cards: str | tuple[PlanCard, ...], *models: str, engine: Server = "vllm") -> Plan:
+    found = cards_named(cards) if isinstance(cards, str) else cards
+    return plan([read_wish(model, engine=engine) for model in models], found, engine=engine)
+
+
+def laid(made: Plan) -> list[tuple[str, int, str]]:
+    """Model, number of cards and split of each replica."""
+    return [(each.model, len(each.cards), each.split) for each in made.placements]
+
+
+def replicas(made: Plan, model: str) -> int:
+    return sum(each.model == model for each in made.placements)
+
+
+def test_a_model_that_fits_on_one_card_gets_one_a_replica() -> None:
+    """No group, and no card is spare."""
+    made = planned("4xRadeonVII", "mistral-7b:int4")
+    assert laid(made) == [("mistral-7b:int4", 1, "one card")] * 4
+    assert [each.name for each in made.placements] == ["gpu0", "gpu1", "gpu2", "gpu3"]
+    assert made.spare == made.refusals == ()
+
+
+def test_three_cards_hold_in_a_pipeline_what_they_cannot_divide() -> None:
+    """40 heads over 3 cards: the reason names them."""
+    made = planned("3xRadeonVII", "qwen2.5-14b")
+    assert laid(made) == [("qwen2.5-14b", 3, "pipeline parallel")]
+    assert "40 attention heads: tensor parallel 3 does not divide" in made.placements[0].why
+
+
+def test_a_fourth_card_that_nobody_wants_turns_a_pipeline_into_tensor_parallel() -> None:
+    """Rather than lie idle."""
+    made = planned("4xRadeonVII", "qwen2.5-14b")
+    assert laid(made) == [("qwen2.5-14b", 4, "tensor parallel")]
+
+
+def test_a_fourth_card_goes_to_another_model_before_that() -> None:
+    """Every model is served once first."""
+    made = planned("4xRadeonVII", "qwen2.5-14b", "mistral-7b:int4")
+    assert laid(made) == [("qwen2.5-14b", 3, "pipeline parallel"), ("mistral-7b:int4", 1, "one card")]
+
+
+def test_five_cards_serve_two_models_and_the_rest_goes_by_demand() -> None:
+    """A pair for the larger one, a card for the other, and the spare pair where more of it is wanted."""
+    equal = planned("5xRadeonVII", "qwen3-30b-a3b:int4", "qwen2.5-14b:int4")
+    assert (replicas(equal, "qwen3-30b-a3b:int4"), replicas(equal, "qwen2.5-14b:int4")) == (2, 1)
+    other = planned("5xRadeonVII", "qwen3-30b-a3b:int4", "qwen2.5-14b:int4,share=4")
+    assert (replicas(other, "qwen3-30b-a3b:int4"), replicas(other, "qwen2.5-14b:int4")) == (1, 3)
+
+
+def test_eight_cards_are_one_group_for_a_model_of_87_gib() -> None:
+    """As wide as its heads allow."""
+    made = planned("8xRadeonVII", "mixtral-8x7b")
+    assert laid(made) == [("mixtral-8x7b", 8, "tensor parallel")]
+    assert made.placements[0].tp == 8
+
+
+def test_ten_cards_hold_two_large_groups_and_two_small_models() -> None:
+    """Three cards would hold the large one with two documents in flight for three stages: it gets four."""
+    made = planned("10xRadeonVII", "llama-2-70b:int4", "mistral-7b:int4")
+    assert laid(made) == [("llama-2-70b:int4", 4, "tensor parallel")] * 2 + [("mistral-7b:int4", 1, "one card")] * 2
+    assert "3 cards hold it with 2 documents in flight, 4 hold 13" in made.placements[0].why
+
+
+def test_three_cards_that_are_all_there_is_hold_it_with_a_warning() -> None:
+    """A pipeline that stands still in turn is better than none."""
+    made = planned("3xRadeonVII", "llama-2-70b:int4")
+    assert laid(made) == [("llama-2-70b:int4", 3, "pipeline parallel")]
+    assert any("2 in flight for 3 stages" in warning for warning in made.warnings)
+
+
+def test_two_models_and_three_cards_are_served_once_each() -> None:
+    """A second replica of one does not come before the first of another, whoever is named first."""
+    for models in (("mistral-7b:int4,share=50", "mistral-7b"), ("mistral-7b", "mistral-7b:int4,share=50")):
+        made = planned("3xRadeonVII", *models)
+        assert replicas(made, "mistral-7b") == replicas(made, "mistral-7b:int4") == 1
+
+
+def test_the_replicas_that_were_asked_for_come_before_demand() -> None:
+    """Two of the small share first, then the rest by share."""
+    made = planned("4xRadeonVII", "mistral-7b:int4,share=100", "qwen2.5-14b:int4,replicas=2")
+    assert replicas(made, "mistral-7b:int4") == replicas(made, "qwen2.5-14b:int4") == 2
+
+
+def test_over_x1_risers_layers_are_split_and_the_reason_names_the_link() -> None:
+    """A pair that would be tensor parallel over 16 lanes."""
+    assert laid(planned("2xRadeonVII", "mistral-7b")) == [("mistral-7b", 2, "tensor parallel")]
+    made = planned("2xRadeonVII@x1", "mistral-7b")
+    assert laid(made) == [("mistral-7b", 2, "pipeline parallel")]
+    assert "The slowest link, 0.8 GB/s, holds tensor parallel 2 to 1,564 tokens/s" in made.placements[0].why
+
+
+def test_groups_get_the_good_links_and_single_cards_the_others() -> None:
+    """Two of four cards sit on risers."""
+    made = planned("2xRadeonVII@x1+2xRadeonVII", "mistral-7b:int4", "mistral-7b")
+    where = {each.model: each.name for each in made.placements if len(each.cards) > 1}
+    assert where == {"mistral-7b": "gpu2+gpu3"}
+    assert replicas(made, "mistral-7b:int4") == 2
+
+
+def test_a_link_that_nobody_tells_of_is_said_to_be_unknown() -> None:
+    """It is taken to be good, in so many words."""
+    cards = tuple(replace(card, link=None) for card in cards_named("2xRadeonVII"))
+    assert "nobody tells of them" in planned(cards, "mistral-7b").placements[0].why
+
+
+def test_llama_cpp_splits_by_layers() -> None:
+    """It knows no tensor parallelism here."""
+    made = planned("2xRadeonVII", "qwen2.5-14b:int8", engine="llama.cpp")
+    assert laid(made) == [("qwen2.5-14b:int8", 2, "layer split")]
+    assert "llama.cpp splits by layers" in made.placements[0].why
+
+
+def test_a_small_model_leaves_the_large_card_to_who_needs_it() -> None:
+    """One card of 32 GB among small ones."""
+    made = planned("1xMI50-32GB+1xRadeonVII", "qwen2.5-14b:int4", "qwen2.5-14b:int8")
+    assert {each.model: each.cards[0].kind for each in made.placements} == {
+        "qwen2.5-14b:int4": "Radeon VII",
+        "qwen2.5-14b:int8": "Instinct MI50 32GB",
+    }
+
+
+def test_in_a_mixed_group_the_smallest_card_counts_and_it_is_said() -> None:
+    """Alike cards come first; only where there are too few are they mixed."""
+    alike = planned("2xRadeonVII+2xMI50-32GB", "qwen2.5-14b")
+    assert [card.kind for card in alike.placements[0].cards] == ["Instinct MI50 32GB"] * 2
+    mixed = planned("1xRadeonVII+1xMI50-32GB", "mistral-7b:int8,context=32768,replicas=1", "qwen2.5-14b:int8")
+    assert mixed.placements
+    pair = planned("2xRadeonVII+1xMI50-32GB", "qwen2.5-14b")
+    assert laid(pair) == [("qwen2.5-14b", 3, "pipeline parallel")]
+    assert "Of gpu2 no more is used than the smallest card has, 16.0 GiB." in pair.placements[0].why
+
+
+def test_chips_are_never_mixed_in_a_group() -> None:
+    """One engine runs on one sort of chip."""
+    made = planned("1xRadeonVII+1xRTX4090", "qwen2.5-14b")
+    assert made.placements == ()
+    assert made.refusals[0].model == "qwen2.5-14b"
+
+
+def test_a_card_in_reset_is_left_out_with_the_reason() -> None:
+    """The others are planned for."""
+    first, *others = cards_named("3xRadeonVII")
+    made = planned((replace(first, trouble="its driver starts it again"), *others), "mistral-7b:int4")
+    assert [each.name for each in made.placements] == ["gpu1", "gpu2"]
+    assert made.warnings == ("gpu0 is left out: its driver starts it again.",)
+
+
+def test_without_cards_every_model_is_refused() -> None:
+    """And nothing is suggested."""
+    made = planned((), "mistral-7b:int4")
+    assert [(each.model, each.why, each.would_fit) for each in made.refusals] == [
+        ("mistral-7b:int4", "There is no card.", ())
+    ]
+
+
+def test_what_does_not_fit_is_refused_with_figures_and_with_what_would() -> None:
+    """Each suggestion comes true when it is followed."""
+    made = planned("4xRadeonVII", "mistral-7b", "llama-2-13b")
+    (refusal,) = made.refusals
+    assert refusal.model == "llama-2-13b"
+    assert refusal.needs_bytes > refusal.largest_bytes > 0
+    assert refusal.would_fit == (
+        "as int8 (2 cards)",
+        "as int4 (1 card)",
+        "on 5 cards (1 more Radeon VII)",
+        "with max_model_len 1,280",
+        "without mistral-7b",
+    )
+    assert not planned("4xRadeonVII", "mistral-7b", "llama-2-13b:int8").refusals
+    assert not planned("4xRadeonVII", "mistral-7b", "llama-2-13b:int4").refusals
+    assert not planned("5xRadeonVII", "mistral-7b", "llama-2-13b").refusals
+    assert not planned("4xRadeonVII", "mistral-7b", "llama-2-13b,context=1280").refusals
+    assert not planned("4xRadeonVII", "llama-2-13b").refusals
+
+
+def test_a_request_longer_than_the_model_can_is_refused_with_its_own_length() -> None:
+    """More cards would not help, and are not suggested."""
+    made = planned("4xRadeonVII", "llama-2-7b:int4,context=8192")
+    assert made.refusals[0].would_fit == ("with max_model_len 4,096",)
+    assert "takes 4,096 tokens at most" in made.refusals[0].why
+
+
+def test_too_few_replicas_are_a_refusal_that_says_how_many_there_are() -> None:
+    """The one that fits is placed all the same."""
+    made = planned("3xRadeonVII", "mistral-7b,replicas=2")
+    assert replicas(made, "mistral-7b") == 1
+    assert made.refusals[0].why == "2 replicas are wanted, and there is room for 1."
+    assert "on 4 cards (1 more Radeon VII)" in made.refusals[0].would_fit
+
+
+def answering(answer: Answer, why: str) -> Support:
+    return Support(answer, why, date(2026, 11, 1))
+
+
+@pytest.mark.parametrize(("answer", "placed"), [("works", 2), ("unknown", 2), ("no", 0)])
+def test_what_is_known_not_to_work_is_refused_and_what_is_unknown_is_warned_of(answer: Answer, placed: int) -> None:
+    """With the reason of the table."""
+    wish = read_wish("mistral-7b:int4")
+    made = plan([wish], cards_named("2xRadeonVII"), known=lambda _shape, _arch: answering(answer, "of the moon"))
+    assert len(made.placements) == placed
+    said = [*made.warnings, *(refusal.why for refusal in made.refusals)]
+    assert [("of the moon" in each) for each in said] == ([] if answer == "works" else [True])
+
+
+def test_a_chip_that_a_model_does_not_run_on_is_left_to_others() -> None:
+    """The plan keeps to the chips on which it may work."""
+
+    def known(_shape: ModelShape, arch: str) -> Support:
+        return answering("no" if arch == "gfx906" else "works", "no kernels")
+
+    made = plan([read_wish("mistral-7b:int4")], cards_named("1xRadeonVII+1xRTX3090"), known=known)
+    assert [each.cards[0].arch for each in made.placements] == ["sm_86"]
+    assert [card.arch for card in made.spare] == ["gfx906"]
