@@ -18,7 +18,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from bench import balance, depth, dispatch, engine, fairness, interactive, priority, scaling
+from bench import balance, depth, dispatch, engine, fairness, footprint, interactive, priority, scaling
 from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
@@ -51,6 +51,9 @@ SCENARIOS: Mapping[str, Scenario] = {
     "engine": Scenario("real vLLM on the CPU through the queue, beside driving it directly", engine.run, 640, 3),
     "interactive": Scenario("a person's first token beside a full batch lane, real vLLM", interactive.run, 80, 3),
     "scaling": Scenario("what the queue leaves of 8 cards x 16 slots (no cards)", scaling.run, 5120, 2),
+    "footprint": Scenario(
+        "what ten workers weigh, and use while nobody asks (a stand-in engine)", footprint.run, 5000, 3
+    ),
 }
 
 

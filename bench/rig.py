@@ -38,11 +38,11 @@ class Worker:
         with log.open("ab") as out:
             # A session of its own: Ctrl-C reaches the benchmark alone, which then ends everything in order.
             self._process = subprocess.Popen(argv, env=env, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
-        self._seen = psutil.Process(self._process.pid)
+        self.process = psutil.Process(self._process.pid)
 
     def cpu_s(self) -> float:
         """Processor time that it and its children have used so far."""
-        times = [process.cpu_times() for process in (self._seen, *self._seen.children(recursive=True))]
+        times = [process.cpu_times() for process in (self.process, *self.process.children(recursive=True))]
         return float(sum(one.user + one.system for one in times))
 
     def check(self) -> None:
