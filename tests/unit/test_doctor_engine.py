@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from viiwork.doctor import EngineFacts, Verdict
-from viiwork.doctor.engine import CHECKS, cards, engine, memory
+from viiwork.doctor.engine import CHECKS, engine, memory
 from viiwork.doctor.finding import GIB
 from viiwork.errors import SettingsError
 from viiwork.fleet.engineroom import engine_facts
-from viiwork.recipes.cards import KFD, NODES
 from viiwork.settings import EngineSection, FleetSection, Settings, WorkersSection
 
 READY = EngineFacts(title="vLLM (CPU)", alias="tiny", needs_bytes=GIB, available_bytes=8 * GIB)
-ON_CARDS = EngineFacts(title="vLLM (gfx906)", alias="tiny", cards_wanted=2, cards_open=2)
+ON_CARDS = EngineFacts(title="vLLM (gfx906)", alias="tiny", cards_wanted=2)
 
 
 @pytest.fixture
@@ -59,15 +58,6 @@ def test_what_up_would_refuse_is_said_with_what_to_do() -> None:
     assert (finding.verdict, finding.found, finding.advice) == (Verdict.FAIL, "no.", "do.")
 
 
-def test_cards_that_cannot_be_opened_fail() -> None:
-    missing = cards(EngineFacts(title="x", alias="x", cards_wanted=1, kfd="missing"))
-    closed = cards(EngineFacts(title="x", alias="x", cards_wanted=1, cards_open=1, kfd="closed"))
-    few = cards(EngineFacts(title="x", alias="x", cards_wanted=4, cards_open=3))
-    assert {missing.verdict, closed.verdict, few.verdict} == {Verdict.FAIL}
-    assert "render" in closed.advice
-    assert few.found == "4 wanted, 3 can be opened"
-
-
 def test_engines_that_do_not_fit_into_memory_are_warned_of() -> None:
     finding = memory(EngineFacts(title="x", alias="x", needs_bytes=9 * GIB, available_bytes=8 * GIB))
     assert finding.verdict is Verdict.WARN
@@ -82,18 +72,10 @@ def test_the_memory_of_all_engines_on_the_cpu_is_counted(model: Path, python: Pa
     assert facts.available_bytes > 0
 
 
-def test_cards_are_looked_for_where_the_engine_needs_them(model: Path, python: Path, tmp_path: Path) -> None:
+def test_an_engine_on_cards_takes_none_of_the_hosts_memory(model: Path, python: Path, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, gpus=2, kind="vllm-gfx906", model=str(model), python=python)
-    host = tmp_path / "host"
-    assert engine_facts(settings, {}, root=host).kfd == "missing"
-    (host / KFD).parent.mkdir(parents=True)
-    (host / KFD).touch()
-    (host / NODES / "1").mkdir(parents=True)
-    (host / NODES / "1" / "properties").write_text("simd_count 240\ndrm_render_minor 128\n")
-    (host / "dev/dri").mkdir()
-    (host / "dev/dri/renderD128").touch()
-    facts = engine_facts(settings, {}, root=host)
-    assert (facts.kfd, facts.cards_wanted, facts.cards_open, facts.needs_bytes) == ("", 2, 1, 0)
+    facts = engine_facts(settings, {})
+    assert (facts.cards_wanted, facts.needs_bytes) == (2, 0)
 
 
 def test_a_wrong_engine_is_a_fact_and_no_fault(tmp_path: Path) -> None:

@@ -24,14 +24,23 @@ def doctor(
     *,
     fleet: Annotated[str | None, typer.Option(help="The fleet's name.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="The fleet's state directory.")] = None,
+    engine: Annotated[str | None, typer.Option(help="Check for this engine, as `up` would take it.")] = None,
+    model: Annotated[str | None, typer.Option(help="Check for this model.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="Check for so many cards.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, one object a line.")] = False,
 ) -> None:
-    """Check Redis, this host and the fleet, and say what to do. Changes nothing.
+    """Check Redis, this host, its cards and the fleet, and say what to do. Changes nothing.
 
     Exit codes: 0 nothing fails, 1 something does, 3 Redis does not answer.
     """
-    facts = asyncio.run(examine(settings_from(config, fleet={"name": fleet, "state_dir": state_dir})))
+    settings = settings_from(
+        config,
+        fleet={"name": fleet, "state_dir": state_dir},
+        engine={"kind": engine, "model": model},
+        workers={"gpus": gpus},
+    )
+    facts = asyncio.run(examine(settings))
     findings = diagnose(facts)
     if as_json:
         for finding in findings:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from viiwork.doctor import engine, fleet, host, redis
+from viiwork.doctor import cards, cardstate, engine, fleet, host, machine, redis
+from viiwork.doctor.cardfacts import CardFacts, CardsFacts
 from viiwork.doctor.facts import DoorFacts, EngineFacts, Facts, FleetFacts, HostFacts, RedisFacts
 from viiwork.doctor.finding import Finding, Verdict, fail, ok
+from viiwork.doctor.machine import MachineFacts
 
 __all__ = [
+    "CardFacts",
+    "CardsFacts",
     "DoorFacts",
     "EngineFacts",
     "Facts",
     "Finding",
     "FleetFacts",
     "HostFacts",
+    "MachineFacts",
     "RedisFacts",
     "Verdict",
     "diagnose",
@@ -29,8 +34,19 @@ def diagnose(facts: Facts) -> list[Finding]:
         *(check(facts.redis) for check in redis.CHECKS if facts.redis),
         *(check(facts.door) for check in host.DOOR_CHECKS),
         *(check(facts.host) for check in host.HOST_CHECKS),
+        *(check(facts.machine) for check in machine.CHECKS if facts.machine),
+        *(of_cards(facts.cards) if facts.cards else ()),
         *(check(facts.engine) for check in engine.CHECKS if facts.engine),
         *(check(facts.fleet) for check in fleet.CHECKS if facts.fleet),
+    ]
+
+
+def of_cards(facts: CardsFacts) -> list[Finding]:
+    """A machine without cards is asked no more than whether it should have some."""
+    return [
+        *(check(facts) for check in cards.AMD_CHECKS if facts.amd),
+        cards.cards(facts),
+        *(check(facts) for check in cardstate.CARD_CHECKS if facts.cards),
     ]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from viiwork.doctor.cardfacts import CardsFacts
+from viiwork.doctor.machine import MachineFacts
 from viiwork.errors import ViiworkError
 
 
@@ -83,10 +84,6 @@ class EngineFacts:
     error: ViiworkError | None = None
     """Why it could not be started."""
     cards_wanted: int = 0
-    cards_open: int = 0
-    """How many there are that this user may open."""
-    kfd: Literal["", "missing", "closed"] = ""
-    """What is wrong with AMD's device file, where one is needed."""
     needs_bytes: int = 0
     """Of this host's RAM, all engines together; 0 where their memory is the cards'."""
     available_bytes: int = 0
@@ -123,3 +120,5 @@ class Facts:
     redis_error: str
     fleet: FleetFacts | None
     engine: EngineFacts | None = None
+    cards: CardsFacts | None = None
+    machine: MachineFacts | None = None

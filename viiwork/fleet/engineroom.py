@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Literal
 
 import psutil
 
 from viiwork.doctor import EngineFacts
 from viiwork.errors import ViiworkError
 from viiwork.fleet.plan import engine_names
-from viiwork.recipes.cards import AMD_PIN, KFD, ROOT, numbers, seen_cards
+from viiwork.recipes.cards import numbers
 from viiwork.recipes.check import BUILT_IN, Checked, check_engine, check_fleet
 from viiwork.recipes.launching import kv_bytes_of
 from viiwork.settings import Settings
@@ -21,7 +18,7 @@ RUNTIME_BYTES = 1200 << 20
 """What vLLM's CPU build takes besides weights, keys and values, measured."""
 
 
-def engine_facts(settings: Settings, environ: Mapping[str, str], *, root: Path = ROOT) -> EngineFacts:
+def engine_facts(settings: Settings, environ: Mapping[str, str]) -> EngineFacts:
     """The facts of all engine workers of this host; a server at a URL is asked what it serves."""
     kind, workers = settings.engine.kind, engine_names(settings)
     try:
@@ -31,10 +28,10 @@ def engine_facts(settings: Settings, environ: Mapping[str, str], *, root: Path =
         checked = check_engine(settings, worker=workers[0], environ=environ)
     except ViiworkError as error:
         return EngineFacts(title=kind, alias="", error=error)
-    return _of(settings, checked, workers, root)
+    return _of(settings, checked, workers)
 
 
-def _of(settings: Settings, checked: Checked, workers: tuple[str, ...], root: Path) -> EngineFacts:
+def _of(settings: Settings, checked: Checked, workers: tuple[str, ...]) -> EngineFacts:
     recipe = checked.recipe
     wanted = sum(len(numbers(worker)) for worker in workers) if recipe.pin else 0
     on_host = bool(recipe.command) and not wanted
@@ -43,15 +40,6 @@ def _of(settings: Settings, checked: Checked, workers: tuple[str, ...], root: Pa
         title=recipe.title,
         alias=checked.alias,
         cards_wanted=wanted,
-        cards_open=seen_cards(recipe.pin, root=root) if wanted else 0,
-        kfd=_kfd(root) if wanted and recipe.pin == AMD_PIN else "",
         needs_bytes=one * len(workers) if on_host else 0,
         available_bytes=psutil.virtual_memory().available,
     )
-
-
-def _kfd(root: Path) -> Literal["", "missing", "closed"]:
-    device = root / KFD
-    if not device.exists():
-        return "missing"
-    return "" if os.access(device, os.R_OK | os.W_OK) else "closed"

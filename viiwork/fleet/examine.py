@@ -18,7 +18,9 @@ import psutil
 from viiwork.api.pressure import Gauge
 from viiwork.doctor import DoorFacts, Facts, FleetFacts, HostFacts
 from viiwork.errors import Busy, Full, StoreUnavailable, ViiworkError
+from viiwork.fleet.cardroom import cards_facts
 from viiwork.fleet.engineroom import engine_facts
+from viiwork.fleet.machineroom import machine_facts
 from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
@@ -38,7 +40,11 @@ OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
 async def examine(settings: Settings) -> Facts:
     """All facts; those of Redis and the fleet are missing when Redis does not answer."""
     engine = await asyncio.to_thread(engine_facts, settings, os.environ)
-    return replace(await _examine(settings), engine=engine)
+    cards = await asyncio.to_thread(cards_facts, settings, os.environ)
+    facts = await _examine(settings)
+    at_work = facts.fleet is not None and bool(facts.fleet.workers or facts.fleet.readers)
+    machine = await asyncio.to_thread(machine_facts, settings, at_work=at_work)
+    return replace(facts, engine=engine, cards=cards, machine=machine)
 
 
 async def _examine(settings: Settings) -> Facts:
