@@ -200,7 +200,15 @@ def test_the_map_of_the_rooms_names_every_module() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "samples/README.md", "docs/settings.md", "docs/containers.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "samples/README.md",
+        "docs/settings.md",
+        "docs/containers.md",
+        "docs/radeon-vii.md",
+    ],
 )
 def test_links_inside_the_project_lead_somewhere(page: str) -> None:
     """A link to a file that is not there helps nobody."""
