@@ -74,6 +74,12 @@ def test_a_hot_card_takes_nothing_until_it_is_below_its_warning() -> None:
     assert [heat.level for heat in heats] == ["hot"] * 4 + ["cool"] * 2
 
 
+def test_a_hot_card_that_goes_on_warming_gives_back_what_it_has() -> None:
+    """A degree below the temperature at which it would throttle itself."""
+    heats = run(*(card(junction=celsius) for celsius in (103.5, 104, 104.5, 103.5)))
+    assert [heat.give_back for heat in heats] == [False, True, True, False]
+
+
 def test_a_temperature_that_swings_about_a_step_moves_nothing() -> None:
     heats = run(*(card(junction=celsius) for celsius in (95.1, 94.9, 95.1, 94.0, 92.0, 91.7)))
     assert [heat.share for heat in heats] == [0.75] * 5 + [1.0]

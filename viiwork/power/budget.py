@@ -61,7 +61,7 @@ class Allotment:
     """What the cards may do."""
 
     caps: Mapping[str, float]
-    """Watts by card, for those that run and whose cap can be written."""
+    """Watts by card, where caps can be written; the lowest for cards that do not run."""
     start: tuple[str, ...]
     """The engines that may run, in the order in which they came."""
     most_w: float
@@ -96,7 +96,7 @@ def allot(
     wanted = {card.id: card.wanted_w(cap_w) for card in started}
     caps = wanted if room_w is None else _levelled(started, wanted, room_w=room_w - idle_w)
     return Allotment(
-        caps={card.id: caps[card.id] for card in started if card.cap_writable},
+        caps={card.id: caps.get(card.id, card.lowest_w) for card in present if card.cap_writable},
         start=tuple(engine for engine in engines if engine in start),
         most_w=sum(caps.values()) + idle_w,
         why=_why(len(engines) - len(start), lowered=sum(caps.values()) < sum(wanted.values()), room_w=room_w),

@@ -28,7 +28,8 @@ class Limits:
     caps: Mapping[str, float] = field(default_factory=dict)
     """Watts by card."""
     shares: Mapping[str, float] = field(default_factory=dict)
-    """Of the slots of each engine that may run, 0 to 1."""
+    """Of the slots of each engine that may run, 0 to 1. What is in hand beyond that, or at an engine that is not named,
+    is to be given back at once: a budget cannot wait for the longest job."""
     over_w: float = 0.0
     """By how much the cards drew more than there was room for."""
     why: str = ""

@@ -2,9 +2,13 @@
 
 Of several sensors the one counts that is nearest to its limit, on a scale that is 0 where its warning begins and 1
 where the card is hot. Slots go down in quarters and at once; they come back when it is cooler by four tenths of that
-scale, and a card that was hot comes back only below its warning. A card whose temperature nobody tells is neither
-cool nor hot: it keeps the share that it had, and one that was paused gets a quarter of its slots after `PATIENCE`
-looks, so that a lost sensor does not stop a fleet. The card's own throttling is the net below all this.
+scale, and a card that was hot comes back only below its warning. What a hot card has in hand is finished, unless it
+goes on warming: half-way from there to the critical temperature it is given back at once.
+
+A card whose temperature nobody tells is neither cool nor hot: it keeps the share that it had, and one that was paused
+gets a quarter of its slots after `PATIENCE` looks, so that a lost sensor does not stop a fleet. The card's own
+throttling is the net below all this. One look a second is meant: in the simulated card's model a card without its fan
+warms by a degree a second.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ FALLBACK = {"junction": (95.0, 105.0), "mem": (85.0, 92.0)}
 BELIEVABLE = (50.0, 150.0)
 """Some drivers answer 0 or 511 for a limit that they do not know."""
 QUARTERS = 3
+GIVES_BACK = 1.125
+"""On the scale: a degree below the critical temperature, where the card tells it."""
 EASED_BY = 0.4
 """Of the way from the warning to the limit: three to four degrees."""
 PATIENCE = 60
@@ -40,6 +46,8 @@ class Heat:
     """Of its slots, 0 to 1; 0: what runs is finished and nothing is taken."""
     why: str = ""
     """For people; empty while it is cool."""
+    give_back: bool = False
+    """Whether it is too warm to finish what it has in hand."""
     unseen: int = 0
     """Looks in a row that found no temperature."""
 
@@ -60,7 +68,7 @@ def heat_of(reading: Reading, *, before: Heat = COOL) -> Heat:
     now, eased = _share(nearness), _share(nearness + EASED_BY)
     share = now if now < before.share else max(before.share, eased)
     if now == 0.0 or (before.share == 0.0 and eased < 1.0):
-        return Heat("hot", 0.0, why)
+        return Heat("hot", 0.0, why, give_back=nearness >= GIVES_BACK)
     return Heat("warm", share, why) if share < 1.0 else COOL
 
 
