@@ -100,8 +100,11 @@ def test_a_wish_without_a_context_takes_8192_tokens_or_what_the_model_can() -> N
 
 @pytest.mark.parametrize(
     "written",
-    ["mistral-7b,share=no", "mistral-7b,share=0", "mistral-7b,share=nan", "mistral-7b,replicas=1.5",
-     "mistral-7b,replicas=0", "mistral-7b,context=-1", "mistral-7b,shares=2", "mistal", "./not-there", "not-there.gguf", ""],
+    [
+        "mistral-7b,share=no", "mistral-7b,share=0", "mistral-7b,share=nan", "mistral-7b,replicas=1.5",
+        "mistral-7b,replicas=0", "mistral-7b,context=-1", "mistral-7b,shares=2", "mistral-7b:int5", "mistal",
+        "./not-there", "not-there.gguf", "",
+    ],
 )  # fmt: skip
 def test_a_wish_that_cannot_be_read_is_wrong_usage(written: str) -> None:
     """With a sentence that names the part."""

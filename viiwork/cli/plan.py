@@ -12,9 +12,10 @@ from viiwork.cli.options import AsJson
 from viiwork.cli.plantable import print_plan
 from viiwork.cli.screen import print_json, say
 from viiwork.cli.up import settings_from
-from viiwork.devices import open_devices
+from viiwork.devices import Devices, open_devices
 from viiwork.devices.choose import AUTO
 from viiwork.errors import UsageError
+from viiwork.models.find import find
 from viiwork.placement.cards import PlanCard, cards_named, cards_of
 from viiwork.placement.catalogue import known_names
 from viiwork.placement.plan import Placement, Plan, plan
@@ -43,7 +44,7 @@ def plan_command(
         list[str] | None,
         typer.Option(
             metavar="NAME[:int4|:int8][,share=N][,replicas=N][,context=N]",
-            help="A known model, or a path to a directory or GGUF file; can be given several times.",
+            help="A known model, one that was pulled, or a path; can be given several times.",
         ),
     ] = None,
     cards: Annotated[
@@ -68,8 +69,8 @@ def plan_command(
     Nothing is started or changed. Exit codes: 0 all fit, 1 something does not, or there are no cards, 2 wrong usage.
     """
     server = server_of(engine)
-    wishes = wishes_of(model or [], engine=server, context=context, slots=slots)
-    found = cards_named(cards) if cards is not None else own_cards(config)
+    wishes = wishes_of(model or [], engine=server, context=context, slots=slots, config=config)
+    found = cards_named(cards) if cards is not None else own_cards(this_machine(config))
     made = plan(wishes, found, engine=server, utilization=utilization, known=lambda *asked: known(engine, *asked))
     if as_json:
         print_json(as_dict(made))
@@ -85,12 +86,16 @@ def server_of(engine: str) -> Server:
     return ENGINES[engine]
 
 
-def wishes_of(models: list[str], *, engine: Server, context: int, slots: int) -> list[Wish]:
+def wishes_of(models: list[str], *, engine: Server, context: int, slots: int, config: Path | None) -> list[Wish]:
     """What is wanted. Raises UsageError where nothing is, or one thing twice."""
     if not models:
-        hint = f"Known are {', '.join(known_names())}; or a path. Such as: {EXAMPLE}"
+        hint = f"Known are {', '.join(known_names())}; or a pulled model, or a path. Such as: {EXAMPLE}"
         raise UsageError("Which models? Name at least one with --model.", hint=hint, param="model")
-    wishes = [read_wish(each, engine=engine, context_tokens=context, sequences=slots) for each in models]
+
+    def locate(name: str) -> Path:
+        return find(name, settings=settings_from(config))
+
+    wishes = [read_wish(each, engine=engine, context_tokens=context, sequences=slots, locate=locate) for each in models]
     names = [wish.shape.name for wish in wishes]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -105,9 +110,13 @@ def known(engine: str, shape: ModelShape, arch: str) -> Support:
     return supported(shape, engine=recipe, arch=arch)
 
 
-def own_cards(config: Path | None) -> tuple[PlanCard, ...]:
-    """Those of this computer; where there are none, why and what can be done is said."""
-    source = open_devices(AUTO, state_dir=settings_from(config).state_dir)
+def this_machine(config: Path | None) -> Devices:
+    """The cards of this computer."""
+    return open_devices(AUTO, state_dir=settings_from(config).state_dir)
+
+
+def own_cards(source: Devices) -> tuple[PlanCard, ...]:
+    """Those that are there; where there are none, why and what can be done is said."""
     found = cards_of((device, source.read(device)) for device in source.found())
     if not found:
         advice = f"A plan for cards that are not here: {EXAMPLE}"

@@ -16,6 +16,7 @@ from viiwork.placement.shortfall import Refusal
 
 HEADINGS = (
     "Model",
+    "Stored",
     "Cards",
     "Split",
     "Weights\nGiB a card",
@@ -23,7 +24,7 @@ HEADINGS = (
     "Documents\nin flight",
     "Context\ntokens",
 )
-WORDS = 3
+WORDS = 4
 """The headings on the left; below the others stand numbers."""
 
 
@@ -58,7 +59,9 @@ def plan_table(placements: Sequence[Placement]) -> Table:
             f"{fit.weights_bytes / GIB:.1f}",
             *(f"{n:,}" for n in (fit.kv_tokens, fit.in_flight, each.max_model_len)),
         )
-        table.add_row(*(plain(one_line(cell)) for cell in (each.model, each.name, split_text(each), *numbers)))
+        table.add_row(
+            *(plain(one_line(cell)) for cell in (each.model, each.stored, each.name, split_text(each), *numbers))
+        )
     return table
 
 
@@ -84,11 +87,18 @@ def spare(cards: Sequence[PlanCard]) -> list[str]:
 
 
 def refused(refusal: Refusal) -> str:
-    """`llama-2-13b does not fit: needs 30.8 GiB, the largest group left has 28.8 GiB; would fit as int4 (1 card)`,
-    and why."""
-    figures = (
-        f"needs {refusal.needs_bytes / GIB:.1f} GiB, the largest group left has {refusal.largest_bytes / GIB:.1f} GiB"
+    """`llama-2-13b does not fit: needs 30.8 GiB, the largest group left has 28.8 GiB; would fit as int4 (1 card)`.
+
+    The reason follows, or comes before where only some of its replicas are missing.
+    """
+    model, why = one_line(refusal.model), one_line(refusal.why)
+    would = f"; would fit {' / '.join(refusal.would_fit)}." if refusal.would_fit else "."
+    if not refusal.needs_bytes:
+        return f"{model}: {why.rstrip('.')}{would}"
+    needs, largest = refusal.needs_bytes / GIB, refusal.largest_bytes / GIB
+    figures = f"needs {needs:.1f} GiB, the largest group left has {largest:.1f} GiB"
+    return (
+        f"{model}: {why} Another {figures}{would}"
+        if refusal.placed
+        else f"{model} does not fit: {figures}{would} {why}"
     )
-    would = f"; would fit {' / '.join(refusal.would_fit)}" if refusal.would_fit else ""
-    said = f"{one_line(refusal.model)} does not fit: {figures}{would}." if refusal.needs_bytes else ""
-    return said + f" {refusal.why}" if said else f"{one_line(refusal.model)}: {refusal.why}{would}"

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from viiwork.placement.allotting import Allotment, Known, allot, chips_for
 from viiwork.placement.cards import PlanCard
-from viiwork.placement.grouping import Bounds, Group, Split
+from viiwork.placement.grouping import Bounds, Group, Split, layout_on
 from viiwork.placement.reasons import on, remarks_on, split_of, why_so
 from viiwork.placement.shortfall import Refusal, Shortfall, lacking
 from viiwork.placement.split import Server
 from viiwork.placement.vram import UTILIZATION, Fit
-from viiwork.placement.wish import Wish
+from viiwork.placement.wish import Wish, narrower
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class Placement:
     """One replica: one worker with an engine on these cards."""
 
     model: str
+    stored: str
+    """How its weights are: `fp16`, `int4`."""
     cards: tuple[PlanCard, ...]
     split: Split
     tp: int
@@ -65,28 +67,40 @@ def plan(
     allowed = [chips_for(wish, usable, known) for wish in wishes]
     found = allot(wishes, usable, allowed=allowed, bounds=Bounds(engine=engine, utilization=utilization))
     return Plan(
-        placements=_placements(found),
+        placements=_placements(found, known),
         spare=tuple(found.free),
         refusals=tuple(Shortfall(found, wish, usable, known).refusal() for wish in lacking(found)),
         warnings=(*_left_out(cards), *_unknown(found, known), *_remarks(found)),
     )
 
 
-def _placements(found: Allotment) -> tuple[Placement, ...]:
-    return tuple(_placement(wish, group, found.bounds) for wish, group in _given(found))
+def _placements(found: Allotment, known: Known | None) -> tuple[Placement, ...]:
+    return tuple(_placement(wish, group, found.bounds, known) for wish, group in _given(found))
 
 
-def _placement(wish: Wish, group: Group, bounds: Bounds) -> Placement:
+def _placement(wish: Wish, group: Group, bounds: Bounds, known: Known | None) -> Placement:
+    why = (why_so(wish, group, bounds=bounds), _alone(wish, group, bounds, known))
     return Placement(
         model=wish.shape.name,
+        stored=wish.shape.quantization.label,
         cards=group.cards,
         split=split_of(group, bounds=bounds),
         tp=group.layout.tp,
         pp=group.layout.pp,
         fit=group.layout.fit,
         max_model_len=wish.max_model_len,
-        why=why_so(wish, group, bounds=bounds),
+        why=" ".join(sentence for sentence in why if sentence),
     )
+
+
+def _alone(wish: Wish, group: Group, bounds: Bounds, known: Known | None) -> str:
+    """With which weights a card each would do; empty where it does already."""
+    if len(group.cards) == 1:
+        return ""
+    for each in narrower(wish, engine=bounds.engine):
+        if layout_on(each, group.cards[:1], bounds=bounds) and chips_for(each, group.cards, known):
+            return f"As {each.shape.quantization.label} it would fit on one card."
+    return ""
 
 
 def _given(found: Allotment) -> Iterator[tuple[Wish, Group]]:

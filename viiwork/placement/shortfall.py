@@ -23,6 +23,8 @@ class Refusal:
     """A model that has fewer replicas than were asked for."""
 
     model: str
+    placed: int
+    """Replicas that it has; those that are missing are refused."""
     why: str
     needs_bytes: int
     """In all, of the largest group that was looked at; 0 where memory is not what is missing."""
@@ -46,6 +48,7 @@ class Shortfall:
         needs_bytes, largest_bytes, reason = self._nearest()
         return Refusal(
             model=self._wanted.shape.name,
+            placed=len(self.found.given[self.wish]),
             why=self._why(reason),
             needs_bytes=needs_bytes,
             largest_bytes=largest_bytes,
@@ -66,12 +69,11 @@ class Shortfall:
             return "There is no card."
         if not self.found.allowed[self.wish]:
             said = [self.known(self._wanted.shape, arch).why for arch in _chips(self.cards)] if self.known else []
-            return f"It is known not to work: {'; '.join(dict.fromkeys(said))}."
+            return f"It is known not to work here: {'; '.join(dict.fromkeys(said))}."
         if have:
             return f"{want} replicas are wanted, and there is room for {have}."
         if not self._left:
-            others = "the others take all that it could use"
-            return f"No card is left for it: {others}."
+            return "No card is left for it: the others take all that it could use."
         return reason
 
     def _nearest(self) -> tuple[int, int, str]:

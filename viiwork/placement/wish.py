@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from viiwork.errors import ModelError, UsageError
-from viiwork.placement.catalogue import PRECISIONS, shape_named
+from viiwork.errors import ModelError, NotFound, UsageError
+from viiwork.placement.catalogue import PRECISIONS, known_names, shape_named
 from viiwork.placement.reading import read_shape
 from viiwork.placement.shape import Kind, ModelShape, Quantization
 from viiwork.placement.split import Server
@@ -54,15 +55,30 @@ class Wish:
         return self.context_tokens or min(CONTEXT_TOKENS, self.shape.max_position_embeddings or CONTEXT_TOKENS)
 
 
-def read_wish(written: str, *, engine: Server = "vllm", context_tokens: int = 0, sequences: int = SEQUENCES) -> Wish:
-    """A model of the catalogue, a directory or a GGUF file; `,share=`, `,replicas=` and `,context=` may follow.
+def path_of(name: str) -> Path:
+    """A directory or file that is there. Raises NotFound."""
+    path = Path(name).expanduser()
+    if not name or not path.exists():
+        raise NotFound(f"there is no file or directory '{name}'.", hint="Check the path.", param="model")
+    return path
+
+
+def read_wish(
+    written: str,
+    *,
+    engine: Server = "vllm",
+    context_tokens: int = 0,
+    sequences: int = SEQUENCES,
+    locate: Callable[[str], Path] = path_of,
+) -> Wish:
+    """A model of the catalogue, else what `locate` finds; `,share=`, `,replicas=` and `,context=` may follow.
 
     Raises UsageError that names what is wrong with it.
     """
     options = {key: value.strip() for key, value in OPTION.findall(written)}
     name = OPTION.sub("", written).strip()
     return Wish(
-        shape=_shape(name, engine),
+        shape=_shape(name, engine, locate),
         share=_number("share", options.get("share", "1"), least=0.001, most=1000),
         replicas=_count("replicas", options.get("replicas", "1"), least=1, most=MOST_REPLICAS),
         context_tokens=_count("context", options.get("context", str(context_tokens)), least=0, most=2**31),
@@ -80,11 +96,10 @@ def narrower(wish: Wish, *, engine: Server) -> tuple[Wish, ...]:
     )
 
 
-def _shape(name: str, engine: Server) -> ModelShape:
-    path = Path(name).expanduser()
-    if path.exists() or "/" in name or path.suffix == ".gguf":
+def _shape(name: str, engine: Server, locate: Callable[[str], Path]) -> ModelShape:
+    if name.partition(":")[0] not in known_names() and (path := _located(name, locate)) is not None:
         try:
-            return read_shape(path)
+            return read_shape(path, name="" if Path(name).expanduser().exists() else name)
         except ModelError as error:
             raise UsageError(error.message, hint=error.hint, param="model") from error
     found = shape_named(name)
@@ -92,6 +107,16 @@ def _shape(name: str, engine: Server) -> ModelShape:
         return found
     named = GGUF_NAMES.get(found.architecture, found.architecture)
     return replace(found, architecture=named, quantization=_stored(found.quantization.kind, engine))
+
+
+def _located(name: str, locate: Callable[[str], Path]) -> Path | None:
+    """None for what is neither there nor looks like a path: it may be a misspelt name of the catalogue."""
+    try:
+        return locate(name)
+    except UsageError as error:
+        if "/" in name or name.endswith(".gguf"):
+            raise UsageError(error.message, hint=error.hint, param="model") from error
+        return None
 
 
 def _stored(kind: Kind, engine: Server) -> Quantization:
