@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viiwork.power.cost import Cost, cost_of
-from viiwork.power.energy import NOBODY, Account, Energy, Sample, by_owner, total
+from viiwork.power.energy import NOBODY, Account, Energy, Sample, by_owner, merged, total
 from viiwork.settings import PowerSection
 
 
@@ -61,6 +61,12 @@ def test_rows_of_jobs_add_up_to_those_of_batches_and_of_tenants() -> None:
     batches = by_owner(rows, {"a": "x", "b": "x", "c": "y"})
     assert batches == {"x": Energy(3, 2), "y": Energy(unknown_s=4), NOBODY: Energy(8, 1)}
     assert total(batches.values()) == total(rows.values())
+
+
+def test_a_job_on_two_cards_used_the_energy_of_both() -> None:
+    first = account(Sample(0, 100), Sample(1, 100, {"a": 1})).rows
+    second = account(Sample(0, 50), Sample(1, 50, {"a": 1}), Sample(2, 10)).rows
+    assert merged([first, second]) == {"a": Energy(150, 2), NOBODY: Energy(30, 1)}
 
 
 SAMPLES = st.lists(

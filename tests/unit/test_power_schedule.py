@@ -33,9 +33,9 @@ def empty_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def made(*entries: dict[str, object], **power: object) -> Schedule:
+def made(*entries: dict[str, object], zone: ZoneInfo = BERLIN, **power: object) -> Schedule:
     settings = load_settings({"power": {"host_watts": 1000, **power}, "schedule": list(entries)})
-    return schedule_of(settings.schedule, settings.power, zone=BERLIN)
+    return schedule_of(settings.schedule, settings.power, zone=zone)
 
 
 def at(text: str, *, fold: int = 0) -> datetime:
@@ -121,6 +121,14 @@ def test_hours_that_the_clock_repeats_count_twice() -> None:
 
 
 CLOCK = st.integers(0, 24 * 60 - 1).map(lambda minute: f"{minute // 60:02}:{minute % 60:02}")
+CLOCK_SET = [
+    ("Europe/Berlin", 3, 28),
+    ("Europe/Berlin", 10, 24),
+    ("Africa/Cairo", 4, 23),  # at midnight
+    ("Africa/Cairo", 10, 29),
+    ("Australia/Lord_Howe", 4, 4),  # by half an hour
+    ("Asia/Kolkata", 6, 10),
+]
 ENTRY = st.builds(
     lambda start, end, days, cap: {"when": f"{start}-{end}", "days": days, "cap_watts": cap},
     CLOCK,
@@ -131,13 +139,14 @@ ENTRY = st.builds(
 
 
 @trials(max_examples=60, deadline=None)
-@given(st.lists(ENTRY, min_size=1, max_size=4), st.sampled_from([(3, 28), (10, 24), (6, 10)]), st.integers(0, 2879))
+@given(st.lists(ENTRY, min_size=1, max_size=4), st.sampled_from(CLOCK_SET), st.integers(0, 2879))
 def test_the_next_change_is_the_first_moment_at_which_something_else_holds(
-    entries: list[dict[str, object]], day: tuple[int, int], minutes: int
+    entries: list[dict[str, object]], day: tuple[str, int, int], minutes: int
 ) -> None:
-    """Found minute by minute, over two days, also where the clock is set."""
-    plan = made(*entries)
-    now = datetime(2026, *day, tzinfo=UTC) + timedelta(minutes=minutes)
+    """Found in steps of seven minutes over two days in which the clock is set."""
+    zone, month, date = day
+    plan = made(*entries, zone=ZoneInfo(zone))
+    now = datetime(2026, month, date, tzinfo=UTC) + timedelta(minutes=minutes)
     told = next_change(plan, now)
     until = min(told or now + timedelta(days=8), now + timedelta(days=2))
     steps = int((until - now) / timedelta(minutes=7))

@@ -32,6 +32,7 @@ class PoweredCard:
     """Which engine is to run on it, perhaps with others: `gpu0`, `gpu0+gpu1`."""
     reading: Reading
     cap_writable: bool
+    """Whether its cap can be set and read back. One that refused a cap is to be given as False from then on."""
 
     @property
     def highest_w(self) -> float:

@@ -74,13 +74,18 @@ def total(energies: Iterable[Energy]) -> Energy:
     return sum(energies, Energy())
 
 
+def merged(accounts: Iterable[Mapping[str, Energy]]) -> dict[str, Energy]:
+    """The rows of several cards as one table: a job may run on more than one."""
+    found: dict[str, Energy] = {}
+    for rows in accounts:
+        for job, energy in rows.items():
+            found[job] = found.get(job, Energy()) + energy
+    return found
+
+
 def by_owner(rows: Mapping[str, Energy], owner: Mapping[str, str]) -> dict[str, Energy]:
     """Rows by job as rows by batch or tenant: `owner` says whose a job is; what it does not name is nobody's."""
-    found: dict[str, Energy] = {}
-    for job, energy in rows.items():
-        whose = owner.get(job, NOBODY)
-        found[whose] = found.get(whose, Energy()) + energy
-    return found
+    return merged({owner.get(job, NOBODY): energy} for job, energy in rows.items())
 
 
 class Account:
@@ -100,7 +105,7 @@ class Account:
         self._last = sample
 
     def take(self, job: str) -> Energy:
-        """A job's row, which is then gone: it has ended."""
+        """A job's row, which is then gone: it has ended. Add a sample first, or its last stretch comes too late."""
         return self._rows.pop(job, Energy())
 
     @property
