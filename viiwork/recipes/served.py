@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from viiwork.errors import SettingsError
 
 PATIENCE_S = 3.0
@@ -24,6 +22,8 @@ class Served:
 
 def ask_served(url: str, *, key: str = "") -> tuple[Served, ...]:
     """The models of the server at `url`; none when it does not answer, or not as it should."""
+    import httpx  # noqa: PLC0415 - 4 MB, which a worker that starts its engine itself never needs
+
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     with suppress(httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         # no proxy of the environment: the server is on this host or in this network

@@ -9,7 +9,6 @@ from typing import Any
 
 from celery import Celery, signals
 
-from viiwork.documents import Limits
 from viiwork.documents.provenance import ground
 from viiwork.errors import JobRefused
 from viiwork.jobs import Lane
@@ -27,7 +26,6 @@ from viiwork_workers.engines.base import Engine, Manner
 from viiwork_workers.engines.choose import make_engine
 from viiwork_workers.hints import register_tasks
 from viiwork_workers.outcome import Product, Runner
-from viiwork_workers.readers import ReaderSteps
 from viiwork_workers.slots import Slots
 from viiwork_workers.tick import Tick
 from viiwork_workers.voice import Voice
@@ -80,6 +78,9 @@ def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) ->
 
 
 async def _make_reader(store: Store, settings: Settings) -> Loaded:
+    from viiwork.documents import Limits  # noqa: PLC0415 - as below
+    from viiwork_workers.readers import ReaderSteps  # noqa: PLC0415 - the tokenizers: 8 MB that no engine's worker needs
+
     steps = ReaderSteps(store, limits=Limits(input_bytes=settings.api.max_document_bytes))
     return Loaded(steps, steps.close)
 

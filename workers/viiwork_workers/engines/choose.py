@@ -12,13 +12,8 @@ from viiwork.recipes.launch import CLEARING_S, Launch
 from viiwork.recipes.launching import Place, make_launch, scratch_of, usable_cpus
 from viiwork.settings import Settings
 from viiwork_workers.engines.base import Engine, EngineFacts
-from viiwork_workers.engines.extractive.engine import ExtractiveEngine
 from viiwork_workers.engines.guard.followed import FollowedKeeper
 from viiwork_workers.engines.noop import NoopEngine
-from viiwork_workers.engines.simulated.card_model import MISTRAL_7B
-from viiwork_workers.engines.simulated.engine import SimulatedEngine, simulated_facts
-from viiwork_workers.engines.simulated.frames import Begin
-from viiwork_workers.engines.simulated.hosted import HostedEngine
 
 EXTRACTIVE_MODEL = "extractive-preview"
 NOOP_MODEL = "noop"
@@ -34,7 +29,7 @@ def make_engine(settings: Settings, *, card: str, environ: Mapping[str, str] | N
     slots = settings.engine.slots
     match settings.engine.kind:
         case "extractive":
-            return ExtractiveEngine(model=built_in_alias(settings, EXTRACTIVE_MODEL), slots=slots or 2)
+            return _extractive(settings)
         case "simulated":
             return _simulated(settings)
         case "noop":
@@ -43,8 +38,20 @@ def make_engine(settings: Settings, *, card: str, environ: Mapping[str, str] | N
             return _server(settings, card, os.environ if environ is None else environ)
 
 
+def _extractive(settings: Settings) -> Engine:
+    from viiwork_workers.engines.extractive.engine import ExtractiveEngine  # noqa: PLC0415 - numpy: 13 MB, for it alone
+
+    return ExtractiveEngine(model=built_in_alias(settings, EXTRACTIVE_MODEL), slots=settings.engine.slots or 2)
+
+
 def _simulated(settings: Settings) -> Engine:
     """In the worker's own process, or in one that can be killed as a real engine can."""
+    # Here and not above: the tokenizers are 8 MB that no other engine needs.
+    from viiwork_workers.engines.simulated.card_model import MISTRAL_7B  # noqa: PLC0415
+    from viiwork_workers.engines.simulated.engine import SimulatedEngine, simulated_facts  # noqa: PLC0415
+    from viiwork_workers.engines.simulated.frames import Begin  # noqa: PLC0415
+    from viiwork_workers.engines.simulated.hosted import HostedEngine  # noqa: PLC0415
+
     engine = settings.engine
     model, slots = built_in_alias(settings, MISTRAL_7B.alias), engine.slots or 16
     if not engine.process:

@@ -6,7 +6,6 @@ from viiwork.documents.tasks import messages_for, parse_answer
 from viiwork.work import Answer, ChatInput, CompletionInput, EmbeddingInput, EngineWork, StepInput
 from viiwork_workers.engines.base import EngineFacts
 from viiwork_workers.engines.server.replies import Reply
-from viiwork_workers.engines.server.shapes import held
 
 
 def rendered(work: EngineWork) -> ChatInput | CompletionInput | EmbeddingInput:
@@ -23,6 +22,8 @@ async def answer_of(work: EngineWork, reply: Reply, facts: EngineFacts) -> Answe
     called = isinstance(work, ChatInput) and bool(work.tools and reply.tool_calls)  # one who may call need not answer
     value = None
     if shape is not None and not called:
+        from viiwork_workers.engines.server.shapes import held  # noqa: PLC0415 - 5 MB of validators, once they are asked for
+
         value = await held(shape, reply.text, finish_reason=reply.finish_reason)
     told = {
         "engine": facts.name,
