@@ -156,6 +156,16 @@ def test_people_get_a_table(capfd: pytest.CaptureFixture[str], doctor: Doctor) -
     assert "What to do" in said
 
 
+@pytest.mark.usefixtures("server")
+def test_what_up_would_be_given_can_be_checked_before(doctor: Doctor) -> None:
+    """So many cards no computer has; without the options nothing wants one."""
+    _, found, _ = doctor()
+    assert (found["Cards"]["verdict"], found["Engine"]["verdict"]) == ("ok", "ok")
+    code, found, _ = doctor("--engine", "vllm-gfx906", "--model", "no-such-model", "--gpus", "64")
+    assert (code, found["Cards"]["verdict"], found["Engine"]["verdict"]) == (1, "fail", "fail")
+    assert "64 wanted" in found["Cards"]["found"]
+
+
 def test_a_server_that_refuses_the_password_is_named_without_it(
     doctor: Doctor, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,7 @@ class TestMachines:
         finding = examined(machine(tmp_path, radeon_vii(0), radeon_vii(1)), gpus=3)["Cards"]
         assert finding.verdict is FAIL
         assert finding.found == "3 wanted, 2 can be opened; there are 2 Radeon VII (gfx906, 16 GiB)"
+        assert finding.advice.endswith("or set workers.gpus to 2.")
 
     def test_a_container_that_was_given_one_card_of_two(self, tmp_path: Path) -> None:
         """The other one is no fault of it."""
@@ -160,7 +161,7 @@ class TestMachines:
         machine(tmp_path, card)
         write(device_folder(tmp_path, card), "mem_info_vram_used", str(14 * GIB))
         nobody = examined(tmp_path, gpus=1)["Card memory"]
-        assert (nobody.verdict, "nobody that this user can see" in nobody.found) == (FAIL, True)
+        assert (nobody.verdict, "processes that this user cannot see" in nobody.found) == (FAIL, True)
         write(tmp_path, "sys/class/kfd/kfd/topology/nodes/1/gpu_id", "54321")
         write(tmp_path, "sys/class/kfd/kfd/proc/4711/vram_54321", str(13 * GIB))
         write(tmp_path, "proc/4711/comm", "VLLM::EngineCor")

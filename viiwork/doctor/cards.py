@@ -46,7 +46,8 @@ def short_of_cards(facts: CardsFacts) -> Finding:
         why = facts.why_none.replace("\n", " ")
         advice = "Load the driver, give a container the devices, or set workers.gpus to 0 and run on the processor."
         return fail("Cards", f"{facts.wanted} wanted, {count} be opened. {why}".strip(), advice)
-    advice = "Set workers.gpus to that, or check the driver and who may open the cards' device files."
+    mend = "Mend what is said of them above"
+    advice = f"{mend}, or set workers.gpus to {facts.open}." if facts.open else f"{mend}."
     return fail("Cards", f"{facts.wanted} wanted, {count} be opened; there are {listed(facts)}", advice)
 
 

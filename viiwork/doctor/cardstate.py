@@ -61,7 +61,7 @@ def others_bytes(card: CardFacts, *, running: bool) -> int:
 def said_of_memory(card: CardFacts, size_bytes: int) -> str:
     """`gpu0: 14.0 of 16.0 GiB held by 4711 (VLLM::EngineCor)`."""
     people = ", ".join(f"{one.pid} ({one.name or 'not seen from here'})" for one in card.strangers)
-    who = people or "nobody that this user can see"
+    who = people or "processes that this user cannot see"
     return f"{card.name}: {in_units(size_bytes)} of {in_units(card.device.vram_bytes)} held by {who}"
 
 
