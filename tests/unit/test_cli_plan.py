@@ -55,7 +55,7 @@ def test_what_does_not_fit_is_told_with_what_would_and_exit_code_1(capsys: pytes
     told = " ".join(shown.split())
     assert code == 1
     assert "gpu2+gpu3" in told
-    assert "llama-2-13b does not fit: needs 30.8 GiB, the largest group left has 28.8 GiB; would fit as int8" in told
+    assert "llama-2-13b does not fit: needs 30.8 GiB, the largest group has 28.8 GiB; would fit as int8" in told
 
 
 def test_for_programs_a_plan_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:

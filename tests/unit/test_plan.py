@@ -48,6 +48,9 @@ def test_a_fourth_card_that_nobody_wants_turns_a_pipeline_into_tensor_parallel()
     """Rather than lie idle."""
     made = planned("4xRadeonVII", "qwen2.5-14b")
     assert laid(made) == [("qwen2.5-14b", 4, "tensor parallel")]
+    tied = planned("4xMI250X", "llama-2-70b,context=512")
+    assert [(len(each.cards), each.tp) for each in tied.placements] == [(4, 4), (4, 4)]
+    assert "3 cards hold it in a pipeline of 3, 4 need none." in tied.placements[0].why
 
 
 def test_a_fourth_card_goes_to_another_model_before_that() -> None:
@@ -75,7 +78,7 @@ def test_ten_cards_hold_two_large_groups_and_two_small_models() -> None:
     """Three cards would hold the large one with two documents in flight for three stages: it gets four."""
     made = planned("10xRadeonVII", "llama-2-70b:int4", "mistral-7b:int4")
     assert laid(made) == [("llama-2-70b:int4", 4, "tensor parallel")] * 2 + [("mistral-7b:int4", 1, "one card")] * 2
-    assert "3 cards hold it with 2 documents in flight, 4 hold 13" in made.placements[0].why
+    assert "3 cards hold it with 2 documents in flight, 4 with 13" in made.placements[0].why
 
 
 def test_three_cards_that_are_all_there_is_hold_it_with_a_warning() -> None:
@@ -103,7 +106,7 @@ def test_over_x1_risers_layers_are_split_and_the_reason_names_the_link() -> None
     assert laid(planned("2xRadeonVII", "mistral-7b")) == [("mistral-7b", 2, "tensor parallel")]
     made = planned("2xRadeonVII@x1", "mistral-7b")
     assert laid(made) == [("mistral-7b", 2, "pipeline parallel")]
-    assert "The slowest link, 0.8 GB/s, holds tensor parallel 2 to 1,564 tokens/s" in made.placements[0].why
+    assert "The slowest link, 0.8 GB/s, lets tensor parallel pass 1,564 tokens/s at most" in made.placements[0].why
 
 
 def test_groups_get_the_good_links_and_single_cards_the_others() -> None:
@@ -166,7 +169,7 @@ def test_without_cards_every_model_is_refused() -> None:
     """And nothing is suggested."""
     made = planned((), "mistral-7b:int4")
     assert [(each.model, each.why, each.would_fit) for each in made.refusals] == [
-        ("mistral-7b:int4", "There is no card.", ())
+        ("mistral-7b:int4", "There is no card to use.", ())
     ]
 
 
@@ -190,11 +193,22 @@ def test_what_does_not_fit_is_refused_with_figures_and_with_what_would() -> None
     assert not planned("4xRadeonVII", "llama-2-13b").refusals
 
 
+def test_what_would_not_fit_even_alone_is_measured_against_all_cards() -> None:
+    """And what only the others are in the way of, against what they leave."""
+    made = planned("4xRadeonVII", "llama-3-70b:int4", "mixtral-8x7b")
+    (refusal,) = made.refusals
+    assert refusal.model == "mixtral-8x7b"
+    assert refusal.largest_bytes == pytest.approx(4 * 14.39 * 2**30, rel=0.01)
+    (crowded,) = planned("2xRadeonVII", "mistral-7b", "qwen2.5-14b:int4,replicas=2").refusals
+    assert (crowded.largest_bytes, crowded.why) == (0, "The others take all cards that it could use.")
+
+
 def test_a_request_longer_than_the_model_can_is_refused_with_its_own_length() -> None:
     """More cards would not help, and are not suggested."""
     made = planned("4xRadeonVII", "llama-2-7b:int4,context=8192")
     assert made.refusals[0].would_fit == ("with max_model_len 4,096",)
     assert "takes 4,096 tokens at most" in made.refusals[0].why
+    assert made.refusals[0].needs_bytes == 0
 
 
 def test_too_few_replicas_are_a_refusal_that_says_how_many_there_are() -> None:

@@ -55,7 +55,13 @@ def plan_command(
         str, typer.Option(help="auto (vLLM, as each chip needs it), vllm-gfx906, vllm, llama-cpp.")
     ] = "auto",
     context: Annotated[
-        int, typer.Option(min=0, metavar="TOKENS", help="The longest request. Default: 8192, or what the model can.")
+        int,
+        typer.Option(
+            min=0,
+            metavar="TOKENS",
+            show_default=False,
+            help="The longest request. Default: 8192, or what the model can.",
+        ),
     ] = 0,
     slots: Annotated[int, typer.Option(min=1, max=1024, help="Requests at once in an engine, at most.")] = SEQUENCES,
     utilization: Annotated[

@@ -19,9 +19,9 @@ HEADINGS = (
     "Stored",
     "Cards",
     "Split",
-    "Weights\nGiB a card",
+    "Weights\nGiB/card",
     "KV cache\ntokens",
-    "Documents\nin flight",
+    "In\nflight",
     "Context\ntokens",
 )
 WORDS = 4
@@ -52,7 +52,8 @@ def plan_table(placements: Sequence[Placement]) -> Table:
     """One line a replica."""
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for place, heading in enumerate(HEADINGS):
-        table.add_column(plain(heading), justify="left" if place < WORDS else "right", overflow="fold")
+        words = place < WORDS
+        table.add_column(plain(heading), justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for each in placements:
         fit = each.fit
         numbers = (
@@ -87,18 +88,17 @@ def spare(cards: Sequence[PlanCard]) -> list[str]:
 
 
 def refused(refusal: Refusal) -> str:
-    """`llama-2-13b does not fit: needs 30.8 GiB, the largest group left has 28.8 GiB; would fit as int4 (1 card)`.
+    """`llama-2-13b does not fit: needs 30.8 GiB, the largest group has 28.8 GiB; would fit as int4 (1 card)`.
 
     The reason follows, or comes before where only some of its replicas are missing.
     """
     model, why = one_line(refusal.model), one_line(refusal.why)
+    said = why if why.startswith(model) else f"{model}: {why}"
     would = f"; would fit {' / '.join(refusal.would_fit)}." if refusal.would_fit else "."
     if not refusal.needs_bytes:
-        return f"{model}: {why.rstrip('.')}{would}"
-    needs, largest = refusal.needs_bytes / GIB, refusal.largest_bytes / GIB
-    figures = f"needs {needs:.1f} GiB, the largest group left has {largest:.1f} GiB"
-    return (
-        f"{model}: {why} Another {figures}{would}"
-        if refusal.placed
-        else f"{model} does not fit: {figures}{would} {why}"
+        return f"{said.rstrip('.')}{would}"
+    largest = (
+        f"the largest group has {refusal.largest_bytes / GIB:.1f} GiB" if refusal.largest_bytes else "no card is left"
     )
+    figures = f"needs {refusal.needs_bytes / GIB:.1f} GiB, {largest}"
+    return f"{said} Another {figures}{would}" if refusal.placed else f"{model} does not fit: {figures}{would} {why}"

@@ -61,13 +61,21 @@ def _why_many(wish: Wish, group: Group, bounds: Bounds) -> str:
     fewer = ((each, layout_on(wish, group.cards[:each], bounds=bounds)) for each in range(1, count))
     held = next(((each, layout) for each, layout in fewer if layout is not None), None)
     if held is not None:
-        gained = f"{count} hold {group.layout.fit.in_flight}"
-        return f"{held[0]} cards hold it with {held[1].fit.in_flight} documents in flight, {gained}."
+        return _why_more(*held, count, group.layout)
     vram_bytes = min(card.vram_bytes for card in group.cards)
     alone = measure(wish, vram_bytes=vram_bytes, tp=1, pp=1, engine=bounds.engine, utilization=bounds.utilization)
     usable = vram_bytes * bounds.utilization / GIB
     least = "" if count == 2 else f" It takes {count} cards."
     return f"It needs {alone.needed_bytes / GIB:.1f} GiB, and of a card {usable:.1f} may be used.{least}"
+
+
+def _why_more(fewer: int, held: Layout, count: int, layout: Layout) -> str:
+    """Why not the fewest cards that hold it."""
+    few, many = held.fit.in_flight, layout.fit.in_flight
+    if many > few:
+        return f"{fewer} cards hold it with {few} documents in flight, {count} with {many}."
+    rest = "need none" if layout.pp == 1 else f"one of {layout.pp}"
+    return f"{fewer} cards hold it in a pipeline of {held.pp}, {count} {rest}."
 
 
 def _why_split(wish: Wish, group: Group, bounds: Bounds) -> str:
@@ -85,7 +93,7 @@ def _why_layers(shape: ModelShape, group: Group) -> str:
     speed, count = _slowest(group.cards) or 0.0, len(group.cards)
     most = speed * 1e9 / exchanged_bytes(shape, tp=count)
     rest = "so its layers are split" if group.layout.tp == 1 else "but layers alone do not fit"
-    return f"The slowest link, {speed:.1f} GB/s, holds tensor parallel {count} to {most:,.0f} tokens/s: {rest}."
+    return f"The slowest link, {speed:.1f} GB/s, lets tensor parallel pass {most:,.0f} tokens/s at most: {rest}."
 
 
 def _why_tensor(shape: ModelShape, group: Group) -> str:

@@ -29,7 +29,7 @@ class Refusal:
     needs_bytes: int
     """In all, of the largest group that was looked at; 0 where memory is not what is missing."""
     largest_bytes: int
-    """What that group may use; 0 where no card is left."""
+    """What that group may use: of the cards that the others leave, or of all if even those do not suffice."""
     would_fit: tuple[str, ...]
     """What would make room: `as int4 (1 card)`, `on 5 cards (1 more Radeon VII)`, `with max_model_len 2,048`."""
 
@@ -61,25 +61,35 @@ class Shortfall:
 
     @property
     def _left(self) -> list[PlanCard]:
-        return [card for card in self.found.left if card.arch in self.found.allowed[self.wish]]
+        return self._usable(self.found.left)
+
+    @property
+    def _hopeless(self) -> bool:
+        """Whether it would not fit even if it had all cards."""
+        return self._reached([replace(self._wanted, replicas=1)], self.cards, 0) is None
+
+    def _usable(self, cards: Sequence[PlanCard]) -> list[PlanCard]:
+        return [card for card in cards if card.arch in self.found.allowed[self.wish]]
 
     def _why(self, reason: str) -> str:
         have, want = len(self.found.given[self.wish]), self._wanted.replicas
         if not self.cards:
-            return "There is no card."
+            return "There is no card to use."
         if not self.found.allowed[self.wish]:
             said = [self.known(self._wanted.shape, arch).why for arch in _chips(self.cards)] if self.known else []
             return f"It is known not to work here: {'; '.join(dict.fromkeys(said))}."
         if have:
             return f"{want} replicas are wanted, and there is room for {have}."
+        if self._hopeless:
+            return reason
         if not self._left:
-            return "No card is left for it: the others take all that it could use."
-        return reason
+            return "The others take all cards that it could use."
+        return f"The others leave {_counted(len(self._left))} that it could use. {reason}"
 
     def _nearest(self) -> tuple[int, int, str]:
         """Of the group with most memory, by the split that needs least: what it needs, what it has, what is wrong."""
         bounds, wish = self.found.bounds, self._wanted
-        groups = _largest_first(self._left)
+        groups = _largest_first(self._usable(self.cards) if self._hopeless else self._left)
         if not groups:
             alone = measure(wish, vram_bytes=0, tp=1, pp=1, engine=bounds.engine, utilization=bounds.utilization)
             return (alone.needed_bytes if self.found.allowed[self.wish] else 0), 0, alone.reason
@@ -92,8 +102,8 @@ class Shortfall:
         if not found:
             return 0, 0, splits(wish.shape, tp=1, pp=count, engine=bounds.engine)
         nearest = min(found, key=lambda each: each.needed_bytes)
-        usable = int(vram_bytes * bounds.utilization)
-        return count * nearest.needed_bytes, count * usable, nearest.reason
+        needs_bytes, usable_bytes = count * nearest.needed_bytes, count * int(vram_bytes * bounds.utilization)
+        return needs_bytes if needs_bytes > usable_bytes else 0, usable_bytes, nearest.reason
 
     def _suggestions(self) -> Iterator[str]:
         for wish in narrower(self._wanted, engine=self.found.bounds.engine):
@@ -105,7 +115,7 @@ class Shortfall:
         yield from self._alone()
 
     def _on_more(self) -> Iterator[str]:
-        usable = [card for card in self.cards if card.arch in self.found.allowed[self.wish]]
+        usable = self._usable(self.cards)
         if not usable or self._with(self._wanted, more=_more(usable, MORE_CARDS)) is None:
             return
         count = next(n for n in range(1, MORE_CARDS + 1) if self._with(self._wanted, more=_more(usable, n)) is not None)
