@@ -275,6 +275,7 @@ class TestStates:
             finding = health(with_reading(Reading(state)))  # type: ignore[arg-type] # a word of a list of words
             assert (finding.verdict, finding.found) == (FAIL, f"gpu0 is {state}")
             assert "ret -62" in finding.advice
+            assert health(with_reading(Reading(state), UNWANTED)).verdict is WARN  # type: ignore[arg-type] # as above
 
     def test_memory_of_this_fleets_own_engines_is_no_fault(self) -> None:
         full = replace(READING, vram_used_bytes=15 * GIB)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 
 from viiwork.devices.base import Link
 from viiwork.doctor.cardfacts import CardFacts, CardsFacts
-from viiwork.doctor.cards import trouble
-from viiwork.doctor.finding import GIB, Finding, in_units, ok, warn
+from viiwork.doctor.finding import GIB, Finding, fail, in_units, ok, warn
 
 SPARE = 0.10
 """Of a card's memory: vLLM takes 0.90 of it by default, and does not start if that is not free."""
@@ -28,7 +27,7 @@ def health(facts: CardsFacts) -> Finding:
         "Look at `dmesg` for a BACO reset or `qcm fence wait`: after one it mostly comes back, after a second leave "
         "the card out; `ret -62` and a card that is gone need a restart of the computer."
     )
-    return trouble(facts, "Card health", ", ".join(ill), advice)
+    return (fail if facts.wanted else warn)("Card health", ", ".join(ill), advice)
 
 
 def memory(facts: CardsFacts) -> Finding:
@@ -44,12 +43,7 @@ def memory(facts: CardsFacts) -> Finding:
         "several cards can wedge them. `viiwork down` cleans up after a fleet."
     )
     full = any(others_bytes(card, running=facts.running) > SPARE * card.device.vram_bytes for card in taken)
-    return (trouble if full else warn_of)(facts, "Card memory", found, advice)
-
-
-def warn_of(_facts: CardsFacts, check: str, found: str, advice: str) -> Finding:
-    """It stops nothing, whatever is wanted."""
-    return warn(check, found, advice)
+    return (fail if full and facts.wanted else warn)("Card memory", found, advice)
 
 
 def others_bytes(card: CardFacts, *, running: bool) -> int:
