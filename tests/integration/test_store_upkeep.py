@@ -71,6 +71,18 @@ async def test_the_fleet_tells_how_deep_each_lane_is(store: Store) -> None:
     assert found == {(Lane.BATCH, "noop"): (3, 1, 1), (Lane.INTERACTIVE, "other"): (0, 1, 0)}
 
 
+async def test_a_beat_tells_what_waits_before_the_worker_and_what_time_it_is(store: Store) -> None:
+    """In one answer: asked for singly, they took two more round trips a second of every idle worker."""
+    await store.submit([make_job() for _ in range(5)])
+    hands, keeping = Hands(store), upkeep(store)
+    await hands.take()
+    before_ms = await keeping.server_ms()
+    lost = await keeping.beat(hands.card, queues=["interactive.noop", "batch.noop"], in_flight={}, held=[])
+    assert keeping.backlog == {"interactive.noop": 0, "batch.noop": 4}
+    assert before_ms <= keeping.beat_ms <= await keeping.server_ms()
+    assert lost == {}
+
+
 async def test_the_fleet_says_when_it_is_closing(store: Store) -> None:
     for closing in (True, True, False, False, True):
         await store.set_closing(closing)

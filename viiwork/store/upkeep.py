@@ -53,6 +53,10 @@ class Upkeep:
         self._grace_ms = int(hint_grace_s * 1000)
         self.quarantined = ""
         """Why this worker may take no jobs, as the last beat was told; empty while it may."""
+        self.beat_ms = 0
+        """Redis' clock at the last beat."""
+        self.backlog: dict[str, int] = {}
+        """How many jobs waited before each of this worker's queues then."""
 
     async def beat(
         self, card: WorkerCard, *, queues: Sequence[str], in_flight: Mapping[Lane, int], held: Sequence[Fence]
@@ -70,7 +74,9 @@ class Upkeep:
             len(queues),
             *queues,
         )
-        self.quarantined, *lost = await self._store.call("beat", *head, *hands)
+        self.quarantined, self.beat_ms, *told = await self._store.call("beat", *head, *hands)
+        depths, lost = told[: len(queues)], told[len(queues) :]
+        self.backlog = dict(zip(queues, depths, strict=True))
         return dict(zip(lost[::2], lost[1::2], strict=True))
 
     async def server_ms(self) -> int:

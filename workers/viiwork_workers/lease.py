@@ -65,7 +65,7 @@ class Beats:
         self._station = station
         self._settings = settings
         self._open_store = open_store
-        self._queues = [queue_name(lane, station.card.model) for lane in Lane]
+        self._queues = {lane: queue_name(lane, station.card.model) for lane in Lane}
         self._contact = Contact(needed_s=settings.lease_ttl_s)
         self._thread = LoopThread("viiwork-beats")
         self._stop = asyncio.Event()
@@ -88,7 +88,7 @@ class Beats:
         # Upkeep has a pace of its own: sweeping a million cancelled jobs must not delay a beat past the lease.
         card, station = self._station.card, self._station
         await asyncio.gather(
-            self._every_beat(lambda: self._turn(store, upkeep)),
+            self._every_beat(lambda: self._turn(upkeep)),
             self._every_beat(self._keeping(upkeep)),
             hear_drops(store, card.incarnation, station.abort, stop=self._stop, pause_s=self._settings.beat_s),
         )
@@ -101,11 +101,10 @@ class Beats:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._settings.beat_s)
 
-    async def _turn(self, store: Store, upkeep: Upkeep) -> None:
+    async def _turn(self, upkeep: Upkeep) -> None:
         try:
             await self.beat(upkeep)
-            self._contact.seen(here_s=time.monotonic(), server_s=await upkeep.server_ms() / 1000)
-            await self._note_backlog(store)
+            self._contact.seen(here_s=time.monotonic(), server_s=upkeep.beat_ms / 1000)
         except StoreUnavailable as error:
             self._contact.lost()
             log.warning("a beat was missed: %s", error)
@@ -125,17 +124,12 @@ class Beats:
         """One beat; jobs that are no longer ours are stopped."""
         station = self._station
         held = station.executor.hands.fences()
-        lost = await upkeep.beat(station.card_now(), queues=self._queues, in_flight=station.ledger.counts(), held=held)
+        queues, in_flight = list(self._queues.values()), station.ledger.counts()
+        lost = await upkeep.beat(station.card_now(), queues=queues, in_flight=in_flight, held=held)
         station.note_quarantine(upkeep.quarantined)
+        station.note_backlog({lane.value: upkeep.backlog[queue] for lane, queue in self._queues.items()})
         for job, state in lost.items():
             station.abort(job, state)
-
-    async def _note_backlog(self, store: Store) -> None:
-        fields = [f"{queue}|{state}" for queue in self._queues for state in ("waiting", "queued")]
-        (depths,) = await store.read([("HMGET", f"{store.prefix}depth", *fields)])
-        waiting = [int(depth or 0) for depth in depths]
-        lanes = [lane.value for lane in Lane]
-        self._station.note_backlog({lane: sum(waiting[2 * at : 2 * at + 2]) for at, lane in enumerate(lanes)})
 
     async def _keep_up(self, upkeep: Upkeep) -> None:
         if await may_reap(self._contact, upkeep):

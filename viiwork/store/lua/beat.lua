@@ -2,8 +2,8 @@
 -- One beat of one incarnation. ARGV: incarnation, worker name, card (JSON), in flight (JSON), slots, how many jobs it
 -- takes at most now, grace in milliseconds for a claim whose reply is still under way, number of queues,
 -- the queues, then id and token of every job in its hands.
--- Answers {why the worker is quarantined, or an empty string, id, state, …}: the jobs that are no longer its own
--- (cancelled, taken back), which it must drop.
+-- Answers {why the worker is quarantined, or an empty string, Redis' clock, how many jobs wait before each of the
+-- queues, …, id, state, …}: the jobs that are no longer its own (cancelled, taken back), which it must drop.
 
 local inc, worker, grace, queues = ARGV[1], ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8])
 redis.call('ZADD', P .. 'incs', NOW, inc)
@@ -17,7 +17,11 @@ for q = 9, 8 + queues do
   redis.call('HSET', P .. 'models', string.match(ARGV[q], '^%l+%.(.+)$'), ARGV[3])
 end
 
-local answer, held = {redis.call('HGET', P .. 'quarantine', worker) or ''}, {}
+local answer, held = {redis.call('HGET', P .. 'quarantine', worker) or '', NOW}, {}
+for q = 9, 8 + queues do
+  local depth = redis.call('HMGET', P .. 'depth', ARGV[q] .. '|waiting', ARGV[q] .. '|queued')
+  answer[#answer + 1] = tonumber(depth[1] or 0) + tonumber(depth[2] or 0)
+end
 for at = 9 + queues, #ARGV, 2 do
   local state = redis.call('HMGET', job_key(ARGV[at]), 'state', 'token', 'inc')
   held[ARGV[at]] = true
