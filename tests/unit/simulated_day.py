@@ -123,7 +123,7 @@ def run_day(
         regime = in_force(schedule, begin + timedelta(seconds=now_s))
         powered = [_look(card, look, now_s) for card in cards]
         room = room_w(regime.host_watts, **supply)
-        allotment = allot(powered, room_w=room, cap_w=regime.cap_watts, running=running)
+        allotment = allot(powered, room_w=room, cap_w=regime.cap_watts, running=running, excess=limits.excess)
         hot = {card.id for card in cards if card.heat.level == "hot"}
         limits = control(powered, allotment=allotment, room_w=room, before=limits, hot=hot)
         writes = to_write(powered, limits)

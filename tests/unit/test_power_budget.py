@@ -170,6 +170,17 @@ def test_a_cap_that_the_driver_forgot_is_written_again_and_costs_the_others_noth
     assert to_write(reset, limits) == {"c0": 140}
 
 
+def test_what_a_card_draws_above_its_cap_is_kept_free_for_it_and_forgotten_slowly() -> None:
+    some = cards(8, cap_w=140, power_w=140)
+    greedy = [replace(some[0], reading=replace(some[0].reading, power_w=180)), *some[1:]]
+    limits = control(greedy, allotment=allot(some, room_w=1125), room_w=1125)
+    assert limits.excess == {"c0": 40}
+    assert allot(some, room_w=1125, excess=limits.excess).most_w <= 1085
+    for _ in range(720):
+        limits = control(some, allotment=allot(some, room_w=1125), room_w=1125, before=limits)
+    assert limits.excess["c0"] == pytest.approx(20, abs=1)
+
+
 def test_a_smaller_budget_takes_hold_in_one_step_and_a_larger_one_in_several() -> None:
     some = cards(4, cap_w=180, power_w=180)
     lower = allot(some, room_w=500, cap_w=180)
@@ -188,7 +199,7 @@ def test_where_no_cap_can_be_written_slots_go_down_instead() -> None:
     found = allot(some, room_w=900)
     limits = control(some, allotment=found, room_w=900)
     assert limits.caps == {}
-    assert list(limits.shares.values()) == pytest.approx([1 - 60 / (4 * 220)] * 4)
+    assert list(limits.shares.values()) == pytest.approx([1 - (960 - 0.98 * 900) / (4 * 220)] * 4)
     easier = control(drawing(some, 200, 200, 200, 200), allotment=found, room_w=900, before=limits)
     assert set(easier.shares.values()) == {1.0}
 

@@ -87,8 +87,13 @@ def allot(
     room_w: float | None,
     cap_w: float | None = None,
     running: Collection[str] = (),
+    excess: Mapping[str, float] | None = None,
 ) -> Allotment:
-    """Deal the room out: as many engines as fit, those that run already first; then caps as even as they can be."""
+    """Deal the room out: as many engines as fit, those that run already first; then caps as even as they can be.
+
+    `excess`: watts by card that are kept free, since it does not keep to its cap.
+    """
+    room_w = None if room_w is None else room_w - sum((excess or {}).values())
     present = [card for card in cards if card.reading.state != "gone"]
     engines = list(dict.fromkeys(card.engine for card in present))
     start = _fitting(present, engines, room_w=room_w, running=running)

@@ -2,7 +2,9 @@
 
 Down at once and up in small steps. A step that finds more drawn than there is room for takes it all away: from the
 caps of cards whose cap can be written, in proportion to what each draws above its lowest cap; what is left from the
-slots of the others. Caps act within milliseconds, so the step after finds the budget kept.
+slots of the others. Caps act within milliseconds, so the step after finds the budget kept. What a card was seen to
+draw above a cap that held is kept free for it when the room is dealt out again: else its neighbours' work, as it comes
+and goes, would exceed the budget anew each time.
 """
 
 from __future__ import annotations
@@ -17,6 +19,12 @@ RAISED_SHARE = 0.1
 """A step upwards."""
 NEAR_W = 0.5
 """Two caps that are as near as that are the same."""
+NEVER_QUITE = 1.02
+"""Of its cap; what a card draws up to there is the sensor's own error."""
+FORGETS = 0.999
+"""A step, of what it was seen to draw above its cap: half of it in an hour of steps of 5 s."""
+CUT_TO = 0.98
+"""Of the room, where anything is taken away at all: a sensor may be off by as much."""
 SLACK = 0.03
 """Of the room: so much must be free before anything is raised."""
 
@@ -30,6 +38,8 @@ class Limits:
     shares: Mapping[str, float] = field(default_factory=dict)
     """Of the slots of each engine that may run, 0 to 1. What is in hand beyond that, or at an engine that is not named,
     is to be given back at once: a budget cannot wait for the longest job."""
+    excess: Mapping[str, float] = field(default_factory=dict)
+    """Watts that cards were seen to draw above caps that held; `allot` is to know them."""
     over_w: float = 0.0
     """By how much the cards drew more than there was room for."""
     why: str = ""
@@ -46,17 +56,19 @@ def control(
 ) -> Limits:
     """The limits for the next period. A hot card (by id) gets its lowest cap, as far as its cap can be written."""
     over_w = 0.0 if room_w is None else sum(map(drawn_w, cards)) - room_w
+    excess = _excess(cards, before.excess if before else {})
     begun = _begun(allotment, before or Limits(), raising=room_w is None or -over_w > SLACK * room_w)
     cooled = {card.id: card.lowest_w for card in cards if card.id in hot and card.id in begun.caps}
     if room_w is None or over_w <= 0.0:
-        return Limits({**begun.caps, **cooled}, begun.shares)
+        return Limits({**begun.caps, **cooled}, begun.shares, excess)
     coming = {card.id: _coming_w(card, begun.caps.get(card.id)) for card in cards}
-    cuts = _cuts(cards, begun.caps, coming, over_w=sum(coming.values()) - room_w)
+    keep_w = room_w if sum(coming.values()) <= room_w else room_w * CUT_TO
+    cuts = _cuts(cards, begun.caps, coming, over_w=sum(coming.values()) - keep_w)
     caps = {name: min(cap, coming[name]) - cuts[name] if name in cuts else cap for name, cap in begun.caps.items()}
     coming = {name: watts - cuts.get(name, 0.0) for name, watts in coming.items()}
-    shares = _shed(cards, begun.shares, coming, over_w=sum(coming.values()) - room_w)
+    shares = _shed(cards, begun.shares, coming, over_w=sum(coming.values()) - keep_w)
     why = f"the cards drew {over_w:.0f} W more than the budget leaves them"
-    return Limits({**caps, **cooled}, shares, over_w=over_w, why=why)
+    return Limits({**caps, **cooled}, shares, excess, over_w=over_w, why=why)
 
 
 def drawn_w(card: PoweredCard) -> float:
@@ -77,6 +89,16 @@ def to_write(cards: Sequence[PoweredCard], limits: Limits) -> dict[str, float]:
     shown = {card.id: card.reading.cap_w for card in cards if card.reading.state == "ok"}
     wanted = ((name, cap, shown[name]) for name, cap in limits.caps.items() if name in shown)
     return {name: cap for name, cap, now in wanted if now is None or abs(now - cap) > NEAR_W}
+
+
+def _excess(cards: Sequence[PoweredCard], before: Mapping[str, float]) -> dict[str, float]:
+    """What each draws above its cap now, or drew not long ago."""
+    found = {name: watts * FORGETS for name, watts in before.items() if watts > NEAR_W}
+    for card in cards:
+        cap_w, watts = card.reading.cap_w, card.reading.power_w
+        if cap_w and watts is not None and watts > cap_w * NEVER_QUITE:
+            found[card.id] = max(found.get(card.id, 0.0), watts - cap_w)
+    return found
 
 
 def _begun(allotment: Allotment, before: Limits, *, raising: bool) -> Limits:
