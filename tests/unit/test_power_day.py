@@ -61,7 +61,7 @@ def longest_over(day: Day) -> int:
 def test_the_budget_is_never_exceeded_by_more_than_one_period(day: Day) -> None:
     """Nor often: a driver that forgot its cap, and a card that does not keep to it."""
     assert longest_over(day) <= 1
-    assert 2 <= sum(day.over) <= 12
+    assert 1 <= sum(day.over) <= 4
     assert day.over[11 * 240], "when the driver forgot"
 
 
