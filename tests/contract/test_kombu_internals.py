@@ -1,8 +1,9 @@
 """What the worker's transport relies on inside kombu and Celery: these fail when a new version means something else.
 
-`viiwork_workers/slots.py` puts its own QoS in the place of a channel's, reads `_in_poll` and switches `do_restore`
-off; `takes.py` puts itself in the place of a channel's BRPOP reader, asks for more on that connection and delivers it;
-`station.py` wakes the hub with `call_soon`; `events.py` takes over the event dispatcher's `on_send_buffered`.
+`viiwork_workers/slots.py` puts its own QoS in the place of a channel's, reads `_in_poll`, switches `do_restore` off and
+stops two timers; `takes.py` puts itself in the place of a channel's BRPOP reader, asks for more on that connection and
+delivers it; `station.py` wakes the hub with `call_soon`; `events.py` takes over the event dispatcher's
+`on_send_buffered`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from viiwork.settings import Settings
 from viiwork.store.endpoint import broker
 from viiwork_workers.hub_script import HubScript
 from viiwork_workers.ledger import Ledger, reserve
-from viiwork_workers.slots import LaneQoS
+from viiwork_workers.slots import IDLE_TIMERS, LaneQoS, stop_idle_timers
 from viiwork_workers.takes import Takes
 
 MODEL = "noop"
@@ -360,6 +361,16 @@ def test_the_fields_we_touch_are_there() -> None:
     assert "_qos" in inspect.getsource(kombu_redis.Channel.__mro__[1].__init__)
     assert "handlers[type]()" in inspect.getsource(kombu_redis.MultiChannelPoller.on_readable)
     assert list(inspect.signature(kombu_redis.Transport._deliver).parameters) == ["self", "message", "queue"]
+
+
+def test_the_timers_that_find_nothing_to_do_are_there_and_stopped(transport: Transport) -> None:
+    """A new connection starts them anew; the others of the transport, which see lost connections, go on."""
+    cycle = transport.connection.transport.cycle
+    stop_idle_timers(cycle)
+    assert [getattr(cycle, name).canceled for name in IDLE_TIMERS] == [True, True]
+    assert not cycle._brpop_health_tref.canceled
+    assert not cycle._subclient_health_tref.canceled
+    assert [list(channel._expires) for channel in transport.channels.values()] == [[], []]
 
 
 def test_a_callback_from_another_thread_wakes_the_hub() -> None:
