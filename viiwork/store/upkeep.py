@@ -7,10 +7,11 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 
+from viiwork.errors import StoreUnavailable
 from viiwork.jobs import Lane
 from viiwork.roster import WorkerCard
 from viiwork.store.facade import IDEMPOTENCY_MS, Fence, Store
-from viiwork.store.scripts import Arg
+from viiwork.store.scripts import Arg, Call
 from viiwork.wire import as_json
 
 UPLOAD_MS = IDEMPOTENCY_MS
@@ -55,13 +56,24 @@ class Upkeep:
         """Why this worker may take no jobs, as the last beat was told; empty while it may."""
         self.beat_ms = 0
         """Redis' clock at the last beat."""
+        self.granted = False
+        """Whether the last beat, which asked for it, was given the right to do the fleet's upkeep for a moment."""
         self.backlog: dict[str, int] = {}
         """How many jobs waited before each of this worker's queues then."""
 
     async def beat(
-        self, card: WorkerCard, *, queues: Sequence[str], in_flight: Mapping[Lane, int], held: Sequence[Fence]
+        self,
+        card: WorkerCard,
+        *,
+        queues: Sequence[str],
+        in_flight: Mapping[Lane, int],
+        held: Sequence[Fence],
+        keep_ms: int = 0,
     ) -> dict[str, str]:
-        """Say that this incarnation lives and what it holds; answers the jobs that it has lost, and their states."""
+        """Say that this incarnation lives and what it holds; answers the jobs that it has lost, and their states.
+
+        With `keep_ms` it also asks for the right to do the fleet's upkeep, for so long: see `granted`.
+        """
         hands = [part for fence in held for part in (fence.job, fence.token)]
         head: tuple[Arg, ...] = (
             card.incarnation,
@@ -74,7 +86,13 @@ class Upkeep:
             len(queues),
             *queues,
         )
-        self.quarantined, self.beat_ms, *told = await self._store.call("beat", *head, *hands)
+        asks = [_lock_call(card.incarnation, keep_ms)] if keep_ms else []
+        answer, *right = await self._store.call_many([Call("beat", (*head, *hands)), *asks])
+        for reply in (answer, *right):
+            if isinstance(reply, StoreUnavailable):
+                raise reply
+        self.granted = bool(right and right[0])
+        self.quarantined, self.beat_ms, *told = answer
         depths, lost = told[: len(queues)], told[len(queues) :]
         self.backlog = dict(zip(queues, depths, strict=True))
         return dict(zip(lost[::2], lost[1::2], strict=True))
@@ -90,7 +108,8 @@ class Upkeep:
 
     async def take_lock(self, *, owner: str, for_ms: int) -> bool:
         """The right to do the fleet's upkeep for a moment."""
-        return bool(await self._store.call("lock", owner, for_ms))
+        call = _lock_call(owner, for_ms)
+        return bool(await self._store.call(call.script, *call.args))
 
     async def reap(self, *incarnations: str, crashed: bool = True) -> int:
         """Take back the jobs of incarnations that are silent for a whole lease, or of those named."""
@@ -148,3 +167,7 @@ class Upkeep:
         (stale,) = await self._store.read([("ZRANGEBYSCORE", key, "-inf", str(before), "LIMIT", "0", "10")])
         for batch_id in stale:
             await self._store.call("batch", "cancel", batch_id)
+
+
+def _lock_call(owner: str, for_ms: int) -> Call:
+    return Call("lock", (owner, for_ms))

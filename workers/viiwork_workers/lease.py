@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,47 +85,54 @@ class Beats:
             lease_ttl_s=self._settings.lease_ttl_s,
             hint_grace_s=self._settings.hint_grace_s,
         )
-        # Upkeep has a pace of its own: sweeping a million cancelled jobs must not delay a beat past the lease.
         card, station = self._station.card, self._station
         await asyncio.gather(
-            self._every_beat(lambda: self._turn(upkeep)),
-            self._every_beat(self._keeping(upkeep)),
+            self._beat_on(upkeep),
             hear_drops(store, card.incarnation, station.abort, stop=self._stop, pause_s=self._settings.beat_s),
         )
         await self._leave(upkeep)
         await store.close()
 
-    async def _every_beat(self, turn: Callable[[], Awaitable[None]]) -> None:
+    async def _beat_on(self, upkeep: Upkeep) -> None:
+        """Until the worker stops. The right to upkeep is asked for with a beat, in one trip; but upkeep takes its time:
+        sweeping a million cancelled jobs must not delay a beat past the lease.
+        """
+        keeping: asyncio.Task[None] | None = None
         while not self._stop.is_set():
-            await turn()
+            if keeping is not None and keeping.done():
+                await keeping  # raises the defect that ended it, if there was one
+                keeping = None
+            if await self._turn(upkeep, asks=keeping is None):
+                keeping = asyncio.create_task(self._keep(upkeep))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._settings.beat_s)
+        if keeping is not None:
+            await keeping
 
-    async def _turn(self, upkeep: Upkeep) -> None:
+    async def _turn(self, upkeep: Upkeep, *, asks: bool) -> bool:
+        """Whether this worker may do the fleet's upkeep now, if it `asks`."""
         try:
-            await self.beat(upkeep)
+            await self.beat(upkeep, keep_ms=int(self._settings.beat_s * 900) if asks else 0)
             self._contact.seen(here_s=time.monotonic(), server_s=upkeep.beat_ms / 1000)
         except StoreUnavailable as error:
             self._contact.lost()
             log.warning("a beat was missed: %s", error)
+            return False
+        return upkeep.granted
 
-    def _keeping(self, upkeep: Upkeep) -> Callable[[], Awaitable[None]]:
-        async def turn() -> None:
-            try:
-                lock_ms = int(self._settings.beat_s * 900)
-                if await upkeep.take_lock(owner=self._station.card.incarnation, for_ms=lock_ms):
-                    await self._keep_up(upkeep)
-            except (StoreUnavailable, OSError) as error:
-                log.warning("upkeep waits for the next turn: %s", error)
+    async def _keep(self, upkeep: Upkeep) -> None:
+        try:
+            await self._keep_up(upkeep)
+        except (StoreUnavailable, OSError) as error:
+            log.warning("upkeep waits for the next turn: %s", error)
 
-        return turn
-
-    async def beat(self, upkeep: Upkeep) -> None:
+    async def beat(self, upkeep: Upkeep, *, keep_ms: int = 0) -> None:
         """One beat; jobs that are no longer ours are stopped."""
         station = self._station
         held = station.executor.hands.fences()
         queues, in_flight = list(self._queues.values()), station.ledger.counts()
-        lost = await upkeep.beat(station.card_now(), queues=queues, in_flight=in_flight, held=held)
+        card = station.card_now()
+        lost = await upkeep.beat(card, queues=queues, in_flight=in_flight, held=held, keep_ms=keep_ms)
         station.note_quarantine(upkeep.quarantined)
         station.note_backlog({lane.value: upkeep.backlog[queue] for lane, queue in self._queues.items()})
         for job, state in lost.items():
