@@ -32,6 +32,12 @@ class Door:
         self._writer: asyncio.StreamWriter | None = None
         self._who = ""
         self._spoke_s = 0.0
+        self._told_s = 0.0
+
+    @property
+    def quiet_s(self) -> float:
+        """For how long the worker was told nothing."""
+        return time.monotonic() - self._told_s
 
     async def open(self) -> None:
         """Listen; the working directory is the socket's. Raises OSError."""
@@ -50,7 +56,7 @@ class Door:
         if isinstance(report, Load):
             self.tell_if_heard(report)
         elif self._writer is not None and not self._writer.is_closing():
-            self._writer.write(line(report))
+            self._write(self._writer, report)
 
     def tell_if_heard(self, report: Phase | Load) -> None:
         """The same, of what is said again soon."""
@@ -58,7 +64,7 @@ class Door:
         if writer is None or writer.is_closing():
             return
         if writer.transport.get_write_buffer_size() < FULL_BYTES:
-            writer.write(line(report))
+            self._write(writer, report)
 
     def shut(self) -> None:
         """Nobody else comes in; the worker stays until `close`."""
@@ -72,6 +78,10 @@ class Door:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+    def _write(self, writer: asyncio.StreamWriter, report: Phase | Load) -> None:
+        self._told_s = time.monotonic()
+        writer.write(line(report))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

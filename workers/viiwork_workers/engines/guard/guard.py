@@ -27,6 +27,9 @@ from viiwork_workers.engines.guard.watch import STALE_S
 FIRST_WORD_S = 30.0
 """A guard to which no worker speaks ends itself."""
 PULSE_S = 1.0
+QUIET_S = 1.5
+"""After so much silence it says where it stands; a worker counts to ten. The load is told about once a second, and each
+word wakes the worker: four such wakings were all that an idle engine's loop did."""
 
 
 class Guard:
@@ -68,10 +71,11 @@ class Guard:
             pulse.cancel()
 
     async def _pulse(self) -> None:
-        """A guard that says nothing is taken for a lost one."""
+        """A guard that says nothing is taken for a lost one; one that told its load has said something."""
         while True:
             await asyncio.sleep(PULSE_S)
-            self._door.tell_if_heard(self._board.phase)
+            if self._door.quiet_s > QUIET_S:
+                self._door.tell_if_heard(self._board.phase)
 
     async def _lead(self) -> None:
         """One engine after the other, as the worker asks for them."""
