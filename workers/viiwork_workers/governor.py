@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from viiwork_workers.engines.base import Engine, Signals
+from viiwork_workers.engines.unison import pause_s
 from viiwork_workers.failed_engine import FailedEngine
 from viiwork_workers.limit import Limit, Look
 from viiwork_workers.station import Station
@@ -49,7 +50,7 @@ class Governor:
     async def _next_look(self) -> None:
         signals = self._engine.signals()
         if signals is None or signals.ready:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(pause_s(LOOK_S, now_s=asyncio.get_running_loop().time()))
             return
         with suppress(TimeoutError):  # it may be given up meanwhile, and people want to see for how long it loads
             async with asyncio.timeout(LOOK_S):

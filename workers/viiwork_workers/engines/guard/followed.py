@@ -32,6 +32,7 @@ from viiwork_workers.engines.guard.frames import (
 )
 from viiwork_workers.engines.guard.link import find_or_start, peer, see_end
 from viiwork_workers.engines.guard.tree import Person
+from viiwork_workers.engines.unison import pause_s
 
 log = logging.getLogger(__name__)
 OPEN_S = 10.0
@@ -222,7 +223,7 @@ class FollowedKeeper:
 
     async def _tell_on(self) -> None:
         while self._silent < MANY_SILENT:
-            await asyncio.sleep(SAID_EVERY_S)
+            await asyncio.sleep(pause_s(SAID_EVERY_S, now_s=asyncio.get_running_loop().time()))
             self._silent += 1
             self._say(self._busy)
         if self._writer is not None:
