@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
+import psutil
 import pytest
 
 from bench.__main__ import SCENARIOS, main, write
+from bench.answering import TEXT, answering
 from bench.measure import Sample, faster
 from bench.report import Goal, Report, as_markdown
 from bench.rounds import median, percentile, ratios
+from bench.weight import memory_of
 
 RATIO = Goal("ratio", at_least=1.3)
 
@@ -80,6 +84,27 @@ def test_the_other_side_is_given_its_better_way() -> None:
 def test_percentiles_are_values_that_occurred(percent: float, value: float) -> None:
     """By nearest rank."""
     assert percentile([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], percent) == value
+
+
+def test_memory_is_told_in_three_ways_of_the_middle_and_of_the_largest() -> None:
+    """And what is a process's own is the least of them."""
+    told = memory_of("worker", [psutil.Process()])
+    assert sorted(told) == sorted(
+        f"worker_{kind}_mb_{how}" for kind in ("rss", "pss", "uss") for how in ("max", "median")
+    )
+    assert 0 < float(told["worker_uss_mb_max"]) <= float(told["worker_pss_mb_max"]) <= float(told["worker_rss_mb_max"])
+
+
+def test_the_stand_in_engine_answers_whole_and_in_pieces() -> None:
+    """With the same text, as its dialect says it."""
+    asked = {"messages": [], "max_tokens": 8}
+    with answering() as url:
+        whole = httpx.post(f"{url}/v1/chat/completions", json=asked, trust_env=False).json()
+        pieces = httpx.post(f"{url}/v1/chat/completions", json={**asked, "stream": True}, trust_env=False).text
+    events = [json.loads(line[6:]) for line in pieces.splitlines() if line.startswith("data: {")]
+    heard = "".join(event["choices"][0]["delta"].get("content", "") for event in events if event["choices"])
+    assert heard.strip() == whole["choices"][0]["message"]["content"] == TEXT
+    assert pieces.endswith("data: [DONE]\n\n")
 
 
 def test_an_unknown_scenario_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
