@@ -155,10 +155,19 @@ class WorkersSection(Section):
     """How many processes of each kind `viiwork up` starts."""
 
     gpus: Annotated[int, Field(ge=0, le=64)] = 0
-    """Workers `gpu0`, `gpu1`, …, one a card. With 0, `cpus` engine workers run on the CPU."""
+    """Workers `gpu0`, `gpu1`, …, one a card. With 0, `cpus` engine workers run on the CPU; but where `devices.spec`
+    names cards, 0 is all of them."""
     cpus: Annotated[int, Field(ge=0, le=64)] = 1
     readers: Annotated[int, Field(ge=0, le=64)] = 1
     reader_slots: Annotated[int, Field(ge=1, le=64)] = 4
+
+
+class DevicesSection(Section):
+    """Which cards of this machine the fleet uses."""
+
+    spec: Annotated[str, Field(max_length=256)] = ""
+    """`auto`, `amd`, `nvidia`, `none`, `cpu`, or such as `simulated:8xRadeonVII`. Empty: `workers.gpus` says how many
+    there are, and nobody looks."""
 
 
 class QueueSection(Section):
@@ -251,6 +260,7 @@ class Settings(BaseSettings):
     engine: EngineSection = EngineSection()
     models: ModelsSection = ModelsSection()
     workers: WorkersSection = WorkersSection()
+    devices: DevicesSection = DevicesSection()
     queue: QueueSection = QueueSection()
     results: ResultsSection = ResultsSection()
     power: PowerSection = PowerSection()

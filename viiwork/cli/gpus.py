@@ -16,6 +16,8 @@ from viiwork.cli.options import AsJson
 from viiwork.cli.screen import out, print_json, say
 from viiwork.cli.up import settings_from
 from viiwork.devices import Device, Devices, Reading, open_devices
+from viiwork.devices.choose import AUTO
+from viiwork.settings import Settings
 
 EVERY_S = 2.0
 QUIT = frozenset("qQ")
@@ -31,8 +33,9 @@ Seen = Sequence[tuple[Device, Reading]]
 def gpus(
     *,
     devices: Annotated[
-        str, typer.Option(metavar="SPEC", help="auto, cpu, or simulated ones: simulated:4xRadeonVII+2xMI50-32GB.")
-    ] = "auto",
+        str | None,
+        typer.Option(metavar="SPEC", help="auto, cpu, or simulated ones: simulated:4xRadeonVII+2xMI50-32GB."),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Every two seconds, until `q` or Ctrl-C.")] = False,
     fleet: Annotated[str | None, typer.Option(help="The fleet whose simulated cards are shown.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="That fleet's state directory.")] = None,
@@ -43,8 +46,7 @@ def gpus(
 
     Exit codes: 0 there are cards, 1 there are none, 2 wrong usage.
     """
-    settings = settings_from(config, fleet={"name": fleet, "state_dir": state_dir})
-    source = open_devices(devices, state_dir=settings.state_dir)
+    source = devices_of(settings_from(config, fleet={"name": fleet, "state_dir": state_dir}, devices={"spec": devices}))
     seen = look(source)
     if not seen:
         explain(source)
@@ -59,6 +61,11 @@ def gpus(
             live(source)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
+
+
+def devices_of(settings: Settings) -> Devices:
+    """Those that the settings name; all of this computer where they name none. Raises UsageError."""
+    return open_devices(settings.devices.spec or AUTO, state_dir=settings.state_dir)
 
 
 def look(source: Devices) -> Seen:

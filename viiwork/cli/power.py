@@ -12,11 +12,11 @@ from rich import box
 from rich.table import Table
 
 from viiwork.cli.cardtable import UNKNOWN, whole
-from viiwork.cli.gpus import NO_CARDS, Seen, explain, look
+from viiwork.cli.gpus import NO_CARDS, Seen, devices_of, explain, look
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import one_line, out, plain, print_json, say
 from viiwork.cli.up import settings_from
-from viiwork.devices import Device, Devices, Reading, open_devices
+from viiwork.devices import Device, Devices, Reading
 from viiwork.devices.caps import check_watts, set_caps, writable
 from viiwork.errors import UsageError
 
@@ -25,7 +25,7 @@ power = typer.Typer(no_args_is_help=True, help="What the cards draw, and how muc
 HOW = {True: "yes", False: "root", None: "by NVML"}
 LOST = "Caps are lost when the driver or the computer starts again: set them at every start."
 
-Spec = Annotated[str, typer.Option("--devices", metavar="SPEC", help="auto, or such as simulated:4xRadeonVII.")]
+Spec = Annotated[str | None, typer.Option("--devices", metavar="SPEC", help="auto, or such as simulated:4xRadeonVII.")]
 Fleet = Annotated[str | None, typer.Option(help="The fleet whose simulated cards are meant.")]
 StateDirectory = Annotated[Path | None, typer.Option(help="That fleet's state directory.")]
 Config = Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)]
@@ -48,7 +48,7 @@ class CardPower:
 @power.command("show")
 def show(
     *,
-    devices: Spec = "auto",
+    devices: Spec = None,
     fleet: Fleet = None,
     state_dir: StateDirectory = None,
     config: Config = None,
@@ -67,7 +67,7 @@ def set_power(
     *,
     card: Annotated[list[str] | None, typer.Option(help="gpu2, a PCI address or a UUID; may be repeated.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All cards.")] = False,
-    devices: Spec = "auto",
+    devices: Spec = None,
     fleet: Fleet = None,
     state_dir: StateDirectory = None,
     config: Config = None,
@@ -90,10 +90,9 @@ def set_power(
         say(LOST)
 
 
-def opened(devices: str, fleet: str | None, state_dir: Path | None, config: Path | None) -> Devices:
+def opened(devices: str | None, fleet: str | None, state_dir: Path | None, config: Path | None) -> Devices:
     """Where the cards come from. Raises UsageError, SettingsError."""
-    settings = settings_from(config, fleet={"name": fleet, "state_dir": state_dir})
-    return open_devices(devices, state_dir=settings.state_dir)
+    return devices_of(settings_from(config, fleet={"name": fleet, "state_dir": state_dir}, devices={"spec": devices}))
 
 
 def present(source: Devices) -> Seen:

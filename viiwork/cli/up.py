@@ -22,6 +22,7 @@ from viiwork.cli.options import say_passed_over
 from viiwork.cli.pace import Milestones
 from viiwork.cli.screen import err, out, plain, print_json, say
 from viiwork.fleet import Supervisor
+from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.detach import start_detached
 from viiwork.fleet.plan import engine_names
 from viiwork.fleet.report import Event, FleetReport, ProcessReport
@@ -39,6 +40,10 @@ def up(
         typer.Option(help="What answers: extractive, simulated, noop, a recipe such as vllm, or a recipe's file."),
     ] = None,
     gpus: Annotated[int | None, typer.Option(help="Engine workers gpu0, gpu1, …, one a card.")] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="The cards to use: auto, amd, nvidia, none, simulated:8xRadeonVII."),
+    ] = None,
     cpus: Annotated[int | None, typer.Option(help="Engine workers on the CPU, when there are no --gpus.")] = None,
     readers: Annotated[int | None, typer.Option(help="Workers that read documents.")] = None,
     slots: Annotated[int | None, typer.Option(help="Requests in flight a worker.")] = None,
@@ -74,11 +79,12 @@ def up(
             **{"start_timeout_s": start_timeout, "time_scale": time_scale},
         },
         workers={"gpus": gpus, "cpus": cpus, "readers": readers},
+        devices={"spec": devices},
         api={"host": host, "port": port},
         flower={"enabled": flower, "port": flower_port},
         fleet={"name": fleet, "state_dir": state_dir},
     )
-    check_fleet(settings, engine_names(settings), environ=os.environ)
+    check_fleet(settings, engine_names(settle_cards(settings)), environ=os.environ)
     stop = fleet_command("down", fleet=fleet, state_dir=state_dir, config=config) if detach else ""
     with Screen(as_json=as_json, stop=stop) as screen:
         if detach:

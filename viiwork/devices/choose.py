@@ -13,7 +13,7 @@ from viiwork.devices.nvidia import NvidiaDevices
 from viiwork.devices.simulated import SimulatedDevices
 from viiwork.errors import UsageError
 
-AUTO, NONE, CPU, SIMULATED = "auto", "none", "cpu", "simulated:"
+AUTO, AMD, NVIDIA, NONE, CPU, SIMULATED = "auto", "amd", "nvidia", "none", "cpu", "simulated:"
 EXAMPLE = "simulated:4xRadeonVII"
 
 
@@ -40,19 +40,26 @@ class JoinedDevices:
 
 
 def open_devices(spec: str, *, state_dir: Path, root: Path = ROOT) -> Devices:
-    """The cards of this machine (`auto`), none (`none`), its processor (`cpu`), or such as `simulated:4xRadeonVII`.
+    """The cards of this machine (`auto`, or those of one maker: `amd`, `nvidia`), none (`none`), its processor (`cpu`),
+    or such as `simulated:4xRadeonVII`.
 
     Raises UsageError for anything else. The state directory is where simulated cards are kept.
     """
+    host = Host(root)
     if spec == AUTO:
-        host = Host(root)
         return JoinedDevices({"amd": AmdDevices(host), "nvidia": NvidiaDevices(host)})
+    if spec == AMD:
+        return AmdDevices(host)
+    if spec == NVIDIA:
+        return NvidiaDevices(host)
     if spec == NONE:
         return JoinedDevices({})
     if spec == CPU:
-        return CpuDevices(Host(root))
+        return CpuDevices(host)
     if spec.startswith(SIMULATED):
         return SimulatedDevices(spec.removeprefix(SIMULATED), state_dir)
     raise UsageError(
-        f"{spec}: there are no such devices.", hint=f"Choose auto, none, cpu, or {EXAMPLE}.", param="devices"
+        f"{spec}: there are no such devices.",
+        hint=f"Choose auto, amd, nvidia, none, cpu, or {EXAMPLE}.",
+        param="devices",
     )

@@ -8,6 +8,7 @@ import psutil
 
 from viiwork.doctor import EngineFacts
 from viiwork.errors import ViiworkError
+from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.plan import engine_names
 from viiwork.recipes.cards import numbers
 from viiwork.recipes.check import BUILT_IN, Checked, check_engine, check_fleet
@@ -20,8 +21,10 @@ RUNTIME_BYTES = 1200 << 20
 
 def engine_facts(settings: Settings, environ: Mapping[str, str]) -> EngineFacts:
     """The facts of all engine workers of this host; a server at a URL is asked what it serves."""
-    kind, workers = settings.engine.kind, engine_names(settings)
+    kind = settings.engine.kind
     try:
+        settings = settle_cards(settings)
+        workers = engine_names(settings)
         if kind in BUILT_IN or not workers:
             check_fleet(settings, (), environ=environ)
             return EngineFacts(title=kind, alias=settings.engine.alias or settings.engine.model or "")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
+from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.child import Child
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
 from viiwork.fleet.judge import is_up, judge_start
@@ -56,7 +57,11 @@ class Supervisor:
         self._host = socket.gethostname()
 
     async def run(self) -> None:
-        """Until a signal, or until it can go on no more. Raises StartupError, StoreUnavailable or EngineFault."""
+        """Until a signal, or until it can go on no more.
+
+        Raises StartupError, StoreUnavailable, EngineFault or UsageError.
+        """
+        self.settings = await asyncio.to_thread(settle_cards, self.settings)  # a driver in trouble may take long
         self.state.prepare()
         with FleetLock(self.state, fleet=self.settings.fleet.name):
             self._listen_for_signals()

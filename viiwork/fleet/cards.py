@@ -1,0 +1,76 @@
+"""Which cards the fleet's workers get, settled before anything starts: from what the settings name to a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from viiwork.devices import Device, Devices, Vendor, open_devices
+from viiwork.devices.choose import CPU, NONE
+from viiwork.devices.host import ROOT
+from viiwork.errors import SettingsError, StartupError
+from viiwork.recipes.check import BUILT_IN
+from viiwork.recipes.load import recipe_for
+from viiwork.settings import Settings
+
+REAL: tuple[Vendor, ...] = ("amd", "nvidia")
+SPEC = "devices.spec"
+
+
+def settle_cards(settings: Settings, *, root: Path = ROOT) -> Settings:
+    """The settings with `workers.gpus` as many as there are cards to use; as they are where no cards are named.
+
+    Raises SettingsError for cards that cannot be worked with, StartupError where there are none, UsageError for a name
+    that says nothing.
+    """
+    spec = settings.devices.spec
+    if not spec:
+        return settings
+    devices = open_devices(spec, state_dir=settings.state_dir, root=root)
+    count = 0 if spec in (NONE, CPU) else _count(settings, devices)
+    return settings.model_copy(update={"workers": settings.workers.model_copy(update={"gpus": count})})
+
+
+def _count(settings: Settings, devices: Devices) -> int:
+    """A simulated card that is off the bus keeps its number: it gets a worker, which waits for it."""
+    spec, wanted, found = settings.devices.spec, settings.workers.gpus, devices.found()
+    check_makers(found)
+    there = 1 + max((device.index for device in found if device.openable), default=-1)
+    if not there:
+        raise _nothing_to_use(spec, found, devices.why_none())
+    if wanted > there:
+        hint = f"Start it with --gpus {there}, or without --gpus for all of them."
+        raise SettingsError(f"{wanted} cards are wanted, and {spec} has {there}.", hint=hint, param="workers.gpus")
+    _check_engine(settings, found)
+    return wanted or there
+
+
+def check_makers(found: Sequence[Device]) -> None:
+    """Each maker numbers its own cards from 0, so that two would be called gpu0. Raises SettingsError."""
+    usable = [device for device in found if device.openable]
+    if len({device.vendor for device in usable}) > 1:
+        counts = {maker: sum(device.vendor == maker for device in usable) for maker in REAL}
+        raise SettingsError(
+            f"this computer has {counts['amd']} of AMD's cards and {counts['nvidia']} of NVIDIA's, "
+            "and a fleet uses those of one maker: both are numbered from 0.",
+            hint="Choose with --devices amd or --devices nvidia; another fleet may have the others.",
+            param=SPEC,
+        )
+
+
+def _nothing_to_use(spec: str, found: Sequence[Device], why: str) -> StartupError:
+    if found:
+        names = ", ".join(device.pci or device.name for device in found)
+        hint = "Add the user to the groups video and render."
+        return StartupError(f"this user may open none of the cards ({names}).", hint=hint)
+    return StartupError(f"{spec}: no cards were found. {' '.join(why.splitlines())}", hint="See `viiwork gpus`.")
+
+
+def _check_engine(settings: Settings, found: Sequence[Device]) -> None:
+    """A real engine finds nothing where a simulated card is said to be. Raises SettingsError."""
+    kind = settings.engine.kind
+    if kind in BUILT_IN or any(device.vendor in REAL for device in found):
+        return
+    if recipe_for(kind, "gpu0").pin:
+        hint = "Take --engine simulated with them, or --devices auto."
+        raise SettingsError(f"{kind} needs real cards, and these are simulated.", hint=hint, param=SPEC)
