@@ -7,6 +7,9 @@ from pydantic import Field
 from viiwork.jobs import Lane
 from viiwork.wire import Wire
 
+AWAITS_CARD = "waiting for its card"
+"""What the state of an engine starts with whose card is off the bus or in reset; how that is follows."""
+
 
 class WorkerCard(Wire):
     """What a worker tells when it joins."""

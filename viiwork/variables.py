@@ -10,8 +10,10 @@ from viiwork.settings import meant, section_of, variables
 PREFIX = "VIIWORK_"
 FOR_PEOPLE = frozenset({"VIIWORK_CONFIG", "VIIWORK_DEBUG", "VIIWORK_URL"})
 """Read beside the settings."""
+WORKER_CARDS = "VIIWORK_WORKER_CARDS"
+"""The identities of a worker's cards, with commas: their numbers may be others when the worker is started again."""
 BETWEEN_PROCESSES = frozenset(
-    {"VIIWORK_ENGINE_OF", "VIIWORK_SUPERVISED_BY", "VIIWORK_WORKER_NAME", "VIIWORK_WORKER_ROLE"}
+    {"VIIWORK_ENGINE_OF", "VIIWORK_SUPERVISED_BY", "VIIWORK_WORKER_NAME", "VIIWORK_WORKER_ROLE", WORKER_CARDS}
 )
 """What the fleet's processes tell each other, and are found by."""
 OF_COMPOSE = re.compile(r"VIIWORK_(CPU_ENGINE|GPU_ENGINE|GPU_IMAGE|GPU\d+|REDIS_MAXMEMORY)")

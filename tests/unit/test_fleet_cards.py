@@ -10,9 +10,10 @@ from tests.fakes.cards import radeon_vii, write_tree
 from viiwork.devices import Device
 from viiwork.devices.simulated import FOLDER
 from viiwork.errors import SettingsError, StartupError, UsageError
-from viiwork.fleet.cards import check_makers, settle_cards
-from viiwork.fleet.plan import engine_names
+from viiwork.fleet.cards import card_ids, check_engine_fits, check_makers, settle_cards
+from viiwork.fleet.plan import engine_names, plan
 from viiwork.settings import Settings, load_settings
+from viiwork.variables import WORKER_CARDS
 
 
 def settings(state: Path, spec: str, **sections: dict[str, object]) -> Settings:
@@ -85,3 +86,22 @@ def test_cards_of_two_makers_are_refused_with_the_way_out() -> None:
     with pytest.raises(SettingsError, match=r"1 of AMD's cards and 1 of NVIDIA's.*--devices amd or --devices nvidia"):
         check_makers([amd, nvidia])
     check_makers([amd, Device("GPU-2", "nvidia", -1, "RTX 3090", "sm_86", 1, openable=False)])
+
+
+def test_each_worker_is_told_who_its_card_is(tmp_path: Path) -> None:
+    """By the number alone, one that is started again after another card was lost would take its neighbour's."""
+    root = write_tree(tmp_path / "root", [radeon_vii(0), radeon_vii(1)])
+    seen = settle_cards(settings(tmp_path, "auto"), root=root)
+    ids = card_ids(seen, root=root)
+    assert ids == {"gpu0": radeon_vii(0).uuid, "gpu1": radeon_vii(1).uuid}
+    told = {spec.name: spec.env.get(WORKER_CARDS) for spec in plan(seen, environ={}, cards=ids)}
+    assert told == {"api": None, **ids, "reader0": None, "flower": None}
+    assert card_ids(settings(tmp_path, "")) == {}
+
+
+def test_an_engine_of_another_maker_is_refused(tmp_path: Path) -> None:
+    nvidia = [Device("GPU-2", "nvidia", 0, "RTX 3090", "sm_86", 1)]
+    with pytest.raises(SettingsError, match=r"runs on AMD's cards, and these are NVIDIA's"):
+        check_engine_fits(settings(tmp_path, "auto", engine={"kind": "vllm-gfx906"}), nvidia)
+    check_engine_fits(settings(tmp_path, "auto", engine={"kind": "vllm"}), nvidia)
+    check_engine_fits(settings(tmp_path, "auto", engine={"kind": "vlm"}), nvidia)  # told of later

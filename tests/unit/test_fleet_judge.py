@@ -62,3 +62,11 @@ async def test_an_engine_that_was_given_up_beside_one_that_works_holds_nobody_up
     known = cards(card(1, REASON), card(2, "ready"))
     judge_start(gpus, known)
     assert is_up(gpus, known)
+
+
+async def test_a_card_that_is_lost_holds_nobody_up() -> None:
+    """It may come back in a year; the fleet that has others is up, and is never given up for that."""
+    gpus = [engine("gpu0", pid=1, state=ChildState.READY), engine("gpu1", pid=2)]
+    known = cards(card(1, ""), card(2, "waiting for its card, which is gone"))
+    judge_start(gpus, known)
+    assert is_up(gpus, known)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from viiwork.recipes.cards import numbers, pin_value, seen_cards, vram_used_file
+from tests.fakes.cards import radeon_vii, write_tree
+from viiwork.devices import Device, open_devices
+from viiwork.recipes.cards import numbers, pin_value, pins, seen_cards, vram_used_file
 from viiwork.recipes.launch import Launch
 from viiwork.recipes.launching import Place, context_of, kv_bytes_of, make_launch
 from viiwork.recipes.load import load_recipe
@@ -42,10 +44,18 @@ VLLM = (
 )
 
 
-def launched(kind: str, worker: str, tmp_path: Path, *, program: str = "/v/bin/python", **engine: object) -> Launch:
+def launched(
+    kind: str,
+    worker: str,
+    tmp_path: Path,
+    *,
+    program: str = "/v/bin/python",
+    cards: tuple[Device, ...] = (),
+    **engine: object,
+) -> Launch:
     """What a worker of a host with eight processors and two engines would start; the host shows no card."""
     section = EngineSection.model_validate({"kind": kind, "model": "tiny", **engine})
-    place = Place(environ=OUTSIDE, state_dir=Path("/state"), engines=2, cpus=8, root=tmp_path)
+    place = Place(environ=OUTSIDE, state_dir=Path("/state"), engines=2, cpus=8, root=tmp_path, cards=cards)
     recipe = load_recipe(kind)
     return make_launch(recipe, section, worker=worker, alias="tiny", model=MODEL, place=place, program=program)
 
@@ -267,3 +277,43 @@ def test_cards_of_nvidia_are_counted_by_their_nodes(tmp_path: Path) -> None:
         (tmp_path / "dev" / name).touch()
     assert seen_cards("CUDA_VISIBLE_DEVICES", root=tmp_path) == 2
     assert seen_cards("ROCR_VISIBLE_DEVICES", root=tmp_path) == 0
+
+
+VII = Device("GPU-2160000000000001", "amd", 1, "Radeon VII", "gfx906", 1, uuid="GPU-2160000000000001")
+NAMELESS = Device("0000:03:00.0", "amd", 0, "MI50", "gfx906", 1)
+RTX = Device("GPU-5f3a", "nvidia", 2, "RTX 3090", "sm_86", 1, uuid="GPU-5f3a")
+NAMELESS_RTX = Device("0000:04:00.0", "nvidia", 3, "RTX 3090", "sm_86", 1)
+
+
+@pytest.mark.parametrize(
+    ("pin", "cards", "shown"),
+    [
+        ("ROCR_VISIBLE_DEVICES", (VII,), {"ROCR_VISIBLE_DEVICES": VII.uuid}),
+        ("ROCR_VISIBLE_DEVICES", (NAMELESS,), {"ROCR_VISIBLE_DEVICES": "0"}),
+        ("ROCR_VISIBLE_DEVICES", (NAMELESS, VII), {"ROCR_VISIBLE_DEVICES": "0,1"}),
+        ("CUDA_VISIBLE_DEVICES", (VII,), {"ROCR_VISIBLE_DEVICES": VII.uuid}),
+        ("HIP_VISIBLE_DEVICES", (VII,), {"HIP_VISIBLE_DEVICES": "1"}),
+        ("CUDA_VISIBLE_DEVICES", (RTX,), {"CUDA_VISIBLE_DEVICES": "GPU-5f3a"}),
+        (
+            "CUDA_VISIBLE_DEVICES",
+            (RTX, NAMELESS_RTX),
+            {"CUDA_VISIBLE_DEVICES": "2,3", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+        ),
+    ],
+)
+def test_a_card_that_is_known_is_pinned_by_its_uuid_else_by_its_number(
+    pin: str, cards: tuple[Device, ...], shown: dict[str, str]
+) -> None:
+    """A HIP build of a CUDA program takes numbers alone, so that AMD's cards are hidden one layer below it."""
+    assert pins(pin, cards) == shown
+
+
+def test_an_engine_sees_its_card_by_uuid_and_none_by_what_was_inherited(tmp_path: Path) -> None:
+    """And the memory that is waited for after its end is that card's."""
+    root = write_tree(tmp_path, [radeon_vii(0), radeon_vii(1)])
+    cards = open_devices("auto", state_dir=tmp_path, root=root).found()[1:]
+    launch = launched("vllm-gfx906", "gpu1", root, cards=cards)
+    pinned = {name: value for name, value in launch.env.items() if "VISIBLE" in name or "ORDINAL" in name}
+    assert pinned == {"ROCR_VISIBLE_DEVICES": radeon_vii(1).uuid}
+    assert launch.vram_used_file == str(root / "sys/bus/pci/devices" / radeon_vii(1).pci / "mem_info_vram_used")
+    assert launch.env["OMP_NUM_THREADS"] == "4"

@@ -14,7 +14,8 @@ from viiwork.devices.choose import AUTO
 from viiwork.devices.holders import Holder, vram_holders
 from viiwork.devices.host import ROOT, Host
 from viiwork.doctor import CardFacts, CardsFacts
-from viiwork.errors import SettingsError
+from viiwork.errors import ViiworkError
+from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.plan import engine_names
 from viiwork.guardrecord import read_records
 from viiwork.processes import is_alive
@@ -78,12 +79,13 @@ def card_facts(
 
 def wish(settings: Settings) -> tuple[str, int]:
     """The variable by which the engines are shown their cards, and how many they want; built-in ones want none."""
-    kind, workers = settings.engine.kind, engine_names(settings)
-    if kind in BUILT_IN or not workers:
-        return "", 0
+    kind = settings.engine.kind
     try:
+        workers = engine_names(settle_cards(settings))
+        if kind in BUILT_IN or not workers:
+            return "", 0
         pin = recipe_for(kind, workers[0]).pin
-    except SettingsError:  # which the check of the engine tells
+    except ViiworkError:  # which the check of the engine tells
         return "", 0
     return pin, sum(len(numbers(worker)) for worker in workers) if pin else 0
 

@@ -9,8 +9,9 @@ from viiwork.devices import Device, Devices, Vendor, open_devices
 from viiwork.devices.choose import CPU, NONE
 from viiwork.devices.host import ROOT
 from viiwork.errors import SettingsError, StartupError
+from viiwork.recipes.cards import AMD_PIN
 from viiwork.recipes.check import BUILT_IN
-from viiwork.recipes.load import recipe_for
+from viiwork.recipes.load import is_path, known_recipes, recipe_for
 from viiwork.settings import Settings
 
 REAL: tuple[Vendor, ...] = ("amd", "nvidia")
@@ -41,8 +42,19 @@ def _count(settings: Settings, devices: Devices) -> int:
     if wanted > there:
         hint = f"Start it with --gpus {there}, or without --gpus for all of them."
         raise SettingsError(f"{wanted} cards are wanted, and {spec} has {there}.", hint=hint, param="workers.gpus")
-    _check_engine(settings, found)
+    check_engine_fits(settings, found)
     return wanted or there
+
+
+def card_ids(settings: Settings, *, root: Path = ROOT) -> dict[str, str]:
+    """The identity of each card that is there, by its worker's name; nothing where no cards are named.
+
+    A worker that is started again after another card was lost must not take that one's neighbour for its own.
+    """
+    if settings.devices.spec in ("", NONE, CPU):
+        return {}
+    devices = open_devices(settings.devices.spec, state_dir=settings.state_dir, root=root)
+    return {f"gpu{device.index}": device.id for device in devices.found() if device.openable}
 
 
 def check_makers(found: Sequence[Device]) -> None:
@@ -66,11 +78,15 @@ def _nothing_to_use(spec: str, found: Sequence[Device], why: str) -> StartupErro
     return StartupError(f"{spec}: no cards were found. {' '.join(why.splitlines())}", hint="See `viiwork gpus`.")
 
 
-def _check_engine(settings: Settings, found: Sequence[Device]) -> None:
-    """A real engine finds nothing where a simulated card is said to be. Raises SettingsError."""
-    kind = settings.engine.kind
-    if kind in BUILT_IN or any(device.vendor in REAL for device in found):
-        return
-    if recipe_for(kind, "gpu0").pin:
+def check_engine_fits(settings: Settings, found: Sequence[Device]) -> None:
+    """A real engine finds nothing where a simulated card is said to be, or another maker's. Raises SettingsError."""
+    kind, maker = settings.engine.kind, next(device.vendor for device in found if device.openable)
+    if kind in BUILT_IN or not (is_path(kind) or kind in known_recipes()):
+        return  # of one that nobody knows is told when all of it is checked
+    pin = recipe_for(kind, "gpu0").pin
+    if pin and maker not in REAL:
         hint = "Take --engine simulated with them, or --devices auto."
         raise SettingsError(f"{kind} needs real cards, and these are simulated.", hint=hint, param=SPEC)
+    if pin == AMD_PIN and maker != "amd":
+        told = f"{kind} runs on AMD's cards, and these are NVIDIA's."
+        raise SettingsError(told, hint="Take --engine vllm.", param="engine.kind")

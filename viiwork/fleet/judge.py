@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from viiwork.errors import EngineFault, StartupError
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import Role
-from viiwork.roster import WorkerCard
+from viiwork.roster import AWAITS_CARD, WorkerCard
 
 Cards = Mapping[int, WorkerCard]
 """What workers told of themselves, by process id."""
@@ -16,9 +16,9 @@ FAILED = "failed: "
 
 
 def is_up(children: Sequence[Child], cards: Cards) -> bool:
-    """Whether nobody is awaited any more; some may have been given up."""
+    """Whether nobody is awaited any more; some may have been given up, and a card that is lost may not come back."""
     settled = (ChildState.READY, ChildState.FAILED)
-    return all(child.state in settled or engine_failure(child, cards) for child in children)
+    return all(child.state in settled or engine_failure(child, cards) or lacks_card(child, cards) for child in children)
 
 
 def judge_start(children: Sequence[Child], cards: Cards) -> None:
@@ -41,6 +41,12 @@ def engine_failure(child: Child, cards: Cards) -> str:
     """Why its engine was given up, and what to do; empty when it was not. Its worker waits for a person."""
     card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
     return card.engine_state.removeprefix(FAILED) if card is not None and card.engine_state.startswith(FAILED) else ""
+
+
+def lacks_card(child: Child, cards: Cards) -> bool:
+    """Whether its card is off the bus or in reset. Its worker waits for it."""
+    card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
+    return card is not None and card.engine_state.startswith(AWAITS_CARD)
 
 
 def _words(child: Child) -> str:

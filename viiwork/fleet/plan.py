@@ -15,6 +15,7 @@ from viiwork.recipes.check import BUILT_IN
 from viiwork.recipes.launch import CLEARING_S
 from viiwork.recipes.load import recipe_for
 from viiwork.settings import SCHEDULE, Settings, variable_of
+from viiwork.variables import WORKER_CARDS
 
 TAG = SUPERVISED_BY
 FLOWER_USER = "viiwork"
@@ -47,12 +48,22 @@ class ProcessSpec:
 
 
 def plan(
-    settings: Settings, *, environ: Mapping[str, str], flower_password: str = "", end_s: float = 0.0
+    settings: Settings,
+    *,
+    environ: Mapping[str, str],
+    flower_password: str = "",
+    end_s: float = 0.0,
+    cards: Mapping[str, str] | None = None,
 ) -> tuple[ProcessSpec, ...]:
-    """The processes of a fleet whose ports are settled (none is 0). `end_s` is `engine_end_s(settings)`."""
+    """The processes of a fleet whose ports are settled (none is 0).
+
+    `end_s` is `engine_end_s(settings)`; `cards` are the identities of the cards by their workers' names.
+    """
     base = child_env(settings, environ=environ)
     specs = [_api(settings, base)]
-    specs += [_worker(settings, base, name, Role.ENGINE, end_s=end_s) for name in engine_names(settings)]
+    for name in engine_names(settings):
+        known = {WORKER_CARDS: cards[name]} if cards and name in cards else {}
+        specs.append(_worker(settings, {**base, **known}, name, Role.ENGINE, end_s=end_s))
     specs += [_worker(settings, base, f"reader{n}", Role.READER) for n in range(settings.workers.readers)]
     if settings.flower.enabled:
         specs.append(_flower(settings, base, flower_password))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
-from viiwork.fleet.cards import settle_cards
+from viiwork.fleet.cards import card_ids, settle_cards
 from viiwork.fleet.child import Child
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
 from viiwork.fleet.judge import is_up, judge_start
@@ -39,7 +39,8 @@ Planner = Callable[[Settings, str], Sequence[ProcessSpec]]
 
 def real_plan(settings: Settings, flower_password: str) -> Sequence[ProcessSpec]:
     """The fleet's own processes, in this process' environment."""
-    return plan(settings, environ=os.environ, flower_password=flower_password, end_s=engine_end_s(settings))
+    end_s, cards = engine_end_s(settings), card_ids(settings)
+    return plan(settings, environ=os.environ, flower_password=flower_password, end_s=end_s, cards=cards)
 
 
 class Supervisor:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from viiwork.devices import Device
+from viiwork.devices.amd import PCI, topology
+from viiwork.devices.host import ROOT, Host
+
 NUMBER = re.compile(r"gpu(\d+)")
 NVIDIA_NODE = re.compile(r"nvidia\d+")
-ROOT = Path("/")
 KFD = "dev/kfd"
-NODES = "sys/class/kfd/kfd/topology/nodes"
-AMD_PIN = "ROCR_VISIBLE_DEVICES"
+AMD_PIN, CUDA_PIN = "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"
+CUDA_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""Without it CUDA numbers the fastest card 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +52,22 @@ def seen_cards(pin: str, *, root: Path = ROOT) -> int:
 
 def amd_cards(root: Path = ROOT) -> list[AmdCard]:
     """Cards of the KFD topology. In a container it lists all cards of the host, of which some cannot be opened."""
-    found = []
-    for node in sorted(_listed(root / NODES), key=lambda path: int(path.name) if path.name.isdigit() else -1):
-        facts = _properties(node)
-        if facts.get("simd_count", 0) > 0:
-            minor = facts.get("drm_render_minor", -1)
-            device = root / "dev" / "dri" / f"renderD{minor}"
-            found.append(AmdCard(minor=minor, openable=os.access(device, os.R_OK | os.W_OK)))
-    return found
+    host = Host(root)
+    minors = [node.facts.get("drm_render_minor", -1) for node in topology(host)]
+    return [AmdCard(minor=minor, openable=host.openable(f"/dev/dri/renderD{minor}")) for minor in minors]
+
+
+def pins(pin: str, cards: Sequence[Device]) -> dict[str, str]:
+    """The variables that show an engine these cards and no others, by UUID where that can be. Pure.
+
+    A recipe for CUDA may be of a HIP build, which heeds CUDA_VISIBLE_DEVICES too, but takes numbers there alone: AMD's
+    cards are hidden one layer below, and the one that is left is number 0.
+    """
+    amd = all(card.vendor == "amd" for card in cards)
+    name = AMD_PIN if amd and pin == CUDA_PIN else pin
+    by_uuid = name in (AMD_PIN, CUDA_PIN) and all(card.uuid for card in cards)
+    value = ",".join(card.uuid if by_uuid else str(card.index) for card in cards)
+    return {name: value} | (CUDA_ORDER if name == CUDA_PIN and not by_uuid else {})
 
 
 def vram_used_file(worker: str, *, root: Path = ROOT) -> str:
@@ -71,13 +83,10 @@ def vram_used_file(worker: str, *, root: Path = ROOT) -> str:
     return str(file) if file.is_file() else ""
 
 
-def _properties(node: Path) -> dict[str, int]:
-    try:
-        lines = (node / "properties").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):  # of a node that this container may not see
-        return {}
-    pairs = (line.split() for line in lines)
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+def used_file_of(cards: Sequence[Device], *, root: Path = ROOT) -> str:
+    """The same of the first of these cards."""
+    file = root / PCI.lstrip("/") / cards[0].pci / "mem_info_vram_used"
+    return str(file) if cards[0].pci and file.is_file() else ""
 
 
 def _listed(folder: Path) -> list[Path]:

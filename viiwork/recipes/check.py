@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from viiwork.devices.host import ROOT
 from viiwork.errors import SettingsError, StartupError
 from viiwork.models import find
-from viiwork.recipes.cards import ROOT, numbers, seen_cards
+from viiwork.recipes.cards import numbers, seen_cards
 from viiwork.recipes.load import file_of, is_path, kind_for, known_recipes, load_recipe, unknown
 from viiwork.recipes.modelfacts import CONFIG, GGUF, MLC_CONFIG, ModelFacts, alias_of, checked_alias, look_at
 from viiwork.recipes.programs import find_program
@@ -47,7 +48,8 @@ def check_fleet(settings: Settings, workers: tuple[str, ...], *, environ: Mappin
         raise unknown(kind, (*BUILT_IN, *known_recipes()))
     for worker in workers[:1]:  # they differ in their cards alone
         recipe = check_engine(settings, worker=worker, environ=environ).recipe
-        check_cards(recipe, workers)
+        if not settings.devices.spec:  # else the cards themselves were counted
+            check_cards(recipe, workers)
 
 
 def check_cards(recipe: Recipe, workers: tuple[str, ...], *, root: Path = ROOT) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from viiwork.recipes.cards import ROOT, numbers, pin_value, seen_cards, vram_used_file
+from viiwork.devices import Device
+from viiwork.devices.host import ROOT
+from viiwork.recipes.cards import numbers, pin_value, pins, seen_cards, used_file_of, vram_used_file
 from viiwork.recipes.launch import KEY, PORT, Launch
 from viiwork.recipes.load import PLACEHOLDER, PLACEHOLDERS
 from viiwork.recipes.modelfacts import ModelFacts
@@ -41,6 +43,8 @@ class Place:
     cpus: int = 1
     """How many of its processors this process may use."""
     root: Path = ROOT
+    cards: tuple[Device, ...] = ()
+    """Those of the worker, where the settings name cards; else its name's numbers are all that is known of them."""
 
     @property
     def threads(self) -> int:
@@ -90,7 +94,7 @@ def make_launch(
         canary=engine.canary,
         canary_every_s=engine.canary_every_s,
         expect=engine.canary_expect,
-        vram_used_file=vram_used_file(worker, root=place.root) if recipe.pin else "",
+        vram_used_file=_vram_used_file(recipe, worker, place),
     )
 
 
@@ -179,6 +183,18 @@ def _environment(recipe: Recipe, fill: _Filling, worker: str, place: Place, prog
         **passed,
         **{name: fill(text) for name, text in recipe.env.items()},
     }
-    if recipe.pin:
-        env[recipe.pin] = pin_value(worker, seen=seen_cards(recipe.pin, root=place.root))
-    return env
+    return env | _pins(recipe, worker, place)
+
+
+def _pins(recipe: Recipe, worker: str, place: Place) -> dict[str, str]:
+    if not recipe.pin:
+        return {}
+    if place.cards:
+        return pins(recipe.pin, place.cards)
+    return {recipe.pin: pin_value(worker, seen=seen_cards(recipe.pin, root=place.root))}
+
+
+def _vram_used_file(recipe: Recipe, worker: str, place: Place) -> str:
+    if not recipe.pin:
+        return ""
+    return used_file_of(place.cards, root=place.root) if place.cards else vram_used_file(worker, root=place.root)

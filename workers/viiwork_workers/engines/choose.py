@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from viiwork.devices import Device, open_devices
+from viiwork.devices.choose import CPU, NONE
 from viiwork.errors import StartupError
 from viiwork.recipes.cards import numbers
 from viiwork.recipes.check import Checked, built_in_alias, check_engine
 from viiwork.recipes.launch import CLEARING_S, Launch
 from viiwork.recipes.launching import Place, make_launch, scratch_of, usable_cpus
 from viiwork.settings import Settings
+from viiwork.variables import WORKER_CARDS
 from viiwork_workers.engines.base import Engine, EngineFacts
 from viiwork_workers.engines.guard.followed import FollowedKeeper
 from viiwork_workers.engines.noop import NoopEngine
+from viiwork_workers.engines.seat import CardSeat
+from viiwork_workers.engines.seated import SeatedEngine, VramBytes, no_vram
 
 EXTRACTIVE_MODEL = "extractive-preview"
 NOOP_MODEL = "noop"
@@ -26,6 +31,23 @@ def make_engine(settings: Settings, *, card: str, environ: Mapping[str, str] | N
     `environ` is what an engine of its own process may inherit from; by default ours. Raises SettingsError,
     StartupError, NotFound or UsageError, each in one line.
     """
+    environ = os.environ if environ is None else environ
+    if settings.devices.spec in ("", NONE, CPU) or not numbers(card):
+        return _engine(settings, card, environ)
+    return _seated(settings, card, environ)
+
+
+def _seated(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engine:
+    """One whose cards are watched, and that is made anew when they were away."""
+    ids = tuple(filter(None, environ.get(WORKER_CARDS, "").split(",")))
+    devices = open_devices(settings.devices.spec, state_dir=settings.state_dir)
+    seat = CardSeat(devices, numbers(worker), ids=ids)
+    return SeatedEngine(
+        lambda: _engine(settings, worker, environ, seat.cards()), seat, vram_bytes=_vram_bytes(settings)
+    )
+
+
+def _engine(settings: Settings, worker: str, environ: Mapping[str, str], cards: tuple[Device, ...] = ()) -> Engine:
     slots = settings.engine.slots
     match settings.engine.kind:
         case "extractive":
@@ -35,7 +57,7 @@ def make_engine(settings: Settings, *, card: str, environ: Mapping[str, str] | N
         case "noop":
             return NoopEngine(model=built_in_alias(settings, NOOP_MODEL), slots=slots or 32)
         case _:
-            return _server(settings, card, os.environ if environ is None else environ)
+            return _server(settings, worker, environ, cards)
 
 
 def _extractive(settings: Settings) -> Engine:
@@ -60,16 +82,31 @@ def _simulated(settings: Settings) -> Engine:
     return HostedEngine(simulated_facts(model=model, slots=slots), begin)
 
 
-def _server(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engine:
+def _vram_bytes(settings: Settings) -> VramBytes:
+    if settings.engine.kind != "simulated":
+        return no_vram
+    from viiwork_workers.engines.simulated.card_model import MISTRAL_7B  # noqa: PLC0415 - as above
+
+    return MISTRAL_7B.vram_used_bytes
+
+
+def _server(settings: Settings, worker: str, environ: Mapping[str, str], cards: tuple[Device, ...]) -> Engine:
     """A program of others, that a guard starts and looks after."""
     from viiwork_workers.engines.server.engine import ServerEngine  # noqa: PLC0415 - aiohttp: 9 MB and 0.1 s, for these alone
 
     checked = check_engine(settings, worker=worker, environ=environ)
-    launch = launch_of(settings, checked, worker=worker, environ=environ)
+    launch = launch_of(settings, checked, worker=worker, environ=environ, cards=cards)
     return ServerEngine(facts_of(checked, launch), launch, FollowedKeeper(launch, state_dir=settings.state_dir))
 
 
-def launch_of(settings: Settings, checked: Checked, *, worker: str, environ: Mapping[str, str]) -> Launch:
+def launch_of(
+    settings: Settings,
+    checked: Checked,
+    *,
+    worker: str,
+    environ: Mapping[str, str],
+    cards: tuple[Device, ...] = (),
+) -> Launch:
     """How the guard is to start it. Makes the folder that the engine may use. Raises StartupError."""
     scratch = scratch_of(settings.state_dir, worker)
     try:
@@ -80,7 +117,7 @@ def launch_of(settings: Settings, checked: Checked, *, worker: str, environ: Map
         raise StartupError(f"{scratch}: {reason}.") from error
     workers = settings.workers
     engines = workers.gpus if numbers(worker) else workers.cpus
-    place = Place(environ=environ, state_dir=settings.state_dir, engines=engines, cpus=usable_cpus())
+    place = Place(environ=environ, state_dir=settings.state_dir, engines=engines, cpus=usable_cpus(), cards=cards)
     return make_launch(
         checked.recipe,
         settings.engine,

@@ -53,6 +53,10 @@ class CardModel:
         free = VRAM_SHARE * VRAM_BYTES - self.weights_bytes - self.activation_bytes - CONTEXT_BYTES
         return max(0, int(free // self.kv_bytes_per_token))
 
+    def vram_used_bytes(self, kv_use: float) -> int:
+        """What it holds of the card when so much of the room for keys and values is in use, 0 to 1."""
+        return int(self.weights_bytes + kv_use * self.kv_tokens * self.kv_bytes_per_token)
+
     @property
     def load_s(self) -> float:
         """From the start of the engine to its first answer."""
