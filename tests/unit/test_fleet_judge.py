@@ -8,9 +8,11 @@ import pytest
 
 from viiwork.errors import EngineFault
 from viiwork.fleet.child import Child, ChildState
+from viiwork.fleet.describe import fleet_report
 from viiwork.fleet.judge import is_up, judge_start
 from viiwork.fleet.plan import ProcessSpec, Role
 from viiwork.roster import WorkerCard
+from viiwork.settings import load_settings
 
 REASON = "failed: The card's memory is too small. Take a smaller model."
 
@@ -70,3 +72,14 @@ async def test_a_card_that_is_lost_holds_nobody_up() -> None:
     known = cards(card(1, ""), card(2, "waiting for its card, which is gone"))
     judge_start(gpus, known)
     assert is_up(gpus, known)
+
+
+async def test_the_table_says_which_card_a_worker_waits_for() -> None:
+    """Its process only starts for as long as that lasts."""
+    waiting = engine("gpu1", pid=2)
+    report = fleet_report(
+        load_settings(), [waiting], server=None, cards=cards(card(2, "waiting for its card, which is gone"))
+    )
+    assert [row.state for row in report.processes] == ["waiting for its card, which is gone"]
+    report = fleet_report(load_settings(), [waiting], server=None, cards=cards(card(2, "loading (3 s)")))
+    assert [row.state for row in report.processes] == ["starting"]

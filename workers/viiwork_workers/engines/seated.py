@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from viiwork.devices import State
-from viiwork.errors import EngineDied, EngineFault, Unavailable, ViiworkError
+from viiwork.errors import EngineDied, Unavailable, ViiworkError
 from viiwork.roster import AWAITS_CARD
 from viiwork.work import Answer, EngineWork
 from viiwork_workers.engines.base import PLAIN, Engine, Manner, Signals
@@ -146,7 +146,7 @@ class SeatedEngine:
         try:
             await self._begin()
             log.warning("the card is back, and its engine runs again")
-        except ViiworkError as error:
+        except (ViiworkError, OSError) as error:
             self._deaths = self._deaths.after(served_s=0.0)
             log.error("the card is back, but its engine does not start: %s", error)  # noqa: TRY400 - one line
             await self._end()
@@ -171,5 +171,5 @@ class SeatedEngine:
         try:
             async with asyncio.timeout(self.facts.end_s):
                 await self._engine.close()
-        except (TimeoutError, EngineFault, OSError) as error:
+        except (TimeoutError, ViiworkError, OSError) as error:
             log.warning("the engine of the lost card has not ended: %s", type(error).__name__)
