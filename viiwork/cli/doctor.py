@@ -27,6 +27,9 @@ def doctor(
     engine: Annotated[str | None, typer.Option(help="Check for this engine, as `up` would take it.")] = None,
     model: Annotated[str | None, typer.Option(help="Check for this model.")] = None,
     gpus: Annotated[int | None, typer.Option(help="Check for so many cards.")] = None,
+    devices: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Check for these cards: auto, amd, nvidia.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, one object a line.")] = False,
 ) -> None:
@@ -39,6 +42,7 @@ def doctor(
         fleet={"name": fleet, "state_dir": state_dir},
         engine={"kind": engine, "model": model},
         workers={"gpus": gpus},
+        devices={"spec": devices},
     )
     facts = asyncio.run(examine(settings))
     findings = diagnose(facts)

@@ -14,7 +14,7 @@ from viiwork.devices.choose import AUTO
 from viiwork.devices.holders import Holder, vram_holders
 from viiwork.devices.host import ROOT, Host
 from viiwork.doctor import CardFacts, CardsFacts
-from viiwork.errors import ViiworkError
+from viiwork.errors import SettingsError, ViiworkError
 from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.plan import engine_names
 from viiwork.guardrecord import read_records
@@ -79,15 +79,22 @@ def card_facts(
 
 def wish(settings: Settings) -> tuple[str, int]:
     """The variable by which the engines are shown their cards, and how many they want; built-in ones want none."""
-    kind = settings.engine.kind
+    kind, workers = settings.engine.kind, expected(settings)
+    if kind in BUILT_IN or not workers:
+        return "", 0
     try:
-        workers = engine_names(settle_cards(settings))
-        if kind in BUILT_IN or not workers:
-            return "", 0
         pin = recipe_for(kind, workers[0]).pin
-    except ViiworkError:  # which the check of the engine tells
+    except SettingsError:  # which the check of the engine tells
         return "", 0
     return pin, sum(len(numbers(worker)) for worker in workers) if pin else 0
+
+
+def expected(settings: Settings) -> tuple[str, ...]:
+    """The engine workers; one card is wanted where those that the settings name are not there."""
+    try:
+        return engine_names(settle_cards(settings))
+    except ViiworkError:  # which the check of the engine tells
+        return ("gpu0",)
 
 
 def engine_processes(state_dir: Path) -> frozenset[int]:
