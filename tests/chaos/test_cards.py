@@ -23,9 +23,9 @@ WORKERS = tuple(f"gpu{number}" for number in range(CARDS))
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     """Four simulated cards, twenty times as fast as real ones."""
-    engine = {"kind": "simulated", "model": "sim", "slots": SLOTS, "time_scale": 0.05}
+    engine = {"kind": "simulated", "model": "sim", "slots": SLOTS, "time_scale": 0.05, "process": request.param}
     return settings.model_copy(
         update={
             "engine": settings.engine.model_copy(update=engine),
@@ -63,7 +63,12 @@ async def held(store: Store, name: str) -> int:
     return next(sum(w.in_flight.values()) for w in workers if w.card.name.startswith(f"{name}@"))
 
 
-@pytest.mark.parametrize("trouble", ["gone", "resetting"])
+@pytest.mark.parametrize(
+    ("settings", "trouble"),
+    [(False, "gone"), (False, "resetting"), (True, "gone")],
+    indirect=["settings"],
+    ids=["gone", "resetting", "gone under an engine of its own process"],
+)
 async def test_a_card_that_falls_off_the_bus_under_load_costs_no_job_and_returns(
     fleet: Fleet, real_store: Store, devices: SimulatedDevices, trouble: CardState
 ) -> None:
@@ -97,7 +102,7 @@ async def test_a_card_that_falls_off_the_bus_under_load_costs_no_job_and_returns
 
     async def back() -> bool:
         card = await card_of(real_store, "gpu2")
-        return card.limit != 0 and not card.engine_state and card.engine_restarts == 1
+        return card.limit != 0 and card.engine_state in ("", "ready") and card.engine_restarts == 1
 
     await eventually(back, what="its worker takes jobs again")
     jobs += await submit(real_store, JOBS // 4)
