@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from viiwork.devices.amd import NODES
 from viiwork.errors import SettingsError, StartupError, ViiworkError
 from viiwork.jobs import MODEL_PATTERN
-from viiwork.recipes.cards import NODES
 from viiwork.recipes.check import check_cards, check_engine, check_fleet
 from viiwork.recipes.load import load_recipe
 from viiwork.recipes.modelfacts import USUAL_KV_BYTES, alias_of, kv_bytes, look_at
@@ -204,7 +204,7 @@ def test_an_engine_that_nobody_knows_is_answered_with_all_that_there_are() -> No
 def test_two_engines_do_not_share_a_card(tmp_path: Path) -> None:
     recipe = load_recipe("vllm-gfx906")
     check_cards(recipe, ("gpu0", "gpu1"), root=tmp_path)  # where no card shows, nothing can be told
-    node = tmp_path / NODES / "1"
+    node = tmp_path / NODES.lstrip("/") / "1"
     node.mkdir(parents=True)
     (node / "properties").write_text("simd_count 240\ndrm_render_minor 128\n")
     (tmp_path / "dev/dri").mkdir(parents=True)

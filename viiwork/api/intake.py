@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -56,6 +57,11 @@ def with_weight(job: Job, weight: Weight) -> Job | Misfit:
     return job.model_copy(update=counted)
 
 
+def print_of(body: JobBody) -> str:
+    """Without defaults, so that a field that comes with a later version does not make another request of it."""
+    return fingerprint("job", body.model_dump(mode="json", exclude_defaults=True))
+
+
 class Intake:
     """The desk behind the POST routes."""
 
@@ -94,10 +100,8 @@ class Intake:
     async def submit_job(self, body: JobBody, who: Sender) -> Status:
         """One job on its own."""
         model = await self.model(body.model)
-        # without defaults, so that a field that comes with a later version does not make another request of it
-        canonical = body.model_dump(mode="json", exclude_defaults=True)
         async with self.turn(who):
-            job_id = await self.admit(who, fingerprint("job", canonical), new_id("job"))
+            job_id = await self.admit(who, partial(print_of, body), new_id("job"))
             job = single(body, model, who.tenant, job_id, self.settings.queue.job_timeout_s)
             (weighed,) = await self.weighed([job])
             if isinstance(weighed, Misfit):
@@ -135,7 +139,7 @@ class Intake:
         unsent = dict(enumerate(order.items))
         async with self.turn(who):
             try:
-                batch_id = await self.admit(who, fingerprint("analysis", order.canonical()), fresh_id)
+                batch_id = await self.admit(who, lambda: fingerprint("analysis", order.canonical()), fresh_id)
                 known = await self.known(batch_id) if batch_id != fresh_id else None
                 if known is None or known.state is BatchState.UPLOADING:
                     await self._submit_items(batch_id, order, unsent, who.tenant, again=known is not None)
@@ -210,11 +214,11 @@ class Intake:
         with suppress(ViiworkError):
             await self.store.cancel_batch(batch_id)
 
-    async def admit(self, who: Sender, print_: str, new: str) -> str:
+    async def admit(self, who: Sender, make_print: Callable[[], str], new: str) -> str:
         """The id that the sender's key stands for: `new`, unless the key came before."""
         if who.key is None:
             return new
-        return await self.store.admit(tenant=who.tenant, key=who.key, fingerprint=print_, id=new)
+        return await self.store.admit(tenant=who.tenant, key=who.key, fingerprint=make_print(), id=new)
 
     def turn(self, who: Sender) -> asyncio.Lock:
         """Two requests with one key take turns, so that the second sees all that the first has done."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from viiwork.documents.prompts import Count, PromptCounter, Rendered, Work, load_prompts
+from viiwork.documents.prompts import UNCOUNTED, Count, PromptCounter, Rendered, Work, load_prompts
 from viiwork.documents.room import check_room, narrowest
 from viiwork.documents.template import TemplateRefusal
 from viiwork.errors import UsageError
@@ -60,7 +60,7 @@ class Scales:
     async def weigh(self, works: Sequence[Work], model: str, fleet: FleetStatus) -> list[Weight]:
         """What each prompt weighs on the worker of `model` that takes least."""
         card = narrowest((worker.card for worker in fleet.workers), model)
-        if card is None or card.tokenizer in self._given_up:
+        if card is None or card.tokenizer in UNCOUNTED or card.tokenizer in self._given_up:
             return [None] * len(works)
         async with self._room:
             prompts = await asyncio.to_thread(load_prompts, card.tokenizer)

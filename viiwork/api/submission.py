@@ -30,7 +30,7 @@ async def submit_file(desk: Intake, order: FileOrder, who: Sender, stream: Async
     """
     fresh_id = new_id("an")
     async with desk.turn(who):
-        batch_id = await desk.admit(who, fingerprint("file", order.canonical()), fresh_id)
+        batch_id = await desk.admit(who, lambda: fingerprint("file", order.canonical()), fresh_id)
         known = await desk.known(batch_id) if batch_id != fresh_id else None
         submission = Submission(desk, order, batch_id, who.tenant, known=known)
         try:

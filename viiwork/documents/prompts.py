@@ -102,13 +102,16 @@ class PromptCounter:
         return [len(one.ids) for one in encoded]
 
 
+UNCOUNTED = ("", WORDLLAMA)
+"""Of engines without a template: nobody here can count for them."""
+
+
 def load_prompts(tokenizer: str) -> PromptCounter | None:
     """The counter of the model in this directory (or of its `tokenizer.json`); None where nobody here can count.
 
-    That is so for `wordllama`, which stands for engines without a template, and for files that are not on this
-    machine, or that nothing can be made of.
+    That is so for UNCOUNTED, and for files that are not on this machine, or that nothing can be made of.
     """
-    if tokenizer in ("", WORDLLAMA):
+    if tokenizer in UNCOUNTED:
         return None
     path = tokenizer_file(tokenizer)
     files = (path, *(path.with_name(name) for name in FILES))
