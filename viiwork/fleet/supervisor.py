@@ -22,6 +22,7 @@ from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.readiness import Readiness
 from viiwork.fleet.report import Event, EventKind, FleetReport, Report
 from viiwork.fleet.serverkeeper import ServerKeeper
+from viiwork.fleet.unheeded import unheeded
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
 from viiwork.store import Store, embedded, open_store
@@ -90,6 +91,8 @@ class Supervisor:
     async def _bring_up(self, undo: AsyncExitStack) -> Readiness:
         orphans = await self._end_orphans()
         for text in await asyncio.to_thread(shared_cards, self.settings, self.state.root):
+            self._tell("notice", text)
+        for text in unheeded(self.settings):
             self._tell("notice", text)
         self.settings = settle_ports(self.settings)
         undo.callback(self._forget_run)

@@ -72,7 +72,8 @@ class Upkeep:
     ) -> dict[str, str]:
         """Say that this incarnation lives and what it holds; answers the jobs that it has lost, and their states.
 
-        With `keep_ms` it also asks for the right to do the fleet's upkeep, for so long: see `granted`.
+        With `keep_ms` it also asks for the right to do the fleet's upkeep, for so long: see `granted`. What was
+        answered to the beat holds whatever becomes of that. Raises StoreUnavailable.
         """
         hands = [part for fence in held for part in (fence.job, fence.token)]
         head: tuple[Arg, ...] = (
@@ -88,10 +89,9 @@ class Upkeep:
         )
         asks = [_lock_call(card.incarnation, keep_ms)] if keep_ms else []
         answer, *right = await self._store.call_many([Call("beat", (*head, *hands)), *asks])
-        for reply in (answer, *right):
-            if isinstance(reply, StoreUnavailable):
-                raise reply
-        self.granted = bool(right and right[0])
+        if isinstance(answer, StoreUnavailable):
+            raise answer
+        self.granted = right == [1]
         self.quarantined, self.beat_ms, *told = answer
         depths, lost = told[: len(queues)], told[len(queues) :]
         self.backlog = dict(zip(queues, depths, strict=True))
