@@ -48,7 +48,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "depth": Scenario("what a queue of 1,000,000 jobs costs", depth.run, 1_000_000, 3),
     "priority": Scenario("people beside long batch jobs (no cards)", priority.run, 480, 1),
     "balance": Scenario("how evenly pulling shares unequal jobs (no cards)", balance.run, 2000, 9),
-    "engine": Scenario("real vLLM on the CPU through the queue, beside driving it directly", engine.run, 1280, 3),
+    "engine": Scenario("real vLLM on the CPU through the queue, beside driving it directly", engine.run, 20_000, 8),
     "interactive": Scenario("a person's first token beside a full batch lane, real vLLM", interactive.run, 80, 3),
     "scaling": Scenario("what the queue leaves of 8 cards x 16 slots (no cards)", scaling.run, 5120, 2),
     "footprint": Scenario(

@@ -72,6 +72,10 @@ class Attached:
                     first = time.perf_counter() - begin
         return first or time.perf_counter() - begin
 
+    def waiting(self) -> int:
+        """Batch jobs that no worker has been told of."""
+        return self._depth("waiting")
+
     async def output_tokens(self) -> int:
         """Of all answers so far."""
         return sum((await self._store.stats()).get("output_tokens", {}).values())

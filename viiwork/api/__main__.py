@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import signal
@@ -10,6 +9,7 @@ import socket
 import sys
 
 import uvicorn
+import uvloop
 
 from viiwork.api.app import create_app
 from viiwork.api.door import is_loopback
@@ -30,7 +30,7 @@ def main() -> int:
     for line in passed_over(os.environ):
         log.warning(line)
     try:
-        asyncio.run(serve(load_settings()))
+        uvloop.run(serve(load_settings()))
     except ViiworkError as error:
         print(f"viiwork api: {error}", file=sys.stderr)  # noqa: T201 - the one line a person sees
         return error.exit_code
