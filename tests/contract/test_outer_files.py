@@ -206,7 +206,7 @@ def test_the_map_of_the_rooms_names_every_module() -> None:
         "CONTRIBUTING.md",
         "samples/README.md",
         "docs/settings.md",
-        "docs/containers.md",
+        "docs/deploy.md",
         "docs/radeon-vii.md",
     ],
 )
