@@ -14,7 +14,7 @@ from viiwork.processes import SUPERVISED_BY
 from viiwork.recipes.check import BUILT_IN
 from viiwork.recipes.launch import CLEARING_S
 from viiwork.recipes.load import recipe_for
-from viiwork.settings import SCHEDULE, Settings, variable_of
+from viiwork.settings import LISTS, Settings, variable_of
 from viiwork.variables import WORKER_CARDS
 
 TAG = SUPERVISED_BY
@@ -135,11 +135,12 @@ def settings_env(settings: Settings) -> dict[str, str]:
     The settings file is shut out: editing it must not change half a fleet when a worker is restarted.
     """
     env = {"VIIWORK_CONFIG": os.devnull}
-    for section, fields in settings.model_dump(mode="json", exclude={SCHEDULE}).items():
+    for section, fields in settings.model_dump(mode="json", exclude=set(LISTS)).items():
         for name, value in fields.items():
             if value is not None:
                 env[f"VIIWORK_{section}_{name}".upper()] = _as_text(value)
-    env[variable_of(SCHEDULE)] = json.dumps(settings.model_dump(mode="json")[SCHEDULE])
+    for name, entries in settings.model_dump(mode="json", include=set(LISTS)).items():
+        env[variable_of(name)] = json.dumps(entries)
     env["VIIWORK_FLEET_STATE_DIR"] = os.path.abspath(settings.state_dir)  # noqa: PTH100 - as above
     return env
 

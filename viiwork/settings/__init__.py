@@ -1,0 +1,43 @@
+"""Everything that can be set: tables of `viiwork.toml`, `VIIWORK_*` variables, flags."""
+
+from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, WorkersSection
+from viiwork.settings.known import names, section_of, tables, variables
+from viiwork.settings.load import load_settings
+from viiwork.settings.naming import LISTS, SCHEDULE, meant, variable_of
+from viiwork.settings.places import default_models_dir, default_state_dir
+from viiwork.settings.power import PowerSection, ScheduleEntry
+from viiwork.settings.section import MIB, NAME_PATTERN, Port, Positive, Section
+from viiwork.settings.service import ApiSection, FleetSection, FlowerSection, QueueSection, RedisSection, ResultsSection
+from viiwork.settings.settings import Settings
+
+__all__ = [
+    "LISTS",
+    "MIB",
+    "NAME_PATTERN",
+    "SCHEDULE",
+    "ApiSection",
+    "DevicesSection",
+    "EngineSection",
+    "FleetSection",
+    "FlowerSection",
+    "ModelsSection",
+    "Port",
+    "Positive",
+    "PowerSection",
+    "QueueSection",
+    "RedisSection",
+    "ResultsSection",
+    "ScheduleEntry",
+    "Section",
+    "Settings",
+    "WorkersSection",
+    "default_models_dir",
+    "default_state_dir",
+    "load_settings",
+    "meant",
+    "names",
+    "section_of",
+    "tables",
+    "variable_of",
+    "variables",
+]

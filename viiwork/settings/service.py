@@ -1,0 +1,86 @@
+"""The fleet's own service: its name, Redis, the HTTP door, Flower, the queue, and how long results live."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from viiwork.settings.section import MIB, NAME_PATTERN, Port, Positive, Section
+
+
+class FleetSection(Section):
+    """Which fleet this is. Keys, queues and state directory carry its name."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] = "default"
+    state_dir: Path | None = None
+    """Default: `$XDG_STATE_HOME/viiwork/<name>`, else `~/.local/state/viiwork/<name>`."""
+
+
+class RedisSection(Section):
+    """Where Redis is; `embedded` runs a private server under the state directory."""
+
+    url: str = "embedded"
+    max_memory_bytes: Annotated[int, Field(ge=16 * MIB)] | None = None
+    """Of the embedded server. Default: the smaller of a quarter of RAM and 4 GiB."""
+    prefix: str = ""
+    """Default: `viiwork:<fleet name>:`."""
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if url != "embedded" and not re.match(r"^(redis|rediss|redis\+socket|unix|sentinel)://", url):
+            raise ValueError("must be 'embedded' or start with redis://, rediss://, redis+socket:// or sentinel://")
+        return url
+
+
+class ApiSection(Section):
+    """The HTTP door. Sizes are in bytes."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8400
+    """0 takes a free one."""
+    max_json_bytes: int = 16 * MIB
+    max_document_bytes: int = 256 * MIB
+    max_upload_bytes: int = 4096 * MIB
+    max_documents: int = 50_000
+    max_lines: Annotated[int, Field(ge=1)] = 1_000_000
+    """Of one file of jobs; what a line may weigh is `max_json_bytes`, the whole file `max_upload_bytes`."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 1024 * MIB
+    """No new work is taken while the disk of the blob directory has less than this."""
+
+
+class FlowerSection(Section):
+    """Flower, the fleet's page."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: Port = 5555
+
+
+class QueueSection(Section):
+    """Leases, attempts and draining. Times are in seconds."""
+
+    beat_s: Positive = 1.0
+    lease_ttl_s: Positive = 10.0
+    hint_grace_s: Positive = 5.0
+    max_attempts: Annotated[int, Field(ge=1, le=100)] = 4
+    retry_base_s: Positive = 1.0
+    retry_cap_s: Positive = 60.0
+    max_backlog: Annotated[int, Field(ge=1)] = 1_000_000
+    """Unfinished jobs a tenant."""
+    job_timeout_s: Positive = 600.0
+    drain_grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+
+
+class ResultsSection(Section):
+    """How long results live, counted from the end of the whole analysis."""
+
+    ttl_days: Annotated[float, Field(gt=0, le=36_500)] | Literal["never"] = 30.0
+
+    @property
+    def ttl_ms(self) -> int:
+        """In milliseconds; 0 means for ever."""
+        return 0 if self.ttl_days == "never" else int(self.ttl_days * 86_400_000)
