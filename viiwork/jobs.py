@@ -127,6 +127,8 @@ class Job(Wire):
     """How long one attempt may take."""
     deadline_s: float | None = None
     """Counted from submission: what has not ended by then is `expired`."""
+    keep_s: float | None = None
+    """How long it is kept after its end, of a job on its own; None, and at most, as long as the fleet keeps any."""
 
     @property
     def queue(self) -> str:

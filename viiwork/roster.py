@@ -49,6 +49,8 @@ class WorkerStatus(Wire):
     beat_age_ms: int = 0
     quarantine: str = ""
     """Why it may take no jobs until a person lifts that; empty while it may."""
+    hold: str = ""
+    """Why it takes fewer jobs than it could, or none, for a while; empty while nobody holds it."""
 
 
 class QueueDepth(Wire):
@@ -114,3 +116,11 @@ class Lifted(Wire):
     lifted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     """Those named that were not quarantined."""
+
+
+class Held(Wire):
+    """The lease by which workers take fewer jobs: how long it lasts unless it is renewed, and how many each has."""
+
+    for_s: float = 0.0
+    """0: it was given back."""
+    at_most: dict[str, int] = Field(default_factory=dict)

@@ -30,7 +30,7 @@ BODY = {
     },
 }
 QUERY_OF_JOB = ("wait",)
-QUERY_OF_FILE = ("lane", "model", "deadline_s", "priority")
+QUERY_OF_FILE = ("lane", "model", "deadline_s", "priority", "keep_s")
 OfFile = Query(description=f"Of a file of jobs ({FILE}) alone.")
 
 
@@ -43,6 +43,7 @@ async def submit(
     model: Annotated[str | None, OfFile] = None,
     deadline_s: Annotated[float | None, Query(gt=0, le=LONGEST_DEADLINE_S, description=OfFile.description)] = None,
     priority: Annotated[Priority | None, OfFile] = None,
+    keep_s: Annotated[float | None, Query(gt=0, le=LONGEST_DEADLINE_S, description=OfFile.description)] = None,
 ) -> JSONResponse:
     """Submit one job; with `wait` the answer may already hold its result. Or a file of jobs, one a line."""
     desk: Intake = request.app.state.intake
@@ -58,6 +59,7 @@ async def submit(
             priority=priority or Priority.NORMAL,
             sha256=announced_digest(request),
             lines=announced_lines(request.headers),
+            keep_s=keep_s,
         )
         return await _submit_file(request, desk, order, who)
     if kind != "application/json":

@@ -33,6 +33,8 @@ ModelAlias = Annotated[str, Field(max_length=64)]
 LONGEST_DEADLINE_S = 366 * 86_400
 Deadline = Annotated[float, Field(strict=True, gt=0, le=LONGEST_DEADLINE_S)]
 """Seconds from submission until nobody wants the answer any more."""
+Keep = Annotated[float, Field(strict=True, gt=0, le=LONGEST_DEADLINE_S)]
+"""Seconds after its end that the answer is kept, if that is shorter than the fleet keeps answers."""
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[
@@ -147,10 +149,11 @@ class JobBody(WorkBody):
     model: ModelAlias | None = None
     lane: Lane = Lane.INTERACTIVE
     deadline_s: Deadline | None = None
+    keep_s: Keep | None = None
 
 
 class LineBody(WorkBody):
-    """One line of `POST /v1/jobs` as JSON Lines; lane, deadline and priority are the whole file's."""
+    """One line of `POST /v1/jobs` as JSON Lines; lane, deadline, priority and keep_s are the whole file's."""
 
     model: ModelAlias | None = None
 

@@ -131,6 +131,7 @@ class Submission:
             total=self._order.lines,
             deadline_s=self._order.deadline_s,
             priority=self._order.priority,
+            keep_s=self._order.keep_s,
         )
         self._open = True
 

@@ -77,10 +77,12 @@ class FileOrder:
     priority: Priority = Priority.NORMAL
     sha256: bytes | None = None
     lines: int = 0
+    keep_s: float | None = None
 
     def canonical(self) -> list[Any]:
         said = [self.lane, self.asked_model, self.deadline_s, self.priority]
-        return [*said, self.sha256.hex() if self.sha256 else None]
+        kept = [] if self.keep_s is None else [self.keep_s]  # a request of an earlier client stays the same
+        return [*said, self.sha256.hex() if self.sha256 else None, *kept]
 
 
 def sender(request: Request) -> Sender:
@@ -119,7 +121,7 @@ def fingerprint(kind: str, canonical: object) -> str:
 def single(body: JobBody, model: str, tenant: str, job_id: str, default_timeout_s: float) -> Job:
     """The job of `POST /v1/jobs`."""
     job = engine_job(body, model, job_id=job_id, tenant=tenant, lane=body.lane, default_timeout_s=default_timeout_s)
-    return job.model_copy(update={"deadline_s": body.deadline_s})
+    return job.model_copy(update={"deadline_s": body.deadline_s, "keep_s": body.keep_s})
 
 
 def engine_job(

@@ -10,14 +10,20 @@ from rich.table import Table
 from viiwork.cli.pace import duration
 from viiwork.cli.rates import Rates
 from viiwork.cli.screen import one_line, plain
-from viiwork.cli.tables import NOTHING_WAITS, dead_letters, engine_of, missing, suspected, worth_a_row
+from viiwork.cli.tables import NOTHING_WAITS, dead_letters, engine_of, held, missing, suspected, worth_a_row
 from viiwork.jobs import Lane
 from viiwork.roster import FleetStatus, QueueDepth, WorkerCard
 
 
 def board(status: FleetStatus, rates: Rates, *, trouble: str = "") -> RenderableType:
     """The fleet in one line, what to know of it, then models, workers and submitters."""
-    remarks = [*([trouble] if trouble else []), *missing(status), *suspected(status), *dead_letters(status)]
+    remarks = [
+        *([trouble] if trouble else []),
+        *missing(status),
+        *held(status),
+        *suspected(status),
+        *dead_letters(status),
+    ]
     parts: list[RenderableType] = [plain(headline(status, rates), "bold"), *(plain(line, "yellow") for line in remarks)]
     depths = worth_a_row(status)
     parts += [queues(depths)] if depths else [plain(NOTHING_WAITS)]

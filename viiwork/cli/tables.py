@@ -74,7 +74,7 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     """Workers, and what stands before them."""
     title = plain(f"Fleet {status.fleet}" + (", shutting down" if status.closing else ""), "bold")
     workers = [_workers(status)] if status.workers else []
-    remarks = [*missing(status), *put_away(status), *suspected(status), *dead_letters(status)]
+    remarks = [*missing(status), *put_away(status), *held(status), *suspected(status), *dead_letters(status)]
     return Group(title, *workers, *(plain(line, "yellow") for line in remarks), _queues(status))
 
 
@@ -103,6 +103,15 @@ def put_away(status: FleetStatus) -> list[str]:
     if not lines:
         return []
     return [*lines, f"To let them work again: viiwork quarantine lift {' '.join(map(one_line, why))}"]
+
+
+def held(status: FleetStatus) -> list[str]:
+    """Who takes fewer jobs for a while, and why; a line a reason."""
+    names: dict[str, list[str]] = {}
+    for worker in status.workers:
+        if worker.hold:
+            names.setdefault(worker.hold, []).append(one_line(worker.card.name))
+    return [f"Held for a while: {', '.join(who)}. {one_line(why)}" for why, who in names.items()]
 
 
 def suspected(status: FleetStatus) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from viiwork.client.keys import new_key
 from viiwork.client.wired import Wired
-from viiwork.roster import FleetStatus, Lifted, Quarantine, Quarantined
+from viiwork.roster import FleetStatus, Held, Lifted, Quarantine, Quarantined
 
 
 class Fleet(Wired):
@@ -25,3 +25,15 @@ class Fleet(Wired):
         body = {} if names is None else {"workers": list(names)}
         headers = {"idempotency-key": new_key()}
         return self._wire.ask(Lifted, "POST", "/v1/fleet/quarantine/lift", json=body, headers=headers)
+
+    def hold(self, at_most: Mapping[str, int], *, owner: str, why: str, for_s: float) -> Held:
+        """Let workers have at most so many jobs each for `for_s` (60 at most), unless this is called again.
+
+        What the same `owner` (a random name) said before is replaced. Raises Conflict while somebody else holds any.
+        """
+        body = {"owner": owner, "why": why, "for_s": for_s, "at_most": dict(at_most)}
+        return self._wire.ask(Held, "POST", "/v1/fleet/hold", json=body)
+
+    def lift_hold(self, owner: str) -> Held:
+        """Let the workers that `owner` holds take jobs as before."""
+        return self._wire.ask(Held, "POST", "/v1/fleet/hold/lift", json={"owner": owner})

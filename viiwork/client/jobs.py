@@ -57,16 +57,24 @@ class Jobs(Wired):
         model: str | None = None,
         deadline_s: float | None = None,
         priority: Priority | str = Priority.NORMAL,
+        keep_s: float | None = None,
         on_upload: OnUpload | None = None,
         idempotency_key: str | None = None,
     ) -> BatchStatus:
         """Send a file of jobs, one JSON object a line, as one batch; `model` is for the lines that name none.
 
+        `keep_s`: how long its answers are kept after its end, if shorter than the fleet keeps any.
         The service names the line that it refuses, and then takes none. Sent again under the same key, a file that
         broke off goes on where it stopped. KeyboardInterrupt takes it back unless all of it has arrived by then.
         """
         jobs = file if isinstance(file, JobFile) else JobFile.of(Path(file))
-        said = {"lane": str(lane), "model": model, "deadline_s": deadline_s, "priority": str(priority)}
+        said = {
+            "lane": str(lane),
+            "model": model,
+            "deadline_s": deadline_s,
+            "priority": str(priority),
+            "keep_s": keep_s,
+        }
         params = {name: value for name, value in said.items() if value}
         headers = jobs.headers() | {"idempotency-key": idempotency_key or new_key()}
 

@@ -105,12 +105,16 @@ class Store(Steering):
         total: int,
         deadline_s: float | None = None,
         priority: Priority = Priority.NORMAL,
+        keep_s: float | None = None,
     ) -> None:
-        """Make a batch that items can be submitted to. Idempotent by id."""
+        """Make a batch that items can be submitted to. Idempotent by id.
+
+        `keep_s` is for results that are to be kept for less time than the fleet keeps them.
+        """
         fields = ("tenant", tenant, "lane", lane.value, "model", model, "task", task)
         weight = () if priority is Priority.NORMAL else ("priority", priority.value, "weight", priority.weight)
         deadline_ms = int((deadline_s or 0) * 1000)
-        await self.call("open", id, deadline_ms, *fields, "total", total, "ttl_ms", self._ttl_ms, *weight)
+        await self.call("open", id, deadline_ms, *fields, "total", total, "ttl_ms", self._kept_ms(keep_s), *weight)
 
     async def submit(self, jobs: Sequence[Job], *, fence: Fence | None = None, max_backlog: int | None = None) -> int:
         """Take jobs in and release what there is room for; jobs that are there already are left alone.
@@ -190,8 +194,13 @@ class Store(Steering):
         ]
 
     def _entry(self, job: Job, body: str, blob: str) -> list[str]:
-        fields = job_fields(job, input_json="" if blob else body, input_blob=blob, ttl_ms=self._ttl_ms)
+        fields = job_fields(job, input_json="" if blob else body, input_blob=blob, ttl_ms=self._kept_ms(job.keep_s))
         return [job.id, str(len(fields)), *fields]
+
+    def _kept_ms(self, keep_s: float | None) -> int:
+        """How long results are kept; 0 is for ever."""
+        asked_ms = None if keep_s is None else max(1, int(keep_s * 1000))
+        return self._ttl_ms if asked_ms is None else min(asked_ms, self._ttl_ms or asked_ms)
 
     async def set_closing(self, closing: bool) -> None:
         """Refuse new work (or take it again)."""

@@ -110,13 +110,14 @@ class Reading(Connection):
 
     async def fleet(self) -> FleetStatus:
         """Workers by their last beats, queues by their depths."""
-        incarnations, depth, closing, dead, put_away = await self.read(
+        incarnations, depth, closing, dead, put_away, hold = await self.read(
             [
                 ("ZRANGE", f"{self.prefix}incs", "0", "-1"),
                 ("HGETALL", f"{self.prefix}depth"),
                 ("GET", f"{self.prefix}closing"),
                 ("ZCARD", f"{self.prefix}dead"),
                 ("HGETALL", f"{self.prefix}quarantine"),
+                ("HGETALL", f"{self.prefix}hold"),
             ]
         )
         counts = _by_queue(_as_hash(depth))
@@ -128,8 +129,8 @@ class Reading(Connection):
             ]
         )
         suspects, cards = found[: len(counts)], found[len(counts) :]
-        why = _as_hash(put_away)
-        workers = [_worker(_as_hash(card), _now_ms(now), why) for card in cards if card]
+        why, held = _as_hash(put_away), _as_hash(hold)
+        workers = [_worker(_as_hash(card), _now_ms(now), why, held) for card in cards if card]
         pairs = zip(counts.items(), suspects, strict=True)
         queues = tuple(_depth(queue, states, suspects=int(known)) for (queue, states), known in pairs)
         ordered = tuple(sorted(workers, key=lambda worker: worker.card.name))
@@ -180,13 +181,14 @@ def _over(when_ms: int) -> str:
     return f"These results were kept until {day} and are gone."
 
 
-def _worker(record: Hash, now_ms: int, put_away: Hash) -> WorkerStatus:
+def _worker(record: Hash, now_ms: int, put_away: Hash, hold: Hash) -> WorkerStatus:
     card = WorkerCard.model_validate_json(record["card"])
     return WorkerStatus(
         card=card,
         in_flight=json.loads(record.get("in_flight") or "{}"),
         beat_age_ms=max(0, now_ms - int(record["beat_ms"])),
         quarantine=put_away.get(card.name, ""),
+        hold=hold.get("why", "") if f"at_most:{card.name}" in hold else "",
     )
 
 

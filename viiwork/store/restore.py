@@ -32,7 +32,7 @@ from viiwork.store.scratch import Scratch, prefer
 from viiwork.store.server_check import check_server
 from viiwork.store.unpacking import unpack
 
-OF_THE_MOMENT = ("closing", "gc", "upkeep", KEY, halfway.MARK)
+OF_THE_MOMENT = ("closing", "gc", "hold", "upkeep", KEY, halfway.MARK)
 """Keys that speak of the old fleet and the moment of its backup, not of its work."""
 
 

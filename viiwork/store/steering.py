@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
@@ -142,6 +143,20 @@ class Steering(Reading):
             ]
         )
         return [name for name, was_there in zip(names, gone, strict=True) if was_there]
+
+    async def hold(self, owner: str, at_most: Mapping[str, int], *, why: str, for_s: float) -> None:
+        """Let workers have at most so many jobs each for `for_s`, unless it is said again; what they have they finish.
+
+        What the same owner said before is replaced. Raises Conflict while it is somebody else's.
+        """
+        named = (part for pair in at_most.items() for part in pair)
+        taken, *why_not = await self.call("hold", owner, int(for_s * 1000), why, *named)
+        if not taken:
+            raise Conflict(f"Workers are held already: {why_not[0]}", hint="Try again later.", code="held")
+
+    async def lift_hold(self, owner: str) -> None:
+        """Let the workers that this owner holds take jobs as before. Raises Conflict where it is somebody else's."""
+        await self.hold(owner, {}, why="", for_s=0)
 
     async def reap_host(self, *, host: str, pid: int, crashed: bool = True) -> int:
         """Take back the jobs of a worker process that was seen to exit; answers how many.

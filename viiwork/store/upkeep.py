@@ -54,6 +54,8 @@ class Upkeep:
         self._grace_ms = int(hint_grace_s * 1000)
         self.quarantined = ""
         """Why this worker may take no jobs, as the last beat was told; empty while it may."""
+        self.at_most: int | None = None
+        """How many jobs a hold lets this worker have at most, as the last beat was told; None without one."""
         self.beat_ms = 0
         """Redis' clock at the last beat."""
         self.granted = False
@@ -92,7 +94,8 @@ class Upkeep:
         if isinstance(answer, StoreUnavailable):
             raise answer
         self.granted = right == [1]
-        self.quarantined, self.beat_ms, *told = answer
+        self.quarantined, self.beat_ms, at_most, *told = answer
+        self.at_most = at_most if at_most >= 0 else None
         depths, lost = told[: len(queues)], told[len(queues) :]
         self.backlog = dict(zip(queues, depths, strict=True))
         return dict(zip(lost[::2], lost[1::2], strict=True))

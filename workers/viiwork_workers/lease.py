@@ -134,6 +134,7 @@ class Beats:
         card = station.card_now()
         lost = await upkeep.beat(card, queues=queues, in_flight=in_flight, held=held, keep_ms=keep_ms)
         station.note_quarantine(upkeep.quarantined)
+        station.note_hold(upkeep.at_most)
         station.note_backlog({lane.value: upkeep.backlog[queue] for lane, queue in self._queues.items()})
         for job, state in lost.items():
             station.abort(job, state)

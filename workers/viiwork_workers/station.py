@@ -64,6 +64,7 @@ class Station:
         self._engine: Signals | None = None
         self._engine_limit = ledger.slots
         self._quarantine = ""
+        self._at_most: int | None = None
         self.leaving = False
         self.hurried = False
         """Set by a second signal: what still runs is given back at once."""
@@ -104,6 +105,12 @@ class Station:
             log.error("%s is quarantined and takes no jobs: %s", self.card.name, why)
         self._quarantine = why
         self._set_limit()
+
+    def note_hold(self, at_most: int | None) -> None:
+        """How many jobs it may have while somebody holds it; None when nobody does."""
+        if at_most != self._at_most:
+            self._at_most = at_most
+            self._set_limit()
 
     def card_now(self) -> WorkerCard:
         """The card with what changes while it lives, for beats."""
@@ -156,6 +163,7 @@ class Station:
 
     def _set_limit(self) -> None:
         limit = 0 if self._quarantine else self._engine_limit
+        limit = limit if self._at_most is None else min(limit, self._at_most)
         more = limit > self.ledger.limit
         self.ledger.limit = limit
         if more:

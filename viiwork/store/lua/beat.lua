@@ -2,22 +2,26 @@
 -- One beat of one incarnation. ARGV: incarnation, worker name, card (JSON), in flight (JSON), slots, how many jobs it
 -- takes at most now, grace in milliseconds for a claim whose reply is still under way, number of queues,
 -- the queues, then id and token of every job in its hands.
--- Answers {why the worker is quarantined, or an empty string, Redis' clock, how many jobs wait before each of the
--- queues, …, id, state, …}: the jobs that are no longer its own (cancelled, taken back), which it must drop.
+-- Answers {why the worker is quarantined, or an empty string, Redis' clock, how many jobs a hold lets it have at most or
+-- -1, how many jobs wait before each of the queues, …, id, state, …}: the jobs that are no longer its own (cancelled,
+-- taken back), which it must drop.
 
 local inc, worker, grace, queues = ARGV[1], ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8])
+local at_most = tonumber(redis.call('HGET', P .. 'hold', 'at_most:' .. worker) or -1)
+-- Others' shares are reckoned by slots: those that a hold keeps empty are nobody's.
+local slots = at_most >= 0 and math.min(at_most, tonumber(ARGV[5])) or ARGV[5]
 redis.call('ZADD', P .. 'incs', NOW, inc)
 redis.call('HSET', P .. 'inc:' .. inc, 'card', ARGV[3], 'in_flight', ARGV[4], 'beat_ms', NOW,
   'worker', worker, 'limit', ARGV[6])
 for q = 9, 8 + queues do
-  redis.call('HSET', P .. 'slots:' .. ARGV[q], inc, ARGV[5])
+  redis.call('HSET', P .. 'slots:' .. ARGV[q], inc, slots)
   redis.call('HSET', P .. 'crew:' .. ARGV[q], worker, NOW)
   redis.call('SADD', P .. 'queues', ARGV[q])
   -- What a model can take outlives its workers: documents are cut for it while they restart.
   redis.call('HSET', P .. 'models', string.match(ARGV[q], '^%l+%.(.+)$'), ARGV[3])
 end
 
-local answer, held = {redis.call('HGET', P .. 'quarantine', worker) or '', NOW}, {}
+local answer, held = {redis.call('HGET', P .. 'quarantine', worker) or '', NOW, at_most}, {}
 for q = 9, 8 + queues do
   local depth = redis.call('HMGET', P .. 'depth', ARGV[q] .. '|waiting', ARGV[q] .. '|queued')
   answer[#answer + 1] = tonumber(depth[1] or 0) + tonumber(depth[2] or 0)
