@@ -11,6 +11,29 @@ AWAITS_CARD = "waiting for its card"
 """What the state of an engine starts with whose card is off the bus or in reset; how that is follows."""
 
 
+class CardStatus(Wire):
+    """One of the graphics cards below a worker, as it was at the worker's last look. What is not known is None."""
+
+    name: str
+    """What is printed on the box: `Radeon VII`."""
+    id: str = ""
+    """Its UUID, else its PCI address."""
+    number: int = -1
+    """2 for the card of `gpu2`; the number of a card may change when one before it comes or goes."""
+    state: str = "ok"
+    """`ok`, `resetting`, `gone`."""
+    vram_used_bytes: int | None = None
+    vram_total_bytes: int | None = None
+    temperature_c: float | None = None
+    """Of the sensor that is hottest against its own limit."""
+    sensor: str = ""
+    """Which one that is: `junction`, `mem`."""
+    critical_c: float | None = None
+    """That sensor's limit, where the card tells it."""
+    power_w: float | None = None
+    cap_w: float | None = None
+
+
 class WorkerCard(Wire):
     """What a worker tells when it joins."""
 
@@ -37,6 +60,14 @@ class WorkerCard(Wire):
     """Of an engine that is a process of its own, while it runs."""
     output_tokens: int = 0
     """What its engine has generated since it was started, where it says so."""
+    tokens_per_s: float | None = None
+    """That, over the last ten seconds; None where its engine does not say."""
+    kv_use: float | None = None
+    """How full its engine's cache of keys and values is, 0 to 1; None where its engine does not say."""
+    throttle: str = ""
+    """Why it holds fewer slots than it has: heat or watts. Empty while nothing holds it back."""
+    cards: tuple[CardStatus, ...] = ()
+    """The graphics cards that it sits on, where the fleet was told of cards."""
     schema_version: int = 1
     """What it speaks; a worker that does not say so speaks the first."""
 

@@ -118,6 +118,20 @@ def test_nothing_is_taken_while_the_engine_is_started_again_and_as_much_as_befor
     assert station.card_now().engine_pid == 78
 
 
+def test_beats_tell_what_the_engine_says_of_itself_and_why_the_worker_is_held_back(station: Station) -> None:
+    """What it does not say is not known, and no 0."""
+    engine = Told(Signals(running=1))
+    governor = Governor(engine, station)
+    governor.look()
+    card = station.card_now()
+    assert (card.kv_use, card.tokens_per_s, card.throttle, card.cards) == (None, None, "", ())
+    engine.said = Signals(running=1, kv_use=0.25)
+    governor.look()
+    station.note_throttle("junction at 97 °C")
+    card = station.card_now()
+    assert (card.kv_use, card.throttle) == (0.25, "junction at 97 °C")
+
+
 def test_jobs_that_fail_at_once_lower_the_limit(station: Station) -> None:
     governor = Governor(Told(Signals()), station)
     station.executor.quick_faults = 3

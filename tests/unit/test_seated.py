@@ -18,7 +18,7 @@ from viiwork.work import Answer, ChatInput, EngineWork, Message
 from viiwork_workers.engines.base import PLAIN, Manner
 from viiwork_workers.engines.choose import make_engine
 from viiwork_workers.engines.noop import NoopEngine
-from viiwork_workers.engines.seat import CardSeat
+from viiwork_workers.engines.seat import STALE_S, CardSeat, Readings
 from viiwork_workers.engines.seated import SeatedEngine
 
 LOOK_S = 0.005
@@ -39,6 +39,9 @@ class Bench:
 
     def tell(self, load: float, *, vram_used_bytes: int) -> None:
         self.told.append((load, vram_used_bytes))
+
+    def readings(self) -> Readings:
+        return ()
 
 
 class Makes:
@@ -220,6 +223,30 @@ class TestSeat:
         assert seat.look() == "resetting"
         devices.set_state(cards[1], "gone")
         assert seat.look() == "gone"
+
+    def test_it_tells_how_each_card_was_at_the_last_look(self, tmp_path: Path) -> None:
+        """Also of a group of which one is gone: the others are still warm."""
+        devices = SimulatedDevices("2xRadeonVII", tmp_path)
+        seat = CardSeat(devices, (0, 1))
+        assert seat.readings() == ()
+        seat.look()
+        cards = devices.found()
+        assert [card.index for card, _ in seat.readings()] == [0, 1]
+        assert all(reading.power_w for _, reading in seat.readings())
+        devices.set_state(cards[0], "gone")
+        for _ in range(2):
+            assert seat.look() == "gone"
+            lost, other = (reading for _, reading in seat.readings())
+            assert (lost.state, lost.power_w, other.state) == ("gone", None, "ok")
+            assert other.power_w
+
+    def test_figures_of_a_look_long_ago_are_not_known_any_more(self, tmp_path: Path) -> None:
+        now_s = [100.0]
+        seat = CardSeat(SimulatedDevices("1xRadeonVII", tmp_path), (0,), clock=lambda: now_s[0])
+        seat.look()
+        now_s[0] += STALE_S + 1
+        ((_, reading),) = seat.readings()
+        assert (reading.state, reading.power_w, reading.temperatures) == ("ok", None, ())
 
     def test_where_nothing_can_be_written_it_is_said_once(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -14,6 +14,7 @@ warms by a degree a second.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,6 +71,15 @@ def heat_of(reading: Reading, *, before: Heat = COOL) -> Heat:
     if now == 0.0 or (before.share == 0.0 and eased < 1.0):
         return Heat("hot", 0.0, why, give_back=nearness >= GIVES_BACK)
     return Heat("warm", share, why) if share < 1.0 else COOL
+
+
+def hottest(sensors: Iterable[Temperature]) -> Temperature | None:
+    """The sensor that is nearest to its limit; where no limit is known, the warmest."""
+    told = [sensor for sensor in sensors if not math.isnan(sensor.celsius)]
+    near = [(found[0], sensor) for sensor in told if (found := _nearness(sensor)) is not None]
+    if near:
+        return max(near, key=lambda each: each[0])[1]
+    return max(told, key=lambda sensor: sensor.celsius, default=None)
 
 
 def _nearness(sensor: Temperature) -> tuple[float, str] | None:

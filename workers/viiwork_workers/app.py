@@ -24,6 +24,7 @@ from viiwork_workers.boot import READER_FACTS, EngineUp, Loaded, Parts
 from viiwork_workers.control import register_controls
 from viiwork_workers.engines.base import Engine, Manner
 from viiwork_workers.engines.choose import make_engine
+from viiwork_workers.engines.seated import SeatedEngine
 from viiwork_workers.hints import register_tasks
 from viiwork_workers.outcome import Product, Runner
 from viiwork_workers.slots import Slots
@@ -76,7 +77,8 @@ def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) ->
 
     async def load(store: Store) -> Loaded:
         await engine.load()
-        return Loaded(_engine_runner(engine, Tick(store)), engine.close, engine)
+        seat = engine.seat if isinstance(engine, SeatedEngine) else None
+        return Loaded(_engine_runner(engine, Tick(store)), engine.close, engine, seat)
 
     return Parts(settings, name, engine.facts, open_store, load)
 

@@ -24,6 +24,7 @@ from viiwork.wire import SCHEMA
 from viiwork_workers.commits import Retries
 from viiwork_workers.ending import Ending
 from viiwork_workers.engines.base import Engine, EngineFacts
+from viiwork_workers.engines.seat import Seat
 from viiwork_workers.execute import Executor
 from viiwork_workers.governor import Governor
 from viiwork_workers.lease import Beats
@@ -44,6 +45,8 @@ class Loaded:
     runner: Runner
     close: Callable[[], Awaitable[None]]
     engine: Engine | None = None
+    seat: Seat | None = None
+    """The cards that the engine runs on, where they are watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
         except ViiworkError as error:
             log.error("%s cannot start: %s", parts.name, error)  # noqa: TRY400 - one line, no trace
             raise SystemExit(1) from error
-        station = Station(thread, executor, card=executor.card, ledger=Ledger(parts.facts.slots))
+        ledger = Ledger(parts.facts.slots)
+        station = Station(thread, executor, card=executor.card, ledger=ledger, seat=loaded.seat)
         w.app.station = ending.station = station
         governing = govern(thread, station, loaded.engine)  # before the first beat, or it would not say that it loads
         beats = Beats(station, parts.settings.queue, parts.open_store)

@@ -63,7 +63,7 @@ class Governor:
         return Look(
             running=signals.running,
             waiting=signals.waiting,
-            kv_use=signals.kv_use,
+            kv_use=signals.kv_use or 0.0,
             preemptions=interrupted if interrupted >= 0 else signals.preemptions,  # it counts anew after a start
             quick_faults=new_faults,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -15,10 +16,13 @@ from viiwork.errors import ViiworkError
 from viiwork.jobs import Fault
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
+from viiwork_workers.cardstatus import status_of
 from viiwork_workers.commits import End
 from viiwork_workers.engines.base import Signals
+from viiwork_workers.engines.seat import Readings, Seat
 from viiwork_workers.execute import Executor
 from viiwork_workers.ledger import Ledger
+from viiwork_workers.pace import Pace
 
 log = logging.getLogger(__name__)
 GIVE_BACK_S = 5.0
@@ -52,8 +56,11 @@ class Station:
     while the worker drains and the hub stands still.
     """
 
-    def __init__(self, thread: LoopThread, executor: Executor, *, card: WorkerCard, ledger: Ledger) -> None:
+    def __init__(
+        self, thread: LoopThread, executor: Executor, *, card: WorkerCard, ledger: Ledger, seat: Seat | None = None
+    ) -> None:
         self.card = card
+        self._seat = seat
         self.ledger = ledger
         self.executor = executor
         self._thread = thread
@@ -63,8 +70,11 @@ class Station:
         self._backlog: dict[str, int] = {}
         self._engine: Signals | None = None
         self._engine_limit = ledger.slots
+        self._pace = Pace()
+        self._tokens_per_s: float | None = None
         self._quarantine = ""
         self._at_most: int | None = None
+        self._throttle = ""
         self.leaving = False
         self.hurried = False
         """Set by a second signal: what still runs is given back at once."""
@@ -97,7 +107,18 @@ class Station:
     def note_engine(self, signals: Signals | None, *, limit: int) -> None:
         """How the engine stands, and how many jobs it may be given."""
         self._engine, self._engine_limit = signals, limit
+        if signals is not None:
+            self._pace.see(signals.output_tokens, now_s=time.monotonic())
+            self._tokens_per_s = self._pace.tokens_per_s  # asked for by the thread of the beats
         self._set_limit()
+
+    def note_throttle(self, why: str) -> None:
+        """Why heat or watts leave this worker fewer slots than it has, for people; empty when they do not."""
+        self._throttle = why
+
+    def readings(self) -> Readings:
+        """Its graphics cards as the last look found them; nothing where it was told of none."""
+        return () if self._seat is None else self._seat.readings()
 
     def note_quarantine(self, why: str) -> None:
         """Why this worker may take nothing, as the fleet found; an empty string when it may."""
@@ -114,13 +135,16 @@ class Station:
 
     def card_now(self) -> WorkerCard:
         """The card with what changes while it lives, for beats."""
-        changing: dict[str, Any] = {"limit": self.ledger.limit}
+        cards = tuple(status_of(card, reading) for card, reading in self.readings())
+        changing: dict[str, Any] = {"limit": self.ledger.limit, "throttle": self._throttle, "cards": cards}
         if self._engine is not None:
             changing |= {
                 "engine_state": self._engine.state,
                 "engine_restarts": self._engine.restarts,
                 "engine_pid": self._engine.pid,
                 "output_tokens": self._engine.output_tokens,
+                "tokens_per_s": self._tokens_per_s,
+                "kv_use": self._engine.kv_use,
             }
         return self.card.model_copy(update=changing)
 

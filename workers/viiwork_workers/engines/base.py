@@ -55,8 +55,8 @@ class Signals:
     running: int = 0
     waiting: int = 0
     """Requests that it has taken in and has no room for yet."""
-    kv_use: float = 0.0
-    """How full its cache of keys and values is, 0 to 1."""
+    kv_use: float | None = None
+    """How full its cache of keys and values is, 0 to 1; None where it does not say."""
     preemptions: int = 0
     """Requests that it had to interrupt for want of room, since it was started."""
     state: str = ""

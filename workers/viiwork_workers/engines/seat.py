@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Protocol
 
-from viiwork.devices import Device, Devices, State
+from viiwork.devices import Device, Devices, Reading, State
 from viiwork.devices.simulated import SimulatedDevices
 from viiwork.errors import UsageError
 
 log = logging.getLogger(__name__)
+STALE_S = 5.0
+"""Figures of a look that was so long ago are not known any more: its driver does not answer, or nobody looked."""
+
+Readings = tuple[tuple[Device, Reading], ...]
 
 
 class Seat(Protocol):
-    """What a card's worker asks and tells. Both may take long where a driver is in trouble."""
+    """What a card's worker asks and tells. To look and to tell may take long where a driver is in trouble."""
 
     def look(self) -> State:
         """The worst of its cards."""
@@ -23,6 +29,10 @@ class Seat(Protocol):
         """How busy the worker keeps them, 0 to 1."""
         ...
 
+    def readings(self) -> Readings:
+        """Each card as the last look found it, at once; from any thread."""
+        ...
+
 
 class CardSeat:
     """The cards of these identities, else of these numbers; once they were seen they are known by who they are.
@@ -30,11 +40,21 @@ class CardSeat:
     The numbers of a machine's cards change when one comes or goes.
     """
 
-    def __init__(self, devices: Devices, numbers: tuple[int, ...], *, ids: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        devices: Devices,
+        numbers: tuple[int, ...],
+        *,
+        ids: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._devices = devices
         self._numbers = numbers
         self._ids = ids
+        self._clock = clock
         self._cards: tuple[Device, ...] = ()
+        self._seen: tuple[float, Readings] = (clock(), ())
+        """When it was looked last, and what was found of each card that was ever there."""
         self._told = True
 
     def cards(self) -> tuple[Device, ...]:
@@ -48,11 +68,21 @@ class CardSeat:
     def look(self) -> State:
         """One that was never there is gone; one that comes back is looked for anew."""
         cards = self.cards()
-        states = {self._devices.read(card).state for card in cards} if cards else {"gone"}
+        known = cards or tuple(card for card, _ in self._seen[1])
+        readings = tuple((card, self._devices.read(card)) for card in known)
+        self._seen = self._clock(), readings
+        states = {reading.state for _, reading in readings} if cards else {"gone"}
         if "gone" in states:
             self._cards = ()
             return "gone"
         return "resetting" if "resetting" in states else "ok"
+
+    def readings(self) -> Readings:
+        """Of a look that was too long ago the states alone are left; of a card that was never there, nothing."""
+        seen_s, readings = self._seen
+        if self._clock() - seen_s <= STALE_S:
+            return readings
+        return tuple((card, Reading(state=reading.state)) for card, reading in readings)
 
     def _found(self) -> tuple[Device, ...]:
         """Where a container shows a single card, that is the one, whatever its worker is called."""

@@ -40,7 +40,7 @@ class SeatedEngine:
         self._make = make
         self._engine = make()  # for what it tells of itself; it is never started
         self.facts = self._engine.facts
-        self._seat = seat
+        self.seat = seat
         self._vram_bytes = vram_bytes
         self._look_s = look_s
         self._aside: Aside[State] = Aside()
@@ -125,13 +125,13 @@ class SeatedEngine:
         """How the card is; as before where that takes too long to tell."""
         busy = len(self._inside) / self.facts.slots
         signals = self._engine.signals() if self._runs else None
-        vram = self._vram_bytes(signals.kv_use if signals is not None else 0.0)
+        vram = self._vram_bytes(0.0 if signals is None else signals.kv_use or 0.0)
         runs = self._runs
 
         def look() -> State:
             if runs:
-                self._seat.tell(busy, vram_used_bytes=vram)
-            return self._seat.look()
+                self.seat.tell(busy, vram_used_bytes=vram)
+            return self.seat.look()
 
         return await self._aside.do(look) or self._state
 

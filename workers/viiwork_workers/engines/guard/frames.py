@@ -84,7 +84,8 @@ class Load(Wire):
     kind: Literal["load"] = "load"
     running: int = 0
     waiting: int = 0
-    kv_use: float = 0.0
+    kv_use: float | None = None
+    """None where it does not say."""
     preemptions: int = 0
     prompt_tokens: int = 0
     output_tokens: int = 0
@@ -111,4 +112,4 @@ REPORTS: TypeAdapter[Report] = TypeAdapter(Report)
 
 def line(frame: Wire) -> bytes:
     """One frame as it is sent."""
-    return frame.model_dump_json().encode() + b"\n"
+    return frame.model_dump_json(exclude_none=True).encode() + b"\n"

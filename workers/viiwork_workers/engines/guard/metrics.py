@@ -27,7 +27,7 @@ def read_load(page: str, metrics: Metrics) -> Load:
     return Load(
         running=total(metrics.running),
         waiting=total(metrics.waiting),
-        kv_use=min(1.0, max(found.get(metrics.kv_use, [0.0]))),
+        kv_use=min(1.0, max(shares)) if (shares := found.get(metrics.kv_use)) else None,
         preemptions=total(metrics.preemptions),
         prompt_tokens=total(metrics.prompt_tokens),
         output_tokens=total(metrics.output_tokens),

@@ -53,7 +53,15 @@ class CardProcess:
         self._say(Loaded())
         while True:
             now = self._card.signals()
-            self._say(Load(running=now.running, waiting=now.waiting, kv_use=now.kv_use, preemptions=now.preemptions))
+            self._say(
+                Load(
+                    running=now.running,
+                    waiting=now.waiting,
+                    kv_use=now.kv_use or 0.0,
+                    preemptions=now.preemptions,
+                    output_tokens=now.output_tokens,
+                )
+            )
             await asyncio.sleep(TELL_S)
 
     def obey(self, order: bytes) -> None:

@@ -58,8 +58,13 @@ class SimulatedEngine:
 
     def signals(self) -> Signals:
         """What the card's schedule shows; it reserves a request's whole room, so it never interrupts one."""
-        held, waiting = self._schedule.held_tokens, self._schedule.stuck
-        return Signals(running=len(self._schedule.running), waiting=waiting, kv_use=held / max(1, self._card.kv_tokens))
+        now = self._schedule
+        return Signals(
+            running=len(now.running),
+            waiting=now.stuck,
+            kv_use=now.held_tokens / max(1, self._card.kv_tokens),
+            output_tokens=now.written,
+        )
 
     async def until_ready(self) -> None:
         """It is never started again: `hosted` does that."""

@@ -86,6 +86,7 @@ class Load(Wire):
     waiting: int
     kv_use: float
     preemptions: int
+    output_tokens: int = 0
 
 
 Order = Annotated[Run | Cancel, Field(discriminator="kind")]

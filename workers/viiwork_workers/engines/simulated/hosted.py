@@ -57,6 +57,7 @@ class HostedEngine:
             waiting=load.waiting,
             kv_use=load.kv_use,
             preemptions=load.preemptions,
+            output_tokens=load.output_tokens,
             state="ready",
             restarts=restarts,
             pid=self._child.pid,

@@ -63,6 +63,8 @@ class Schedule:
     slots: int
     waiting: deque[Request] = field(default_factory=deque)
     running: list[Request] = field(default_factory=list)
+    written: int = 0
+    """Tokens that were written so far, also of requests that have left."""
 
     @property
     def free_tokens(self) -> int:
@@ -110,6 +112,7 @@ class Schedule:
         ready = [request for request in self.running if request.read == request.prompt_tokens]
         for request in ready:
             request.written += stretch.steps
+        self.written += stretch.steps * len(ready)
         _take_in(self.running, stretch.prompt_tokens)
         done = [request for request in ready if request.written >= request.output_tokens]
         self.running = [request for request in self.running if request not in done]
