@@ -66,6 +66,8 @@ class WorkerCard(Wire):
     """How full its engine's cache of keys and values is, 0 to 1; None where its engine does not say."""
     throttle: str = ""
     """Why it holds fewer slots than it has: heat or watts. Empty while nothing holds it back."""
+    closed: tuple[Lane, ...] = ()
+    """Lanes from which it takes nothing for now: somebody paused them on this worker, or a schedule did."""
     cards: tuple[CardStatus, ...] = ()
     """The graphics cards that it sits on, where the fleet was told of cards."""
     schema_version: int = 1

@@ -194,6 +194,18 @@ async def test_a_worker_without_room_gives_the_same_hint_back_each_time(
     assert line.client.parse_response(connection, "BRPOP") == [BATCH.encode(), b"hint"]
 
 
+async def test_a_lane_that_was_closed_while_its_pop_waited_gives_the_hint_back(
+    real_store: Store, settings: Settings, connection: Any
+) -> None:
+    """However much room there is."""
+    line = await passing(real_store, settings, b"hint", held=0)
+    line.ledger.closed = frozenset({Lane.BATCH})
+    assert line.client.parse_response(connection, "BRPOP") is None
+    assert await pop_raw(real_store) == "hint"
+    line.ledger.closed = frozenset()
+    assert line.client.parse_response(connection, "BRPOP") == [BATCH.encode(), b"hint"]
+
+
 async def test_a_hint_is_kept_when_the_server_does_not_answer(
     real_store: Store, settings: Settings, connection: Any
 ) -> None:

@@ -67,6 +67,19 @@ def test_a_person_never_waits_behind_batch_for_a_slot_of_the_reserve(limit: int,
     assert may_take(Lane.INTERACTIVE, Held(0, batch), limit=limit) or batch == 0
 
 
+@given(limits, st.integers(0, 64), st.integers(0, 64), st.integers(0, 20), st.booleans())
+def test_a_closed_lane_takes_nothing_and_the_other_has_all_slots(
+    limit: int, interactive: int, batch: int, streak: int, asks: bool
+) -> None:
+    held = Held(interactive, batch, batch_asks=asks, streak=streak)
+    for lane, other in ((Lane.INTERACTIVE, Lane.BATCH), (Lane.BATCH, Lane.INTERACTIVE)):
+        closed = frozenset({lane})
+        assert not may_take(lane, held, limit=limit, closed=closed)
+        assert may_take(other, held, limit=limit, closed=closed) == (held.total < limit)
+        assert owner_of_last(held, limit=limit, closed=closed) in (None, other)
+    assert not any(may_take(lane, held, limit=limit, closed=frozenset(Lane)) for lane in Lane)
+
+
 class Hub:
     """What the worker's hub does with two queues: it asks for people first, and an ask of an empty queue stays open.
 

@@ -1,4 +1,4 @@
-"""Remote control: Revoke in Flower (or `celery control revoke`) cancels the job itself, not just its hint."""
+"""Remote control, from Flower or `celery control`: revoking a hint cancels its job, and consumers are lanes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from celery.worker import control
 
 from viiwork.errors import ViiworkError
 from viiwork.jobs import Lane
-from viiwork.queues import HintId, lane_queue
+from viiwork.queues import HintId, lane_queue, queue_name
 from viiwork_workers.station import Station
 
 log = logging.getLogger(__name__)
 _builtin_revoke = control.revoke
 _builtin_stats = control.stats
+PERSON = "person"
+"""Whose word it is that closes a lane; a schedule has one of its own."""
 SAFE_BROKER_FIELDS = ("transport", "ssl", "connect_timeout", "heartbeat")
 
 
@@ -34,9 +36,36 @@ def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None
 
 
 def active_queues(state: Any) -> list[dict[str, Any]]:
-    """Both lanes: Celery knows only the queue of its own consumer."""
+    """Each lane that is open: Celery knows only the queue of its own consumer."""
     station: Station = state.app.station
-    return [lane_queue(lane, station.card.model).as_dict(recurse=True) for lane in Lane]
+    lanes = [lane for lane in Lane if lane not in station.ledger.closed]
+    return [lane_queue(lane, station.card.model).as_dict(recurse=True) for lane in lanes]
+
+
+def cancel_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
+    """Pause a lane on this worker; what it has in hand it finishes."""
+    station: Station = state.app.station
+    lane = _lane_of(station, queue)
+    if lane is None:
+        return _no_such_lane(station, queue)
+    station.close_lanes(station.closed_lanes(by=PERSON) | {lane}, by=PERSON)
+    name = station.card.name
+    log.warning("the %s lane is paused here", lane.value)
+    until = f"until {queue} is added again or the worker starts anew"
+    return {"ok": f"{name} takes nothing more from {queue}, {until}. It finishes what it has; other workers go on."}
+
+
+def add_consumer(state: Any, queue: str, **_: Any) -> dict[str, str]:
+    """Let a lane that was paused go on."""
+    station: Station = state.app.station
+    lane = _lane_of(station, queue)
+    if lane is None:
+        return _no_such_lane(station, queue)
+    station.close_lanes(station.closed_lanes(by=PERSON) - {lane}, by=PERSON)
+    if lane in station.ledger.closed:
+        return {"error": f"{queue} stays paused on {station.card.name}: the schedule has closed that lane."}
+    log.warning("the %s lane is open here", lane.value)
+    return {"ok": f"{station.card.name} takes from {queue}."}
 
 
 def stats(state: Any, **kwargs: Any) -> dict[str, Any]:
@@ -57,6 +86,17 @@ def register_controls() -> None:
     control.Panel.data["revoke"] = revoke
     control.Panel.data["stats"] = stats
     control.Panel.data["active_queues"] = active_queues
+    control.Panel.data["cancel_consumer"] = cancel_consumer
+    control.Panel.data["add_consumer"] = add_consumer
+
+
+def _lane_of(station: Station, queue: str) -> Lane | None:
+    return next((lane for lane in Lane if queue_name(lane, station.card.model) == queue), None)
+
+
+def _no_such_lane(station: Station, queue: str) -> dict[str, str]:
+    served = " and ".join(queue_name(lane, station.card.model) for lane in Lane)
+    return {"error": f"{station.card.name} serves {served}, and not {queue}: its model is a setting of the fleet."}
 
 
 async def _cancel(station: Station, job: str) -> None:

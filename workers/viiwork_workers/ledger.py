@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from viiwork.jobs import Lane
 
+NONE: frozenset[Lane] = frozenset()
 BATCH_TURN = 7
 """With a single slot, batch gets every eighth start while it waits."""
 
@@ -35,10 +36,12 @@ def reserve(limit: int) -> int:
     return max(0, min(max(1, limit // 4), limit - 1))
 
 
-def may_take(lane: Lane, held: Held, *, limit: int) -> bool:
-    """Whether a worker with `limit` slots may take one more job of `lane`."""
-    if held.total >= limit:
+def may_take(lane: Lane, held: Held, *, limit: int, closed: frozenset[Lane] = NONE) -> bool:
+    """Whether a worker with `limit` slots may take one more job of `lane`; beside a closed lane the other has all."""
+    if lane in closed or held.total >= limit:
         return False
+    if closed:
+        return True
     if lane is Lane.BATCH:
         return held.batch < limit - reserve(limit)
     if limit >= 2 and held.batch == 0 and held.total == limit - 1:
@@ -48,11 +51,11 @@ def may_take(lane: Lane, held: Held, *, limit: int) -> bool:
     return True
 
 
-def owner_of_last(held: Held, *, limit: int) -> Lane | None:
+def owner_of_last(held: Held, *, limit: int, closed: frozenset[Lane] = NONE) -> Lane | None:
     """Whose the slot is, while both lanes wait, when only one is free; None when there are more, or none."""
     if limit - held.total != 1:
         return None
-    people = may_take(Lane.INTERACTIVE, replace(held, batch_asks=False), limit=limit)
+    people = may_take(Lane.INTERACTIVE, replace(held, batch_asks=False), limit=limit, closed=closed)
     return Lane.INTERACTIVE if people else Lane.BATCH
 
 
@@ -66,6 +69,8 @@ class Ledger:
     slots: int
     limit: int = -1
     """How many jobs may be in hand: set from outside, 0 to `slots`; what is held already is not touched."""
+    closed: frozenset[Lane] = NONE
+    """Lanes that take nothing: set from outside; what is held already is not touched."""
     _held: dict[str, Lane] = field(default_factory=dict)
     _streak: int = 0
     peak: int = 0

@@ -92,9 +92,9 @@ class Passing:
         return None if command_name == "BRPOP" and reply and self._passes(connection, reply[1]) else reply
 
     def _passes(self, connection: Any, hint: bytes) -> bool:
-        held, now_s = self._ledger.held(), time.monotonic()
-        room = max(0, self._ledger.limit - held.total)
-        owner = owner_of_last(held, limit=self._ledger.limit) or self._lane
+        held, now_s, closed = self._ledger.held(), time.monotonic(), self._ledger.closed
+        room = 0 if self._lane in closed else max(0, self._ledger.limit - held.total)
+        owner = owner_of_last(held, limit=self._ledger.limit, closed=closed) or self._lane
         rival = "" if owner is self._lane or not self._memory.may_leave(hint, now_s=now_s) else self._queues[owner]
         if room and not rival and not self._may_share(hint, held=held.total, now_s=now_s):
             return False

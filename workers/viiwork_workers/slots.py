@@ -48,7 +48,7 @@ class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
         if self.channel._in_poll:
             return True
         held = self._ledger.held(batch_asks=bool(self._batch_channel._in_poll))
-        return may_take(self._lane, held, limit=self._ledger.limit)
+        return may_take(self._lane, held, limit=self._ledger.limit, closed=self._ledger.closed)
 
     def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ARG002 - kombu's signature
         self._ledger.add(delivery_tag, self._lane)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from viiwork.errors import ViiworkError
-from viiwork.jobs import Fault
+from viiwork.jobs import Fault, Lane
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
 from viiwork_workers.cardstatus import status_of
@@ -75,6 +75,8 @@ class Station:
         self._quarantine = ""
         self._at_most: int | None = None
         self._throttle = ""
+        self._closed: dict[str, frozenset[Lane]] = {}
+        self._closing = threading.Lock()
         self.leaving = False
         self.hurried = False
         """Set by a second signal: what still runs is given back at once."""
@@ -116,6 +118,19 @@ class Station:
         """Why heat or watts leave this worker fewer slots than it has, for people; empty when they do not."""
         self._throttle = why
 
+    def close_lanes(self, lanes: frozenset[Lane], *, by: str) -> None:
+        """Which lanes take nothing, as far as one party sees it: a person, a schedule. Replaces what that one said."""
+        with self._closing:  # people speak on the hub's thread, a schedule on the engine's loop
+            before = self.ledger.closed
+            self._closed[by] = lanes
+            self.ledger.closed = frozenset().union(*self._closed.values())
+        if before - self.ledger.closed:
+            self._wake()
+
+    def closed_lanes(self, *, by: str) -> frozenset[Lane]:
+        """What that one said last."""
+        return self._closed.get(by, frozenset())
+
     def readings(self) -> Readings:
         """Its graphics cards as the last look found them; nothing where it was told of none."""
         return () if self._seat is None else self._seat.readings()
@@ -136,7 +151,12 @@ class Station:
     def card_now(self) -> WorkerCard:
         """The card with what changes while it lives, for beats."""
         cards = tuple(status_of(card, reading) for card, reading in self.readings())
-        changing: dict[str, Any] = {"limit": self.ledger.limit, "throttle": self._throttle, "cards": cards}
+        changing: dict[str, Any] = {
+            "limit": self.ledger.limit,
+            "throttle": self._throttle,
+            "closed": tuple(sorted(self.ledger.closed)),
+            "cards": cards,
+        }
         if self._engine is not None:
             changing |= {
                 "engine_state": self._engine.state,
@@ -159,6 +179,8 @@ class Station:
             "engine": self.card.engine,
             **engine,
             **({"quarantined": self._quarantine} if self._quarantine else {}),
+            **({"throttle": self._throttle} if self._throttle else {}),
+            **({"paused": sorted(self.ledger.closed)} if self.ledger.closed else {}),
             "slots": self.card.slots,
             "limit": self.ledger.limit,
             "in_flight": counts,

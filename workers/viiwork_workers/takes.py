@@ -15,14 +15,14 @@ from typing import Any
 
 from viiwork.jobs import Lane
 from viiwork_workers.hub_script import HubScript
-from viiwork_workers.ledger import Held, Ledger, may_take
+from viiwork_workers.ledger import NONE, Held, Ledger, may_take
 from viiwork_workers.strangers import as_hint
 
 
-def room(lane: Lane, held: Held, *, limit: int) -> int:
+def room(lane: Lane, held: Held, *, limit: int, closed: frozenset[Lane] = NONE) -> int:
     """How many more jobs of `lane` a worker may take one after the other, nothing ending meanwhile."""
     count = 0
-    while may_take(lane, held, limit=limit):
+    while may_take(lane, held, limit=limit, closed=closed):
         count += 1
         held = _with_one_more(lane, held)
     return count
@@ -84,7 +84,7 @@ class Takes:
         """Raises what kombu's own reader does: Empty when the BRPOP ran out of time, or a connection error."""
         brought = self._read_one()
         held = self._ledger.held(batch_asks=bool(self._batch_channel._in_poll))
-        count = room(self._lane, held, limit=self._ledger.limit)
+        count = room(self._lane, held, limit=self._ledger.limit, closed=self._ledger.closed)
         if count > 0 and self._hope.stands():
             self._take(count, held.batch if self._lane is Lane.BATCH else held.interactive)
         return brought
