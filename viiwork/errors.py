@@ -14,6 +14,7 @@
     │   ├── Busy                 too much waits already; it passes by itself (429)
     │   └── Full                 memory or disk is nearly used up; somebody must make room (507)
     ├── StartupError             a process of the fleet cannot be started (exit 2)
+    │   └── NothingFits          no model that is wanted fits on the cards (exit 1)
     ├── ModelError               a model's files cannot be fetched, or are not what they should be
     ├── DocumentError            a document cannot be read; its `code` is the typed outcome
     └── EngineError              an engine cannot run a job
@@ -139,6 +140,13 @@ class StartupError(ViiworkError):
 
     code = "startup"
     exit_code = 2
+
+
+class NothingFits(StartupError):
+    """Raised when no model that is wanted fits on the cards that there are, as `viiwork plan` would say."""
+
+    code = "does_not_fit"
+    exit_code = 1
 
 
 class ModelError(ViiworkError):

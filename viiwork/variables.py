@@ -12,8 +12,13 @@ FOR_PEOPLE = frozenset({"VIIWORK_CONFIG", "VIIWORK_DEBUG", "VIIWORK_URL"})
 """Read beside the settings."""
 WORKER_CARDS = "VIIWORK_WORKER_CARDS"
 """The identities of a worker's cards, with commas: their numbers may be others when the worker is started again."""
+WORKER_SPLIT = "VIIWORK_WORKER_SPLIT"
+"""How its model lies on them, `2x1`: tensor parallel, then pipeline parallel."""
 BETWEEN_PROCESSES = frozenset(
-    {"VIIWORK_ENGINE_OF", "VIIWORK_SUPERVISED_BY", "VIIWORK_WORKER_NAME", "VIIWORK_WORKER_ROLE", WORKER_CARDS}
+    {
+        *("VIIWORK_ENGINE_OF", "VIIWORK_SUPERVISED_BY", "VIIWORK_WORKER_NAME", "VIIWORK_WORKER_ROLE"),
+        *(WORKER_CARDS, WORKER_SPLIT),
+    }
 )
 """What the fleet's processes tell each other, and are found by."""
 OF_COMPOSE = re.compile(r"VIIWORK_(CPU_ENGINE|GPU_ENGINE|GPU_IMAGE|GPU\d+|REDIS_MAXMEMORY)")

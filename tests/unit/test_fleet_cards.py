@@ -10,6 +10,7 @@ from tests.fakes.cards import radeon_vii, write_tree
 from viiwork.devices import Device
 from viiwork.devices.simulated import FOLDER
 from viiwork.errors import SettingsError, StartupError, UsageError
+from viiwork.fleet.berths import unplanned
 from viiwork.fleet.cards import card_ids, check_engine_fits, check_makers, settle_cards
 from viiwork.fleet.plan import engine_names, plan
 from viiwork.settings import Settings, load_settings
@@ -94,7 +95,10 @@ def test_each_worker_is_told_who_its_card_is(tmp_path: Path) -> None:
     seen = settle_cards(settings(tmp_path, "auto"), root=root)
     ids = card_ids(seen, root=root)
     assert ids == {"gpu0": radeon_vii(0).uuid, "gpu1": radeon_vii(1).uuid}
-    told = {spec.name: spec.env.get(WORKER_CARDS) for spec in plan(seen, environ={}, cards=ids)}
+    told = {
+        spec.name: spec.env.get(WORKER_CARDS)
+        for spec in plan(seen, environ={}, berths=unplanned(seen, engine_names(seen), ids))
+    }
     assert told == {"api": None, **ids, "reader0": None, "flower": None}
     assert card_ids(settings(tmp_path, "")) == {}
 

@@ -8,11 +8,13 @@ import pytest
 
 from tests.fakes.cards import radeon_vii, write_tree
 from viiwork.devices import Device, open_devices
+from viiwork.errors import SettingsError
 from viiwork.recipes.cards import numbers, pin_value, pins, seen_cards, vram_used_file
 from viiwork.recipes.launch import Launch
 from viiwork.recipes.launching import Place, context_of, kv_bytes_of, make_launch
 from viiwork.recipes.load import load_recipe
 from viiwork.recipes.modelfacts import ModelFacts
+from viiwork.recipes.parallel import Parallel, told
 from viiwork.recipes.recipe import Recipe
 from viiwork.settings import EngineSection
 
@@ -42,6 +44,7 @@ VLLM = (
     "/v/bin/python -m vllm.entrypoints.openai.api_server --model /models/tiny --served-model-name tiny "
     "--host 127.0.0.1 --port {port} --max-num-seqs SLOTS --max-model-len 2048 "
 )
+COMMON = "--scheduling-policy priority --no-enable-log-requests --disable-uvicorn-access-log"
 
 
 def launched(
@@ -51,19 +54,22 @@ def launched(
     *,
     program: str = "/v/bin/python",
     cards: tuple[Device, ...] = (),
+    parallel: Parallel | None = None,
     **engine: object,
 ) -> Launch:
     """What a worker of a host with eight processors and two engines would start; the host shows no card."""
     section = EngineSection.model_validate({"kind": kind, "model": "tiny", **engine})
-    place = Place(environ=OUTSIDE, state_dir=Path("/state"), engines=2, cpus=8, root=tmp_path, cards=cards)
+    place = Place(
+        environ=OUTSIDE, state_dir=Path("/state"), engines=2, cpus=8, root=tmp_path, cards=cards, parallel=parallel
+    )
     recipe = load_recipe(kind)
     return make_launch(recipe, section, worker=worker, alias="tiny", model=MODEL, place=place, program=program)
 
 
 def test_vllm_on_a_card(tmp_path: Path) -> None:
     launch = launched("vllm", "gpu1", tmp_path)
-    rest = "--tensor-parallel-size 1 --scheduling-policy priority --no-enable-log-requests --disable-uvicorn-access-log"
-    assert " ".join(launch.argv) == VLLM.replace("SLOTS", "64") + rest
+    rest = "--tensor-parallel-size 1 --pipeline-parallel-size 1 "
+    assert " ".join(launch.argv) == VLLM.replace("SLOTS", "64") + rest + COMMON
     assert launch.env == {
         "PATH": "/v/bin:/usr/bin",
         "HOME": "/home/me",
@@ -77,6 +83,23 @@ def test_vllm_on_a_card(tmp_path: Path) -> None:
     assert (launch.alias, launch.slots, launch.context_tokens, launch.dialect) == ("tiny", 64, 2048, "vllm")
     assert launch.priority
     assert launch.start_timeout_s == 900
+
+
+def test_an_engine_is_told_the_split_that_was_planned(tmp_path: Path) -> None:
+    """vLLM by its two sizes, llama.cpp by the share of each card; on one card llama.cpp hears nothing of it."""
+    four = launched("vllm-gfx906", "gpu0+gpu1+gpu2+gpu3", tmp_path, parallel=Parallel(2, 2))
+    assert "--tensor-parallel-size 2 --pipeline-parallel-size 2 " in " ".join(four.argv)
+    words = " ".join(launched("llama-cpp", "gpu0+gpu2+gpu3", tmp_path, parallel=Parallel(1, 3)).argv)
+    assert words.endswith("--split-mode layer --tensor-split 1,1,1")
+    assert "--tensor-split" not in launched("llama-cpp", "gpu0", tmp_path, parallel=Parallel()).argv
+
+
+def test_a_split_goes_by_an_environment() -> None:
+    """From the supervisor to the worker; what is no split is an error that names the variable."""
+    assert told({"VIIWORK_WORKER_SPLIT": str(Parallel(2, 3))}) == Parallel(2, 3)
+    assert told({}) is None
+    with pytest.raises(SettingsError, match=r"VIIWORK_WORKER_SPLIT: '2' is no split"):
+        told({"VIIWORK_WORKER_SPLIT": "2"})
 
 
 def test_vllm_on_the_cpu(tmp_path: Path) -> None:
@@ -103,7 +126,7 @@ def test_vllm_on_the_cpu(tmp_path: Path) -> None:
 def test_vllm_on_two_radeon_vii(tmp_path: Path) -> None:
     launch = launched("vllm-gfx906", "gpu0+gpu1", tmp_path)
     assert " ".join(launch.argv) == VLLM.replace("SLOTS", "16") + (
-        "--tensor-parallel-size 2 --scheduling-policy priority --no-enable-log-requests --disable-uvicorn-access-log "
+        f"--tensor-parallel-size 2 --pipeline-parallel-size 1 {COMMON} "
         "--dtype float16 --gpu-memory-utilization 0.90 --max-num-batched-tokens 2048"
     )
     assert launch.env == {

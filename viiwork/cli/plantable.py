@@ -12,7 +12,6 @@ from viiwork.cli.screen import one_line, out, plain
 from viiwork.placement.cards import PlanCard
 from viiwork.placement.plan import Placement, Plan
 from viiwork.placement.rank import GIB
-from viiwork.placement.shortfall import Refusal
 
 HEADINGS = (
     "Model",
@@ -39,7 +38,7 @@ def print_plan(plan: Plan, cards: Sequence[PlanCard], *, utilization: float) -> 
     for warning in plan.warnings:
         console.print(plain(f"warning: {warning}", "yellow"))
     for refusal in plan.refusals:
-        console.print(plain(refused(refusal), "bold red"))
+        console.print(plain(one_line(refusal.told), "bold red"))
 
 
 def describe(cards: Sequence[PlanCard]) -> str:
@@ -85,20 +84,3 @@ def reasons(placements: Sequence[Placement]) -> list[str]:
 def spare(cards: Sequence[PlanCard]) -> list[str]:
     """Cards that nobody can use."""
     return [f"Spare: {', '.join(card.label for card in cards)}."] if cards else []
-
-
-def refused(refusal: Refusal) -> str:
-    """`llama-2-13b does not fit: needs 30.8 GiB, the largest group has 28.8 GiB; would fit as int4 (1 card)`.
-
-    The reason follows, or comes before where only some of its replicas are missing.
-    """
-    model, why = one_line(refusal.model), one_line(refusal.why)
-    said = why if why.startswith(model) else f"{model}: {why}"
-    would = f"; would fit {' / '.join(refusal.would_fit)}." if refusal.would_fit else "."
-    if not refusal.needs_bytes:
-        return f"{said.rstrip('.')}{would}"
-    largest = (
-        f"the largest group has {refusal.largest_bytes / GIB:.1f} GiB" if refusal.largest_bytes else "no card is left"
-    )
-    figures = f"needs {refusal.needs_bytes / GIB:.1f} GiB, {largest}"
-    return f"{said} Another {figures}{would}" if refusal.placed else f"{model} does not fit: {figures}{would} {why}"

@@ -21,12 +21,11 @@ from rich.table import Table
 from viiwork.cli.options import say_passed_over
 from viiwork.cli.pace import Milestones
 from viiwork.cli.screen import err, out, plain, print_json, say
+from viiwork.cli.served import with_models
 from viiwork.fleet import Supervisor
-from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.detach import start_detached
-from viiwork.fleet.plan import engine_names
+from viiwork.fleet.posting import check_posting
 from viiwork.fleet.report import Event, FleetReport, ProcessReport
-from viiwork.recipes.check import check_fleet
 from viiwork.settings import Settings, load_settings
 
 SECONDS = re.compile(r" \(\d+ s\)")
@@ -47,7 +46,13 @@ def up(
     cpus: Annotated[int | None, typer.Option(help="Engine workers on the CPU, when there are no --gpus.")] = None,
     readers: Annotated[int | None, typer.Option(help="Workers that read documents.")] = None,
     slots: Annotated[int | None, typer.Option(help="Requests in flight a worker.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model's directory or file, or the name of a pulled one.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,share=N][,replicas=N][,context=N]",
+            help="A model's directory or file, or the name of a pulled one; several are placed beside each other.",
+        ),
+    ] = None,
     alias: Annotated[str | None, typer.Option(help="The name under which the model is served.")] = None,
     url: Annotated[str | None, typer.Option(help="With --engine url: the server that somebody else runs.")] = None,
     key_file: Annotated[Path | None, typer.Option(help="Holds the key that the server at --url wants.")] = None,
@@ -74,7 +79,7 @@ def up(
     settings = settings_from(
         config,
         engine={
-            **{"kind": engine, "slots": slots, "model": model, "alias": alias, "url": url, "key_file": key_file},
+            **{"kind": engine, "slots": slots, "alias": alias, "url": url, "key_file": key_file},
             **{"args": engine_arg or None, "python": engine_python, "context_tokens": context},
             **{"start_timeout_s": start_timeout, "time_scale": time_scale},
         },
@@ -84,7 +89,8 @@ def up(
         flower={"enabled": flower, "port": flower_port},
         fleet={"name": fleet, "state_dir": state_dir},
     )
-    check_fleet(settings, engine_names(settle_cards(settings)), environ=os.environ)
+    settings = with_models(settings, model or [])
+    check_posting(settings, environ=os.environ)
     stop = fleet_command("down", fleet=fleet, state_dir=state_dir, config=config) if detach else ""
     with Screen(as_json=as_json, stop=stop) as screen:
         if detach:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from viiwork import errors
 from viiwork.errors import StartupError, ViiworkError
-from viiwork.fleet.plan import settings_env
+from viiwork.fleet.plan import besides_settings, settings_env
 from viiwork.fleet.report import Event, FaultReport, FleetReport, Report
 from viiwork.settings import Settings
 from viiwork.statedir import StateDir, rotate, tail
@@ -34,7 +34,7 @@ def start_detached(settings: Settings, *, report: Report) -> FleetReport:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=handle,
-            env={**os.environ, **settings_env(settings)},
+            env={**besides_settings(os.environ), **settings_env(settings)},
             start_new_session=True,
         )
     finally:

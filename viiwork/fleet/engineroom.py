@@ -10,6 +10,7 @@ from viiwork.doctor import EngineFacts
 from viiwork.errors import ViiworkError
 from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.plan import engine_names
+from viiwork.fleet.wanted import engine_sections
 from viiwork.recipes.cards import numbers
 from viiwork.recipes.check import BUILT_IN, Checked, check_engine, check_fleet
 from viiwork.recipes.launching import kv_bytes_of
@@ -24,6 +25,7 @@ def engine_facts(settings: Settings, environ: Mapping[str, str]) -> EngineFacts:
     kind = settings.engine.kind
     try:
         settings = settle_cards(settings)
+        settings = settings.model_copy(update={"engine": engine_sections(settings)[0], "serve": ()})
         workers = engine_names(settings)
         if kind in BUILT_IN or not workers:
             check_fleet(settings, (), environ=environ)

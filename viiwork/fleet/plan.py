@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from viiwork.fleet.berths import Berth, unplanned, worker_env
 from viiwork.processes import SUPERVISED_BY
 from viiwork.recipes.check import BUILT_IN
 from viiwork.recipes.launch import CLEARING_S
 from viiwork.recipes.load import recipe_for
-from viiwork.settings import LISTS, Settings, variable_of
-from viiwork.variables import WORKER_CARDS
+from viiwork.settings import LISTS, Settings, variable_of, variables
 
 TAG = SUPERVISED_BY
 FLOWER_USER = "viiwork"
@@ -53,17 +53,16 @@ def plan(
     environ: Mapping[str, str],
     flower_password: str = "",
     end_s: float = 0.0,
-    cards: Mapping[str, str] | None = None,
+    berths: Sequence[Berth] | None = None,
 ) -> tuple[ProcessSpec, ...]:
     """The processes of a fleet whose ports are settled (none is 0).
 
-    `end_s` is `engine_end_s(settings)`; `cards` are the identities of the cards by their workers' names.
+    `end_s` is `engine_end_s(settings)`; without `berths` each card has a worker, and all are alike.
     """
     base = child_env(settings, environ=environ)
     specs = [_api(settings, base)]
-    for name in engine_names(settings):
-        known = {WORKER_CARDS: cards[name]} if cards and name in cards else {}
-        specs.append(_worker(settings, {**base, **known}, name, Role.ENGINE, end_s=end_s))
+    kept = unplanned(settings, engine_names(settings), {}) if berths is None else berths
+    specs += [engine_worker(settings, berth, environ=environ, end_s=end_s) for berth in kept]
     specs += [_worker(settings, base, f"reader{n}", Role.READER) for n in range(settings.workers.readers)]
     if settings.flower.enabled:
         specs.append(_flower(settings, base, flower_password))
@@ -89,6 +88,13 @@ def engine_end_s(settings: Settings) -> float:
     kind = settings.engine.kind
     graces = [recipe_for(kind, name).stop_grace_s for name in engine_names(settings)[:1] if kind not in BUILT_IN]
     return max((grace_s + CLEARING_S for grace_s in graces), default=0.0)
+
+
+def engine_worker(settings: Settings, berth: Berth, *, environ: Mapping[str, str], end_s: float = 0.0) -> ProcessSpec:
+    """The worker of one berth: the fleet's settings, and among them its own model."""
+    own = settings.model_copy(update={"engine": berth.engine, "serve": ()})
+    base = {**child_env(own, environ=environ), **worker_env(berth)}
+    return _worker(settings, base, berth.name, Role.ENGINE, end_s=end_s)
 
 
 def _worker(settings: Settings, base: Mapping[str, str], name: str, role: Role, *, end_s: float = 0.0) -> ProcessSpec:
@@ -126,7 +132,13 @@ def _url(host: str, port: int) -> str:
 def child_env(settings: Settings, *, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of every child: ours, the settings as `up` saw them, and the tag."""
     state_dir = os.path.abspath(settings.state_dir)  # noqa: PTH100 - resolve() would follow links
-    return {**environ, **settings_env(settings), "PYTHONUNBUFFERED": "1", TAG: state_dir}
+    return {**besides_settings(environ), **settings_env(settings), "PYTHONUNBUFFERED": "1", TAG: state_dir}
+
+
+def besides_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment without our settings: one that `up` was told to leave out must not come back by a variable."""
+    ours = frozenset(variables())
+    return {name: value for name, value in environ.items() if name.upper() not in ours}
 
 
 def settings_env(settings: Settings) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
 from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
-from viiwork.fleet.cards import card_ids, settle_cards
+from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.child import Child
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
 from viiwork.fleet.judge import is_up, judge_start
@@ -19,6 +19,7 @@ from viiwork.fleet.leftovers import Leftovers
 from viiwork.fleet.neighbours import shared_cards
 from viiwork.fleet.plan import STOP_ORDER, ProcessSpec, Role, engine_end_s, plan
 from viiwork.fleet.ports import settle_ports
+from viiwork.fleet.posting import Posting, post
 from viiwork.fleet.readiness import Readiness
 from viiwork.fleet.report import Event, EventKind, FleetReport, Report
 from viiwork.fleet.serverkeeper import ServerKeeper
@@ -38,21 +39,16 @@ READY_LIMIT_S = 900.0
 Planner = Callable[[Settings, str], Sequence[ProcessSpec]]
 
 
-def real_plan(settings: Settings, flower_password: str) -> Sequence[ProcessSpec]:
-    """The fleet's own processes, in this process' environment."""
-    end_s, cards = engine_end_s(settings), card_ids(settings)
-    return plan(settings, environ=os.environ, flower_password=flower_password, end_s=end_s, cards=cards)
-
-
 class Supervisor:
-    """One run of `up`. `planner` says which processes to keep."""
+    """One run of `up`. `planner` says which processes to keep; by default the plan of models and cards does."""
 
-    def __init__(self, settings: Settings, *, report: Report, planner: Planner = real_plan) -> None:
+    def __init__(self, settings: Settings, *, report: Report, planner: Planner | None = None) -> None:
         self.settings = settings
         self.state = StateDir(settings.state_dir)
         self._report = report
         self._planner = planner
         self._children: list[Child] = []
+        self._posting = Posting(())
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._server: ServerKeeper | None = None
@@ -64,6 +60,8 @@ class Supervisor:
         Raises StartupError, StoreUnavailable, EngineFault or UsageError.
         """
         self.settings = await asyncio.to_thread(settle_cards, self.settings)  # a driver in trouble may take long
+        if self._planner is None:
+            self._posting = await asyncio.to_thread(post, self.settings)
         self.state.prepare()
         with FleetLock(self.state, fleet=self.settings.fleet.name):
             self._listen_for_signals()
@@ -92,7 +90,7 @@ class Supervisor:
         orphans = await self._end_orphans()
         for text in await asyncio.to_thread(shared_cards, self.settings, self.state.root):
             self._tell("notice", text)
-        for text in unheeded(self.settings):
+        for text in (*unheeded(self.settings), *self._posting.remarks()):
             self._tell("notice", text)
         self.settings = settle_ports(self.settings)
         undo.callback(self._forget_run)
@@ -139,10 +137,15 @@ class Supervisor:
             await self._after_exit(store, child, pid, returncode)
 
         password = self.state.secret(FLOWER_SECRET) if self.settings.flower.enabled else ""
-        specs = self._planner(self.settings, password)
+        specs = self._specs(password) if self._planner is None else self._planner(self.settings, password)
         self._children = [Child(spec, logs=self.state.logs, on_exit=on_exit) for spec in specs]
         for child in self._children:
             child.start()
+
+    def _specs(self, flower_password: str) -> Sequence[ProcessSpec]:
+        """The fleet's own processes, in this process' environment."""
+        end_s, berths = engine_end_s(self.settings), self._posting.berths
+        return plan(self.settings, environ=os.environ, flower_password=flower_password, end_s=end_s, berths=berths)
 
     async def _watch(self, readiness: Readiness) -> None:
         """Start-up and the long time after it: look, write down what changed, stop when nothing can go on."""

@@ -12,7 +12,8 @@ from viiwork.placement.allotting import Allotment, Known, allot, chips_for
 from viiwork.placement.cards import PlanCard
 from viiwork.placement.grouping import Bounds, Group, Split, layout_on
 from viiwork.placement.reasons import on, remarks_on, split_of, why_so
-from viiwork.placement.shortfall import Refusal, Shortfall, lacking
+from viiwork.placement.refusal import Refusal
+from viiwork.placement.shortfall import Shortfall, lacking
 from viiwork.placement.split import Server
 from viiwork.placement.vram import UTILIZATION, Fit
 from viiwork.placement.wish import Wish, narrower

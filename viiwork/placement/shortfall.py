@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from viiwork.placement.allotting import Allotment, Known, allot, chips_for
 from viiwork.placement.cards import PlanCard
 from viiwork.placement.grouping import measure, ways
+from viiwork.placement.refusal import Refusal
 from viiwork.placement.split import splits
 from viiwork.placement.vram import Fit
 from viiwork.placement.wish import Wish, narrower
@@ -16,22 +17,6 @@ from viiwork.placement.wish import Wish, narrower
 MORE_CARDS = 16
 STEP_TOKENS, LEAST_TOKENS = 256, 512
 """Shorter requests are suggested in such steps, and none that no document would fit in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A model that has fewer replicas than were asked for."""
-
-    model: str
-    placed: int
-    """Replicas that it has; those that are missing are refused."""
-    why: str
-    needs_bytes: int
-    """In all, of the largest group that was looked at; 0 where memory is not what is missing."""
-    largest_bytes: int
-    """What that group may use: of the cards that the others leave, or of all if even those do not suffice."""
-    would_fit: tuple[str, ...]
-    """What would make room: `as int4 (1 card)`, `on 5 cards (1 more Radeon VII)`, `with max_model_len 2,048`."""
 
 
 @dataclass(frozen=True, slots=True)

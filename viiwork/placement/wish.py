@@ -55,6 +55,18 @@ class Wish:
         return self.context_tokens or min(CONTEXT_TOKENS, self.shape.max_position_embeddings or CONTEXT_TOKENS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """`mistral-7b:int4,share=2,replicas=2` taken apart."""
+
+    name: str
+    share: float
+    replicas: int
+    context_tokens: int | None
+    plain: bool
+    """Nothing but a name was written."""
+
+
 def path_of(name: str) -> Path:
     """A directory or file that is there. Raises NotFound."""
     path = Path(name).expanduser()
@@ -75,14 +87,25 @@ def read_wish(
 
     Raises UsageError that names what is wrong with it.
     """
-    options = {key: value.strip() for key, value in OPTION.findall(written)}
-    name = OPTION.sub("", written).strip()
+    asked = asked_for(written)
     return Wish(
-        shape=_shape(name, engine, locate),
+        shape=shape_of(asked.name, engine=engine, locate=locate),
+        share=asked.share,
+        replicas=asked.replicas,
+        context_tokens=context_tokens if asked.context_tokens is None else asked.context_tokens,
+        sequences=sequences,
+    )
+
+
+def asked_for(written: str) -> Asked:
+    """A model's name, and what follows it. Raises UsageError."""
+    options = {key: value.strip() for key, value in OPTION.findall(written)}
+    return Asked(
+        name=OPTION.sub("", written).strip(),
         share=_number("share", options.get("share", "1"), least=0.001, most=1000),
         replicas=_count("replicas", options.get("replicas", "1"), least=1, most=MOST_REPLICAS),
-        context_tokens=_count("context", options.get("context", str(context_tokens)), least=0, most=2**31),
-        sequences=sequences,
+        context_tokens=_count("context", options["context"], least=0, most=2**31) if "context" in options else None,
+        plain=not options,
     )
 
 
@@ -96,7 +119,8 @@ def narrower(wish: Wish, *, engine: Server) -> tuple[Wish, ...]:
     )
 
 
-def _shape(name: str, engine: Server, locate: Callable[[str], Path]) -> ModelShape:
+def shape_of(name: str, *, engine: Server, locate: Callable[[str], Path]) -> ModelShape:
+    """Of a model of the catalogue, else of what `locate` finds. Raises UsageError that names what is wrong with it."""
     if name.partition(":")[0] not in known_names() and (path := _located(name, locate)) is not None:
         try:
             return read_shape(path, name="" if Path(name).expanduser().exists() else name)

@@ -13,6 +13,7 @@ from viiwork.recipes.cards import numbers, pin_value, pins, seen_cards, used_fil
 from viiwork.recipes.launch import KEY, PORT, Launch
 from viiwork.recipes.load import PLACEHOLDER, PLACEHOLDERS
 from viiwork.recipes.modelfacts import ModelFacts
+from viiwork.recipes.parallel import Parallel
 from viiwork.recipes.programs import PYTHON
 from viiwork.recipes.recipe import Recipe
 from viiwork.settings import EngineSection
@@ -46,6 +47,9 @@ class Place:
     cards: tuple[Device, ...] = ()
     """Those of the worker, where the settings name cards; else its name's numbers are all that is known of them."""
 
+    parallel: Parallel | None = None
+    """How the model lies on them, where that was planned; else tensor parallel over all of them."""
+
     @property
     def threads(self) -> int:
         """An engine's share; ten engines on eight threads get one each."""
@@ -76,7 +80,7 @@ def make_launch(
         worker=worker,
         title=recipe.title,
         alias=name or fill(recipe.serves_as),
-        argv=_argv(recipe, engine, fill, program),
+        argv=_argv(recipe, engine, fill, program, several=_parallel(worker, place).cards > 1),
         env=_environment(recipe, fill, worker, place, program),
         url=(engine.url or "").rstrip("/"),
         key_file=str(engine.key_file.absolute()) if engine.key_file else "",
@@ -138,6 +142,7 @@ class _Filling:
         place: Place,
     ) -> None:
         slots, context = slots_of(recipe, engine), context_of(recipe, engine, model)
+        parallel = _parallel(worker, place)
         self._values = {
             "python": program,
             "model": model.path or alias,
@@ -149,7 +154,10 @@ class _Filling:
             "context": str(context),
             "kv_tokens": str(slots * context),
             "kv_bytes": str(kv_bytes_of(recipe, engine, model)),
-            "cards": str(max(1, len(numbers(worker)))),
+            "cards": str(parallel.cards),
+            "tensor_parallel": str(parallel.tensor),
+            "pipeline_parallel": str(parallel.pipeline),
+            "tensor_split": parallel.shares,
             "threads": str(place.threads),
             "scratch": str(scratch_of(place.state_dir, worker)),
         }
@@ -158,10 +166,14 @@ class _Filling:
         return PLACEHOLDER.sub(lambda found: self._values[found[1]] if found[1] in PLACEHOLDERS else found[0], text)
 
 
-def _argv(recipe: Recipe, engine: EngineSection, fill: _Filling, program: str) -> tuple[str, ...]:
+def _parallel(worker: str, place: Place) -> Parallel:
+    return place.parallel or Parallel(max(1, len(numbers(worker))))
+
+
+def _argv(recipe: Recipe, engine: EngineSection, fill: _Filling, program: str, *, several: bool) -> tuple[str, ...]:
     if not recipe.command:
         return ()
-    first, *rest = (fill(word) for word in recipe.command)
+    first, *rest = (fill(word) for word in (*recipe.command, *(recipe.split if several else ())))
     return (first if _needs_python(recipe) else program, *rest, *engine.args)
 
 

@@ -18,7 +18,10 @@ FOLDER = Path(__file__).parent
 SUFFIX = ".toml"
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 PLACEHOLDERS = frozenset(
-    "python model alias host port key slots context kv_tokens kv_bytes cards threads scratch".split()  # noqa: SIM905
+    {
+        *("python", "model", "alias", "host", "port", "key", "slots", "context", "kv_tokens", "kv_bytes", "threads"),
+        *("scratch", "cards", "tensor_parallel", "pipeline_parallel", "tensor_split"),
+    }
 )
 HERE = "{here}"
 
@@ -102,7 +105,7 @@ def _placed(value: Any, here: str) -> Any:
 
 def _check_placeholders(recipe: Recipe, path: Path) -> None:
     """A misspelt one would reach the engine as it stands."""
-    places = {"command": " ".join(recipe.command), "serves_as": recipe.serves_as}
+    places = {"command": " ".join(recipe.command), "split": " ".join(recipe.split), "serves_as": recipe.serves_as}
     places |= {f"env.{name}": text for name, text in recipe.env.items()}
     for key, text in places.items():
         for name in PLACEHOLDER.findall(text):

@@ -35,14 +35,17 @@ class Metrics(Part):
 class Recipe(Part):
     """One kind of engine. In `command`, `env` and `serves_as` these are replaced: {python} {model} {alias} {host}
     {port} {key} {slots} {context}; {kv_tokens}, the tokens of all slots together, and {kv_bytes}, the memory of their
-    keys and values; {cards}, how many it gets; {threads}, its share of the processors; {scratch}, a folder of its own;
-    {here}, the folder of the recipe. What a person gives as `engine.args` is appended to the command.
+    keys and values; {cards}, how many it gets: {tensor_parallel} x {pipeline_parallel}; {tensor_split}, what each of
+    them gets of the layers (`1,1`); {threads}, its share of the processors; {scratch}, a folder of its own; {here}, the
+    folder of the recipe. What a person gives as `engine.args` is appended to the command.
     """
 
     title: str
     """The engine's kind as people see it: `vLLM (CPU)`."""
     command: tuple[str, ...] = ()
     """Empty for a server that somebody else runs (`engine.url`)."""
+    split: tuple[str, ...] = ()
+    """Words that follow the command where a model lies on several cards."""
     env: dict[str, str] = Field(default_factory=dict)
     inherit: tuple[str, ...] = ()
     """Variables of the worker that the engine gets as they are, besides those that every program needs."""
@@ -75,6 +78,12 @@ class Recipe(Part):
     """From SIGTERM to SIGKILL."""
     hang_s: Annotated[float, Field(gt=0)] = 120.0
     """For so long nothing may come while requests run."""
+
+    @property
+    def takes_groups(self) -> bool:
+        """Whether it can be told how a model lies on several cards, as a plan has it."""
+        words = " ".join((*self.command, *self.split))
+        return "{pipeline_parallel}" in words or "{tensor_split}" in words
 
     @property
     def needs_model(self) -> bool:

@@ -1,9 +1,9 @@
 """Everything that can be set: tables of `viiwork.toml`, `VIIWORK_*` variables, flags."""
 
-from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, WorkersSection
+from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, ServeEntry, WorkersSection
 from viiwork.settings.known import names, section_of, tables, variables
 from viiwork.settings.load import load_settings
-from viiwork.settings.naming import LISTS, SCHEDULE, meant, variable_of
+from viiwork.settings.naming import LISTS, SCHEDULE, SERVE, meant, variable_of
 from viiwork.settings.places import default_models_dir, default_state_dir
 from viiwork.settings.power import PowerSection, ScheduleEntry
 from viiwork.settings.section import MIB, NAME_PATTERN, Port, Positive, Section
@@ -15,6 +15,7 @@ __all__ = [
     "MIB",
     "NAME_PATTERN",
     "SCHEDULE",
+    "SERVE",
     "ApiSection",
     "DevicesSection",
     "EngineSection",
@@ -29,6 +30,7 @@ __all__ = [
     "ResultsSection",
     "ScheduleEntry",
     "Section",
+    "ServeEntry",
     "Settings",
     "WorkersSection",
     "default_models_dir",

@@ -52,6 +52,23 @@ class EngineSection(Section):
     """For fault tests, with `process`: a job that holds the poison marker kills its engine."""
 
 
+class ServeEntry(Section):
+    """One `[[serve]]`: a model that the fleet serves beside others, on the cards that the plan gives it."""
+
+    model: Annotated[str, Field(min_length=1, max_length=1024)]
+    """As `engine.model`; with the simulated engine also a name of the catalogue, such as `mistral-7b:int4`."""
+    alias: Annotated[str, Field(pattern=MODEL_PATTERN)] | None = None
+    """The name under which it is served. Default: made from the model's."""
+    share: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
+    """Of the demand, beside the shares of the others: cards that are left over are dealt out by it."""
+    replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    """At least so many, where the cards allow it."""
+    context_tokens: Annotated[int, Field(ge=256)] | None = None
+    """In place of `engine.context_tokens`."""
+    args: tuple[str, ...] = ()
+    """Appended to the recipe's command, after `engine.args`."""
+
+
 class ModelsSection(Section):
     """Where language models are kept, and where they come from."""
 

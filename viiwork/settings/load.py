@@ -35,8 +35,8 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         raise SettingsError(f"{where}: {reason}.", hint=f"{hint}See docs/settings.md.", param=field) from error
     except UnreadableVariable as error:
         # the only ones that are no plain values
-        examples = '["--name", "value"], [{"when": "22:00-07:00"}]'
-        hint = f"VIIWORK_ENGINE_ARGS and VIIWORK_SCHEDULE are JSON lists: {examples}."
+        examples = '["--name", "value"], [{"when": "22:00-07:00"}], [{"model": "mistral-7b"}]'
+        hint = f"VIIWORK_ENGINE_ARGS, VIIWORK_SCHEDULE and VIIWORK_SERVE are JSON lists: {examples}."
         raise SettingsError(f"a VIIWORK_* variable cannot be read: {error}.", hint=hint) from error
 
 

@@ -9,8 +9,8 @@ from viiwork.settings.section import Section
 
 Tables = Mapping[str, type[Section]]
 """Every table of the file by its name."""
-SCHEDULE = "schedule"
-LISTS = (SCHEDULE,)
+SCHEDULE, SERVE = "schedule", "serve"
+LISTS = (SCHEDULE, SERVE)
 """The tables that are lists of tables, and one variable each."""
 
 

@@ -17,9 +17,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, WorkersSection
+from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, ServeEntry, WorkersSection
 from viiwork.settings.file import read_file
-from viiwork.settings.naming import SCHEDULE
+from viiwork.settings.naming import SCHEDULE, SERVE
 from viiwork.settings.places import default_models_dir, default_state_dir
 from viiwork.settings.power import PowerSection, ScheduleEntry
 from viiwork.settings.section import Section
@@ -27,7 +27,7 @@ from viiwork.settings.service import ApiSection, FleetSection, FlowerSection, Qu
 
 COMPOSE_ONLY = frozenset({"viiwork_redis_maxmemory"})
 """Variables of compose.yaml that look like a setting of ours; people keep them in their environment."""
-ENTRIES: dict[str, type[Section]] = {SCHEDULE: ScheduleEntry}
+ENTRIES: dict[str, type[Section]] = {SCHEDULE: ScheduleEntry, SERVE: ServeEntry}
 
 
 class Settings(BaseSettings):
@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     api: ApiSection = ApiSection()
     flower: FlowerSection = FlowerSection()
     engine: EngineSection = EngineSection()
+    serve: tuple[ServeEntry, ...] = ()
     models: ModelsSection = ModelsSection()
     workers: WorkersSection = WorkersSection()
     devices: DevicesSection = DevicesSection()

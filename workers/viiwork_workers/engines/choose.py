@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from viiwork.devices import Device, open_devices
 from viiwork.devices.choose import CPU, NONE
@@ -12,6 +13,7 @@ from viiwork.recipes.cards import numbers
 from viiwork.recipes.check import Checked, built_in_alias, check_engine
 from viiwork.recipes.launch import CLEARING_S, Launch
 from viiwork.recipes.launching import Place, make_launch, scratch_of, usable_cpus
+from viiwork.recipes.parallel import told
 from viiwork.settings import Settings
 from viiwork.variables import WORKER_CARDS
 from viiwork_workers.engines.base import Engine, EngineFacts
@@ -20,9 +22,13 @@ from viiwork_workers.engines.noop import NoopEngine
 from viiwork_workers.engines.seat import CardSeat
 from viiwork_workers.engines.seated import SeatedEngine, VramBytes, no_vram
 
+if TYPE_CHECKING:
+    from viiwork_workers.engines.simulated.card_model import CardModel
+
 EXTRACTIVE_MODEL = "extractive-preview"
 NOOP_MODEL = "noop"
 USUAL_TOKENIZER = "wordllama"
+SIMULATED_SLOTS = 16
 
 
 def make_engine(settings: Settings, *, card: str, environ: Mapping[str, str] | None = None) -> Engine:
@@ -43,7 +49,9 @@ def _seated(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engi
     devices = open_devices(settings.devices.spec, state_dir=settings.state_dir)
     seat = CardSeat(devices, numbers(worker), ids=ids)
     return SeatedEngine(
-        lambda: _engine(settings, worker, environ, seat.cards()), seat, vram_bytes=_vram_bytes(settings)
+        lambda: _engine(settings, worker, environ, seat.cards()),
+        seat,
+        vram_bytes=_vram_bytes(settings, worker, environ),
     )
 
 
@@ -53,7 +61,7 @@ def _engine(settings: Settings, worker: str, environ: Mapping[str, str], cards: 
         case "extractive":
             return _extractive(settings)
         case "simulated":
-            return _simulated(settings)
+            return _simulated(settings, worker, environ)
         case "noop":
             return NoopEngine(model=built_in_alias(settings, NOOP_MODEL), slots=slots or 32)
         case _:
@@ -66,28 +74,39 @@ def _extractive(settings: Settings) -> Engine:
     return ExtractiveEngine(model=built_in_alias(settings, EXTRACTIVE_MODEL), slots=settings.engine.slots or 2)
 
 
-def _simulated(settings: Settings) -> Engine:
+def _simulated(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engine:
     """In the worker's own process, or in one that can be killed as a real engine can."""
     # Here and not above: the tokenizers are 8 MB that no other engine needs.
-    from viiwork_workers.engines.simulated.card_model import MISTRAL_7B  # noqa: PLC0415
     from viiwork_workers.engines.simulated.engine import SimulatedEngine, simulated_facts  # noqa: PLC0415
     from viiwork_workers.engines.simulated.frames import Begin  # noqa: PLC0415
     from viiwork_workers.engines.simulated.hosted import HostedEngine  # noqa: PLC0415
 
     engine = settings.engine
-    model, slots = built_in_alias(settings, MISTRAL_7B.alias), engine.slots or 16
+    card = _simulated_card(settings, worker, environ)
+    model, slots = built_in_alias(settings, card.alias), engine.slots or SIMULATED_SLOTS
     if not engine.process:
-        return SimulatedEngine(model=model, slots=slots, time_scale=engine.time_scale)
-    begin = Begin(model=model, slots=slots, time_scale=engine.time_scale, poison=engine.poison)
-    return HostedEngine(simulated_facts(model=model, slots=slots), begin)
+        return SimulatedEngine(model=model, slots=slots, time_scale=engine.time_scale, card=card)
+    begin = Begin(model=model, slots=slots, time_scale=engine.time_scale, poison=engine.poison, card=card)
+    return HostedEngine(simulated_facts(model=model, slots=slots, card=card), begin)
 
 
-def _vram_bytes(settings: Settings) -> VramBytes:
-    if settings.engine.kind != "simulated":
-        return no_vram
+def _simulated_card(settings: Settings, worker: str, environ: Mapping[str, str]) -> CardModel:
+    """Of the model that was planned, on so many cards; where nobody planned, Mistral-7B on one."""
     from viiwork_workers.engines.simulated.card_model import MISTRAL_7B  # noqa: PLC0415 - as above
 
-    return MISTRAL_7B.vram_used_bytes
+    parallel, engine = told(environ), settings.engine
+    if parallel is None or not engine.model:
+        return MISTRAL_7B
+    from viiwork_workers.engines.simulated.planned_card import planned_card  # noqa: PLC0415 - for planned ones alone
+
+    alias = built_in_alias(settings, engine.model)
+    return planned_card(settings, parallel, worker=worker, alias=alias, slots=engine.slots or SIMULATED_SLOTS)
+
+
+def _vram_bytes(settings: Settings, worker: str, environ: Mapping[str, str]) -> VramBytes:
+    if settings.engine.kind != "simulated":
+        return no_vram
+    return _simulated_card(settings, worker, environ).vram_used_bytes
 
 
 def _server(settings: Settings, worker: str, environ: Mapping[str, str], cards: tuple[Device, ...]) -> Engine:
@@ -117,7 +136,14 @@ def launch_of(
         raise StartupError(f"{scratch}: {reason}.") from error
     workers = settings.workers
     engines = workers.gpus if numbers(worker) else workers.cpus
-    place = Place(environ=environ, state_dir=settings.state_dir, engines=engines, cpus=usable_cpus(), cards=cards)
+    place = Place(
+        environ=environ,
+        state_dir=settings.state_dir,
+        engines=engines,
+        cpus=usable_cpus(),
+        cards=cards,
+        parallel=told(environ),
+    )
     return make_launch(
         checked.recipe,
         settings.engine,

@@ -32,9 +32,15 @@ STARTUP_S = 12.0
 ROUNDING = 1e-9
 
 
+HALVES_BANDWIDTH = 530e9
+"""The same of weights in 16 bits: 510-555 GB/s, derived likewise."""
+EXCHANGE_S = 100e-6
+"""One all-reduce of a tensor-parallel group: 79-119 us measured; a layer has two."""
+
+
 @dataclass(frozen=True, slots=True)
 class CardModel:
-    """One model on one card."""
+    """One model on one card, or on a group of them that works as one."""
 
     alias: str
     parameters: float
@@ -46,16 +52,25 @@ class CardModel:
     activation_bytes: float
     context_tokens: int
     """The longest prompt plus output of one request."""
+    cards: int = 1
+    tensor: int = 1
+    """Cards that share each step; those of a pipeline take turns, so that its steps are as long as one card's."""
+    layers: int = 0
+    bandwidth: float = WEIGHTS_BANDWIDTH
+    room_tokens: int | None = None
+    """What was planned for keys and values of all requests together; None: what one card has left."""
 
     @property
     def kv_tokens(self) -> int:
         """How many tokens of all requests together fit in what the weights leave of VRAM."""
+        if self.room_tokens is not None:
+            return self.room_tokens
         free = VRAM_SHARE * VRAM_BYTES - self.weights_bytes - self.activation_bytes - CONTEXT_BYTES
         return max(0, int(free // self.kv_bytes_per_token))
 
     def vram_used_bytes(self, kv_use: float) -> int:
-        """What it holds of the card when so much of the room for keys and values is in use, 0 to 1."""
-        return int(self.weights_bytes + kv_use * self.kv_tokens * self.kv_bytes_per_token)
+        """What it holds of each card when so much of the room for keys and values is in use, 0 to 1."""
+        return int(self.weights_bytes + kv_use * self.kv_tokens * self.kv_bytes_per_token) // self.cards
 
     @property
     def load_s(self) -> float:
@@ -64,7 +79,7 @@ class CardModel:
 
     def prefill_s(self, tokens: int) -> float:
         """To take in a prompt; decoding stands still meanwhile."""
-        return tokens * self.parameters / PREFILL_WORK
+        return tokens * self.parameters / PREFILL_WORK / self.tensor + self._exchange_s
 
     def decode_s(self, *, steps: int, batch: int, held_tokens: int) -> float:
         """For `steps` tokens to each of `batch` requests that hold `held_tokens` together before the first of them.
@@ -81,11 +96,15 @@ class CardModel:
         return int((-linear + math.sqrt(linear**2 + 4 * half * max(0.0, seconds))) / (2 * half) + ROUNDING)
 
     def _step_s(self, batch: int, held_tokens: int) -> float:
-        reading = self.read_bytes / WEIGHTS_BANDWIDTH + held_tokens * self.kv_bytes_per_token / KV_BANDWIDTH
-        return reading + (batch - 1) * SEQUENCE_S
+        reading = self.read_bytes / self.bandwidth + held_tokens * self.kv_bytes_per_token / KV_BANDWIDTH
+        return reading / self.tensor + (batch - 1) * SEQUENCE_S + self._exchange_s
 
     def _growth_s(self, batch: int) -> float:
-        return batch * self.kv_bytes_per_token / KV_BANDWIDTH
+        return batch * self.kv_bytes_per_token / KV_BANDWIDTH / self.tensor
+
+    @property
+    def _exchange_s(self) -> float:
+        return 2 * self.layers * EXCHANGE_S if self.tensor > 1 else 0.0
 
 
 MISTRAL_7B = CardModel(

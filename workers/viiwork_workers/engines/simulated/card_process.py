@@ -42,7 +42,7 @@ class CardProcess:
     """Runs the worker's orders on one simulated card."""
 
     def __init__(self, begin: Begin, writer: asyncio.StreamWriter) -> None:
-        self._card = SimulatedEngine(model=begin.model, slots=begin.slots, time_scale=begin.time_scale)
+        self._card = SimulatedEngine(model=begin.model, slots=begin.slots, time_scale=begin.time_scale, card=begin.card)
         self._poison = begin.poison
         self._writer = writer
         self._jobs: dict[int, asyncio.Task[None]] = {}

@@ -9,6 +9,7 @@ from pydantic import Field, TypeAdapter
 from viiwork.errors import EngineFault, JobRefused, ViiworkError
 from viiwork.wire import Wire
 from viiwork.work import Answer, EngineInput
+from viiwork_workers.engines.simulated.card_model import MISTRAL_7B, CardModel
 
 LONGEST_LINE_BYTES = 64 * 1024 * 1024
 """Four times the largest body that the API takes."""
@@ -24,6 +25,7 @@ class Begin(Wire):
     slots: int
     time_scale: float
     poison: bool = False
+    card: CardModel = MISTRAL_7B
 
 
 class Run(Wire):
