@@ -30,4 +30,5 @@ WITHOUT = {"turns": take_turns, "no-reserve": keep_no_reserve}
 if __name__ == "__main__":
     WITHOUT[sys.argv[1]]()
     os.environ["VIIWORK_WORKER_NAME"] = sys.argv[2]
-    compose(load_settings(), sys.argv[2]).worker_main(worker_argv(sys.argv[2]))
+    settings = load_settings()
+    compose(settings, sys.argv[2]).worker_main(worker_argv(sys.argv[2], host=settings.host))

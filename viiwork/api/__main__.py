@@ -15,7 +15,8 @@ from viiwork.api.app import create_app
 from viiwork.api.door import is_loopback
 from viiwork.errors import StartupError, ViiworkError
 from viiwork.settings import Settings, load_settings
-from viiwork.store import open_store
+from viiwork.store import Store, open_store
+from viiwork.store.pairing import Pairing
 from viiwork.variables import passed_over
 
 log = logging.getLogger("viiwork.api")
@@ -43,6 +44,7 @@ async def serve(settings: Settings) -> None:
     """Run uvicorn on `settings.api`. Raises StartupError when the port is taken, StoreUnavailable without Redis."""
     listener = listen(settings.api.host, settings.api.port)
     store = await open_store(settings)
+    await meet_blobs(store)
     announce(listener, settings.api.host)
     config = uvicorn.Config(
         create_app(settings, store),
@@ -57,6 +59,16 @@ async def serve(settings: Settings) -> None:
         await _Server(config).serve(sockets=[listener])
     finally:
         await store.close()
+
+
+async def meet_blobs(store: Store) -> None:
+    """Let the blob directory and Redis know each other: a joined computer tells the right ones by that."""
+    root = store.directory.root
+    try:
+        if not await Pairing(store, root).meet():
+            log.warning("the blob directory and Redis do not know each other: see `viiwork doctor`")
+    except OSError as error:
+        log.warning("the blob directory cannot be written: %s", error.strerror)
 
 
 class _Server(uvicorn.Server):

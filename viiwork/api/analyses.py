@@ -141,12 +141,12 @@ async def _order(request: Request, desk: Intake) -> Order:
         message = "content-type: must be multipart/form-data (files) or application/json (texts)."
         raise UsageError(message, param="content-type")
     check_announced(request.headers, limits.max_upload_bytes, "the upload", "max_upload_bytes", param="files")
-    upload = Upload(desk.store.blobs, limits, before_files=partial(check_fields, desk))
+    upload = Upload(desk.store.directory, limits, before_files=partial(check_fields, desk))
     form = await upload.take(request.stream(), content_type=content_type)
     try:
         return await order_of_form(form, desk)
     except BaseException:
-        await discard(desk.store.blobs, [file.blob for file in form.files])
+        await discard(desk.store.directory, [file.blob for file in form.files])
         raise
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from viiwork.api import analyses, dead, events, fleet, hold, jobs, metrics, problems, quarantine
+from viiwork.api import analyses, blobs, dead, events, fleet, hold, jobs, metrics, problems, quarantine
 from viiwork.api.door import Door
 from viiwork.api.intake import Intake
 from viiwork.api.requests import AnalysisBody, JobBody, LineBody
+from viiwork.api.workertokens import WorkerTokens
 from viiwork.settings import Settings
 from viiwork.store import Store, open_store
 from viiwork.store.gathering import Gathering
@@ -40,7 +41,8 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     if store is not None:
         _furnish(app, store, settings)
     problems.install(app)
-    for room in (jobs, analyses, dead, events, fleet, hold, quarantine, metrics):
+    app.add_exception_handler(blobs.Shut, blobs.refuse)
+    for room in (jobs, analyses, dead, events, fleet, hold, quarantine, metrics, blobs):
         app.include_router(room.router)
     app.add_middleware(Door, bound_host=settings.api.host)
     _describe_bodies(app)
@@ -51,6 +53,8 @@ def _furnish(app: FastAPI, store: Store, settings: Settings) -> None:
     app.state.intake = Intake(store, settings)
     app.state.watch = Watch(store.client, prefix=store.prefix)
     app.state.asker = Gathering(store)
+    tokens = WorkerTokens(settings.state_dir)
+    app.state.shelf = blobs.Shelf(store.directory, tokens, limit_bytes=settings.api.max_document_bytes)
 
 
 def installed_version() -> str:

@@ -149,7 +149,7 @@ class Intake:
                     await self.give_up(fresh_id)
                 raise
             finally:
-                await discard(self.store.blobs, [item.blob for item in unsent.values() if item.blob])
+                await discard(self.store.directory, [item.blob for item in unsent.values() if item.blob])
 
     async def _submit_items(
         self, batch_id: str, order: Order, unsent: dict[int, Item], tenant: str, *, again: bool

@@ -51,7 +51,7 @@ class Gauge:
         """Raises Busy or Full when there is no room, for a body of `body_bytes` in particular."""
         if fresh or time.monotonic() >= self._until_s:
             self._used_fraction = await self._memory_fraction()
-            self._free_bytes = await asyncio.to_thread(free_bytes, self._store.blobs.root)
+            self._free_bytes = await asyncio.to_thread(free_bytes, self._store.directory.root)
             self._until_s = time.monotonic() + LOOK_EVERY_S
         found = refusal(
             used_fraction=self._used_fraction,

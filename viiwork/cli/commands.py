@@ -32,6 +32,7 @@ from viiwork.cli.submit import submit
 from viiwork.cli.top import top
 from viiwork.cli.up import up
 from viiwork.cli.watch import watch
+from viiwork.cli.workertoken import worker_token
 from viiwork.errors import ViiworkError
 
 UNEXPECTED = 70
@@ -54,6 +55,7 @@ app.add_typer(dead, name="dead")
 app.add_typer(models, name="models")
 app.add_typer(power, name="power")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(worker_token, name="worker-token")
 
 
 def show_version(wanted: bool) -> None:

@@ -30,6 +30,10 @@ def doctor(
     devices: Annotated[
         str | None, typer.Option(metavar="SPEC", help="Check for these cards: auto, amd, nvidia.")
     ] = None,
+    role: Annotated[
+        str | None, typer.Option(metavar="all|worker", help="worker: check as a computer that joins a fleet.")
+    ] = None,
+    api: Annotated[str | None, typer.Option(metavar="URL", help="With --role worker: the head's API.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on standard output, one object a line.")] = False,
 ) -> None:
@@ -39,7 +43,8 @@ def doctor(
     """
     settings = settings_from(
         config,
-        fleet={"name": fleet, "state_dir": state_dir},
+        fleet={"name": fleet, "state_dir": state_dir, "role": role},
+        blobs={"url": api},
         engine={"kind": engine, "model": model},
         workers={"gpus": gpus},
         devices={"spec": devices},

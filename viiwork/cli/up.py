@@ -22,8 +22,10 @@ from viiwork.cli.options import say_passed_over
 from viiwork.cli.pace import Milestones
 from viiwork.cli.screen import err, out, plain, print_json, say
 from viiwork.cli.served import with_models
+from viiwork.errors import UsageError
 from viiwork.fleet import Supervisor
 from viiwork.fleet.detach import start_detached
+from viiwork.fleet.joining import check_joinable
 from viiwork.fleet.posting import check_posting
 from viiwork.fleet.report import Event, FleetReport, ProcessReport
 from viiwork.settings import Settings, load_settings
@@ -70,12 +72,28 @@ def up(
     flower: Annotated[bool | None, typer.Option("--flower/--no-flower", help="Flower, the fleet's page.")] = None,
     flower_port: Annotated[int | None, typer.Option(help="Flower's port; 0 takes a free one.")] = None,
     fleet: Annotated[str | None, typer.Option(help="The fleet's name; fleets do not see each other.")] = None,
+    role: Annotated[
+        str | None, typer.Option(metavar="all|worker", help="worker: join a fleet whose head is another computer.")
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option(metavar="URL", help="The fleet's Redis, without its password: see redis.url_file.")
+    ] = None,
+    api: Annotated[
+        str | None, typer.Option(metavar="URL", help="With --role worker: the head's API, for its documents.")
+    ] = None,
+    host_name: Annotated[str | None, typer.Option(help="What this computer is called in the fleet.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Where server, documents and logs are kept.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running in the background.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when it is ready.")] = False,
 ) -> None:
-    """Start the fleet: Redis, the API, readers, engine workers and Flower. Ctrl-C stops it in order."""
+    """Start the fleet: Redis, the API, readers, engine workers and Flower. Ctrl-C stops it in order.
+
+    With --role worker this computer joins a fleet that another one heads, with its engine workers alone.
+    """
+    if redis is not None and "@" in redis:
+        hint = "Put the whole URL into VIIWORK_REDIS_URL, or into a file that redis.url_file names."
+        raise UsageError("--redis: a password on a command line can be seen by everybody.", hint=hint, param="redis")
     settings = settings_from(
         config,
         engine={
@@ -86,9 +104,12 @@ def up(
         workers={"gpus": gpus, "cpus": cpus, "readers": readers},
         devices={"spec": devices},
         api={"host": host, "port": port},
+        blobs={"url": api},
+        redis={"url": redis},
         flower={"enabled": flower, "port": flower_port},
-        fleet={"name": fleet, "state_dir": state_dir},
+        fleet={"name": fleet, "state_dir": state_dir, "role": role, "host": host_name},
     )
+    check_joinable(settings)
     settings = with_models(settings, model or [])
     check_posting(settings, environ=os.environ)
     stop = fleet_command("down", fleet=fleet, state_dir=state_dir, config=config) if detach else ""
@@ -192,7 +213,7 @@ def fleet_command(verb: str, *, fleet: str | None, state_dir: Path | None, confi
 
 def advice(fleet: FleetReport, *, stop: str) -> list[str]:
     """Where things are, and how to stop: with the command `stop`, or with Ctrl-C if that is empty."""
-    lines = [f"API     {fleet.api_url}"]
+    lines = [f"API     {fleet.api_url}"] if fleet.api_url else [f"Joined the fleet '{fleet.fleet}'."]
     if fleet.flower_url:
         lines.append(f"Flower  {fleet.flower_url}  user {fleet.flower_user}, password in {fleet.flower_password_file}")
     lines.append(f"Logs    {fleet.state_dir}/logs")

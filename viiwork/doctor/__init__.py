@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from viiwork.doctor import cards, cardstate, engine, fleet, host, machine, redis
+from viiwork.doctor import cards, cardstate, engine, fleet, host, joined, machine, redis
 from viiwork.doctor.cardfacts import CardFacts, CardsFacts
 from viiwork.doctor.facts import DoorFacts, EngineFacts, Facts, FleetFacts, HostFacts, RedisFacts
 from viiwork.doctor.finding import Finding, Verdict, fail, ok
+from viiwork.doctor.joined import JoinedFacts
 from viiwork.doctor.machine import MachineFacts
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Finding",
     "FleetFacts",
     "HostFacts",
+    "JoinedFacts",
     "MachineFacts",
     "RedisFacts",
     "Verdict",
@@ -32,6 +34,7 @@ def diagnose(facts: Facts) -> list[Finding]:
     return [
         reachable(facts),
         *(check(facts.redis) for check in redis.CHECKS if facts.redis),
+        *(check(facts.joined) for check in joined.CHECKS if facts.joined),
         *(check(facts.door) for check in host.DOOR_CHECKS),
         *(check(facts.host) for check in host.HOST_CHECKS),
         *(check(facts.machine) for check in machine.CHECKS if facts.machine),

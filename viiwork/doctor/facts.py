@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from viiwork.doctor.cardfacts import CardsFacts
+from viiwork.doctor.joined import JoinedFacts
 from viiwork.doctor.machine import MachineFacts
 from viiwork.errors import ViiworkError
 
@@ -122,3 +123,5 @@ class Facts:
     engine: EngineFacts | None = None
     cards: CardsFacts | None = None
     machine: MachineFacts | None = None
+    joined: JoinedFacts | None = None
+    """Of a computer whose fleet has its head elsewhere, once Redis answered."""

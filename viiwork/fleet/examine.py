@@ -16,10 +16,11 @@ from pathlib import Path
 import psutil
 
 from viiwork.api.pressure import Gauge
-from viiwork.doctor import DoorFacts, Facts, FleetFacts, HostFacts
+from viiwork.doctor import DoorFacts, Facts, FleetFacts, HostFacts, JoinedFacts
 from viiwork.errors import Busy, Full, StoreUnavailable, ViiworkError
 from viiwork.fleet.cardroom import cards_facts
 from viiwork.fleet.engineroom import engine_facts
+from viiwork.fleet.joining import check_blobs, check_joinable, in_clear
 from viiwork.fleet.machineroom import machine_facts
 from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
@@ -57,12 +58,14 @@ async def _examine(settings: Settings) -> Facts:
     try:
         redis = await gather(store.client, url=url)
         fleet = None if redis.cluster else await fleet_facts(store, settings)
-        belong = None if redis.cluster else await _belong(store)
+        belong = None if redis.cluster or settings.joined else await _belong(store)
+        joined = await joined_facts(settings, store) if settings.joined and not redis.cluster else None
     except StoreUnavailable as error:
         return Facts(door, host_facts(settings, door.redis, None), None, str(error), None)
     finally:
         await store.close()
-    return Facts(door, await asyncio.to_thread(host_facts, settings, door.redis, belong), redis, "", fleet)
+    host = await asyncio.to_thread(host_facts, settings, door.redis, belong)
+    return Facts(door, host, redis, "", fleet, joined=joined)
 
 
 def door_facts(settings: Settings, url: str) -> DoorFacts:
@@ -80,7 +83,7 @@ def host_facts(settings: Settings, reach: str, belong: bool | None) -> HostFacts
     """The state directory and the kernel."""
     root = settings.state_dir
     there = root if root.exists() else _nearest(root)
-    blobs = root / "blobs"
+    blobs = settings.blobs_dir
     disks = [shutil.disk_usage(place) for place in {there, blobs if blobs.exists() else there}]
     usage, status = min(disks, key=lambda disk: disk.free), there.stat()
     exists = root.is_dir()
@@ -99,6 +102,17 @@ def host_facts(settings: Settings, reach: str, belong: bool | None) -> HostFacts
         huge_pages=_chosen(_line(HUGE_PAGES)),
         overcommit=int(_line(OVERCOMMIT)) if _line(OVERCOMMIT).isdigit() else None,
     )
+
+
+async def joined_facts(settings: Settings, store: Store) -> JoinedFacts:
+    """Whether the head's documents can be reached from here, as `up` would find."""
+    url, error = settings.blobs.url or "", None
+    try:
+        check_joinable(settings)
+        await check_blobs(settings, store, tidy=False)
+    except ViiworkError as found:
+        error = found
+    return JoinedFacts(url=url, error=error, in_clear=in_clear(url))
 
 
 async def fleet_facts(store: Store, settings: Settings) -> FleetFacts:
@@ -144,7 +158,9 @@ def component_versions() -> str:
 
 
 async def _refusal(store: Store, settings: Settings) -> ViiworkError | None:
-    """What a submit would be refused with for want of room."""
+    """What a submit would be refused with for want of room; on a computer that joined, Redis' alone is known."""
+    if settings.joined:
+        return None
     try:
         await Gauge(store, min_free_bytes=settings.api.min_free_bytes).check()
     except (Busy, Full) as error:
@@ -153,7 +169,7 @@ async def _refusal(store: Store, settings: Settings) -> ViiworkError | None:
 
 
 async def _belong(store: Store) -> bool | None:
-    here, there = await Pairing(store, store.blobs.root).read()
+    here, there = await Pairing(store, store.directory.root).read()
     return None if not here and not there else here == there
 
 

@@ -27,10 +27,11 @@ def machine_facts(settings: Settings, *, at_work: bool = False, root: Path = ROO
 
     `at_work` says that its workers beat: of a fleet in containers there is no supervisor to be found.
     """
-    ports = [settings.api.port, *([settings.flower.port] if settings.flower.enabled else [])]
+    doors = [] if settings.joined else [settings.api.port]
+    ports = [*doors, *([settings.flower.port] if doors and settings.flower.enabled else [])]
     run = StateDir(settings.state_dir).read_run()
     supervisor = run.supervisor if run else None
-    running = at_work or (supervisor is not None and is_alive(supervisor.pid, supervisor.identity))
+    running = settings.joined or at_work or (supervisor is not None and is_alive(supervisor.pid, supervisor.identity))
     return MachineFacts(
         clock_synced=synced(Host(root)),
         ports=tuple(ports),

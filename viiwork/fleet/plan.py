@@ -60,11 +60,11 @@ def plan(
     `end_s` is `engine_end_s(settings)`; without `berths` each card has a worker, and all are alike.
     """
     base = child_env(settings, environ=environ)
-    specs = [_api(settings, base)]
+    specs = [] if settings.joined else [_api(settings, base)]
     kept = unplanned(settings, engine_names(settings), {}) if berths is None else berths
     specs += [engine_worker(settings, berth, environ=environ, end_s=end_s) for berth in kept]
     specs += [_worker(settings, base, f"reader{n}", Role.READER) for n in range(settings.workers.readers)]
-    if settings.flower.enabled:
+    if settings.flower.enabled and not settings.joined:
         specs.append(_flower(settings, base, flower_password))
     return tuple(specs)
 
@@ -115,13 +115,14 @@ def _flower(settings: Settings, base: Mapping[str, str], password: str) -> Proce
 
 
 def api_url(settings: Settings) -> str:
-    """Where a program on this machine reaches the API."""
-    return _url(settings.api.host, settings.api.port)
+    """Where a program on this machine reaches the API; empty on a computer that joined."""
+    return "" if settings.joined else _url(settings.api.host, settings.api.port)
 
 
 def flower_url(settings: Settings) -> str:
-    """Where a browser on this machine finds Flower; empty when it is off."""
-    return _url(settings.flower.host, settings.flower.port) if settings.flower.enabled else ""
+    """Where a browser on this machine finds Flower; empty when it is off, or on the head."""
+    here = settings.flower.enabled and not settings.joined
+    return _url(settings.flower.host, settings.flower.port) if here else ""
 
 
 def _url(host: str, port: int) -> str:

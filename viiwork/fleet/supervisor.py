@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -14,10 +13,12 @@ from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
 from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.child import Child
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
+from viiwork.fleet.hostname import HostName
+from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
 from viiwork.fleet.judge import is_up, judge_start
 from viiwork.fleet.leftovers import Leftovers
 from viiwork.fleet.neighbours import shared_cards
-from viiwork.fleet.plan import STOP_ORDER, ProcessSpec, Role, engine_end_s, plan
+from viiwork.fleet.plan import STOP_ORDER, ProcessSpec, Role, engine_end_s, flower_url, plan
 from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.posting import Posting, post
 from viiwork.fleet.readiness import Readiness
@@ -52,13 +53,16 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._server: ServerKeeper | None = None
-        self._host = socket.gethostname()
+        self._name: HostName | None = None
+        self._head: HeadWatch | None = None
+        self._host = settings.host
 
     async def run(self) -> None:
         """Until a signal, or until it can go on no more.
 
         Raises StartupError, StoreUnavailable, EngineFault or UsageError.
         """
+        check_joinable(self.settings)
         self.settings = await asyncio.to_thread(settle_cards, self.settings)  # a driver in trouble may take long
         if self._planner is None:
             self._posting = await asyncio.to_thread(post, self.settings)
@@ -92,12 +96,18 @@ class Supervisor:
             self._tell("notice", text)
         for text in (*unheeded(self.settings), *self._posting.remarks()):
             self._tell("notice", text)
-        self.settings = settle_ports(self.settings)
+        self.settings = self.settings if self.settings.joined else settle_ports(self.settings)
         undo.callback(self._forget_run)
         await self._start_server(undo)
         undo.push_async_callback(self._end_stragglers)
         store = await open_store(self.settings)
         undo.push_async_callback(store.close)
+        self._name = HostName(store, self.state, host=self._host)
+        await self._name.claim()
+        undo.push_async_callback(self._name.release)
+        if self.settings.joined:
+            await check_blobs(self.settings, store)
+            self._head = HeadWatch(store, tell=lambda text: self._tell("notice", text))
         await self._greet(store, orphans)
         undo.push_async_callback(self._stop_children, store)
         self._start_children(store)
@@ -125,7 +135,8 @@ class Supervisor:
         """Open the doors again, and give the orphans' jobs back at once."""
         for concern in (await check_server(store.client)).concerns:
             self._tell("notice", concern)
-        await store.set_closing(False)
+        if not self.settings.joined:
+            await store.set_closing(False)
         for pid in orphans:
             await store.reap_host(host=self._host, pid=pid, crashed=False)  # it was we who ended them
         mine = [name for name in await store.quarantined() if name.endswith(f"@{self._host}")]
@@ -136,7 +147,7 @@ class Supervisor:
         async def on_exit(child: Child, pid: int, returncode: int) -> None:
             await self._after_exit(store, child, pid, returncode)
 
-        password = self.state.secret(FLOWER_SECRET) if self.settings.flower.enabled else ""
+        password = self.state.secret(FLOWER_SECRET) if flower_url(self.settings) else ""
         specs = self._specs(password) if self._planner is None else self._planner(self.settings, password)
         self._children = [Child(spec, logs=self.state.logs, on_exit=on_exit) for spec in specs]
         for child in self._children:
@@ -153,6 +164,10 @@ class Supervisor:
         while not self._stop.is_set():
             if self._server is not None:
                 await self._server.look()
+            if self._name is not None:
+                await self._name.keep()
+            if self._head is not None:
+                await self._head.look()
             await readiness.look()
             if (seen := self._supervisor_record()) != known:
                 known = seen
@@ -177,10 +192,11 @@ class Supervisor:
             self._tell("notice", text)
 
     async def _stop_children(self, store: Store) -> None:
-        """The API refuses new work, engines drain, then readers, the API and Flower end."""
+        """The API refuses new work, engines drain, then readers, the API and Flower end. Who joined closes nothing."""
         self._tell("progress", "stopping: no new work is taken, running work is finished")
-        with suppress(StoreUnavailable):
-            await store.set_closing(True)
+        if not self.settings.joined:
+            with suppress(StoreUnavailable):
+                await store.set_closing(True)
         for role in STOP_ORDER:
             of_role = [child for child in self._children if child.spec.role is role]
             await asyncio.gather(*(child.stop(hurry=self._hurry) for child in of_role))

@@ -1,5 +1,6 @@
 """Everything that can be set: tables of `viiwork.toml`, `VIIWORK_*` variables, flags."""
 
+from viiwork.settings.blobs import BlobsSection
 from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, ServeEntry, WorkersSection
 from viiwork.settings.known import names, section_of, tables, variables
 from viiwork.settings.load import load_settings
@@ -17,6 +18,7 @@ __all__ = [
     "SCHEDULE",
     "SERVE",
     "ApiSection",
+    "BlobsSection",
     "DevicesSection",
     "EngineSection",
     "FleetSection",

@@ -12,6 +12,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 from viiwork.errors import SettingsError
 from viiwork.settings.naming import LISTS, did_you_mean, variable_of
 from viiwork.settings.settings import Settings
+from viiwork.settings.settled import settled
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
@@ -21,7 +22,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     """
     given = flags or {}
     try:
-        return Settings(**given)
+        return settled(Settings(**given))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         path = [part for part in first["loc"] if isinstance(part, str)][:2]

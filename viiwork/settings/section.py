@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+HOST_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 MIB = 1024 * 1024
 
 

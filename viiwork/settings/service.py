@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from viiwork.settings.section import MIB, NAME_PATTERN, Port, Positive, Section
+from viiwork.settings.section import HOST_PATTERN, MIB, NAME_PATTERN, Port, Positive, Section
 
 
 class FleetSection(Section):
@@ -17,12 +17,18 @@ class FleetSection(Section):
     name: Annotated[str, Field(pattern=NAME_PATTERN)] = "default"
     state_dir: Path | None = None
     """Default: `$XDG_STATE_HOME/viiwork/<name>`, else `~/.local/state/viiwork/<name>`."""
+    role: Literal["all", "worker"] = "all"
+    """`worker`: this computer joins a fleet whose head is another; `up` starts engine workers alone."""
+    host: Annotated[str, Field(pattern=HOST_PATTERN)] | None = None
+    """What this computer is called in the fleet. Default: its own name."""
 
 
 class RedisSection(Section):
     """Where Redis is; `embedded` runs a private server under the state directory."""
 
     url: str = "embedded"
+    url_file: Path | None = None
+    """Holds the URL where `url` does not say it."""
     max_memory_bytes: Annotated[int, Field(ge=16 * MIB)] | None = None
     """Of the embedded server. Default: the smaller of a quarter of RAM and 4 GiB."""
     prefix: str = ""

@@ -7,6 +7,7 @@ variables (`VIIWORK_REDIS_URL` is `redis.url`), flags.
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 from pydantic_settings import (
@@ -17,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from viiwork.settings.blobs import BlobsSection
 from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, ServeEntry, WorkersSection
 from viiwork.settings.file import read_file
 from viiwork.settings.naming import SCHEDULE, SERVE
@@ -44,6 +46,7 @@ class Settings(BaseSettings):
     fleet: FleetSection = FleetSection()
     redis: RedisSection = RedisSection()
     api: ApiSection = ApiSection()
+    blobs: BlobsSection = BlobsSection()
     flower: FlowerSection = FlowerSection()
     engine: EngineSection = EngineSection()
     serve: tuple[ServeEntry, ...] = ()
@@ -78,6 +81,21 @@ class Settings(BaseSettings):
     def state_dir(self) -> Path:
         """Where this fleet keeps its server, blobs, logs and secrets."""
         return self.fleet.state_dir or default_state_dir(self.fleet.name, os.environ)
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Where documents and large answers are, if this computer has them."""
+        return self.blobs.dir or self.state_dir / "blobs"
+
+    @property
+    def host(self) -> str:
+        """What this computer is called in the fleet: `gpu0@<host>`."""
+        return self.fleet.host or socket.gethostname()
+
+    @property
+    def joined(self) -> bool:
+        """Whether the fleet's head is another computer."""
+        return self.fleet.role == "worker"
 
     @property
     def models_dir(self) -> Path:

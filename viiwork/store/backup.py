@@ -64,7 +64,7 @@ async def back_up(store: Store, target: Path, *, url: str, told: Told = lambda _
     with (
         _whole_file(target) as file,
         tempfile.TemporaryFile(dir=scratch) as dump,
-        Snapshot(store.blobs.root) as snapshot,
+        Snapshot(store.directory.root) as snapshot,
     ):
         told(Step("keeping the files"))
         await asyncio.to_thread(snapshot.take)
@@ -76,10 +76,10 @@ async def back_up(store: Store, target: Path, *, url: str, told: Told = lambda _
 
 async def _check_blobs(store: Store) -> None:
     """A directory that is not this fleet's would give a backup without its documents."""
-    here, there = await Pairing(store, store.blobs.root).read()
+    here, there = await Pairing(store, store.directory.root).read()
     if there and here != there:
         raise Conflict(
-            f"The blob directory {store.blobs.root} does not belong to this Redis, so a backup would miss its files.",
+            f"The blob directory {store.directory.root} does not belong to this Redis: a backup would miss its files.",
             hint="Run this on the fleet's own host, with its state directory; `viiwork doctor` tells more.",
             code="strange_blobs",
         )

@@ -7,11 +7,12 @@ import hashlib
 import os
 import re
 import secrets
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Protocol
 
 from viiwork.errors import NotFound, StoreUnavailable
 
@@ -27,6 +28,25 @@ class BlobRef:
     sha256: str
 
 
+class Blobs(Protocol):
+    """Where blobs are kept: a directory, or the API of the host that has it."""
+
+    async def put(self, content: bytes) -> BlobRef:
+        """Keep `content` as one blob; it is on disk when this returns. Raises StoreUnavailable."""
+
+    async def read(self, blob_id: str) -> bytes:
+        """The whole of a blob. Raises NotFound when there is none of that id, StoreUnavailable when nobody can tell."""
+
+    def at_hand(self, blob_id: str) -> AbstractAsyncContextManager[Path]:
+        """A blob as a file of this computer, for as long as the context lasts. Raises as `read` does."""
+
+    async def delete(self, blob_id: str) -> None:
+        """Remove a blob, where this computer may: what stays behind the sweeper finds."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
 class BlobStore:
     """A directory of immutable files, two levels deep; unfinished ones lie under `incoming/`."""
 
@@ -39,9 +59,9 @@ class BlobStore:
             raise NotFound("This is not a blob's id.")
         return self.root / blob_id[:2] / blob_id
 
-    def writer(self) -> BlobWriter:
-        """A new blob to be streamed in; unless it is committed nothing stays."""
-        return BlobWriter(self)
+    def writer(self, blob_id: str | None = None) -> BlobWriter:
+        """A new blob to be streamed in, under an id of its own or this one; unless it is committed nothing stays."""
+        return BlobWriter(self, blob_id or secrets.token_hex(16))
 
     async def put(self, content: bytes) -> BlobRef:
         """Keep `content` as one blob."""
@@ -59,21 +79,34 @@ class BlobStore:
         except OSError as error:
             raise _disk_error(error, "read", hint="Check the disk and the directory's owner.") from error
 
+    @asynccontextmanager
+    async def at_hand(self, blob_id: str) -> AsyncIterator[Path]:
+        """The blob's own file; whether it is there shows when it is opened."""
+        yield self.path(blob_id)
+
     async def delete(self, blob_id: str) -> None:
         """Remove a blob; one that is gone already is no error."""
         await asyncio.to_thread(self.path(blob_id).unlink, missing_ok=True)
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class BlobWriter:
     """Streams one blob in: `async with store.writer() as w: await w.write(…); ref = await w.commit()`."""
 
-    def __init__(self, store: BlobStore) -> None:
+    def __init__(self, store: BlobStore, blob_id: str) -> None:
         self._store = store
         self._digest = hashlib.sha256()
-        self._id = secrets.token_hex(16)
-        self._incoming = store.root / "incoming" / self._id
+        self._id = blob_id
+        self._incoming = store.root / "incoming" / secrets.token_hex(16)  # one that is sent again meets no other
         self._file: IO[bytes] | None = None
         self.bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """Of what was written so far."""
+        return self._digest.hexdigest()
 
     async def __aenter__(self) -> BlobWriter:
         try:

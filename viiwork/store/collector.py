@@ -70,7 +70,7 @@ class Collector:
     """Sweeps one fleet's blob directory."""
 
     def __init__(self, store: Store, *, grace_s: float = GRACE_S, pause_s: float = PAUSE_S) -> None:
-        self._store, self._root = store, store.blobs.root
+        self._store, self._root = store, store.directory.root
         self._grace_s, self._pause_s = grace_s, pause_s
         self._pairing = Pairing(store, self._root)
 
@@ -179,5 +179,5 @@ class Collector:
 
 def _is_here(store: Store, name: str) -> bool:
     with suppress(ViiworkError):
-        return store.blobs.path(name).is_file()
+        return store.directory.path(name).is_file()
     return False

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from viiwork.errors import Busy, Conflict, StoreUnavailable
 from viiwork.jobs import Job, Lane, Priority
 from viiwork.roster import WorkerCard
-from viiwork.store.blobs import BlobStore
+from viiwork.store.blobs import Blobs
 from viiwork.store.connection import unavailable
 from viiwork.store.records import INLINE_BYTES, job_fields
 from viiwork.store.scripts import Arg, Call
@@ -75,7 +75,7 @@ class Store(Steering):
         fleet: str,
         prefix: str,
         envelope: str,
-        blobs: BlobStore,
+        blobs: Blobs,
         ttl_ms: int,
         headers: bool = True,
     ) -> None:

@@ -6,7 +6,8 @@ from redis.exceptions import RedisError
 
 from viiwork.queues import make_envelope
 from viiwork.settings import Settings
-from viiwork.store.blobs import BlobStore
+from viiwork.store.blobcache import BlobCache
+from viiwork.store.blobs import Blobs, BlobStore
 from viiwork.store.connection import unavailable
 from viiwork.store.embedded import locate
 from viiwork.store.endpoint import connect
@@ -43,6 +44,17 @@ def make_store(settings: Settings, url: str) -> Store:
         fleet=settings.fleet.name,
         prefix=settings.prefix,
         envelope=make_envelope(),
-        blobs=BlobStore(settings.state_dir / "blobs"),
+        blobs=open_blobs(settings),
         ttl_ms=settings.results.ttl_ms,
     )
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """The fleet's blobs: the directory, or the head's API where `blobs.url` names one. Nothing is sent yet."""
+    where = settings.blobs
+    if not where.url:
+        return BlobStore(settings.blobs_dir)
+    from viiwork.store.blobhttp import RemoteBlobs  # noqa: PLC0415 - aiohttp: most processes have no use for it
+
+    cache = BlobCache(settings.state_dir / "blob-copies", limit_bytes=where.cache_bytes)
+    return RemoteBlobs(where.url, token=where.token, cache=cache, ca_file=where.ca_file)

@@ -7,10 +7,12 @@ take every one of them for garbage.
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from viiwork.errors import Conflict
 from viiwork.statedir import write_private
+from viiwork.store.blobdir import has_blobs
 from viiwork.store.connection import Connection
 
 FILE = "belongs-to"
@@ -49,6 +51,28 @@ class Pairing:
                 hint="Check redis.url and --state-dir. If they do belong together, say so with `viiwork gc --adopt`.",
                 code="strange_blobs",
             )
+
+    async def meet(self) -> bool:
+        """Whether the two belong together. A fleet that has no blob yet and no id gets one, however many try at once.
+
+        Raises StoreUnavailable, and OSError for a directory that cannot be written.
+        """
+        here, there = await self.read()
+        if not there and not (self._root.is_dir() and has_blobs(self._root)):
+            here = self._named()
+            await self._store.read([("SET", self._key, here, "NX")])
+            here, there = await self.read()
+        return bool(here) and here == there
+
+    def _named(self) -> str:
+        """The directory's id; whoever writes it first has chosen it."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file, fresh = self._root / FILE, self._root / f".{FILE}.{secrets.token_hex(8)}"
+        write_private(fresh, secrets.token_hex(16) + "\n")
+        with suppress(FileExistsError):
+            file.hardlink_to(fresh)
+        fresh.unlink()
+        return file.read_text("ascii", errors="replace").strip()
 
     async def seal(self, *, anew: bool = False) -> None:
         """Write the id on both sides unless it is there; `anew` makes a new one."""

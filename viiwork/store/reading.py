@@ -9,10 +9,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from viiwork.errors import Gone, ModelNotServed, NotFound
+from viiwork.errors import Gone, ModelNotServed, NotFound, UsageError
 from viiwork.jobs import BatchStatus, Lane, Result, Row, State, Status, batch_of
 from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
-from viiwork.store.blobs import BlobStore
+from viiwork.store.blobs import Blobs, BlobStore
 from viiwork.store.connection import Connection
 from viiwork.store.records import Hash, batch_status_of, result_of, row_of, status_of
 
@@ -23,10 +23,21 @@ PAGE = 200
 class Reading(Connection):
     """The store's questions; none of them changes anything."""
 
-    def __init__(self, client: Redis, *, fleet: str, prefix: str, blobs: BlobStore, headers: bool = True) -> None:
+    def __init__(self, client: Redis, *, fleet: str, prefix: str, blobs: Blobs, headers: bool = True) -> None:
         super().__init__(client, prefix=prefix, headers=headers)
         self.fleet_name = fleet
         self.blobs = blobs
+
+    @property
+    def directory(self) -> BlobStore:
+        """The blob directory. Raises UsageError on a host that reaches it through the API alone."""
+        if isinstance(self.blobs, BlobStore):
+            return self.blobs
+        raise UsageError("This host does not have the fleet's blob directory.", hint="Run this on the head.")
+
+    async def close(self) -> None:
+        await super().close()
+        await self.blobs.close()
 
     async def job(self, job_id: str) -> Status:
         """A job's record. Raises NotFound, or Gone with the date when its time is over."""
@@ -102,6 +113,11 @@ class Reading(Connection):
             name, _, queue = field.partition("|")
             counts.setdefault(name, {})[queue] = int(value)
         return counts
+
+    async def closing(self) -> bool:
+        """Whether the fleet was closed on its head."""
+        (found,) = await self.read([("GET", f"{self.prefix}closing")])
+        return bool(found)
 
     async def quarantined(self) -> dict[str, str]:
         """Who may take no jobs, and why; by name."""

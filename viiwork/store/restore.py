@@ -104,7 +104,7 @@ async def _check_empty(store: Store, manifest: Manifest) -> None:
         hint = "Finish it with that file, or give another --state-dir and redis.prefix."
         raise Conflict("A restore of another backup was broken off here.", hint=hint, code="not_empty")
     key = await first_key(store.client, prefix=store.prefix)
-    if key or (store.blobs.root.is_dir() and await asyncio.to_thread(has_blobs, store.blobs.root)):
+    if key or (store.directory.root.is_dir() and await asyncio.to_thread(has_blobs, store.directory.root)):
         raise Conflict(
             f"The fleet '{store.fleet_name}' holds work already.",
             hint="Restore into a new one: another --state-dir (and another redis.prefix on a Redis of your own).",
@@ -117,14 +117,16 @@ async def _fill(target: Target, archive: Archive, manifest: Manifest, told: Told
     store = target.store
     with Scratch(target.state.root) as scratch:
         try:
-            blobs = await asyncio.to_thread(unpack, archive, manifest, dump=scratch.dump, blobs=store.blobs, told=told)
+            blobs = await asyncio.to_thread(
+                unpack, archive, manifest, dump=scratch.dump, blobs=store.directory, told=told
+            )
         except OSError as error:
             reason = os.strerror(error.errno or 0)
             raise UsageError(f"The backup cannot be unpacked: {reason}.", hint="Run it again once it can.") from error
         keys = await _copy(target, scratch, manifest, told)
     given_back = await _give_back(store)
     missing = await _missing(store)
-    await Pairing(store, store.blobs.root).seal(anew=True)
+    await Pairing(store, store.directory.root).seal(anew=True)
     await halfway.end(store)
     return Restored(manifest, keys=keys, blobs=blobs, given_back=given_back, missing=missing)
 
@@ -152,5 +154,5 @@ async def _give_back(store: Store) -> int:
 async def _missing(store: Store) -> int:
     missing = 0
     async for page in mentions(store):
-        missing += sum(not store.blobs.path(name).is_file() for record in page for name in record)
+        missing += sum(not store.directory.path(name).is_file() for record in page for name in record)
     return missing

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from viiwork.errors import Conflict, NotFound
 from viiwork.jobs import BatchStatus, Priority, State, Status
-from viiwork.store.blobs import BlobStore
+from viiwork.store.blobs import Blobs
 from viiwork.store.reading import Reading
 from viiwork.store.scripts import Arg, Call
 
@@ -25,7 +25,7 @@ class Steering(Reading):
     """The store's questions, and what changes the course of jobs that are there already."""
 
     def __init__(
-        self, client: Redis, *, fleet: str, prefix: str, envelope: str, blobs: BlobStore, headers: bool = True
+        self, client: Redis, *, fleet: str, prefix: str, envelope: str, blobs: Blobs, headers: bool = True
     ) -> None:
         super().__init__(client, fleet=fleet, prefix=prefix, blobs=blobs, headers=headers)
         self.envelope = envelope

@@ -100,6 +100,10 @@ class Upkeep:
         self.backlog = dict(zip(queues, depths, strict=True))
         return dict(zip(lost[::2], lost[1::2], strict=True))
 
+    async def closing(self) -> bool:
+        """Whether the fleet was closed on its head."""
+        return await self._store.closing()
+
     async def server_ms(self) -> int:
         """Redis' clock."""
         (time,) = await self._store.read([("TIME",)])

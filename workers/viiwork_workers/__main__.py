@@ -33,14 +33,15 @@ def main() -> int:
     for line in passed_over(os.environ):
         logging.getLogger("viiwork_workers").warning(line)
     try:
-        app = compose(load_settings(), sys.argv[1])
+        settings = load_settings()
+        app = compose(settings, sys.argv[1])
     except ViiworkError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
     # The interpreter's own `-m` line is all that `ps` shows: no address, no password.
     os.environ["VIIWORK_WORKER_NAME"] = sys.argv[1]
     try:
-        app.worker_main(worker_argv(sys.argv[1]))
+        app.worker_main(worker_argv(sys.argv[1], host=settings.host))
     finally:
         Ending.over()
     return 0

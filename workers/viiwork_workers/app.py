@@ -63,10 +63,10 @@ def compose(settings: Settings, name: str) -> Celery:
     return app
 
 
-def worker_argv(name: str) -> list[str]:
+def worker_argv(name: str, *, host: str) -> list[str]:
     """Celery's own arguments: no gossip, no mingle (leases know better), heartbeats for Flower stay."""
     knowing = ("--without-gossip", "--without-mingle", "--heartbeat-interval", str(HEARTBEAT_S))
-    return ["worker", "-n", f"{name}@%h", "--loglevel", "WARNING", *knowing]
+    return ["worker", "-n", f"{name}@{host}", "--loglevel", "WARNING", *knowing]
 
 
 def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) -> Parts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -88,7 +87,7 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
         station = Station(thread, executor, card=executor.card, ledger=ledger, seat=loaded.seat)
         w.app.station = ending.station = station
         governing = govern(thread, station, loaded.engine)  # before the first beat, or it would not say that it loads
-        beats = Beats(station, parts.settings.queue, parts.open_store)
+        beats = Beats(station, parts.settings.queue, parts.open_store, joined=parts.settings.joined)
         steps: dict[str, Step] = {
             "jobs": lambda: station.drain(0.0),  # nothing is left of them after a warm shutdown
             "limit": governing,
@@ -118,7 +117,7 @@ async def _assemble(parts: Parts) -> tuple[Executor, Loaded, Store]:
 
 def make_card(parts: Parts) -> WorkerCard:
     """What this life of the worker tells the fleet."""
-    host = socket.gethostname()
+    host = parts.settings.host
     facts = parts.facts
     return WorkerCard(
         name=f"{parts.name}@{host}",

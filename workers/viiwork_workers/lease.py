@@ -61,8 +61,11 @@ class Contact:
 class Beats:
     """Says that this worker lives, drops what is no longer its own, and keeps the fleet tidy."""
 
-    def __init__(self, station: Station, settings: QueueSection, open_store: Callable[[], Store]) -> None:
+    def __init__(
+        self, station: Station, settings: QueueSection, open_store: Callable[[], Store], *, joined: bool = False
+    ) -> None:
         self._station = station
+        self._joined = joined
         self._settings = settings
         self._open_store = open_store
         self._queues = {lane: queue_name(lane, station.card.model) for lane in Lane}
@@ -113,6 +116,8 @@ class Beats:
         """Whether this worker may do the fleet's upkeep now, if it `asks`."""
         try:
             await self.beat(upkeep, keep_ms=int(self._settings.beat_s * 900) if asks else 0)
+            if self._joined:  # the head's own workers are ended with it, and still merge meanwhile
+                self._station.note_closed(await upkeep.closing())
             self._contact.seen(here_s=time.monotonic(), server_s=upkeep.beat_ms / 1000)
         except StoreUnavailable as error:
             self._contact.lost()

@@ -74,7 +74,8 @@ class ReaderSteps:
     async def _document(self, work: ReadInput) -> Document:
         if work.text is not None:
             return inline_document(work.text)
-        return await self._reader.read(self._store.blobs.path(work.blob or ""), name=work.name)
+        async with self._store.blobs.at_hand(work.blob or "") as path:
+            return await self._reader.read(path, name=work.name)
 
     async def _merge(self, claim: Claim, work: MergeInput) -> Product:
         answers = _answers(await self._store.results(work.parts))

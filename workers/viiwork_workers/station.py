@@ -77,6 +77,7 @@ class Station:
         self._throttle = ""
         self._closed: dict[str, frozenset[Lane]] = {}
         self._closing = threading.Lock()
+        self._fleet_closed = False
         self.leaving = False
         self.hurried = False
         """Set by a second signal: what still runs is given back at once."""
@@ -148,6 +149,14 @@ class Station:
             self._at_most = at_most
             self._set_limit()
 
+    def note_closed(self, closed: bool) -> None:
+        """Whether the fleet was closed on its head: until it is open again nothing more is taken."""
+        if closed != self._fleet_closed:
+            told = "the fleet was closed on its head: %s waits" if closed else "the fleet is open again: %s goes on"
+            log.warning(told, self.card.name)
+        self._fleet_closed = closed
+        self._set_limit()
+
     def card_now(self) -> WorkerCard:
         """The card with what changes while it lives, for beats."""
         cards = tuple(status_of(card, reading) for card, reading in self.readings())
@@ -208,7 +217,7 @@ class Station:
         self.executor.leave()
 
     def _set_limit(self) -> None:
-        limit = 0 if self._quarantine else self._engine_limit
+        limit = 0 if self._quarantine or self._fleet_closed else self._engine_limit
         limit = limit if self._at_most is None else min(limit, self._at_most)
         more = limit > self.ledger.limit
         self.ledger.limit = limit

@@ -1,0 +1,39 @@
+"""What follows from the settings once all are read: secrets out of files, what a joined computer leaves out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from viiwork.errors import SettingsError
+from viiwork.settings.service import RedisSection
+from viiwork.settings.settings import Settings
+
+
+def settled(settings: Settings) -> Settings:
+    """The same for a process that is handed what this one settled. Raises SettingsError."""
+    blobs, workers = settings.blobs, settings.workers
+    if blobs.token_file and not blobs.token:
+        blobs = blobs.model_copy(update={"token": _held_in(blobs.token_file, "blobs.token_file")})
+    if settings.joined and "readers" not in workers.model_fields_set:
+        workers = workers.model_copy(update={"readers": 0})
+    return settings.model_copy(update={"redis": _redis(settings.redis), "blobs": blobs, "workers": workers})
+
+
+def _redis(redis: RedisSection) -> RedisSection:
+    if redis.url_file is None or redis.url != "embedded":
+        return redis
+    try:
+        return RedisSection.model_validate({**redis.model_dump(), "url": _held_in(redis.url_file, "redis.url_file")})
+    except ValidationError as error:
+        told = f"redis.url_file: {redis.url_file} holds no Redis URL: redis://, rediss://, unix:// or sentinel://."
+        raise SettingsError(told, param="redis.url_file") from error
+
+
+def _held_in(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(f"{name}: {path} cannot be read: {reason}.", param=name) from error
