@@ -101,7 +101,29 @@ def _run(name: str, options: argparse.Namespace) -> Report:
 
 
 async def _measured(report: Awaitable[Report]) -> Report:
-    return await report
+    """The report. A stop comes through at an await alone: in between, a process may be started and not yet known.
+
+    Raises KeyboardInterrupt.
+    """
+    measuring = asyncio.ensure_future(report)
+    loop, handlers = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in _heeded()}
+
+    def stop() -> None:
+        for number in handlers:
+            loop.add_signal_handler(number, lambda: None)
+        measuring.cancel()
+
+    for number in handlers:
+        loop.add_signal_handler(number, stop)
+    try:
+        return await measuring
+    except asyncio.CancelledError:
+        handlers = dict.fromkeys(handlers, signal.SIG_IGN)
+        raise KeyboardInterrupt from None
+    finally:
+        for number, handler in handlers.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
 
 
 def _forget_settings() -> None:
@@ -113,7 +135,7 @@ def _forget_settings() -> None:
 
 def _stop_in_order() -> None:
     """Every way out takes down what was started; impatience meanwhile must not leave half of it."""
-    heeded = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    heeded = _heeded()
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         for known in heeded:
@@ -122,6 +144,10 @@ def _stop_in_order() -> None:
 
     for number in heeded:
         signal.signal(number, stop)
+
+
+def _heeded() -> list[signal.Signals]:
+    return [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,6 +27,7 @@ from viiwork.store.opening import make_store
 
 POLL_S = 0.005
 STOP_GRACE_S = 15.0
+GONE_WITHIN_S = 5.0
 
 
 class Worker:
@@ -62,8 +63,15 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(timeout=5)
+        self._end_session()
+
+    def _end_session(self) -> None:
+        """The signal is sent at once, and heeded a moment later: nobody is to find them still there."""
+        end = time.monotonic() + GONE_WITHIN_S
         with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            while time.monotonic() < end:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                time.sleep(POLL_S)
 
 
 class Rig:
