@@ -92,6 +92,9 @@ samples: setup ## make the Word, PDF and e-mail samples from their sources again
 lock: setup ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --group dev pyproject.toml \
 		-o requirements/dev.lock --no-header --no-annotate
+	@constraints=$$(mktemp) && sed -e 's/ \\$$//' -e '/--hash=/d' requirements/dev.lock > $$constraints && \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --extra nvidia --constraint $$constraints \
+		pyproject.toml -o requirements/fleet.lock --no-header --no-annotate; rm -f $$constraints
 
 clean: ## remove .venv, the engines' environments, caches and builds; never a fleet's data
 	rm -rf .venv $(VLLM) $(LLAMA) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

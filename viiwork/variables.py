@@ -21,8 +21,8 @@ BETWEEN_PROCESSES = frozenset(
     }
 )
 """What the fleet's processes tell each other, and are found by."""
-OF_COMPOSE = re.compile(r"VIIWORK_(CPU_ENGINE|GPU_ENGINE|GPU_IMAGE|GPU\d+|REDIS_MAXMEMORY)")
-"""What compose.yaml reads, a name a card too; people keep them in their environment."""
+OF_COMPOSE = re.compile(r"VIIWORK_(CPU_ENGINE|((GPU|PYTHON|VALKEY|VLLM)_)?IMAGE|GPU\d+|MODEL_\w+|REDIS_MAXMEMORY)")
+"""What compose.yaml reads, a name a card and a model too; people keep them in their environment."""
 
 
 def passed_over(names: Iterable[str]) -> list[str]:

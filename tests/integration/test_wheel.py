@@ -56,6 +56,9 @@ def test_the_wheel_holds_every_script_and_the_typing_marks(names: list[str]) -> 
     assert recipes <= set(names)
     assert scripts | {"viiwork/py.typed", "viiwork_workers/py.typed"} <= set(names)
     assert "viiwork_workers/engines/guard/known_errors.toml" in names
+    templates = {f"viiwork/deploy/{path.name}" for path in (ROOT / "viiwork/deploy").glob("*.j2")}
+    assert templates
+    assert templates <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

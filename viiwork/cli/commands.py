@@ -14,6 +14,7 @@ from viiwork.cli.analyze import analyze
 from viiwork.cli.ask import ask
 from viiwork.cli.backup import backup, restore
 from viiwork.cli.cancel import cancel
+from viiwork.cli.compose import compose
 from viiwork.cli.dead import dead
 from viiwork.cli.doctor import doctor
 from viiwork.cli.down import down
@@ -51,6 +52,7 @@ for command in (up, down, ask, analyze, submit, watch, results, status, top, can
 for of_the_host in (doctor, gpus, gc, backup, restore):
     app.command()(of_the_host)
 app.command("plan")(plan_command)
+app.command()(compose)
 app.add_typer(dead, name="dead")
 app.add_typer(models, name="models")
 app.add_typer(power, name="power")

@@ -36,10 +36,10 @@ def numbers(worker: str) -> tuple[int, ...]:
 def pin_value(worker: str, *, seen: int) -> str:
     """What the pin variable holds: `2`, `0,1`, or nothing at all, which shows the engine no card.
 
-    Where a container shows a single card (`seen`), that card is number 0 whatever its worker is called.
+    Where a container shows as many cards as its worker has (`seen`), they count from 0 whatever the worker is called.
     """
     cards = numbers(worker)
-    return "0" if seen == 1 and len(cards) == 1 else ",".join(map(str, cards))
+    return ",".join(map(str, range(seen) if seen == len(cards) else cards))
 
 
 def seen_cards(pin: str, *, root: Path = ROOT) -> int:
@@ -73,10 +73,10 @@ def pins(pin: str, cards: Sequence[Device]) -> dict[str, str]:
 def vram_used_file(worker: str, *, root: Path = ROOT) -> str:
     """Where the kernel says how much of its (first) card's memory is in use; empty where nobody tells."""
     cards = [card for card in amd_cards(root) if card.openable]
-    wanted = numbers(worker)[:1]
+    wanted = numbers(worker)
     if not wanted or not cards:
         return ""
-    index = 0 if len(cards) == 1 else wanted[0]
+    index = 0 if len(cards) in (1, len(wanted)) else wanted[0]
     if index >= len(cards):
         return ""
     file = root / "sys/class/drm" / f"renderD{cards[index].minor}" / "device/mem_info_vram_used"
