@@ -6,9 +6,7 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,9 @@ import psutil
 import pytest
 from celery.events import EventReceiver
 
+from tests.flowering import LONG, Page, as_check, free_port, shown, stands, with_flower
 from tests.workers import Fleet, clients, drop_connections, eventually, make_job, ready
-from viiwork.fleet.plan import FLOWER_USER, Role, plan
+from viiwork.fleet.plan import FLOWER_USER
 from viiwork.jobs import Job, Lane, Settle, State, TaskName, child_id, new_id
 from viiwork.queues import lane_queue, make_app
 from viiwork.settings import Settings
@@ -32,62 +31,7 @@ pytestmark = pytest.mark.slow
 HOST = socket.gethostname()
 SECRET_TEXT = "Xylophonebrass"
 SECRET_NAME = "Quartzletter"
-LONG = "word " * 7_800
-"""A prompt that a simulated card at this scale chews on for over a second, and others wait for."""
-CONTROLS = ("pool/grow", "pool/shrink", "pool/restart", "pool/autoscale", "queue/add-consumer", "queue/cancel-consumer")
-
-
-class Page:
-    """A running Flower and a client that knows its password."""
-
-    def __init__(self, settings: Settings, *, password: str | None = None) -> None:
-        self.password = secrets.token_hex(16) if password is None else password
-        specs = plan(settings, environ=_environ(), flower_password=self.password)
-        spec = next(spec for spec in specs if spec.role is Role.FLOWER)
-        self.settings = settings
-        self.log = Path(settings.state_dir) / "logs" / "flower.log"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(spec.argv, env=dict(spec.env), stdout=log, stderr=log)
-        self.client = httpx.Client(
-            base_url=spec.address, auth=(FLOWER_USER, self.password), timeout=20, trust_env=False
-        )
-
-    def wait(self) -> Page:
-        for _ in range(600):
-            try:
-                if self.client.get("/healthcheck").status_code == httpx.codes.OK:
-                    return self
-            except httpx.TransportError:
-                assert self.process.poll() is None, self.log.read_text()
-                time.sleep(0.05)
-        raise AssertionError("Flower does not answer")
-
-    def get(self, path: str) -> Any:
-        answer = self.client.get(path)
-        assert answer.status_code == httpx.codes.OK, f"{path}: {answer.status_code} {answer.text}"
-        return answer.json()
-
-    def state(self, hint: str) -> str:
-        answer = self.client.get(f"/api/task/info/{hint}")
-        return str(answer.json()["state"]) if answer.status_code == httpx.codes.OK else ""
-
-    def revoke(self, hint: str, *, terminate: bool) -> None:
-        answer = self.client.post(f"/api/task/revoke/{hint}", params={"terminate": str(terminate).lower()})
-        assert answer.status_code == httpx.codes.OK, answer.text
-
-    def online(self) -> dict[str, bool]:
-        return dict(self.get("/api/workers?status=1"))
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=10)
-
-    def close(self) -> None:
-        self.client.close()
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(timeout=10)
+CONTROLS = ("pool/grow", "pool/shrink", "pool/restart", "pool/autoscale")
 
 
 class Ear:
@@ -111,15 +55,7 @@ class Ear:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """Simulated cards with four slots, and Flower on a free port."""
-    return settings.model_copy(
-        update={
-            "engine": settings.engine.model_copy(
-                update={"kind": "simulated", "model": "sim", "slots": 4, "time_scale": 0.15}
-            ),
-            "queue": settings.queue.model_copy(update={"drain_grace_s": 0.2}),
-            "flower": settings.flower.model_copy(update={"enabled": True, "port": _free_port()}),
-        }
-    )
+    return with_flower(settings)
 
 
 @pytest.fixture
@@ -207,11 +143,14 @@ async def test_workers_tell_what_they_are_and_what_they_do(fleet: Fleet, real_st
     await eventually(busy, what="a worker with its batch share full and a backlog")
     workers = page.get("/api/workers?refresh=1")
     told = workers[f"gpu0@{HOST}"]["stats"]["viiwork"]
-    assert told | {"in_flight": 0, "backlog": 0, "incarnation": ""} == {
+    assert told["kv_use"] > 0
+    told.pop("tokens_per_s", None)  # once an answer was written
+    assert told | {"in_flight": 0, "backlog": 0, "incarnation": "", "kv_use": 0} == {
         "model": "sim",
         "engine": "simulated Radeon VII",
         "slots": 4,
         "limit": 4,
+        "kv_use": 0,
         "in_flight": 0,
         "backlog": 0,
         "incarnation": "",
@@ -223,7 +162,9 @@ async def test_workers_tell_what_they_are_and_what_they_do(fleet: Fleet, real_st
         assert words in html, words
     queues = {queue["name"]: queue for queue in page.get("/api/queues/length")["active_queues"]}
     batch = queues["batch.sim"]
-    assert batch["messages"] == batch["messages_ready"] + batch["messages_unacknowledged"] >= 10
+    parts = batch["messages_backlog"], batch["messages_ready"], batch["messages_unacknowledged"]
+    assert batch["messages"] == sum(parts) >= 10
+    assert parts[0] > parts[1] > 0
     assert batch["consumers"] == 1
     assert "batch.sim" in page.client.get("/broker").text
 
@@ -296,15 +237,22 @@ async def test_nothing_opens_without_the_password(page: Page) -> None:
 
 
 async def test_controls_that_would_break_a_worker_are_refused(fleet: Fleet, real_store: Store, page: Page) -> None:
-    """Slots and queues are settings; tasks sent past the store would be hints without a job."""
+    """Slots are a setting, and so is the model; tasks sent past the store would be hints without a job."""
     fleet.start("gpu0")
     await ready(real_store, 1)
     name = f"gpu0@{HOST}"
-    await eventually(_async(lambda: page.online() == {name: True}), what="the worker in Flower")
+    await eventually(as_check(lambda: page.online() == {name: True}), what="the worker in Flower")
     for path in [f"/api/worker/{control}/{name}" for control in CONTROLS]:
         assert (
             page.client.post(path, params={"queue": "batch.sim", "n": "1", "min": "1", "max": "2"}).status_code == 403
         )
+    for command in ("add-consumer", "cancel-consumer"):
+        answer = page.client.post(f"/api/worker/queue/{command}/{name}", params={"queue": "batch.other"})
+        assert (answer.status_code, "serves interactive.sim and batch.sim" in answer.text) == (403, True)
+    for kind in ("timeout", "rate-limit"):
+        assert page.client.post(f"/api/task/{kind}/viiwork.run", params={"workername": name}).status_code == 403
+    assert page.client.post("/api/task/revoke/nonsense").status_code == 404
+    assert page.client.post("/api/task/revoke/job_nobody.1.1").status_code == 404
     for verb in ("apply", "async-apply", "send-task"):
         assert page.client.post(f"/api/task/{verb}/viiwork.run", json={"args": []}).status_code == 403
     foreign = {"Origin": "http://elsewhere.example"}
@@ -326,7 +274,7 @@ async def test_a_killed_worker_goes_offline_and_its_hints_go_back(fleet: Fleet, 
     fleet.start("gpu1")
     await shown(page, f"{work[0].id}.1.1", "RETRY", within_s=60)
     assert page.get(f"/api/task/info/{work[0].id}.1.1")["exception"].startswith("worker_lost")
-    await eventually(_async(lambda: page.online().get(f"gpu0@{HOST}") is False), what="gpu0 offline")
+    await eventually(as_check(lambda: page.online().get(f"gpu0@{HOST}") is False), what="gpu0 offline")
     metrics = page.client.get("/metrics").text
     assert f'flower_worker_online{{worker="gpu0@{HOST}"}} 0.0' in metrics
     assert f"gpu0@{HOST}" not in page.get("/api/workers")
@@ -336,7 +284,7 @@ async def test_a_killed_worker_goes_offline_and_its_hints_go_back(fleet: Fleet, 
     ended = {hint: task["state"] for hint, task in page.get("/api/tasks").items()}
     assert {state for hint, state in ended.items() if hint.endswith(".1.1")} == {"RETRY"}
     await eventually(
-        _async(lambda: [task["state"] for task in page.get("/api/tasks").values()].count("SUCCESS") == 3),
+        as_check(lambda: [task["state"] for task in page.get("/api/tasks").values()].count("SUCCESS") == 3),
         what="the second attempts in Flower",
     )
 
@@ -352,7 +300,7 @@ async def test_a_stopped_worker_says_what_it_gave_back(fleet: Fleet, real_store:
     assert fleet.stop("gpu0") == 0
     for one in work:
         await shown(page, f"{one.id}.1.1", "RETRY", within_s=1.5)
-    await eventually(_async(lambda: page.online() == {f"gpu0@{HOST}": False}), what="gpu0 offline")
+    await eventually(as_check(lambda: page.online() == {f"gpu0@{HOST}": False}), what="gpu0 offline")
 
 
 async def test_two_fleets_on_one_server_do_not_see_each_other(
@@ -363,7 +311,7 @@ async def test_two_fleets_on_one_server_do_not_see_each_other(
     other = settings.model_copy(
         update={
             "redis": settings.redis.model_copy(update={"prefix": f"viiwork-test:{name}:"}),
-            "flower": settings.flower.model_copy(update={"port": _free_port()}),
+            "flower": settings.flower.model_copy(update={"port": free_port()}),
         }
     )
     next_door = open_page(other).wait()
@@ -488,27 +436,6 @@ async def publish_again(store: Store, one: Job, *, n: int) -> None:
     await store.client.lpush(f"{store.prefix}{one.queue}", message)
 
 
-async def shown(page: Page, hint: str, state: str, *, within_s: float = 30) -> None:
-    """Wait until Flower shows a hint in this state."""
-    await eventually(_async(lambda: page.state(hint) == state), within_s=within_s, what=f"{hint} {state}")
-
-
-async def stands(store: Store, one: Job, state: State, *, within_s: float = 5) -> None:
-    """Wait until the store has a job in this state."""
-
-    async def there() -> bool:
-        return (await store.job(one.id)).state is state
-
-    await eventually(there, within_s=within_s, what=f"{one.id} {state}")
-
-
-def _async(check: Callable[[], bool]) -> Any:
-    async def run() -> bool:
-        return check()
-
-    return run
-
-
 def password_of(url: str) -> list[str]:
     """The server's password, if it has one."""
     _, _, rest = broker_url(url).partition("://")
@@ -521,13 +448,3 @@ def command_line(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
-
-
-def _environ() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("VIIWORK_", "FLOWER_"))}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

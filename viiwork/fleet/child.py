@@ -122,11 +122,16 @@ class Child:
             os.close(handle)
 
     async def stop(self, *, hurry: asyncio.Event) -> None:
-        """SIGTERM, its grace (shorter once `hurry` is set), SIGKILL. It is not started again."""
+        """SIGTERM, its grace (shorter once `hurry` is set), SIGKILL. It is not started again.
+
+        Whoever stops it once more only waits: a second SIGTERM would have it give back at once what it has in hand.
+        """
+        asked = self.stopping
         self._stopping.set()
         if self._task is None:
             return
-        self._send(signal.SIGTERM)
+        if not asked:
+            self._send(signal.SIGTERM)
         if not await self._ended(self.spec.stop_grace_s, hurry=hurry):
             self._send(signal.SIGKILL)
             await self._over.wait()

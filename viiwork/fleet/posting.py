@@ -28,6 +28,8 @@ class Posting:
 
     berths: tuple[Berth, ...]
     wanted: tuple[Wanted, ...] = ()
+    cards: tuple[PlanCard, ...] = ()
+    """Those that the plan was made for."""
     plan: Plan | None = None
     """None where each card, or each worker of the CPU, simply gets the one model."""
 
@@ -47,10 +49,11 @@ def post(settings: Settings, *, root: Path = ROOT) -> Posting:
     if server is None or any(each.wish is None for each in wanted):
         names, ids = engine_names(settings), card_ids(settings, root=root)
         return Posting(unplanned(settings, names, ids), wanted)
-    made = plan_of(settings, wanted, usable_cards(settings, root=root))
+    cards = usable_cards(settings, root=root)
+    made = plan_of(settings, wanted, cards)
     if not made.placements:
         raise NothingFits(" ".join(refusal.told for refusal in made.refusals))
-    return Posting(planned(made.placements, wanted, server=server), wanted, made)
+    return Posting(planned(made.placements, wanted, server=server), wanted, cards, made)
 
 
 def check_posting(settings: Settings, *, environ: Mapping[str, str]) -> None:

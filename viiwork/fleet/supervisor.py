@@ -6,25 +6,32 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 
+from viiwork.devices import open_devices
 from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
 from viiwork.fleet.cards import settle_cards
+from viiwork.fleet.cardwatch import CardWatch
 from viiwork.fleet.child import Child
+from viiwork.fleet.crew import Crew
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
 from viiwork.fleet.hostname import HostName
 from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
 from viiwork.fleet.judge import is_up, judge_start
 from viiwork.fleet.leftovers import Leftovers
+from viiwork.fleet.mending import Mender
 from viiwork.fleet.neighbours import shared_cards
-from viiwork.fleet.plan import STOP_ORDER, ProcessSpec, Role, engine_end_s, flower_url, plan
+from viiwork.fleet.plan import ProcessSpec, Role, engine_end_s, engine_worker, flower_url, plan
 from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.posting import Posting, post
 from viiwork.fleet.readiness import Readiness
 from viiwork.fleet.report import Event, EventKind, FleetReport, Report
 from viiwork.fleet.serverkeeper import ServerKeeper
+from viiwork.fleet.settling import Settling
+from viiwork.fleet.tending import Tending
 from viiwork.fleet.unheeded import unheeded
+from viiwork.placement.cards import PlanCard
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
 from viiwork.store import Store, embedded, open_store
@@ -48,7 +55,6 @@ class Supervisor:
         self.state = StateDir(settings.state_dir)
         self._report = report
         self._planner = planner
-        self._children: list[Child] = []
         self._posting = Posting(())
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -56,6 +62,9 @@ class Supervisor:
         self._name: HostName | None = None
         self._head: HeadWatch | None = None
         self._host = settings.host
+        self._crew = Crew(logs=self.state.logs, on_exit=self._after_exit, hurry=self._hurry)
+        self._tending: Tending | None = None
+        self._store: Store | None = None
 
     async def run(self) -> None:
         """Until a signal, or until it can go on no more.
@@ -83,6 +92,10 @@ class Supervisor:
             self._tell("notice", "Stopping at once.")
         self._stop.set()
 
+    def placements(self) -> dict[str, tuple[str, ...]]:
+        """Which engine worker has which cards just now, by their identities; it changes while the fleet runs."""
+        return self._tending.placements() if self._tending is not None else {}
+
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -109,9 +122,13 @@ class Supervisor:
             await check_blobs(self.settings, store)
             self._head = HeadWatch(store, tell=lambda text: self._tell("notice", text))
         await self._greet(store, orphans)
+        self._store = store
         undo.push_async_callback(self._stop_children, store)
-        self._start_children(store)
-        return Readiness(self.settings, store, self._children, host=self._host)
+        self._start_children()
+        if self._planner is None:
+            self._tending = self._tended()
+            undo.push_async_callback(self._tending.close)
+        return Readiness(self.settings, store, self._crew.children, host=self._host)
 
     async def _end_orphans(self) -> list[int]:
         """What a killed `up` left behind; answers the process ids."""
@@ -143,20 +160,27 @@ class Supervisor:
         if mine:  # without a name it lifts all
             await store.lift_quarantine(*mine)  # a person has looked at this host; of other hosts nobody knows that
 
-    def _start_children(self, store: Store) -> None:
-        async def on_exit(child: Child, pid: int, returncode: int) -> None:
-            await self._after_exit(store, child, pid, returncode)
-
+    def _start_children(self) -> None:
         password = self.state.secret(FLOWER_SECRET) if flower_url(self.settings) else ""
-        specs = self._specs(password) if self._planner is None else self._planner(self.settings, password)
-        self._children = [Child(spec, logs=self.state.logs, on_exit=on_exit) for spec in specs]
-        for child in self._children:
-            child.start()
+        self._crew.begin(self._specs(password) if self._planner is None else self._planner(self.settings, password))
 
     def _specs(self, flower_password: str) -> Sequence[ProcessSpec]:
         """The fleet's own processes, in this process' environment."""
         end_s, berths = engine_end_s(self.settings), self._posting.berths
         return plan(self.settings, environ=os.environ, flower_password=flower_password, end_s=end_s, berths=berths)
+
+    def _tended(self) -> Tending:
+        """Who keeps the engine workers as the cards allow."""
+        settings, end_s = self.settings, engine_end_s(self.settings)
+        known = {card.id: card for card in self._posting.cards}
+        return Tending(
+            Mender(settings, self._posting),
+            self._crew,
+            watch=card_watch(settings, known),
+            settling=Settling(known, settle_s=settings.devices.settle_s),
+            spec_of=lambda berth: engine_worker(settings, berth, environ=os.environ, end_s=end_s),
+            tell=lambda text: self._tell("notice", text),
+        )
 
     async def _watch(self, readiness: Readiness) -> None:
         """Start-up and the long time after it: look, write down what changed, stop when nothing can go on."""
@@ -173,21 +197,22 @@ class Supervisor:
                 known = seen
                 self._write_run(seen)
             if not announced:
-                judge_start(self._children, readiness.cards)
+                judge_start(self._crew.children, readiness.cards)
                 self._tell("progress", readiness.progress())
-                announced = is_up(self._children, readiness.cards) or time.monotonic() > deadline
+                announced = is_up(self._crew.children, readiness.cards) or time.monotonic() > deadline
                 if announced:
-                    for child in self._children:
-                        child.needed = True
+                    self._crew.announced()
                     self._tell("ready", fleet=self._fleet_report(readiness))
+                    if self._tending is not None:
+                        self._tending.start()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 4 * TICK_S if announced else TICK_S)
 
-    async def _after_exit(self, store: Store, child: Child, pid: int, returncode: int) -> None:
+    async def _after_exit(self, child: Child, pid: int, returncode: int) -> None:
         """Its jobs go back to the queue at once, instead of when their lease runs out."""
-        if child.spec.role in (Role.ENGINE, Role.READER) and pid:
+        if child.spec.role in (Role.ENGINE, Role.READER) and pid and self._store is not None:
             with suppress(ViiworkError):  # else nobody would start it again; the leases run out by themselves
-                await store.reap_host(host=self._host, pid=pid, crashed=not child.stopping)
+                await self._store.reap_host(host=self._host, pid=pid, crashed=not child.stopping)
         if text := death_notice(child, returncode):
             self._tell("notice", text)
 
@@ -197,9 +222,7 @@ class Supervisor:
         if not self.settings.joined:
             with suppress(StoreUnavailable):
                 await store.set_closing(True)
-        for role in STOP_ORDER:
-            of_role = [child for child in self._children if child.spec.role is role]
-            await asyncio.gather(*(child.stop(hurry=self._hurry) for child in of_role))
+        await self._crew.end_all()
 
     async def _end_stragglers(self) -> None:
         """What outlived the process that started it: helpers in sessions of their own, engines and their guards."""
@@ -216,7 +239,7 @@ class Supervisor:
         return Leftovers(self.state, tell=tell)
 
     def _supervisor_record(self) -> SupervisorRecord:
-        return supervisor_record(self.settings, self._children)
+        return supervisor_record(self.settings, self._crew.children)
 
     def _write_run(self, record: SupervisorRecord) -> None:
         server = self._server.record if self._server is not None else None
@@ -230,12 +253,20 @@ class Supervisor:
 
     def _fleet_report(self, readiness: Readiness) -> FleetReport:
         server = self._server.row() if self._server is not None else None
-        return fleet_report(self.settings, self._children, server=server, cards=readiness.cards)
+        return fleet_report(self.settings, self._crew.children, server=server, cards=readiness.cards)
 
     def _tell(self, kind: EventKind, text: str = "", *, fleet: FleetReport | None = None) -> None:
         # The terminal may be gone, or the reader of a pipe (for which Rich would leave the program); the fleet stays.
         with suppress(OSError, ValueError, SystemExit):
             self._report(Event(kind=kind, text=text, fleet=fleet))
+
+
+def card_watch(settings: Settings, known: Mapping[str, PlanCard]) -> CardWatch | None:
+    """Who looks at the cards that a plan was made for; None where there is no plan that they could change."""
+    if not known:
+        return None
+    devices = open_devices(settings.devices.spec, state_dir=settings.state_dir)
+    return CardWatch(devices, known, most=settings.workers.gpus)
 
 
 def _disk_error(error: OSError) -> StartupError:

@@ -86,7 +86,7 @@ def allot(
         for order in _orders(wishes)
         for uniform in (True, False)
     )
-    return max(tried, key=_score)
+    return max(tried, key=score)
 
 
 def _in_order(
@@ -100,7 +100,7 @@ def _in_order(
     found = Allotment(wishes, allowed, bounds, list(cards), [[] for _ in wishes])
     _least(found, order)
     found.left = tuple(found.free)
-    _by_demand(found)
+    by_demand(found)
     for wish, groups in enumerate(found.given):
         for place, group in enumerate(groups):
             if len(group.cards) > 1:
@@ -118,7 +118,7 @@ def _least(found: Allotment, order: Sequence[int]) -> None:
                 full.add(wish)
 
 
-def _by_demand(found: Allotment) -> None:
+def by_demand(found: Allotment) -> None:
     """What is left, one replica after the other, to whoever has fewest for its share (D'Hondt's rule)."""
     wanting = set(range(len(found.wishes)))
     while wanting and found.free:
@@ -146,7 +146,8 @@ def _orders(wishes: Sequence[Wish]) -> Iterator[tuple[int, ...]]:
     yield tuple(sorted(places, key=lambda each: -wishes[each].shape.weights_bytes))
 
 
-def _score(found: Allotment) -> tuple[int, float, int, int, int]:
+def score(found: Allotment) -> tuple[int, float, int, int, int]:
+    """What plans are compared by, the more the better."""
     served = [wish for wish, groups in zip(found.wishes, found.given, strict=True) if groups]
     reached = sum(min(len(groups), wish.replicas) for wish, groups in zip(found.wishes, found.given, strict=True))
     groups = [group for groups in found.given for group in groups]

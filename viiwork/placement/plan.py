@@ -67,6 +67,12 @@ def plan(
     usable = sorted((card for card in cards if not card.trouble), key=lambda card: (card.index, card.id))
     allowed = [chips_for(wish, usable, known) for wish in wishes]
     found = allot(wishes, usable, allowed=allowed, bounds=Bounds(engine=engine, utilization=utilization))
+    return plan_of(found, cards, known)
+
+
+def plan_of(found: Allotment, cards: Sequence[PlanCard], known: Known | None) -> Plan:
+    """What was given out of these cards, with all that is to be said of it."""
+    usable = sorted((card for card in cards if not card.trouble), key=lambda card: (card.index, card.id))
     return Plan(
         placements=_placements(found, known),
         spare=tuple(found.free),

@@ -100,3 +100,5 @@ class DevicesSection(Section):
     spec: Annotated[str, Field(max_length=256)] = ""
     """`auto`, `amd`, `nvidia`, `none`, `cpu`, or such as `simulated:8xRadeonVII`. Empty: `workers.gpus` says how many
     there are, and nobody looks."""
+    settle_s: Annotated[float, Field(ge=0.5, le=86_400)] = 20.0
+    """For so long a card must be away, or back, before models are placed anew on that account."""

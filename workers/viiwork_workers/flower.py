@@ -32,7 +32,7 @@ from viiwork.store.embedded import locate
 from viiwork.store.endpoint import broker
 from viiwork.store.opening import make_store
 from viiwork_workers.flower_events import Ear
-from viiwork_workers.flower_pages import PAGES, Shown, plainly
+from viiwork_workers.flower_pages import PAGES, OwnFirst, Shown, plainly
 from viiwork_workers.stragglers import Stragglers
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,12 @@ class Page(Flower):  # type: ignore[misc] # flower is untyped
         options.format_task = plainly
         server = broker(url)
         app = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
-        super().__init__(capp=app, options=options, events=Ear(app, IOLoop.current(), max_tasks=MAX_TASKS), **site)
+        events = Ear(app, IOLoop.current(), max_tasks=MAX_TASKS)
+        templates = OwnFirst(site["template_path"])
+        super().__init__(capp=app, options=options, events=events, template_loader=templates, **site)
         self._login = login.encode()
-        self.shown = Shown(store)
+        self.store, self.shown = store, Shown(store)
+        self.drain_grace_s = settings.queue.drain_grace_s
         self.add_handlers(r".*", PAGES)
         self._stragglers = Stragglers(self.events.state, store, patience_s=settings.queue.lease_ttl_s)
 

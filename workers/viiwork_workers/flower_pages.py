@@ -1,26 +1,38 @@
-"""The pages on which Flower would show something stale, something wrong, or a button that breaks a worker."""
+"""The pages on which Flower would show something stale or something wrong."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
-from flower.api import BaseApiHandler
 from flower.api.tasks import GetQueueLengths
 from flower.api.workers import ListWorkers
 from flower.views.broker import BrokerView
 from flower.views.tasks import TASK_COLUMNS
 from flower.views.workers import WorkerView
+from tornado.template import Loader, Template
 from tornado.web import HTTPError
 
 from viiwork.errors import StoreUnavailable
+from viiwork.roster import QueueDepth
 from viiwork.store import Store
+from viiwork.telemetry import known_queues
+from viiwork_workers.flower_controls import CONTROLS, silent
+from viiwork_workers.flower_workers import Workers
 
 TASK_COLUMNS |= {"args": "Lane, model", "uuid": "Hint", "exception": "Ended with"}
-USELESS = (
-    "#worker-pool-restart, #worker-tab-limits, .worker-controls-panel, #tab-queues .btn, #tab-queues .control-group"
-)
-"""Parts of a worker's page that VIIWork's workers have no use for; their addresses answer 403 (`Fixed`)."""
+TEMPLATES = Path(__file__).with_name("flower_templates")
+
+
+class OwnFirst(Loader):
+    """Flower's templates, ours in the place of those of the same name."""
+
+    def _create_template(self, name: str) -> Template:
+        own = TEMPLATES / name
+        if own.is_file():
+            return Template(own.read_bytes(), name=name, loader=self)
+        return super()._create_template(name)
 
 
 def plainly(task: Any) -> Any:
@@ -37,19 +49,27 @@ class Shown:
         self._store = store
 
     async def queues(self, names: list[str]) -> list[dict[str, Any]]:  # noqa: ARG002 - Flower knows of some only
-        """Ready is what waits, released or not; unacked is what runs. Raises StoreUnavailable."""
+        """Both lanes of every model, with what is released, what is not yet, and what runs. Raises StoreUnavailable."""
         fleet = await self._store.fleet()
         serving = [worker.card.model for worker in fleet.workers]
+        depths = {f"{depth.lane.value}.{depth.model}": depth for depth in fleet.queues}
         return [
-            {
-                "name": f"{queue.lane.value}.{queue.model}",
-                "messages": queue.waiting + queue.queued + queue.running,
-                "messages_ready": queue.waiting + queue.queued,
-                "messages_unacknowledged": queue.running,
-                "consumers": serving.count(queue.model),
-            }
-            for queue in fleet.queues
+            as_broker(name, depths.get(name), consumers=serving.count(name.partition(".")[2]))
+            for name in sorted(known_queues(fleet))
         ]
+
+
+def as_broker(name: str, depth: QueueDepth | None, *, consumers: int) -> dict[str, Any]:
+    """A queue in Flower's words, and one of ours."""
+    waiting, queued, running = (depth.waiting, depth.queued, depth.running) if depth else (0, 0, 0)
+    return {
+        "name": name,
+        "messages": waiting + queued + running,
+        "messages_backlog": waiting,
+        "messages_ready": queued,
+        "messages_unacknowledged": running,
+        "consumers": consumers,
+    }
 
 
 class Broker(BrokerView):  # type: ignore[misc] # flower is untyped
@@ -79,15 +99,11 @@ class Worker(WorkerView):  # type: ignore[misc] # flower is untyped
         self.application.workers.pop(name, None)
         await self.application.update_workers(workername=name)
         if name not in self.application.workers:
-            raise HTTPError(404, f"{name} does not answer: it is not running, or it is cut off from Redis.")
+            raise HTTPError(404, silent(name))
         await super().get(name)
 
-    def render_string(self, template_name: str, **kwargs: Any) -> bytes:
-        page: bytes = super().render_string(template_name, **kwargs)
-        return page.replace(b"</head>", f"<style>{USELESS} {{display: none}}</style></head>".encode())
 
-
-class Workers(ListWorkers):  # type: ignore[misc] # flower is untyped
+class WorkerFacts(ListWorkers):  # type: ignore[misc] # flower is untyped
     """Every answer is fresh, and holds the workers that answered."""
 
     async def get(self) -> None:
@@ -97,29 +113,17 @@ class Workers(ListWorkers):  # type: ignore[misc] # flower is untyped
             known = self.application.workers
             for name in [name for name, info in known.items() if info.get("timestamp", 0) < asked]:
                 del known[name]
+            if (wanted := self.get_argument("workername", None)) and wanted not in known:
+                raise HTTPError(404, silent(wanted))
         await super().get()
 
 
-class Fixed(BaseApiHandler):  # type: ignore[misc] # flower is untyped
-    """Controls that VIIWork's workers do not have."""
-
-    def post(self, *_: str) -> None:
-        raise HTTPError(403, "Slots, queues and limits are settings of the fleet: change them and restart it.")
-
-
-class ElsewhereSubmitted(BaseApiHandler):  # type: ignore[misc] # flower is untyped
-    """A task sent from here would be a hint without a job."""
-
-    def post(self, *_: str) -> None:
-        raise HTTPError(403, "Jobs are submitted to VIIWork's own API: POST /v1/jobs or /v1/analyses.")
-
-
 PAGES = [
+    (r"/", Workers),
+    (r"/workers", Workers),
     (r"/broker", Broker),
     (r"/api/queues/length", QueueLengths),
     (r"/worker/(.+)", Worker),
-    (r"/api/workers", Workers),
-    (r"/api/worker/(?:pool|queue)/.+", Fixed),
-    (r"/api/task/(?:timeout|rate-limit)/.+", Fixed),
-    (r"/api/task/(?:apply|async-apply|send-task)/.+", ElsewhereSubmitted),
+    (r"/api/workers", WorkerFacts),
+    *CONTROLS,
 ]

@@ -73,9 +73,10 @@ def as_celery_result(end: End, runtime_s: float) -> tuple[int, Any, float]:
 
 def as_shown(facts: dict[str, Any]) -> dict[str, list[str]]:
     """The worker's facts for the first table of its page; Flower takes the hyphens out of values that are not lists."""
-    return {
-        name.replace("_", " "): [f"{key} {part}" for key, part in value.items()]
-        if isinstance(value, dict)
-        else [str(value)]
-        for name, value in facts.items()
-    }
+    return {name.replace("_", " "): _in_words(value) for name, value in facts.items()}
+
+
+def _in_words(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{key} {part}" for key, part in value.items()]
+    return [str(part) for part in value] if isinstance(value, list) else [str(value)]

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from viiwork.cardwords import in_one_line
 from viiwork.errors import ViiworkError
 from viiwork.jobs import Fault, Lane
 from viiwork.queues import HintId
@@ -159,12 +160,11 @@ class Station:
 
     def card_now(self) -> WorkerCard:
         """The card with what changes while it lives, for beats."""
-        cards = tuple(status_of(card, reading) for card, reading in self.readings())
         changing: dict[str, Any] = {
             "limit": self.ledger.limit,
             "throttle": self._throttle,
             "closed": tuple(sorted(self.ledger.closed)),
-            "cards": cards,
+            "cards": tuple(status_of(card, reading) for card, reading in self.readings()),
         }
         if self._engine is not None:
             changing |= {
@@ -179,23 +179,25 @@ class Station:
 
     def facts(self) -> dict[str, Any]:
         """What people see of this worker: in Flower, in `inspect stats`."""
-        counts = {lane.value: count for lane, count in self.ledger.counts().items()}
-        engine: dict[str, Any] = {}
-        if self._engine is not None and self._engine.state:
-            engine = {"engine_state": self._engine.state, "engine_restarts": self._engine.restarts}
-        return {
-            "model": self.card.model,
-            "engine": self.card.engine,
-            **engine,
-            **({"quarantined": self._quarantine} if self._quarantine else {}),
-            **({"throttle": self._throttle} if self._throttle else {}),
-            **({"paused": sorted(self.ledger.closed)} if self.ledger.closed else {}),
-            "slots": self.card.slots,
-            "limit": self.ledger.limit,
-            "in_flight": counts,
+        card = self.card_now()
+        told = {
+            "model": card.model,
+            "engine": card.engine,
+            "engine_state": card.engine_state or None,
+            "engine_restarts": card.engine_restarts if card.engine_state else None,
+            "quarantined": self._quarantine or None,
+            "throttle": card.throttle or None,
+            "paused": [lane.value for lane in card.closed] or None,
+            "slots": card.slots,
+            "limit": card.limit,
+            "tokens_per_s": card.tokens_per_s,
+            "kv_use": None if card.kv_use is None else round(card.kv_use, 3),
+            "cards": [in_one_line(one) for one in card.cards] or None,
+            "in_flight": {lane.value: count for lane, count in self.ledger.counts().items()},
             "backlog": self._backlog,
-            "incarnation": self.card.incarnation,
+            "incarnation": card.incarnation,
         }
+        return {name: value for name, value in told.items() if value is not None}
 
     def drain(self, grace_s: float) -> None:
         """Finish what runs, give the rest back after `grace_s` or a second signal; called in the hub's thread."""

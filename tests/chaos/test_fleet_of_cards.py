@@ -1,0 +1,140 @@
+"""`viiwork up` with two models on four cards, one of them on two: cards fall off under load, and the plan heals."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.workers import ROOT, eventually, make_job
+from viiwork.devices import open_devices
+from viiwork.devices.simulated import SimulatedDevices
+from viiwork.fleet.plan import settings_env
+from viiwork.jobs import Job, State
+from viiwork.settings import ServeEntry, Settings
+from viiwork.store import Store
+from viiwork.work import ChatInput, Message
+
+SMALL, LARGE = "mistral-7b-int4", "llama-2-13b-int8"
+SPEC = "simulated:4xRadeonVII@60"
+TOKENS = 120
+Up = Callable[[], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Cards forty times as fast as real ones, which are taken to be lost after a second."""
+    changes = {
+        "engine": {"kind": "simulated", "slots": 4, "time_scale": 0.025},
+        "devices": {"spec": SPEC, "settle_s": 1.0},
+        "api": {"port": 0},
+        "workers": {"readers": 0},
+    }
+    sections = {name: getattr(settings, name).model_copy(update=fields) for name, fields in changes.items()}
+    serve = (ServeEntry(model="mistral-7b:int4"), ServeEntry(model="llama-2-13b:int8", context_tokens=2048))
+    return settings.model_copy(update={**sections, "serve": serve})
+
+
+@pytest.fixture
+def up(settings: Settings) -> Iterator[Up]:
+    """Starts `viiwork up`, as often as it is called; what still runs at the end is ended."""
+    begun: list[subprocess.Popen[bytes]] = []
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
+
+    def start() -> subprocess.Popen[bytes]:
+        Path(settings.state_dir).mkdir(parents=True, exist_ok=True)
+        with (Path(settings.state_dir) / "up.err").open("ab") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "viiwork.cli", "up", "--json"],
+                cwd=ROOT,
+                env=clean | settings_env(settings),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        begun.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline().strip(), "`viiwork up` did not come up"
+        return process
+
+    yield start
+    for process in begun:
+        process.terminate()
+        process.communicate(timeout=90)
+
+
+@pytest.fixture
+def devices(settings: Settings) -> SimulatedDevices:
+    found = open_devices(SPEC, state_dir=settings.state_dir)
+    assert isinstance(found, SimulatedDevices)
+    return found
+
+
+async def submit(store: Store, model: str, count: int) -> list[Job]:
+    works = [
+        ChatInput(messages=(Message(role="user", content=f"{n}"),), max_output_tokens=TOKENS) for n in range(count)
+    ]
+    jobs = [make_job(model=model, input=work) for work in works]
+    await store.submit(jobs)
+    return jobs
+
+
+async def placed(store: Store) -> dict[str, str]:
+    """Who serves what, of those whose engine runs."""
+    cards = [worker.card for worker in (await store.fleet()).workers]
+    return {card.name.partition("@")[0]: card.model for card in cards if card.engine_state in ("", "ready")}
+
+
+async def serving(store: Store, model: str, *, cards: int, without: str = "-") -> bool:
+    names = [name for name, served in (await placed(store)).items() if served == model]
+    return any(name.count("gpu") == cards and without not in name.split("+") for name in names)
+
+
+async def busy(store: Store, model: str) -> bool:
+    return sum(queue.running for queue in (await store.fleet()).queues if queue.model == model) > 0
+
+
+async def settled(store: Store) -> bool:
+    return sum(q.waiting + q.queued + q.running for q in (await store.fleet()).queues) == 0
+
+
+async def done_once(store: Store, jobs: Sequence[Job]) -> None:
+    """Each job has its answer, and nobody wrote it twice."""
+    await eventually(lambda: settled(store), within_s=90, what="all jobs settled")
+    told = [await store.job(job.id) for job in jobs]
+    assert {job.state for job in told} == {State.SUCCEEDED}
+    commits = await store.read([("HGET", f"{store.prefix}job:{job.id}", "commits") for job in jobs])
+    assert set(commits) == {"1"}
+    assert not any(job.strikes for job in told)
+
+
+async def test_a_group_that_loses_a_card_is_made_anew_of_others_and_nothing_is_lost(
+    real_store: Store, devices: SimulatedDevices, up: Up
+) -> None:
+    """The small model gives the card that it can spare; once the lost one is back it has two again."""
+    up()
+    before = await placed(real_store)
+    assert sorted(before.values()) == [LARGE, SMALL, SMALL]
+    group = next(name for name, model in before.items() if model == LARGE)
+    lost = group.split("+")[0]
+    jobs = await submit(real_store, LARGE, 60) + await submit(real_store, SMALL, 60)
+    await eventually(lambda: busy(real_store, LARGE), what="jobs on the group")
+    card = next(each for each in devices.found() if f"gpu{each.index}" == lost)
+    devices.set_state(card, "gone")
+    await eventually(
+        lambda: serving(real_store, LARGE, cards=2, without=lost), within_s=60, what="the large model on other cards"
+    )
+    assert list((await placed(real_store)).values()).count(SMALL) == 1
+    jobs += await submit(real_store, LARGE, 20) + await submit(real_store, SMALL, 20)
+    devices.set_state(card, "ok")
+
+    async def whole() -> bool:
+        return sorted((await placed(real_store)).values()) == [LARGE, SMALL, SMALL]
+
+    await eventually(whole, within_s=60, what="the lost card in use again")
+    await done_once(real_store, jobs)
+    assert not await real_store.quarantined()

@@ -1,0 +1,48 @@
+"""The processes that are kept: all of them at the start, and engine workers that come and go later."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from pathlib import Path
+
+from viiwork.fleet.child import Child
+from viiwork.fleet.plan import STOP_ORDER, ProcessSpec
+
+OnExit = Callable[[Child, int, int], Awaitable[None]]
+
+
+class Crew:
+    """`children` is always the one list, so that others may look at it too."""
+
+    def __init__(self, *, logs: Path, on_exit: OnExit, hurry: asyncio.Event) -> None:
+        self.children: list[Child] = []
+        self._logs = logs
+        self._on_exit = on_exit
+        self._hurry = hurry
+
+    def begin(self, specs: Iterable[ProcessSpec], *, needed: bool = False) -> None:
+        """Start these and keep them; returns at once. `needed` once the fleet is announced."""
+        for spec in specs:
+            child = Child(spec, logs=self._logs, on_exit=self._on_exit)
+            child.needed = needed
+            self.children.append(child)
+            child.start()
+
+    def announced(self) -> None:
+        """From now on people's work waits for them."""
+        for child in self.children:
+            child.needed = True
+
+    async def end(self, names: Collection[str]) -> None:
+        """Let these finish what they have, end them, and know them no more."""
+        ending = [child for child in self.children if child.spec.name in names]
+        await asyncio.gather(*(child.stop(hurry=self._hurry) for child in ending))
+        for child in ending:
+            self.children.remove(child)
+
+    async def end_all(self) -> None:
+        """In order: engines drain first, and people fetch results for as long as they can."""
+        for role in STOP_ORDER:
+            of_role = [child for child in self.children if child.spec.role is role]
+            await asyncio.gather(*(child.stop(hurry=self._hurry) for child in of_role))
