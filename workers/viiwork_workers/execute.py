@@ -100,16 +100,15 @@ class Executor:
 
     async def _hold(self, claim: Claim, queue: str) -> End:
         attempt = asyncio.ensure_future(self._attempt(claim))
-        self.hands.take(claim.fence, attempt)
+        self.hands.take(claim.fence, attempt, claim.lane)
         try:
             return await self._commits.commit(claim, await attempt, queue)
         except asyncio.CancelledError:
             if not attempt.cancelled():
                 raise
-            lost = self.hands.why_lost(claim.fence)
-            if self.hands.leaving and lost is None:
+            if self.hands.goes_back(claim.fence):
                 return await self._commits.commit(claim, Outcome(Verdict.GIVE_BACK), queue)
-            return End("cancelled" if lost == "cancelled" else "stale")
+            return End("cancelled" if self.hands.why_lost(claim.fence) == "cancelled" else "stale")
         finally:
             self.hands.drop(claim.fence)
 
