@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from viiwork.expense import Cost
 from viiwork.schema import schema_of
 from viiwork.wire import Wire
 from viiwork.work import Answer, JobInput
@@ -175,6 +176,12 @@ class Status(Wire):
     """Its text may be heard while it is written."""
     history: tuple[Attempt, ...] = ()
     """The attempts that came to nothing, the last 20 of them."""
+    energy_j: float | None = None
+    """What the cards used for it, in all its attempts; for a document's first job in all of the document's jobs.
+
+    What was measured: a lower bound where `energy_unknown_jobs` is not 0, None where nothing was."""
+    energy_unknown_jobs: int = 0
+    cost: Cost | None = None
     answer: Answer | None = None
     error: Fault | None = None
 
@@ -221,6 +228,11 @@ class BatchStatus(Wire):
     priority: Priority = Priority.NORMAL
     suspects: int = 0
     """Its unfinished jobs that were in an engine or worker that died: each worker runs one such at a time."""
+    energy_j: float | None = None
+    """What the cards used for its jobs so far, as far as it was measured; None where nothing was."""
+    energy_unknown_jobs: int = 0
+    """Its jobs of which some attempt was not measured, or not to its end."""
+    cost: Cost | None = None
 
     @property
     def finished(self) -> bool:
@@ -239,6 +251,9 @@ class Row(Wire):
     metadata: dict[str, str] = Field(default_factory=dict)
     seconds: float = 0.0
     """From submission to the end of its last job."""
+    energy_j: float | None = None
+    """What the cards used for all its jobs so far, as far as it was measured; None where nothing was."""
+    energy_unknown_jobs: int = 0
 
 
 def new_id(prefix: Literal["job", "an"]) -> str:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from viiwork.expense import Cost
 from viiwork.jobs import Lane
 from viiwork.wire import Wire
 
-GIVEN_UP = "failed: "
-"""What the state of an engine that was given up starts with; the reason follows."""
-AWAITS_TURN = "waiting to load"
-"""The state of an engine whose turn to load has not come, or whose cards' power caps do not hold yet."""
-NO_WATTS = "not started"
-"""What the state of an engine starts with that the power budget has no room for; why follows."""
 AWAITS_CARD = "waiting for its card"
 """What the state of an engine starts with whose card is off the bus or in reset; how that is follows."""
 
@@ -74,8 +69,6 @@ class WorkerCard(Wire):
     """Why it holds fewer slots than it has: heat or watts. Empty while nothing holds it back."""
     closed: tuple[Lane, ...] = ()
     """Lanes from which it takes nothing for now: somebody paused them on this worker, or a schedule did."""
-    opens: dict[Lane, str] = Field(default_factory=dict)
-    """When the schedule opens those that it has closed, as `2026-11-22T07:00+01:00`; empty: never."""
     cards: tuple[CardStatus, ...] = ()
     """The graphics cards that it sits on, where the fleet was told of cards."""
     schema_version: int = 1
@@ -116,6 +109,29 @@ class TenantLoad(Wire):
     tenant: str
     unfinished: int
     """Jobs that have not ended: waiting, ready or running."""
+    energy_j: float | None = None
+    """What the cards used for its jobs since the fleet's beginning, as far as it was measured."""
+    energy_unknown_jobs: int = 0
+    cost: Cost | None = None
+
+
+class FleetEnergy(Wire):
+    """What the cards used since the fleet's beginning, as far as it was measured; None where nothing was."""
+
+    energy_j: float | None = None
+    """The sum of the next three."""
+    jobs_j: float | None = None
+    """Charged to jobs."""
+    idle_j: float | None = None
+    """While no job was in flight on the worker's cards."""
+    lost_j: float | None = None
+    """Of attempts that were no longer their worker's when they ended: cancelled, expired, or taken over by another."""
+    unmeasured_s: float = 0.0
+    """For how long cards were there whose power nobody told, added up over the cards. Not a part of the joules."""
+    energy_unknown_jobs: int = 0
+    """Jobs of which some attempt was not measured, or not to its end."""
+    cost: Cost | None = None
+    """Of `energy_j`."""
 
 
 class FleetStatus(Wire):
@@ -129,7 +145,10 @@ class FleetStatus(Wire):
     dead: int = 0
     """How many dead letters wait for a person."""
     tenants: tuple[TenantLoad, ...] = ()
-    """The ten submitters with the most unfinished jobs, where that was asked for; readers' jobs count too."""
+    """The ten submitters with the most unfinished jobs, then those whose jobs used most energy, where that was asked
+    for; readers' jobs count too."""
+    energy: FleetEnergy | None = None
+    """Where that was asked for, and anybody has told of any."""
 
     @property
     def models(self) -> tuple[str, ...]:

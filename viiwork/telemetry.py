@@ -17,7 +17,10 @@ from viiwork.jobs import Lane
 from viiwork.roster import FleetStatus, QueueDepth, WorkerStatus
 
 MAX_MODELS = 64
+MAX_WORKERS = 256
 OTHER = "other"
+ENERGY = ("jobs", "idle", "lost")
+"""Charged to jobs, while none was in flight, and of attempts that were no longer their worker's when they ended."""
 OUTCOMES = ("succeeded", "failed", "cancelled", "expired", "dead", "retried", "given_back", "crashed")
 COUNTERS: Mapping[str, tuple[str, str]] = {
     "submitted": ("viiwork_jobs_submitted", "Jobs taken in."),
@@ -51,6 +54,8 @@ class Snapshot:
     lease_ttl_s: float = 0.0
     oldest_s: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    energy: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Millijoules of the workers' cards by kind and worker, `unmeasured` milliseconds, `unknown` jobs."""
     memory_used_bytes: int = 0
     memory_limit_bytes: int = 0
 
@@ -86,6 +91,7 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge("viiwork_workers", "Workers that are ready, by the model they serve.", crews, ("model",))
     yield from of_workers(workers, snapshot, short)
     yield from of_queues(queues, snapshot.fleet.queues, snapshot, short)
+    yield from of_energy(snapshot)
 
 
 def of_workers(workers: Sequence[WorkerStatus], snapshot: Snapshot, short: Shorten) -> Iterator[Metric]:
@@ -138,6 +144,20 @@ def of_queues(
         for outcome in OUTCOMES
     ]
     yield counter("viiwork_attempts", "How attempts and jobs ended.", outcomes, (*by_queue, "outcome"))
+
+
+def of_energy(snapshot: Snapshot) -> Iterator[Metric]:
+    """What the cards used since the fleet's beginning; also those of workers that are gone, or the sums would fall."""
+    sums = snapshot.energy
+    short = bounded({worker for of in sums.values() for worker in of}, limit=MAX_WORKERS)
+    used = [((short(worker), kind), mj / 1000) for kind in ENERGY for worker, mj in sums.get(kind, {}).items()]
+    text = f"What the cards used, as far as it was measured: {', '.join(ENERGY)}."
+    yield counter("viiwork_energy_joules", text, used, ("worker", "kind"))
+    for name, kind, scale, text in (
+        ("viiwork_energy_unmeasured_seconds", "unmeasured", 1000, "Card-seconds whose power nobody told."),
+        ("viiwork_energy_unknown_jobs", "unknown", 1, "Jobs of which some attempt was not measured to its end."),
+    ):
+        yield counter(name, text, [((short(at),), n / scale) for at, n in sums.get(kind, {}).items()], ("worker",))
 
 
 def known_queues(fleet: FleetStatus) -> list[str]:

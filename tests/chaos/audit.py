@@ -10,8 +10,9 @@ from tests.chaos.load import Load
 from tests.chaos.stage import Stage
 from tests.hands import depths, keys, recount
 from tests.workers import eventually
-from viiwork.jobs import TERMINAL, BatchState
+from viiwork.jobs import TERMINAL, BatchState, TaskName
 from viiwork.store import Store
+from viiwork.store.meters import by_tenant, by_worker
 
 LEFT_BEHIND = (
     "inc:*:running",
@@ -49,7 +50,12 @@ async def audit(stage: Stage, load: Load) -> Audit:
     rows = await _rows(store, load.batch)
     twice = len(rows) - len(set(rows))
     problems = await _batch(store, load, records, rows)
-    problems += [*await _others(store, load), *await _counters(store), *await _left_behind(stage)]
+    problems += [
+        *await _others(store, load),
+        *await _counters(store),
+        *await _energy(store),
+        *await _left_behind(stage),
+    ]
     return Audit(
         jobs=len(records),
         states=Counter(state or "gone" for state, _, _ in records.values()),
@@ -110,6 +116,17 @@ async def _others(store: Store, load: Load) -> list[str]:
 async def _counters(store: Store) -> list[str]:
     told, counted = await depths(store), await recount(store)
     return [f"the depth counters say {dict(told)}, the records {dict(counted)}"] if told != counted else []
+
+
+async def _energy(store: Store) -> list[str]:
+    """What the jobs used, and of how many nobody knows it: the same by record, by worker and by tenant."""
+    fields = ("task", "energy_mj", "unmetered")
+    records = await store.read([("HMGET", f"{store.prefix}{key}", *fields) for key in await keys(store, "job:*")])
+    engines = [(int(mj or 0), int(flag or 0)) for task, mj, flag in records if task == TaskName.RUN]
+    told = tuple(sum(part) for part in zip(*engines, strict=True)) or (0, 0)
+    by = [await by_worker(store), await by_tenant(store)]
+    sums = {tuple(sum(each.get(kind, {}).values()) for kind in ("jobs", "unknown")) for each in by}
+    return [f"jobs used {told}, and their workers and tenants say {sums}"] if sums != {told} else []
 
 
 async def _left_behind(stage: Stage) -> list[str]:

@@ -32,7 +32,7 @@ from viiwork.work import (
 
 FIRST_SCHEMA = "063e9cd"
 """The last commit of the first schema."""
-LATER = ("VIIWORK_ENGINE_", "VIIWORK_MODELS_")
+LATER = ("VIIWORK_ENGINE_", "VIIWORK_MODELS_", "VIIWORK_FLEET_ROLE")
 USER = Message(role="user", content="hi")
 CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 TOOL = {"type": "function", "function": {"name": "f"}}

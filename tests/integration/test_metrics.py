@@ -12,14 +12,16 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.hands import Hands, open_batch, sealed_batch
+from tests.hands import Hands, open_batch, sealed_batch, upkeep
 from tests.workers import Fleet, eventually, make_job, ready
 from viiwork.api.app import create_app
 from viiwork.jobs import TERMINAL, Lane
+from viiwork.power.energy import Energy
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.gauges import oldest_s
-from viiwork.store.leases import Verdict
+from viiwork.store.leases import Verdict, commit_call
+from viiwork.store.meters import Unclaimed
 from viiwork.store.opening import make_store
 
 BATCH = "batch.noop"
@@ -86,6 +88,7 @@ async def test_a_fleet_at_work_is_told_in_full(
     assert slots >= 1
     assert value(text, "viiwork_worker_limit", worker=worker) == slots
     assert value(text, "viiwork_dead_letters") == 0
+    assert value(text, "viiwork_energy_unknown_jobs_total", worker=worker) == 10, "it has no cards"
     assert value(text, "viiwork_engine_state", worker=worker, state="ready") == 1
     assert value(text, "viiwork_jobs_in_flight", worker=worker, lane="batch") == 0
     assert value(text, "viiwork_redis_memory_used_bytes") > 100_000
@@ -94,6 +97,24 @@ async def test_a_fleet_at_work_is_told_in_full(
     assert "anna" not in text
     assert not any(job.id in text for job in jobs)
     assert settings.fleet.name not in text
+
+
+async def test_what_cards_used_is_told_by_worker_and_kind(http: httpx.AsyncClient, real_store: Store) -> None:
+    """And a worker that has left keeps what its cards used."""
+    hands = Hands(real_store)
+    await hands.beat()
+    await real_store.submit([make_job()])
+    claim = await hands.take()
+    used = Energy(12.5, 1.0)
+    call = await commit_call(real_store, claim.fence, Verdict.GIVE_BACK, None, max_attempts=4, energy=used)
+    await real_store.call(call.script, *call.args)
+    unclaimed = Unclaimed(idle_mj=2500, lost_mj=0, unmeasured_ms=1500)
+    await upkeep(real_store).beat(hands.card, queues=[BATCH], in_flight={}, held=[], unclaimed=unclaimed)
+    await upkeep(real_store).reap(hands.card.incarnation, crashed=False)
+    text, worker = await scrape(http), hands.card.name
+    assert value(text, "viiwork_energy_joules_total", worker=worker, kind="jobs") == 12.5
+    assert value(text, "viiwork_energy_joules_total", worker=worker, kind="idle") == 2.5
+    assert value(text, "viiwork_energy_unmeasured_seconds_total", worker=worker) == 1.5
 
 
 async def test_every_metric_has_a_sound_name_and_says_what_it_is(http: httpx.AsyncClient, real_store: Store) -> None:

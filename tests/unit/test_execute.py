@@ -13,15 +13,18 @@ import pytest
 from tests.hands import Hands, field, upkeep
 from tests.unit.virtual_clock import run_jumping
 from tests.workers import make_job
+from viiwork.devices import Device, Reading
 from viiwork.errors import DocumentError, EngineDied, EngineFault, JobRefused, StoreUnavailable, Unavailable
 from viiwork.jobs import Fault, State
 from viiwork.queues import HintId, make_envelope
 from viiwork.roster import WorkerCard
 from viiwork.store import BlobStore, Store
 from viiwork.store.leases import Claim, Verdict
+from viiwork.store.meters import Unclaimed
 from viiwork.work import Answer, ChatInput, JobInput
 from viiwork_workers.commits import COMMIT_PAUSE_S, End, Retries
 from viiwork_workers.execute import STORE_PAUSE_S, Executor
+from viiwork_workers.meter import Meter
 from viiwork_workers.outcome import HandedOn, Product, Runner, normalise
 
 ENVELOPE = make_envelope()
@@ -40,8 +43,16 @@ def make_store(place: Path) -> Store:
     )
 
 
-def executor(store: Store, runner: Runner, *, slots: int = 2, max_attempts: int = 4, base_s: float = 1e-9) -> Executor:
-    return Executor(store, runner, card=card(slots), retries=Retries(max_attempts, base_s=base_s))
+def executor(
+    store: Store,
+    runner: Runner,
+    *,
+    slots: int = 2,
+    max_attempts: int = 4,
+    base_s: float = 1e-9,
+    meter: Meter | None = None,
+) -> Executor:
+    return Executor(store, runner, card=card(slots), retries=Retries(max_attempts, base_s=base_s), meter=meter)
 
 
 async def answering(claim: Claim, work: JobInput) -> Product:
@@ -461,3 +472,110 @@ def test_a_job_that_never_reached_its_engine_goes_back_uncharged(tmp_path: Path)
         return end.state, await field(store, job.id, "strikes"), await field(store, job.id, "suspect"), len(told)
 
     assert run_jumping(scenario) == ("waiting", None, None, 1)
+
+
+class Clock:
+    """Time passes when it is told to."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def metered(clock: Clock, *, watts: float | None = 100.0) -> Meter:
+    meter = Meter(clock=clock)
+    card_0 = Device("GPU-0", "simulated", 0, "Radeon VII", "gfx906", 1)
+    meter.look(((card_0, Reading(state="ok", power_w=watts)),), clock())
+    return meter
+
+
+def working_for(clock: Clock, seconds: float, then: Exception | None = None) -> Runner:
+    async def run(claim: Claim, work: JobInput) -> Product:
+        clock.now_s += seconds
+        if then is not None:
+            raise then
+        return Answer(text="done")
+
+    return run
+
+
+async def spent(store: Store, job: str) -> tuple[float | None, int]:
+    status = await store.job(job)
+    return status.energy_j, status.energy_unknown_jobs
+
+
+async def test_a_job_is_charged_with_what_the_cards_used_while_it_ran(fake_store: Store) -> None:
+    """Not with what they used before and after: that is nobody's."""
+    clock = Clock()
+    await fake_store.submit([job := make_job()])
+    chosen = executor(fake_store, working_for(clock, 3.0), meter=metered(clock))
+    clock.now_s = 2.0
+    await run_next(fake_store, chosen)
+    assert await spent(fake_store, job.id) == (300.0, 0)
+    clock.now_s = 6.0
+    chosen.meter.look((), clock())
+    assert chosen.meter.unclaimed == Unclaimed(idle_mj=300_000)
+
+
+async def test_where_no_card_is_watched_what_a_job_used_is_unknown(fake_store: Store) -> None:
+    jobs = [make_job(), make_job()]
+    await fake_store.submit(jobs)
+    clock = Clock()
+    await run_next(fake_store, executor(fake_store, working_for(clock, 3.0)))
+    await run_next(fake_store, executor(fake_store, working_for(clock, 3.0), meter=metered(clock, watts=None)))
+    assert [await spent(fake_store, job.id) for job in jobs] == [(None, 1), (None, 1)]
+
+
+async def test_what_an_attempt_used_that_the_engine_failed_is_the_jobs_all_the_same(fake_store: Store) -> None:
+    clock = Clock()
+    await fake_store.submit([job := make_job()])
+    failing = working_for(clock, 1.0, EngineFault("The card fell silent."))
+    chosen = executor(fake_store, failing, max_attempts=2, meter=metered(clock))
+    assert [(await run_next(fake_store, chosen)).state for _ in range(2)] == ["waiting", "dead"]
+    assert await spent(fake_store, job.id) == (200.0, 0)
+
+
+async def test_what_a_job_used_that_was_cancelled_meanwhile_is_lost_and_no_jobs(fake_store: Store) -> None:
+    """Nobody's commit counts it, so nothing counts it twice."""
+    clock = Clock()
+    await fake_store.submit([job := make_job()])
+    chosen = executor(fake_store, waiting, meter=metered(clock))
+    running = asyncio.ensure_future(run_next(fake_store, chosen))
+    await until(chosen.hands.fences)
+    await until(lambda: chosen.meter.busy)
+    clock.now_s += 2.0
+    await chosen.cancel(job.id)
+    assert await running == End("cancelled")
+    assert await spent(fake_store, job.id) == (None, 1)
+    chosen.meter.look((), clock())
+    assert chosen.meter.unclaimed == Unclaimed(lost_mj=200_000)
+
+
+async def test_a_result_that_comes_too_late_used_what_nobody_is_charged_with(fake_store: Store) -> None:
+    clock = Clock()
+    await fake_store.submit([job := make_job()])
+
+    async def run(claim: Claim, work: JobInput) -> Product:
+        clock.now_s += 2.0
+        await upkeep(fake_store).reap("cpu0-1")
+        return Answer(text="too late")
+
+    chosen = executor(fake_store, run, meter=metered(clock))
+    assert await run_next(fake_store, chosen) == End("stale")
+    chosen.meter.look((), clock())
+    assert (chosen.meter.unclaimed, await spent(fake_store, job.id)) == (Unclaimed(lost_mj=200_000), (None, 1))
+
+
+def test_an_engine_that_never_got_the_job_charges_it_with_nothing(tmp_path: Path) -> None:
+    """It waits a while and goes back; what it took to find that out is lost."""
+
+    async def scenario() -> tuple[tuple[float | None, int], Unclaimed]:
+        clock, store = Clock(), make_store(tmp_path)
+        await store.submit([job := make_job()])
+        chosen = executor(store, working_for(clock, 0.5, Unavailable("It is gone.")), meter=metered(clock))
+        await run_next(store, chosen)
+        chosen.meter.look((), clock())
+        return await spent(store, job.id), chosen.meter.unclaimed
+
+    assert run_jumping(scenario) == ((None, 0), Unclaimed(lost_mj=50_000))

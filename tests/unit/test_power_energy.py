@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viiwork.power.cost import Cost, cost_of
+from viiwork.expense import Cost
+from viiwork.power.cost import cost_of
 from viiwork.power.energy import NOBODY, Account, Energy, Sample, by_owner, merged, total
 from viiwork.settings import PowerSection
 
@@ -97,15 +98,17 @@ def test_all_rows_together_are_the_integral_and_the_time(
 
 def test_a_kilowatt_hour_costs_what_the_tariff_says_and_what_the_supply_loses() -> None:
     power = PowerSection(tariff_per_kwh=0.3, co2_g_per_kwh=400, supply_efficiency=0.9)
-    cost = cost_of(Energy(0.9 * 3_600_000, 3600), power)
-    assert (cost.kwh, cost.money, cost.co2_g, cost.currency) == (
-        pytest.approx(1),
-        pytest.approx(0.3),
-        pytest.approx(400),
-        "EUR",
-    )
+    cost = cost_of(0.9 * 3_600_000, power)
+    assert cost is not None
+    assert (cost.cards_kwh_at_wall, cost.money, cost.co2_g) == pytest.approx((1, 0.3, 400))
+    assert cost.currency == "EUR"
 
 
 def test_what_is_not_known_has_no_price() -> None:
-    assert cost_of(Energy(unknown_s=5), PowerSection(tariff_per_kwh=0.3)) == Cost(None, None, None, "EUR")
-    assert cost_of(Energy(5, 5), PowerSection()).money is None
+    assert cost_of(None, PowerSection(tariff_per_kwh=0.3)) is None
+    assert cost_of(3_600_000, PowerSection(supply_efficiency=1.0)) == Cost(cards_kwh_at_wall=1.0)
+
+
+def test_what_the_machine_draws_beside_its_cards_is_no_jobs() -> None:
+    dear, cheap = (cost_of(1000, PowerSection(base_watts=watts)) for watts in (500, 0))
+    assert dear == cheap

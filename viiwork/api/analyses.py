@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -14,6 +14,7 @@ from viiwork.api.bodies import Body
 from viiwork.api.intake import Intake
 from viiwork.api.limits import announced_bytes, check_announced
 from viiwork.api.orders import check_fields, json_body, order_of_form, order_of_json
+from viiwork.api.priced import priced
 from viiwork.api.requests import AnalysisBody
 from viiwork.api.uploads import Upload, discard
 from viiwork.api.work import Order, sender
@@ -72,35 +73,35 @@ async def start(request: Request) -> JSONResponse:
     order = await _order(request, desk)
     status = await desk.submit_analysis(order, who)
     headers = {"location": f"/v1/analyses/{status.id}"} | await desk.durability()
-    return JSONResponse(public(status), 202, headers=headers)
+    return JSONResponse(told(desk, status), 202, headers=headers)
 
 
 @router.get("/{analysis_id}", response_model=BatchStatus)
 async def status(request: Request, analysis_id: str) -> JSONResponse:
     """How far an analysis is."""
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(await desk.store.batch(checked(analysis_id))))
+    return JSONResponse(told(desk, await desk.store.batch(checked(analysis_id))))
 
 
 @router.post("/{analysis_id}/cancel", response_model=BatchStatus)
 async def cancel(request: Request, analysis_id: str) -> JSONResponse:
     """Cancel what has not ended yet; what has stays."""
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(await desk.store.cancel_batch(checked(analysis_id))))
+    return JSONResponse(told(desk, await desk.store.cancel_batch(checked(analysis_id))))
 
 
 @router.post("/{analysis_id}/pause", response_model=BatchStatus)
 async def pause(request: Request, analysis_id: str) -> JSONResponse:
     """Start nothing more of it until it is resumed; what runs is finished. Pausing twice is pausing once."""
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(await desk.store.pause(whole(analysis_id, "paused"))))
+    return JSONResponse(told(desk, await desk.store.pause(whole(analysis_id, "paused"))))
 
 
 @router.post("/{analysis_id}/resume", response_model=BatchStatus)
 async def resume(request: Request, analysis_id: str) -> JSONResponse:
     """Go on with it. One that is not paused goes on as it is."""
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(await desk.store.resume(whole(analysis_id, "resumed"))))
+    return JSONResponse(told(desk, await desk.store.resume(whole(analysis_id, "resumed"))))
 
 
 @router.post("/{analysis_id}/priority", response_model=BatchStatus, openapi_extra={"requestBody": PRIORITY_BODY})
@@ -109,7 +110,7 @@ async def prioritise(request: Request, analysis_id: str) -> JSONResponse:
     desk: Intake = request.app.state.intake
     batch_id = whole(analysis_id, "given a priority")
     body = await json_body(request, PriorityBody, desk.settings.api)
-    return JSONResponse(public(await desk.store.set_priority(batch_id, body.priority)))
+    return JSONResponse(told(desk, await desk.store.set_priority(batch_id, body.priority)))
 
 
 @router.get("/{analysis_id}/results", response_class=StreamingResponse)
@@ -148,6 +149,11 @@ async def _order(request: Request, desk: Intake) -> Order:
     except BaseException:
         await discard(desk.store.directory, [file.blob for file in form.files])
         raise
+
+
+def told(desk: Intake, status: BatchStatus) -> dict[str, Any]:
+    """An analysis as a client sees it."""
+    return public(priced(status, desk.settings.power))
 
 
 def whole(analysis_id: str, done: str) -> str:

@@ -18,6 +18,8 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from viiwork.api import analyses, jobs
+from viiwork.api.intake import Intake
+from viiwork.api.priced import priced
 from viiwork.errors import Gone, NotFound, StoreUnavailable
 from viiwork.jobs import TERMINAL, BatchStatus, Status
 from viiwork.store import Store
@@ -82,23 +84,27 @@ async def followed_job(
     request: Request, job_id: str, last_event_id: Annotated[str, Header()] = ""
 ) -> AsyncIterator[FollowedJob]:
     """Listens for as long as the response lasts. Raises NotFound, Gone or Busy before its first byte."""
-    store: Store = request.app.state.intake.store
+    desk: Intake = request.app.state.intake
     watch: Watch = request.app.state.watch
-    look = partial(store.job, jobs.checked(job_id))
+    look = partial(_priced, desk, partial(desk.store.job, jobs.checked(job_id)))
     first = await look()
     async with watch.listen(job_id, pause_s=PAUSE_S) as changes:
-        ear = Ear(store, job_id, request.app.state.asker)
+        ear = Ear(desk.store, job_id, request.app.state.asker)
         yield FollowedJob(first, look, changes, ear, bool(last_event_id))
 
 
 async def followed_analysis(request: Request, analysis_id: str) -> AsyncIterator[Followed[BatchStatus]]:
     """The same for an analysis."""
-    store: Store = request.app.state.intake.store
+    desk: Intake = request.app.state.intake
     watch: Watch = request.app.state.watch
-    look = partial(store.batch, analyses.checked(analysis_id))
+    look = partial(_priced, desk, partial(desk.store.batch, analyses.checked(analysis_id)))
     first = await look()
     async with watch.listen(analysis_id) as changes:
         yield Followed(first, look, changes)
+
+
+async def _priced(desk: Intake, look: Callable[[], Awaitable[S]]) -> S:
+    return priced(await look(), desk.settings.power)
 
 
 @router.get("/v1/jobs/{job_id}/events", response_class=EventSourceResponse, tags=["jobs"])

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
+from viiwork.api.priced import priced_fleet
 from viiwork.roster import FleetStatus
 from viiwork.store.gauges import surveyed
 from viiwork.wire import public
@@ -15,9 +16,10 @@ router = APIRouter()
 
 @router.get("/v1/fleet", response_model=FleetStatus, tags=["fleet"])
 async def fleet(request: Request) -> JSONResponse:
-    """Workers, models and queues at this moment, and who waits."""
+    """Workers, models and queues at this moment, who waits, and what the cards have used so far."""
     desk: Intake = request.app.state.intake
     status = await surveyed(desk.store, await desk.store.fleet())
+    status = priced_fleet(status, desk.settings.power)
     return JSONResponse({**public(status), "models": list(status.models)})
 
 

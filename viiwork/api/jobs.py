@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from viiwork.api.intake import Intake
 from viiwork.api.limits import announced_lines, check_announced, over
 from viiwork.api.orders import json_body
+from viiwork.api.priced import Used, priced
 from viiwork.api.requests import LONGEST_DEADLINE_S, JobBody, check_query
 from viiwork.api.submission import submit_file
 from viiwork.api.waiting import settled
@@ -69,7 +70,7 @@ async def submit(
     body = await json_body(request, JobBody, desk.settings.api)
     status = await desk.submit_job(body, who)
     status = await settled(desk, status.id, wait_s=wait, request=request) if wait else status
-    return JSONResponse(public(status), 202, headers={"location": f"/v1/jobs/{status.id}"})
+    return JSONResponse(told(desk, status), 202, headers={"location": f"/v1/jobs/{status.id}"})
 
 
 async def _submit_file(request: Request, desk: Intake, order: FileOrder, who: Sender) -> JSONResponse:
@@ -82,14 +83,14 @@ async def _submit_file(request: Request, desk: Intake, order: FileOrder, who: Se
         raise over("the file", f"{limits.max_lines} lines", "max_lines", param="body")
     status = await submit_file(desk, order, who, request.stream())
     headers = {"location": f"/v1/analyses/{status.id}"} | await desk.durability()
-    return JSONResponse(public(status), 202, headers=headers)
+    return JSONResponse(told(desk, status), 202, headers=headers)
 
 
 @router.get("/{job_id}", response_model=Status)
 async def look(request: Request, job_id: str, wait: Wait = 0) -> JSONResponse:
     """A job's state, and its answer once there is one."""
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(await settled(desk, checked(job_id), wait_s=wait, request=request)))
+    return JSONResponse(told(desk, await settled(desk, checked(job_id), wait_s=wait, request=request)))
 
 
 @router.post("/{job_id}/cancel", response_model=Status)
@@ -97,7 +98,12 @@ async def cancel(request: Request, job_id: str) -> JSONResponse:
     """Cancel a job; one that has ended stays as it is."""
     desk: Intake = request.app.state.intake
     await desk.store.cancel(checked(job_id))
-    return JSONResponse(public(await desk.store.job(job_id)))
+    return JSONResponse(told(desk, await desk.store.job(job_id)))
+
+
+def told(desk: Intake, status: Used) -> dict[str, Any]:
+    """A job, or a file of them, as a client sees it."""
+    return public(priced(status, desk.settings.power))
 
 
 def checked(job_id: str) -> str:

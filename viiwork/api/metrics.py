@@ -12,6 +12,7 @@ from prometheus_client.exposition import choose_encoder
 from viiwork.api.intake import Intake
 from viiwork.errors import StoreUnavailable
 from viiwork.store.gauges import oldest_s
+from viiwork.store.meters import by_worker
 from viiwork.store.watch import Watch
 from viiwork.telemetry import Once, Snapshot, known_queues
 
@@ -46,6 +47,7 @@ async def _whole(desk: Intake, *, version: str, listeners: int, began_s: float) 
     memory = await store.pressure()
     ages = await oldest_s(store, known_queues(fleet))
     counts = await store.stats()
+    energy = await by_worker(store)
     return Snapshot(
         version=version,
         listeners=listeners,
@@ -53,6 +55,7 @@ async def _whole(desk: Intake, *, version: str, listeners: int, began_s: float) 
         lease_ttl_s=desk.settings.queue.lease_ttl_s,
         oldest_s=ages,
         counts=counts,
+        energy=energy,
         memory_used_bytes=memory.used_bytes,
         memory_limit_bytes=memory.limit_bytes,
         scrape_s=time.monotonic() - began_s,

@@ -28,7 +28,7 @@ def board(status: FleetStatus, rates: Rates, *, trouble: str = "") -> Renderable
     depths = worth_a_row(status)
     parts += [queues(depths)] if depths else [plain(NOTHING_WAITS)]
     parts += [workers(status, rates)] if status.workers else []
-    parts += [tenants(status)] if status.tenants else []
+    parts += [tenants(status)] if any(load.unfinished for load in status.tenants) else []
     return Group(*parts)
 
 
@@ -84,5 +84,6 @@ def tenants(status: FleetStatus) -> Table:
     table = Table("Submitter")
     table.add_column("Unfinished jobs", justify="right")
     for load in status.tenants:
-        table.add_row(plain(one_line(load.tenant)), str(load.unfinished))
+        if load.unfinished:
+            table.add_row(plain(one_line(load.tenant)), str(load.unfinished))
     return table

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from viiwork import jobfile
+from viiwork.cli.energy import energy_of
 from viiwork.cli.pace import duration
 from viiwork.cli.screen import one_line, plain
 from viiwork.jobs import Attempt, BatchState, BatchStatus, Priority, Status
@@ -52,6 +53,7 @@ def analysis_view(status: BatchStatus) -> Table:
             (failed_word(status).capitalize(), str(counts.failed)),
             ("Cancelled", str(counts.cancelled)),
             ("Suspects", one_at_a_time(status.suspects) if status.suspects else ""),
+            ("Energy", energy_of(status)),
         ]
     )
 
@@ -101,6 +103,7 @@ def job_view(status: Status) -> RenderableType:
             ("Strikes", str(status.strikes) if status.strikes else ""),
             ("Suspect", "yes: it was in flight when an engine or worker died" if status.suspect else ""),
             ("Worker", status.worker),
+            ("Energy", energy_of(status)),
             ("Answer", status.answer.text if status.answer else ""),
             ("Reason", f"{status.error.message} {status.error.hint}".strip() if status.error else ""),
             ("Notice", status.answer.notice if status.answer else ""),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from rich.text import Text
 
 from viiwork import jobfile
+from viiwork.cli.energy import energy_of
 from viiwork.cli.screen import one_line, out, plain
 from viiwork.cli.tables import answers_table, name_of, notices
 from viiwork.jobs import BatchStatus, Row, State
@@ -91,6 +92,8 @@ class Report:
                 console.print(line, soft_wrap=True)
         if self.cut_off:
             console.print(plain(cut_off_line(self.cut_off), "yellow"), soft_wrap=True)
+        if used := energy_of(status):
+            console.print(plain(f"Energy of the cards: {used}"), soft_wrap=True)
         for notice in notices(self.good):
             console.print(plain(notice, "italic"), soft_wrap=True)
         if self.rows > self.named:

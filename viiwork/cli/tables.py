@@ -8,10 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from viiwork.cli.energy import energy_of, fleet_lines
 from viiwork.cli.facts import one_at_a_time
 from viiwork.cli.screen import one_line, plain
 from viiwork.jobs import READER_MODEL, Lane, Row
-from viiwork.roster import FleetStatus, QueueDepth, WorkerCard
+from viiwork.roster import FleetStatus, QueueDepth, TenantLoad, WorkerCard
 from viiwork.work import Answer
 
 ENGINE_COLUMNS = 12
@@ -75,7 +76,8 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     title = plain(f"Fleet {status.fleet}" + (", shutting down" if status.closing else ""), "bold")
     workers = [_workers(status)] if status.workers else []
     remarks = [*missing(status), *put_away(status), *held(status), *suspected(status), *dead_letters(status)]
-    return Group(title, *workers, *(plain(line, "yellow") for line in remarks), _queues(status))
+    used = (plain(line) for line in fleet_lines(status.energy))
+    return Group(title, *workers, *(plain(line, "yellow") for line in remarks), _queues(status), *used)
 
 
 def missing(status: FleetStatus) -> list[str]:
@@ -171,4 +173,14 @@ def _queues(status: FleetStatus) -> RenderableType:
     for depth in depths:
         counts = (str(depth.waiting), str(depth.queued), str(depth.running))
         table.add_row(plain(depth.model), depth.lane.value, *counts)
+    return table
+
+
+def tenants_table(tenants: Iterable[TenantLoad]) -> Table:
+    """Who has most unfinished jobs, then whose jobs have used most, and how much."""
+    table = Table("Submitter")
+    table.add_column("Unfinished jobs", justify="right")
+    table.add_column("Energy of the cards", overflow="fold")
+    for load in tenants:
+        table.add_row(plain(one_line(load.tenant)), str(load.unfinished), plain(energy_of(load)))
     return table

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from viiwork.power.energy import JOULES_PER_KWH, Energy
+from viiwork.expense import Cost
+from viiwork.power.energy import JOULES_PER_KWH
 from viiwork.settings import PowerSection
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Of some energy, as far as it was measured."""
+def cost_of(joules: float | None, power: PowerSection) -> Cost | None:
+    """What so much energy of cards costs by the settings' tariff; None where it is not known.
 
-    kwh: float | None
-    """At the wall: what the cards used, and what the supply lost on the way."""
-    money: float | None
-    co2_g: float | None
-    currency: str
-
-
-def cost_of(energy: Energy, power: PowerSection) -> Cost:
-    """Its cost by the settings' tariff; None where energy, tariff or grams are not known."""
-    joules = energy.joules
-    kwh = None if joules is None else joules / power.supply_efficiency / JOULES_PER_KWH
-    return Cost(kwh, _times(kwh, power.tariff_per_kwh), _times(kwh, power.co2_g_per_kwh), power.currency)
-
-
-def _times(kwh: float | None, rate: float | None) -> float | None:
-    return None if kwh is None or rate is None else kwh * rate
+    The supply's loss belongs to it: it comes and goes with the cards' load. `power.base_watts` does not: the machine
+    draws them whether anybody works or not, and a job's share would depend on who else was there.
+    """
+    if joules is None:
+        return None
+    kwh = joules / power.supply_efficiency / JOULES_PER_KWH
+    tariff, grams = power.tariff_per_kwh, power.co2_g_per_kwh
+    return Cost(
+        cards_kwh_at_wall=kwh,
+        money=None if tariff is None else kwh * tariff,
+        currency=None if tariff is None else power.currency,
+        co2_g=None if grams is None else kwh * grams,
+    )

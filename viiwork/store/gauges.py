@@ -7,6 +7,7 @@ from heapq import nlargest
 
 from viiwork.roster import FleetStatus, TenantLoad
 from viiwork.store.connection import Connection
+from viiwork.store.meters import by_tenant, of_fleet
 
 SLICES = 5
 """Of 100 of a queue's groups (a tenant's batches) each: a longer script would hold everybody else up."""
@@ -32,17 +33,29 @@ async def _oldest_s(store: Connection, queue: str) -> float:
 
 
 async def heaviest(store: Connection, *, limit: int = 10) -> tuple[TenantLoad, ...]:
-    """The submitters with the most unfinished jobs. Only those that have any are kept, so they are few."""
+    """The submitters with the most unfinished jobs, then those whose jobs used most energy."""
     (flat,) = await store.read([("HGETALL", f"{store.prefix}load")])
     pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
-    loads = [TenantLoad(tenant=tenant, unfinished=int(jobs)) for tenant, jobs in pairs]
-    return tuple(nlargest(limit, loads, key=lambda load: (load.unfinished, load.tenant)))
+    unfinished = {tenant: int(jobs) for tenant, jobs in pairs}
+    sums = await by_tenant(store)
+    used, unknown = sums.get("jobs", {}), sums.get("unknown", {})
+    loads = [
+        TenantLoad(
+            tenant=tenant,
+            unfinished=unfinished.get(tenant, 0),
+            energy_j=used[tenant] / 1000 if tenant in used else None,
+            energy_unknown_jobs=unknown.get(tenant, 0),
+        )
+        for tenant in {*unfinished, *used, *unknown}
+    ]
+    return tuple(nlargest(limit, loads, key=lambda load: (load.unfinished, load.energy_j or 0.0, load.tenant)))
 
 
 async def surveyed(store: Connection, status: FleetStatus) -> FleetStatus:
-    """The same fleet, also with who waits in it, and for how long."""
+    """The same fleet, also with who waits in it and for how long, and what its cards have used."""
     waits = await oldest_s(store, [f"{depth.lane.value}.{depth.model}" for depth in status.queues])
     queues = tuple(
         depth.model_copy(update={"oldest_s": waits[f"{depth.lane.value}.{depth.model}"]}) for depth in status.queues
     )
-    return status.model_copy(update={"queues": queues, "tenants": await heaviest(store)})
+    tenants, energy = await heaviest(store), await of_fleet(store)
+    return status.model_copy(update={"queues": queues, "tenants": tenants, "energy": energy})

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from viiwork.jobs import Fault, Lane, TaskName
+from viiwork.power.energy import Energy
 from viiwork.roster import WorkerCard
 from viiwork.store.facade import Fence, Store
 from viiwork.store.records import INLINE_BYTES, result_json
@@ -54,6 +55,8 @@ class Claim:
     suspect: bool = False
     generation: str = ""
     """Set when the whole document was started again: the names of its parts must be new ones."""
+    cost_tokens: int = 1
+    """What it is expected to take: its prompt, and the most that it may write."""
 
     async def input(self, store: Store) -> JobInput:
         """The job's input, from its record or the blob store. Raises NotFound when the blob is missing."""
@@ -77,7 +80,7 @@ def read_claim(reply: Sequence[str | int], *, job: str, token: str) -> Claim | S
     """What `claim` answered."""
     if reply[0] != "run":
         return Stale(str(reply[1]))
-    attempt, left, ends_by, task, queue, tenant, batch, item, body, blob, strikes, suspect, generation = reply[1:]
+    attempt, left, ends_by, task, queue, tenant, batch, item, body, blob, strikes, suspect, generation, cost = reply[1:]
     lane, _, model = str(queue).partition(".")
     return Claim(
         fence=Fence(job, int(attempt), token),
@@ -94,6 +97,7 @@ def read_claim(reply: Sequence[str | int], *, job: str, token: str) -> Claim | S
         strikes=int(strikes),
         suspect=bool(int(suspect)),
         generation=str(generation),
+        cost_tokens=int(cost),
     )
 
 
@@ -105,10 +109,12 @@ async def commit_call(
     *,
     max_attempts: int,
     delay_s: float = 0.0,
+    energy: Energy | None = None,
 ) -> Call:
     """The call that ends an attempt; a large result goes to the blob store first.
 
-    `delay_s` is the pause before a RETRY goes back to the backlog.
+    `delay_s` is the pause before a RETRY goes back to the backlog. `energy` is what the attempt used; None where it
+    never ran, which is nothing.
     """
     body = result_json(result) if result else ""
     blob = ""
@@ -117,5 +123,13 @@ async def commit_call(
     usage = result.usage if isinstance(result, Answer) else None
     counts = (usage.prompt_tokens, usage.output_tokens) if usage else (0, 0)
     tokens = (min(max(0, count), MOST_TOKENS) for count in counts)
-    ending = (verdict.value, body, blob, *tokens, max_attempts, int(delay_s * 1000))
+    ending = (verdict.value, body, blob, *tokens, max_attempts, int(delay_s * 1000), *_spent(energy))
     return Call("commit", (fence.job, fence.attempt, fence.token, *ending))
+
+
+def _spent(energy: Energy | None) -> tuple[int | str, int]:
+    """Millijoules, or an empty string where nothing was measured; 1 where that is all of it."""
+    if energy is None:
+        return 0, 1
+    joules = energy.joules
+    return "" if joules is None else round(joules * 1000), int(joules is not None and energy.unknown_s <= 0.0)

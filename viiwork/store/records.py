@@ -90,6 +90,8 @@ def status_of(job_id: str, record: Hash, result: Result) -> Status:
         suspect=record.get("suspect") == "1",
         stream=record.get("stream") == "1",
         history=tuple(_attempt(line) for line in record.get("history", "").split("\n") if line),
+        energy_j=_joules(record),
+        energy_unknown_jobs=_unknown_jobs(record),
         answer=result.answer,
         error=result.fault,
     )
@@ -118,6 +120,8 @@ def batch_status_of(batch_id: str, record: Hash, *, suspects: int = 0) -> BatchS
         paused=record.get("paused") == "1",
         priority=Priority(record.get("priority", Priority.NORMAL)),
         suspects=suspects,
+        energy_j=_joules(record),
+        energy_unknown_jobs=_unknown_jobs(record),
     )
 
 
@@ -146,7 +150,19 @@ def row_of(item_id: str, root: Hash, result: Result) -> Row:
         error=result.fault,
         metadata=json.loads(root.get("metadata") or "{}"),
         seconds=max(0, int(root.get("item_ms", 0)) - int(root.get("created_ms", 0))) / 1000,
+        energy_j=_joules(root),
+        energy_unknown_jobs=_unknown_jobs(root),
     )
+
+
+def _joules(record: Hash) -> float | None:
+    """What was measured of a job, its document or its batch; records of earlier versions have nothing."""
+    return int(record["energy_mj"]) / 1000 if record.get("energy_mj") else None
+
+
+def _unknown_jobs(record: Hash) -> int:
+    """How many of its jobs were not measured, or not to their end: the parts of a document, and the job itself."""
+    return int(record.get("energy_unknown") or 0) + (record.get("unmetered") == "1")
 
 
 def result_of(record: Hash, raw: str | bytes) -> Result:

@@ -11,6 +11,7 @@ from viiwork.errors import StoreUnavailable
 from viiwork.jobs import Lane
 from viiwork.roster import WorkerCard
 from viiwork.store.facade import IDEMPOTENCY_MS, Fence, Store
+from viiwork.store.meters import Unclaimed
 from viiwork.store.scripts import Arg, Call
 from viiwork.wire import as_json
 
@@ -71,11 +72,13 @@ class Upkeep:
         in_flight: Mapping[Lane, int],
         held: Sequence[Fence],
         keep_ms: int = 0,
+        unclaimed: Unclaimed | None = None,
     ) -> dict[str, str]:
         """Say that this incarnation lives and what it holds; answers the jobs that it has lost, and their states.
 
-        With `keep_ms` it also asks for the right to do the fleet's upkeep, for so long: see `granted`. What was
-        answered to the beat holds whatever becomes of that. Raises StoreUnavailable.
+        `unclaimed` is what its cards have used that no job is charged with. With `keep_ms` it also asks for the right
+        to do the fleet's upkeep, for so long: see `granted`. What was answered to the beat holds whatever becomes of
+        that. Raises StoreUnavailable.
         """
         hands = [part for fence in held for part in (fence.job, fence.token)]
         head: tuple[Arg, ...] = (
@@ -86,6 +89,7 @@ class Upkeep:
             card.slots,
             card.slots if card.limit is None else card.limit,
             CLAIM_REPLY_MS,
+            "" if unclaimed is None else unclaimed.told,
             len(queues),
             *queues,
         )

@@ -26,6 +26,7 @@ from viiwork_workers.engines.base import Engine, Manner
 from viiwork_workers.engines.choose import make_engine
 from viiwork_workers.engines.seated import SeatedEngine
 from viiwork_workers.hints import register_tasks
+from viiwork_workers.meter import Meter
 from viiwork_workers.outcome import Product, Runner
 from viiwork_workers.slots import Slots
 from viiwork_workers.tick import Tick
@@ -76,9 +77,12 @@ def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) ->
     engine = make_engine(settings, card=name)
 
     async def load(store: Store) -> Loaded:
+        meter = Meter()
+        seat = None
+        if isinstance(engine, SeatedEngine):
+            seat, engine.on_look = engine.seat, meter.look
         await engine.load()
-        seat = engine.seat if isinstance(engine, SeatedEngine) else None
-        return Loaded(_engine_runner(engine, Tick(store)), engine.close, engine, seat)
+        return Loaded(_engine_runner(engine, Tick(store)), engine.close, engine, seat, meter)
 
     return Parts(settings, name, engine.facts, open_store, load)
 

@@ -28,7 +28,7 @@ from viiwork_workers.execute import Executor
 from viiwork_workers.governor import Governor
 from viiwork_workers.lease import Beats
 from viiwork_workers.ledger import Ledger
-from viiwork_workers.orders import Orders, free, orders_of
+from viiwork_workers.meter import Meter
 from viiwork_workers.outcome import Runner
 from viiwork_workers.station import LoopThread, Station
 
@@ -47,6 +47,8 @@ class Loaded:
     engine: Engine | None = None
     seat: Seat | None = None
     """The cards that the engine runs on, where they are watched."""
+    meter: Meter | None = None
+    """Measures what they use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,7 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
         ledger = Ledger(parts.facts.slots)
         station = Station(thread, executor, card=executor.card, ledger=ledger, seat=loaded.seat)
         w.app.station = ending.station = station
-        # before the first beat, or it would not say that it loads
-        orders = orders_of(parts.settings, parts.name, environ=os.environ)
-        governing = govern(thread, station, loaded.engine, orders=orders)
+        governing = govern(thread, station, loaded.engine)  # before the first beat, or it would not say that it loads
         beats = Beats(station, parts.settings.queue, parts.open_store, joined=parts.settings.joined)
         steps: dict[str, Step] = {
             "jobs": lambda: station.drain(0.0),  # nothing is left of them after a warm shutdown
@@ -115,7 +115,8 @@ async def _assemble(parts: Parts) -> tuple[Executor, Loaded, Store]:
     loaded = await parts.load(store)
     queue = parts.settings.queue
     retries = Retries(queue.max_attempts, base_s=queue.retry_base_s, cap_s=queue.retry_cap_s)
-    return Executor(store, loaded.runner, card=make_card(parts), retries=retries), loaded, store
+    executor = Executor(store, loaded.runner, card=make_card(parts), retries=retries, meter=loaded.meter)
+    return executor, loaded, store
 
 
 def make_card(parts: Parts) -> WorkerCard:
@@ -150,11 +151,11 @@ def _wait(loading: Future[T]) -> T:
                 raise SystemExit(0) from None
 
 
-def govern(thread: LoopThread, station: Station, engine: Engine | None, *, orders: Orders = free) -> Step:
+def govern(thread: LoopThread, station: Station, engine: Engine | None) -> Step:
     """Have the engine looked at, once before this returns; answers what ends that."""
     if engine is None:
         return _nothing
-    governor = Governor(engine, station, orders=orders)
+    governor = Governor(engine, station)
     _wait(thread.submit(_first_look(governor)))
     governing = thread.submit(governor.govern())
     governing.add_done_callback(_tell_defect)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from viiwork.errors import StoreRefused, StoreUnavailable
 from viiwork.jobs import Fault
+from viiwork.power.energy import Energy
 from viiwork.retry import backoff_s
 from viiwork.store import Store
 from viiwork.store.leases import Claim, Verdict, commit_call
@@ -30,6 +32,8 @@ class End:
 
     state: str
     fault: Fault | None = None
+    counts: bool = field(default=False, compare=False)
+    """Whether the store took it as the end of the job's attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +58,17 @@ class Commits:
         self._tick = tick
         self._retries = retries
 
-    async def commit(self, claim: Claim, outcome: Outcome, queue: str) -> End:
-        """End the attempt, however long the store is away; an end that it refuses time and again becomes a failure."""
+    async def commit(self, claim: Claim, outcome: Outcome, queue: str, *, energy: Energy | None = None) -> End:
+        """End the attempt, however long the store is away; an end that it refuses time and again becomes a failure.
+
+        `energy` is what it used of the cards; None where it never ran.
+        """
         call, refusals = None, 0
         pause_s = self._retries.pause_s(claim.strikes) if outcome.verdict is Verdict.RETRY else 0.0
         for tries in range(1_000_000):
             try:
                 if call is None:
-                    call, outcome = await self._ending(claim, outcome, pause_s=pause_s)
+                    call, outcome = await self._ending(claim, outcome, pause_s=pause_s, energy=energy)
                 answer, state, *woken = await self._tick.call(call, release=queue)
                 await self._store.release(*woken)  # a merge whose last part this was need not wait for the upkeep
                 return _end(answer, state, outcome)
@@ -73,23 +80,23 @@ class Commits:
                 await asyncio.sleep(COMMIT_PAUSE_S[min(tries, len(COMMIT_PAUSE_S) - 1)])
         return End("stale")
 
-    async def _ending(self, claim: Claim, outcome: Outcome, *, pause_s: float) -> tuple[Call, Outcome]:
+    async def _ending(
+        self, claim: Claim, outcome: Outcome, *, pause_s: float, energy: Energy | None
+    ) -> tuple[Call, Outcome]:
         """The call that ends the attempt, and as what: an end that was lost here would come back for ever."""
-        most = self._retries.max_attempts
-        said = outcome.verdict, outcome.result
+        ends = partial(commit_call, self._store, claim.fence, max_attempts=self._retries.max_attempts, energy=energy)
         try:
-            return await commit_call(self._store, claim.fence, *said, max_attempts=most, delay_s=pause_s), outcome
+            return await ends(outcome.verdict, outcome.result, delay_s=pause_s), outcome
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, no record can hold this
             place = where(error)  # its text may quote the answer
         log.error("job %s came to what no record can hold: %s", claim.fence.job, place)
-        said = CANNOT_END.verdict, CANNOT_END.result
-        return await commit_call(self._store, claim.fence, *said, max_attempts=most), CANNOT_END
+        return await ends(CANNOT_END.verdict, CANNOT_END.result), CANNOT_END
 
 
 def _end(answer: str, state: str, outcome: Outcome) -> End:
     fault = outcome.result if isinstance(outcome.result, Fault) else None
     if answer == "fenced":
         return End("cancelled" if state == "cancelled" else "stale")
-    return End(state, fault)
+    return End(state, fault, counts=True)

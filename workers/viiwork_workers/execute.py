@@ -16,6 +16,7 @@ from viiwork.store.leases import Claim, Stale, Verdict, claim_call, read_claim
 from viiwork.work import Answer
 from viiwork_workers.commits import Commits, End, Retries
 from viiwork_workers.hands import Hands
+from viiwork_workers.meter import Meter, Use
 from viiwork_workers.outcome import HandedOn, Outcome, Runner, normalise, out_of_time
 from viiwork_workers.proof import prove
 from viiwork_workers.tick import Tick
@@ -37,12 +38,15 @@ QUICK_FAULT_S = 1.0
 class Executor:
     """Runs hints on the engine's loop. `runner` is an engine, or the reader's steps."""
 
-    def __init__(self, store: Store, runner: Runner, *, card: WorkerCard, retries: Retries) -> None:
+    def __init__(
+        self, store: Store, runner: Runner, *, card: WorkerCard, retries: Retries, meter: Meter | None = None
+    ) -> None:
         self._store = store
         self._runner = runner
         self.card = card
         self._tick = Tick(store)
         self._commits = Commits(store, self._tick, retries=retries)
+        self.meter = Meter() if meter is None else meter
         self._slots = asyncio.Semaphore(card.slots)
         self._door = asyncio.Event()
         self._door.set()
@@ -99,27 +103,40 @@ class Executor:
         return read_claim(await self._tick.call(call, release=queue), job=hint.job, token=token)
 
     async def _hold(self, claim: Claim, queue: str) -> End:
-        attempt = asyncio.ensure_future(self._attempt(claim))
-        self.hands.take(claim.fence, attempt, claim.lane)
+        use = self.meter.use(claim.cost_tokens)
+        attempt = asyncio.ensure_future(self._attempt(claim, use))
+        self.hands.take(claim.fence, attempt)
         try:
-            return await self._commits.commit(claim, await attempt, queue)
+            end = await self._end(claim, attempt, use, queue)
+        finally:
+            self.hands.drop(claim.fence)
+        if not end.counts:
+            self.meter.lose(use)
+        return end
+
+    async def _end(self, claim: Claim, attempt: asyncio.Future[Outcome], use: Use, queue: str) -> End:
+        try:
+            outcome = await attempt
         except asyncio.CancelledError:
             if not attempt.cancelled():
                 raise
-            if self.hands.goes_back(claim.fence):
-                return await self._commits.commit(claim, Outcome(Verdict.GIVE_BACK), queue)
-            return End("cancelled" if self.hands.why_lost(claim.fence) == "cancelled" else "stale")
-        finally:
-            self.hands.drop(claim.fence)
+            lost = self.hands.why_lost(claim.fence)
+            if not self.hands.leaving or lost is not None:
+                return End("cancelled" if lost == "cancelled" else "stale")
+            outcome = Outcome(Verdict.GIVE_BACK)
+        return await self._commits.commit(claim, outcome, queue, energy=use.energy if use.ran else None)
 
-    async def _attempt(self, claim: Claim) -> Outcome:
+    async def _attempt(self, claim: Claim, use: Use) -> Outcome:
         begun_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(max(0.0, claim.seconds_left)) as time_left:
-                product = await self._runner(claim, await claim.input(self._store))
+                work = await claim.input(self._store)
+                with use:
+                    product = await self._runner(claim, work)
                 if isinstance(product, Answer):
                     prove(product)
         except Unavailable as error:
+            self.meter.lose(use)  # the engine never got the job
             return await self._step_aside(claim, error)
         except Exception as error:  # noqa: BLE001 - whatever a job raises becomes its outcome
             ended_s = _failed_s(error)

@@ -137,7 +137,10 @@ class Beats:
         held = station.executor.hands.fences()
         queues, in_flight = list(self._queues.values()), station.ledger.counts()
         card = station.card_now()
-        lost = await upkeep.beat(card, queues=queues, in_flight=in_flight, held=held, keep_ms=keep_ms)
+        unclaimed = station.executor.meter.unclaimed
+        lost = await upkeep.beat(
+            card, queues=queues, in_flight=in_flight, held=held, keep_ms=keep_ms, unclaimed=unclaimed
+        )
         station.note_quarantine(upkeep.quarantined)
         station.note_hold(upkeep.at_most)
         station.note_backlog({lane.value: upkeep.backlog[queue] for lane, queue in self._queues.items()})
@@ -154,6 +157,7 @@ class Beats:
 
     async def _leave(self, upkeep: Upkeep) -> None:
         try:
+            await self.beat(upkeep)  # with the last that its cards used
             await upkeep.reap(self._station.card.incarnation, crashed=False)
         except StoreUnavailable as error:
             log.warning("could not leave the roster: %s", error)

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -78,7 +78,6 @@ class Station:
         self._throttle = ""
         self._closed: dict[str, frozenset[Lane]] = {}
         self._closing = threading.Lock()
-        self._opens: dict[Lane, str] = {}
         self._fleet_closed = False
         self.leaving = False
         self.hurried = False
@@ -130,10 +129,6 @@ class Station:
         if before - self.ledger.closed:
             self._wake()
 
-    def note_opens(self, opens: Mapping[Lane, str]) -> None:
-        """When the lanes that the schedule has closed are open again, for people."""
-        self._opens = dict(opens)
-
     def closed_lanes(self, *, by: str) -> frozenset[Lane]:
         """What that one said last."""
         return self._closed.get(by, frozenset())
@@ -169,7 +164,6 @@ class Station:
             "limit": self.ledger.limit,
             "throttle": self._throttle,
             "closed": tuple(sorted(self.ledger.closed)),
-            "opens": self._opens,
             "cards": tuple(status_of(card, reading) for card, reading in self.readings()),
         }
         if self._engine is not None:

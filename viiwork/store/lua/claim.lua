@@ -2,7 +2,7 @@
 -- queued → running. ARGV: job id, the attempt that the hint names, claim token, incarnation, worker name, schema.
 -- The fence is (attempt, token). Asking again with the same token gives the same answer, so a lost reply is harmless.
 -- Answers {'stale', state}, or {'run', attempt, milliseconds left, 'timeout' or 'deadline', task, queue, tenant, batch,
--- item, input, input blob, strikes, 1 for a suspect, generation}.
+-- item, input, input blob, strikes, 1 for a suspect, generation, expected cost in tokens}.
 
 local SUSPECT_PAUSE_MS = 300
 local ALONE_MS = 60000 -- for so long a worker is kept free for a suspect that does not come by again
@@ -83,4 +83,4 @@ local record = redis.call('HMGET', job_key(id), 'timeout_ms', 'input', 'input_bl
 local left, ends_by = tonumber(record[1]) - (NOW - tonumber(job.started_ms)), 'timeout'
 if deadline_ms() > 0 and deadline_ms() - NOW < left then left, ends_by = deadline_ms() - NOW, 'deadline' end
 return {'run', job.attempt, left, ends_by, job.task, job.queue, job.tenant, job.batch or '', job.item or '',
-  record[2] or '', record[3] or '', job.strikes, job.suspect and 1 or 0, record[4] or ''}
+  record[2] or '', record[3] or '', job.strikes, job.suspect and 1 or 0, record[4] or '', job.cost}

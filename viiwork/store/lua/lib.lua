@@ -17,6 +17,7 @@ local NOW = now_ms()
 local FIELDS = {'state', 'attempt', 'token', 'inc', 'queue', 'tenant', 'batch', 'item', 'settle', 'then', 'cost',
   'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent', 'bulk', 'suspect', 'deadline_ms', 'counted',
   'started_ms', 'worker', 'of_generation'}
+local MOST_TENANTS = 1000 -- whose energy is kept apart; what further ones use is kept together
 
 -- A clock that was put back leaves moments in the future: they count from now on, or nobody would see their age for as
 -- long as it was put back. A second is left to clocks that are only being corrected.
@@ -63,6 +64,48 @@ local function is_over(batch) return batch.state == 'cancelling' or batch.state 
 -- What the fleet counts since its beginning, by queue.
 local function count(name, queue, by)
   if by ~= 0 then redis.call('HINCRBY', P .. 'stats', name .. '|' .. queue, by or 1) end
+end
+
+-- Energy of cards, in whole millijoules, by worker and by tenant. `kind`: `jobs`, or `unknown` for a number of jobs.
+local function count_energy(kind, job, by)
+  redis.call('HINCRBY', P .. 'energy', kind .. '|' .. (job.worker or ''), by)
+  local key, field = P .. 'energy.tenants', kind .. '|' .. job.tenant
+  local first = redis.call('HINCRBY', key, field, by) == by
+  if first and redis.call('HLEN', key) > 2 * MOST_TENANTS then
+    redis.call('HDEL', key, field)
+    redis.call('HINCRBY', key, kind .. '|(others)', by)
+  end
+end
+
+-- The record that a document's parts add up in, unless it is the job's own. A record that is purged stays so.
+local function item_key(job)
+  if not job.item or job.item == job.id or redis.call('EXISTS', job_key(job.item)) == 0 then return nil end
+  return job_key(job.item)
+end
+
+-- Some of what this job used was not measured. It counts as one such job however many of its attempts were so.
+local function unmetered(job)
+  if job.task ~= 'viiwork.run' or redis.call('HSETNX', job_key(job.id), 'unmetered', 1) == 0 then return end
+  local item = item_key(job)
+  if item then redis.call('HINCRBY', item, 'energy_unknown', 1) end
+  if job.batch then redis.call('HINCRBY', batch_key(job.batch), 'energy_unknown', 1) end
+  count_energy('unknown', job, 1)
+end
+
+-- What an attempt used, as its worker measured it: millijoules, empty where it cannot say; `whole` is 1 unless some of it
+-- is missing. It is spent whatever came of the attempt, so it counts for job, item and batch in any case.
+-- Readers and merges use no card.
+local function meter(job, millijoules, whole)
+  if job.task ~= 'viiwork.run' then return end
+  local used = math.floor(math.min(tonumber(millijoules) or 0, 1e12))
+  if used > 0 then
+    local item = item_key(job)
+    redis.call('HINCRBY', job_key(job.id), 'energy_mj', used)
+    if item then redis.call('HINCRBY', item, 'energy_mj', used) end
+    if job.batch then redis.call('HINCRBY', batch_key(job.batch), 'energy_mj', used) end
+    count_energy('jobs', job, used)
+  end
+  if whole ~= '1' then unmetered(job) end
 end
 
 -- Wakes whoever waits for news of a job or a batch; with nobody listening it costs a microsecond.
@@ -268,7 +311,10 @@ end
 
 -- Ends a job that somebody else ended: cancelled, or past its deadline. Its worker is told at once.
 local function take_away(job, state)
-  if job.state == 'running' then redis.call('PUBLISH', P .. 'drop:' .. job.inc, job.id .. ' ' .. state) end
+  if job.state == 'running' then
+    redis.call('PUBLISH', P .. 'drop:' .. job.inc, job.id .. ' ' .. state)
+    unmetered(job) -- its worker counts what the attempt used as lost
+  end
   if state == 'expired' then
     fail(job, state, 'expired', 'Its deadline passed before it was done.')
   else

@@ -24,6 +24,7 @@ for _, inc in ipairs(dead) do
     local job = load(id)
     touched = touched + 1
     if job and job.state == 'running' and job.inc == inc then
+      unmetered(job) -- whoever measured it is dead
       if send_back(job, ARGV[2]) == 'dead' then given_up = given_up + 1 else back = back + 1 end
       count('reaped', job.queue)
     else

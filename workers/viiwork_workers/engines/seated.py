@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 from viiwork.devices import State
 from viiwork.errors import EngineDied, Unavailable, ViiworkError
-from viiwork.roster import AWAITS_CARD, AWAITS_TURN, NO_WATTS
+from viiwork.roster import AWAITS_CARD
 from viiwork.work import Answer, EngineWork
 from viiwork_workers.engines.base import PLAIN, Engine, Manner, Signals
 from viiwork_workers.engines.deaths import Deaths
 from viiwork_workers.engines.guard.aside import Aside
-from viiwork_workers.engines.seat import Seat
-from viiwork_workers.orders import Orders, free
+from viiwork_workers.engines.seat import Readings, Seat
 
 log = logging.getLogger(__name__)
 LOOK_S = 1.0
-LOADING = "loading"
 VramBytes = Callable[[float], int]
 """What an engine holds of its card's memory when so much of its cache of keys and values is full, 0 to 1."""
 
@@ -33,29 +32,19 @@ def no_vram(kv_use: float) -> int:  # noqa: ARG001 - as the type says
 class SeatedEngine:
     """One engine after the other on one card, made anew each time. While the card is away it takes nothing.
 
-    It begins when the host's power room lets it: when there are watts for it, its caps hold and it is its turn.
-
     What was in an engine whose card went comes back as from one that died: a job may have been the cause.
     """
 
     def __init__(
-        self,
-        make: Callable[[], Engine],
-        seat: Seat,
-        *,
-        vram_bytes: VramBytes = no_vram,
-        orders: Orders = free,
-        look_s: float = LOOK_S,
+        self, make: Callable[[], Engine], seat: Seat, *, vram_bytes: VramBytes = no_vram, look_s: float = LOOK_S
     ) -> None:
         self._make = make
         self._engine = make()  # for what it tells of itself; it is never started
         self.facts = self._engine.facts
         self.seat = seat
         self._vram_bytes = vram_bytes
-        self._orders = orders
-        self._begins = False
         self._look_s = look_s
-        self._aside: Aside[State] = Aside()
+        self._aside: Aside[tuple[State, float]] = Aside()
         self._state: State = "ok"
         self._runs = False
         self._ready = asyncio.Event()
@@ -65,16 +54,16 @@ class SeatedEngine:
         self._ended = 0
         """Starts of the engines that are over."""
         self._watching: asyncio.Task[None] | None = None
+        self.on_look: Callable[[Readings, float], None] = _nothing
+        """Called on the engine's loop with each look at the cards, and when that was on the monotonic clock."""
 
     async def load(self) -> None:
         """Begin if the card is there; else wait for it beside. Raises EngineFault when the engine does not come up."""
         self._state = await self._looked()
-        if self._state != "ok":
-            log.error("the card is %s: waiting for it", self._state)
-        elif self._orders().may_load:
+        if self._state == "ok":
             await self._begin()
         else:
-            log.warning("the engine is %s", self._why())
+            log.error("the card is %s: waiting for it", self._state)
         self._watching = asyncio.create_task(self._watch(), name="card watch")
 
     async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
@@ -121,12 +110,7 @@ class SeatedEngine:
 
     def _why(self) -> str:
         """For people: why there is no engine."""
-        if self._state != "ok":
-            return f"{AWAITS_CARD}, which is {self._state}"
-        standing = self._orders()
-        if not self._begins and not standing.may_load:
-            return AWAITS_TURN if standing.may_run else f"{NO_WATTS}: {standing.why}"
-        return self._deaths.state if self._deaths.total or self._ended else LOADING
+        return f"{AWAITS_CARD}, which is {self._state}" if self._state != "ok" else self._deaths.state
 
     async def _watch(self) -> None:
         while True:
@@ -137,7 +121,7 @@ class SeatedEngine:
             self._state = state
             if self._runs and state != "ok":
                 await self._lose()
-            elif not self._runs and state == "ok" and self._orders().may_load:
+            elif not self._runs and state == "ok":
                 await self._try_again()
 
     async def _looked(self) -> State:
@@ -147,30 +131,33 @@ class SeatedEngine:
         vram = self._vram_bytes(0.0 if signals is None else signals.kv_use or 0.0)
         runs = self._runs
 
-        def look() -> State:
+        def look() -> tuple[State, float]:
             if runs:
                 self.seat.tell(busy, vram_used_bytes=vram)
-            return self.seat.look()
+            at_s = time.monotonic()
+            return self.seat.look(), at_s
 
-        return await self._aside.do(look) or self._state
+        looked = await self._aside.do(look)
+        if looked is None:
+            return self._state
+        state, at_s = looked
+        self.on_look(self.seat.readings(), at_s)
+        return state
 
     async def _begin(self) -> None:
         """With a new engine: what it is started with may be another by now."""
-        self._engine, self._begins = self._make(), True
-        try:
-            await self._engine.load()
-        finally:
-            self._begins = False
+        self._engine = self._make()
+        await self._engine.load()
         self._runs = True
         self._ready.set()
 
     async def _try_again(self) -> None:
         try:
             await self._begin()
-            log.warning("the engine runs on its card")
+            log.warning("the card is back, and its engine runs again")
         except (ViiworkError, OSError) as error:
             self._deaths = self._deaths.after(served_s=0.0)
-            log.error("the engine does not start on its card: %s", error)  # noqa: TRY400 - one line
+            log.error("the card is back, but its engine does not start: %s", error)  # noqa: TRY400 - one line
             await self._end()
             await asyncio.sleep(self._deaths.pause_s)
 
@@ -195,3 +182,7 @@ class SeatedEngine:
                 await self._engine.close()
         except (TimeoutError, ViiworkError, OSError) as error:
             log.warning("the engine of the lost card has not ended: %s", type(error).__name__)
+
+
+def _nothing(readings: Readings, at_s: float) -> None:
+    """Nobody measures."""
