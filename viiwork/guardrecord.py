@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from viiwork.containers.client import Client
 from viiwork.wire import Wire
 
 ROOM = "engines"
@@ -27,6 +28,8 @@ class GuardRecord(Wire):
     guard: Person
     people: tuple[Person, ...] = ()
     stop_grace_s: float = STOP_GRACE_S
+    client: Client | None = None
+    """What runs the engine's container, if it has one: it is found by its label."""
 
 
 def record_file(state_dir: Path, worker: str) -> Path:

@@ -62,6 +62,10 @@ def up(
         list[str] | None, typer.Option(help="One more argument for the engine's command; may be repeated.")
     ] = None,
     engine_python: Annotated[Path | None, typer.Option(help="The interpreter that has the engine.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(help="Of an engine in a container: the image, name@sha256:… or the id of one built here."),
+    ] = None,
     context: Annotated[int | None, typer.Option(help="The longest prompt plus output, in tokens.")] = None,
     start_timeout: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="How long the engine may take until it answers.")
@@ -98,7 +102,7 @@ def up(
         config,
         engine={
             **{"kind": engine, "slots": slots, "alias": alias, "url": url, "key_file": key_file},
-            **{"args": engine_arg or None, "python": engine_python, "context_tokens": context},
+            **{"args": engine_arg or None, "python": engine_python, "image": image, "context_tokens": context},
             **{"start_timeout_s": start_timeout, "time_scale": time_scale},
         },
         workers={"gpus": gpus, "cpus": cpus, "readers": readers},

@@ -6,6 +6,8 @@ import os
 import signal
 from collections.abc import Callable, Collection, Iterable
 
+from viiwork.containers import sweep
+from viiwork.containers.container import STATE
 from viiwork.fleet.plan import TAG
 from viiwork.guardrecord import ENGINE_OF, STOP_GRACE_S, GuardRecord, Person, read_records, record_file
 from viiwork.processes import descendants, end, environments, is_alive, send, wait_gone
@@ -40,10 +42,12 @@ class Leftovers:
         """End them; those that are neither guard nor engine within `grace_s`. Answers the process ids."""
         there = self.present()
         if not there:
+            self._end_containers()
             self._forget()
             return []
         end(self._others(), grace_s=grace_s)
         self._end_guards()
+        self._end_containers()
         self._end_engines()
         end(self._others(), grace_s=grace_s)  # what those started that were being ended
         self._forget()
@@ -92,6 +96,15 @@ class Leftovers:
         for guard in stuck:
             send(*guard, signal.SIGKILL)
         wait_gone(stuck, timeout_s=KILLED_S)
+
+    def _end_containers(self) -> None:
+        """Those of this state directory that no guard answers for, whoever runs in them."""
+        boxed = [record for record in self._records.values() if record.client is not None]
+        for client in {record.client.program: record.client for record in boxed if record.client is not None}.values():
+            if ids := sweep.find(client, STATE, str(self._root)):
+                grace_s = max(record.stop_grace_s for record in boxed)
+                self._tell(f"{len(ids)} containers of engines are ending, up to {grace_s:.0f} s")
+                sweep.end(client, ids, grace_s=grace_s)
 
     def _end_engines(self) -> None:
         self._look()

@@ -13,10 +13,11 @@ from viiwork.models import find
 from viiwork.recipes.cards import numbers, seen_cards
 from viiwork.recipes.load import file_of, is_path, kind_for, known_recipes, load_recipe, unknown
 from viiwork.recipes.modelfacts import CONFIG, GGUF, MLC_CONFIG, ModelFacts, alias_of, checked_alias, look_at
-from viiwork.recipes.programs import find_program
+from viiwork.recipes.programs import find_program, program_in_image
 from viiwork.recipes.recipe import Recipe
 from viiwork.recipes.script import check_script
 from viiwork.recipes.served import Served, ask_served, read_key
+from viiwork.recipes.vessel import Vessel, vessel_of
 from viiwork.settings import Settings
 
 BUILT_IN = ("extractive", "simulated", "noop")
@@ -31,6 +32,8 @@ class Checked:
     alias: str
     program: str
     """Its interpreter, or the program itself; empty for a server that somebody else runs."""
+    vessel: Vessel | None = None
+    """The container that it runs in, if it does."""
     name: str = ""
     """What such a server calls its model."""
 
@@ -70,8 +73,12 @@ def check_engine(settings: Settings, *, worker: str, environ: Mapping[str, str],
     engine = settings.engine
     kind = kind_for(engine.kind, worker)
     recipe = load_recipe(kind)
-    check_script(recipe.command, file=file_of(kind), install=recipe.install)
-    program = find_program(recipe, python=engine.python, environ=environ, near=near)
+    vessel = vessel_of(recipe, engine, environ=environ, near=near)
+    if vessel is None:
+        check_script(recipe.command, file=file_of(kind), install=recipe.install)
+        program = find_program(recipe, python=engine.python, environ=environ, near=near)
+    else:
+        program = program_in_image(recipe)
     if not recipe.command:
         return _elsewhere(recipe, settings)
     if engine.url:
@@ -79,8 +86,9 @@ def check_engine(settings: Settings, *, worker: str, environ: Mapping[str, str],
             f"{recipe.title} is started here.", hint="A URL goes with --engine url.", param="engine.url"
         )
     if not recipe.needs_model and not engine.model:
-        return Checked(recipe, ModelFacts(), _alias(settings, recipe.title), program)
-    return Checked(recipe, look_at(model_path(recipe, settings)), _alias(settings, engine.model or ""), program)
+        return Checked(recipe, ModelFacts(), _alias(settings, recipe.title), program, vessel)
+    facts = look_at(model_path(recipe, settings))
+    return Checked(recipe, facts, _alias(settings, engine.model or ""), program, vessel)
 
 
 def model_path(recipe: Recipe, settings: Settings) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 
 from pydantic import Field
 
+from viiwork.containers.container import Container
 from viiwork.recipes.recipe import Dialect, Metrics
 from viiwork.wire import Wire
 
@@ -29,6 +30,8 @@ class Launch(Wire):
     """Empty when `url` names a server that somebody else runs: it is looked after, never started or ended."""
     env: dict[str, str] = Field(default_factory=dict)
     """The whole environment of the child: nothing is inherited."""
+    container: Container | None = None
+    """What `argv` runs in, if it is no process of this host's own."""
     url: str = ""
     """`http://host:port`, without `/v1`."""
     key_file: str = ""

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from viiwork.containers.container import Container
 from viiwork.devices import Device
-from viiwork.devices.host import ROOT
+from viiwork.devices.host import ROOT, Host
 from viiwork.recipes.cards import numbers, pin_value, pins, seen_cards, used_file_of, vram_used_file
+from viiwork.recipes.containing import MEMORY_SHARE, Outside, options, readable_of, seen_cards_of
 from viiwork.recipes.launch import KEY, PORT, Launch
 from viiwork.recipes.load import PLACEHOLDER, PLACEHOLDERS
 from viiwork.recipes.modelfacts import ModelFacts
 from viiwork.recipes.parallel import Parallel
 from viiwork.recipes.programs import PYTHON
 from viiwork.recipes.recipe import Recipe
+from viiwork.recipes.vessel import Vessel
 from viiwork.settings import EngineSection
 
 HOST = "127.0.0.1"
@@ -29,6 +32,8 @@ THREADS = "OMP_NUM_THREADS"
 KEEP_MARKS = {"SPT_NOENV": "1"}
 """setproctitle must not write a title over the environment: a lost engine is found by what stands there. Of vLLM 0.32
 nothing was left of it, with this all."""
+NOBODY = "viiwork"
+"""The name of an engine's user in a container."""
 LEAST_KV_BYTES, MOST_KV_BYTES = 64 << 20, 4 << 30
 
 
@@ -44,6 +49,8 @@ class Place:
     cpus: int = 1
     """How many of its processors this process may use."""
     root: Path = ROOT
+    ram_bytes: int = 0
+    """Of this host; 0 where no container is to be limited by it."""
     cards: tuple[Device, ...] = ()
     """Those of the worker, where the settings name cards; else its name's numbers are all that is known of them."""
 
@@ -71,9 +78,11 @@ def make_launch(
     place: Place,
     program: str = "",
     name: str = "",
+    vessel: Vessel | None = None,
 ) -> Launch:
     """The engine of `worker`. `program` is its interpreter, or the program itself if the command names no {python};
-    `name` is what a server that somebody else runs calls the model.
+    `name` is what a server that somebody else runs calls the model. In a container (`vessel`), what can be seen there
+    is settled here too. Raises SettingsError or StartupError then.
     """
     fill = _Filling(recipe, engine, worker=worker, alias=alias, model=model, program=program, place=place)
     return Launch(
@@ -81,7 +90,8 @@ def make_launch(
         title=recipe.title,
         alias=name or fill(recipe.serves_as),
         argv=_argv(recipe, engine, fill, program, several=_parallel(worker, place).cards > 1),
-        env=_environment(recipe, fill, worker, place, program),
+        env=_environment(recipe, fill, worker, place, program) if vessel is None else _inside(recipe, fill, place),
+        container=vessel and _container(recipe, vessel, worker=worker, model=model, place=place),
         url=(engine.url or "").rstrip("/"),
         key_file=str(engine.key_file.absolute()) if engine.key_file else "",
         dialect=recipe.dialect,
@@ -125,6 +135,11 @@ def kv_bytes_of(recipe: Recipe, engine: EngineSection, model: ModelFacts) -> int
 def scratch_of(state_dir: Path, worker: str) -> Path:
     """A folder for what an engine leaves while it runs."""
     return state_dir.absolute() / "engines" / worker
+
+
+def home_of(state_dir: Path) -> Path:
+    """The home of engines in containers: what they compile is there at the next start."""
+    return state_dir.absolute() / "engines" / "home"
 
 
 class _Filling:
@@ -196,6 +211,35 @@ def _environment(recipe: Recipe, fill: _Filling, worker: str, place: Place, prog
         **{name: fill(text) for name, text in recipe.env.items()},
     }
     return env | _pins(recipe, worker, place)
+
+
+def _inside(recipe: Recipe, fill: _Filling, place: Place) -> dict[str, str]:
+    """In a container: the image's own variables, and these. It needs no pin: it is given its cards and no others."""
+    boxed = recipe.container
+    passed = {name: place.environ[name] for name in boxed.inherit if name in place.environ}
+    told = {name: fill(text) for name, text in recipe.env.items()}
+    return {THREADS: str(place.threads), **KEEP_MARKS, **passed, **told}
+
+
+def _container(recipe: Recipe, vessel: Vessel, *, worker: str, model: ModelFacts, place: Place) -> Container:
+    home = str(home_of(place.state_dir))
+    host = Host(place.root)
+    outside = Outside(
+        seen=seen_cards_of(recipe, worker, place.cards, host),
+        readable=readable_of(model.path, recipe.container.mounts),
+        writable=(home, str(scratch_of(place.state_dir, worker))),
+        uid=os.getuid(),
+        gid=os.getgid(),
+        memory_bytes=int(place.ram_bytes * MEMORY_SHARE),
+    )
+    return Container(
+        client=vessel.client,
+        image=vessel.image.id,
+        options=options(vessel.client, recipe.container, outside, stop_grace_s=recipe.stop_grace_s),
+        # PyTorch asks who its user is, and this one has no entry in the image
+        plain={"HOME": home, "USER": NOBODY, "LOGNAME": NOBODY},
+        pins=_pins(recipe, worker, place),
+    )
 
 
 def _pins(recipe: Recipe, worker: str, place: Place) -> dict[str, str]:

@@ -41,7 +41,7 @@ class ModelFacts:
 
 def look_at(path: Path) -> ModelFacts:
     """The facts of a directory or of a GGUF file. Raises SettingsError when its config.json cannot be read."""
-    weights_bytes = sum(file.stat().st_size for file in _weights(path))
+    weights_bytes = sum(file.stat().st_size for file in files_of(path))
     if path.is_file():
         return ModelFacts(path=str(path.absolute()), weights_bytes=weights_bytes)
     config = _config(path)
@@ -89,7 +89,8 @@ def checked_alias(alias: str, *, given: str, setting: str = "engine.alias") -> s
     return alias
 
 
-def _weights(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
+    """Those that hold its weights: of a directory, or all parts of the GGUF file that is their first."""
     if path.is_file():
         first = SHARD.search(path.stem)
         return sorted(path.parent.glob(f"{path.stem[: first.start()]}-*{GGUF}")) if first else [path]

@@ -30,6 +30,11 @@ def find_program(recipe: Recipe, *, python: Path | None, environ: Mapping[str, s
     raise StartupError(f"{recipe.title}: the program `{name}` was not found.", hint=recipe.install)
 
 
+def program_in_image(recipe: Recipe) -> str:
+    """The same in a container, whose image is searched by nobody: by the name that it has there."""
+    return recipe.container.python if any(PYTHON in word for word in recipe.command) else recipe.command[0]
+
+
 def _interpreter(recipe: Recipe, named: Path | None, near: Path) -> str:
     if named is not None:
         return _named(recipe, named.expanduser())

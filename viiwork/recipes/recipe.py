@@ -32,6 +32,34 @@ class Metrics(Part):
     """Any other counter that moves while it works, where its tokens are counted only at a request's end."""
 
 
+class Boxed(Part):
+    """What the engine needs when it runs in a container of the recipe's `image`; the table `[container]`."""
+
+    when: Literal["always", "absent"] = "always"
+    """absent: only where its program is not on this host itself."""
+    python: str = "python3"
+    """What {python} stands for in there."""
+    inherit: tuple[str, ...] = ()
+    """Variables of the worker that pass as they are; no others do."""
+    user: Literal["host", "image"] = "host"
+    """host: this user's number, to whom the model's files and the mounts belong; image: whom the image names."""
+    read_only: bool = True
+    """Whether nothing can be written but in /tmp, in the home that it is given and in {scratch}."""
+    ipc: Literal["private", "host"] = "private"
+    """host: it shares this computer's shared memory. ROCm was seen to want that."""
+    shm_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+    """Of shared memory, which the parts of an engine over several cards talk through; not with `ipc = "host"`."""
+    seccomp: Literal["default", "unconfined"] = "default"
+    memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    """It is ended when it takes more. Default: four fifths of this computer's."""
+    pids: Annotated[int, Field(gt=0)] = 4096
+    """Processes and threads."""
+    devices: tuple[str, ...] = ()
+    """Device files besides its cards'."""
+    mounts: tuple[str, ...] = ()
+    """Folders and files of this host that it may read, under the same names, besides the model."""
+
+
 class Recipe(Part):
     """One kind of engine. In `command`, `env` and `serves_as` these are replaced: {python} {model} {alias} {host}
     {port} {key} {slots} {context}; {kv_tokens}, the tokens of all slots together, and {kv_bytes}, the memory of their
@@ -78,6 +106,9 @@ class Recipe(Part):
     """From SIGTERM to SIGKILL."""
     hang_s: Annotated[float, Field(gt=0)] = 120.0
     """For so long nothing may come while requests run."""
+    image: str = ""
+    """A container's: `name@sha256:…`, or the id of one that was built here. `engine.image` goes before it."""
+    container: Boxed = Boxed()
 
     @property
     def takes_groups(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -29,6 +29,10 @@ class EngineSection(Section):
     """Appended to the recipe's command."""
     python: Path | None = None
     """The interpreter that has the engine installed. Default: the recipe knows where to look."""
+    container: Literal["auto", "docker", "podman", "none"] = "auto"
+    """What runs an engine whose recipe names an image; `none`: nothing does, it is a process of this host."""
+    image: Annotated[str, Field(max_length=512)] = ""
+    """The image of such an engine: `name@sha256:…`, or the id of one that was built here. Default: the recipe's."""
     context_tokens: Annotated[int, Field(ge=256)] | None = None
     """The longest prompt plus output. Default: the recipe's, or the model's if that is less."""
     start_timeout_s: Positive | None = None

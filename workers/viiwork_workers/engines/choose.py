@@ -6,13 +6,15 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import psutil
+
 from viiwork.devices import Device, open_devices
 from viiwork.devices.choose import CPU, NONE
 from viiwork.errors import StartupError
 from viiwork.recipes.cards import numbers
 from viiwork.recipes.check import Checked, built_in_alias, check_engine
 from viiwork.recipes.launch import CLEARING_S, Launch
-from viiwork.recipes.launching import Place, make_launch, scratch_of, usable_cpus
+from viiwork.recipes.launching import Place, home_of, make_launch, scratch_of, usable_cpus
 from viiwork.recipes.parallel import told
 from viiwork.settings import Settings
 from viiwork.variables import WORKER_CARDS
@@ -130,7 +132,8 @@ def launch_of(
     scratch = scratch_of(settings.state_dir, worker)
     try:
         scratch.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # `mode` is of the last folder alone
-        scratch.mkdir(mode=0o700, exist_ok=True)
+        for folder in (scratch, home_of(settings.state_dir)):
+            folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "it cannot be used"
         raise StartupError(f"{scratch}: {reason}.") from error
@@ -141,6 +144,7 @@ def launch_of(
         state_dir=settings.state_dir,
         engines=engines,
         cpus=usable_cpus(),
+        ram_bytes=psutil.virtual_memory().total,
         cards=cards,
         parallel=told(environ),
     )
@@ -153,6 +157,7 @@ def launch_of(
         place=place,
         program=checked.program,
         name=checked.name,
+        vessel=checked.vessel,
     )
 
 

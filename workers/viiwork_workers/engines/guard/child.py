@@ -11,12 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import BinaryIO
 
+from viiwork.containers.client import Said
 from viiwork.processes import identity
-from viiwork.recipes import Launch
 from viiwork.recipes.launch import KEY, PORT
 from viiwork_workers.engines.guard.tree import Person
 
@@ -24,6 +25,7 @@ PORTS = range(20_000, 32_768)
 """Below those that the system gives to outgoing connections: minutes pass until a large model binds its port."""
 TRIES = 200
 SET_CHILD_SUBREAPER = 36
+LONGEST_ANSWER_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +74,11 @@ class Child:
             self.ended.set_result(returncode)
 
 
-def spawn(launch: Launch, address: Address, *, log: int, marks: Mapping[str, str]) -> Child:
+def spawn(argv: Sequence[str], environ: Mapping[str, str], *, log: int) -> Child:
     """Start it in a session of its own, with nothing of our environment. Raises OSError."""
     process = subprocess.Popen(  # noqa: S603 - the recipe's command, no shell
-        [address.fill(word) for word in launch.argv],
-        env={**{name: address.fill(value) for name, value in launch.env.items()}, **marks},
+        argv,
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -90,6 +92,7 @@ class Reaper:
 
     def __init__(self) -> None:
         self._child: Child | None = None
+        self._asked: dict[int, tuple[subprocess.Popen[bytes], asyncio.Future[int]]] = {}
 
     def listen(self) -> None:
         """On the running loop, as the process that inherits its descendants' orphans."""
@@ -102,13 +105,60 @@ class Reaper:
         self._child = child
         self.reap()
 
+    async def ask(self, argv: Sequence[str], environ: Mapping[str, str], *, limit_s: float) -> Said:
+        """Run a program to its end, and what it said; one that cannot be run, or takes too long, has code -1.
+
+        Here, since whoever else waited for it would find that its exit code has been taken.
+        """
+        try:
+            with _memory() as out, _memory() as err:
+                code = await self._run(argv, environ, (out.fileno(), err.fileno()), limit_s=limit_s)
+                said, complained = (_text(file) for file in (out, err))
+                return Said(code, said, complained)
+        except (OSError, TimeoutError) as error:
+            return Said(-1, err=type(error).__name__)
+
+    async def _run(
+        self, argv: Sequence[str], environ: Mapping[str, str], to: tuple[int, int], *, limit_s: float
+    ) -> int:
+        process = subprocess.Popen(  # noqa: S603, ASYNC220 - words of ours, no shell; nobody waits
+            argv, env=environ, stdin=subprocess.DEVNULL, stdout=to[0], stderr=to[1], start_new_session=True
+        )
+        code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._asked[process.pid] = process, code
+        self.reap()
+        try:
+            return await asyncio.wait_for(asyncio.shield(code), limit_s)
+        finally:
+            if not code.done():
+                process.kill()
+                await asyncio.shield(code)
+
     def reap(self) -> None:
-        """Look at who has ended first: the exit code of the engine's own process is taken by its `Popen` alone."""
-        if self._child is not None:
-            self._child.look()
+        """Look at who has ended first: exit codes of what was started here are taken by their `Popen` alone."""
+        self._look()
         with suppress(ChildProcessError):
             while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                if self._child is not None and ended.si_pid == self._child.pid:
-                    self._child.look()
+                if ended.si_pid in self._asked or (self._child is not None and ended.si_pid == self._child.pid):
+                    self._look()
                 else:
                     os.waitpid(ended.si_pid, 0)
+
+    def _look(self) -> None:
+        if self._child is not None:
+            self._child.look()
+        for pid, (process, code) in list(self._asked.items()):
+            if (returncode := process.poll()) is not None:
+                del self._asked[pid]
+                if not code.done():
+                    code.set_result(returncode)
+
+
+def _memory() -> BinaryIO:
+    """A file in memory: a full disk must not keep an engine from being ended."""
+    return os.fdopen(os.memfd_create("said"), "w+b")
+
+
+def _text(file: BinaryIO) -> str:
+    file.seek(0)
+    return file.read(LONGEST_ANSWER_BYTES).decode("utf-8", "replace")

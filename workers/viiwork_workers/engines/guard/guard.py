@@ -12,15 +12,25 @@ from collections.abc import Mapping
 from viiwork.processes import identity
 from viiwork.recipes import Launch
 from viiwork_workers.engines.guard.board import Board
+from viiwork_workers.engines.guard.body import Body
 from viiwork_workers.engines.guard.card import Card
 from viiwork_workers.engines.guard.child import Reaper
+from viiwork_workers.engines.guard.container import InContainer, clear
 from viiwork_workers.engines.guard.door import Door
 from viiwork_workers.engines.guard.files import GuardFiles
 from viiwork_workers.engines.guard.frames import Again, Busy, Doubt, End, Hello, Order
 from viiwork_workers.engines.guard.life import Ground
 from viiwork_workers.engines.guard.lives import Lives
 from viiwork_workers.engines.guard.log import Diary, EngineLog
-from viiwork_workers.engines.guard.record import GuardRecord, forget_record, left_behind, sweep, write_record
+from viiwork_workers.engines.guard.processes import Processes
+from viiwork_workers.engines.guard.record import (
+    GuardRecord,
+    forget_record,
+    left_behind,
+    read_record,
+    sweep,
+    write_record,
+)
 from viiwork_workers.engines.guard.tree import Person, family
 from viiwork_workers.engines.guard.watch import STALE_S
 
@@ -50,6 +60,8 @@ class Guard:
         self._changed = asyncio.Event()
         self._over = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._former: GuardRecord | None = None
+        """What an earlier guard wrote."""
         self._written: GuardRecord | None = None
 
     async def run(self) -> None:
@@ -58,6 +70,7 @@ class Guard:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, f"signal {number.value}")
         self._reaper.listen()
+        self._former = read_record(self._files)
         self._write_record()
         await self._door.open()
         self._end_after(FIRST_WORD_S, "no worker has come")
@@ -79,6 +92,9 @@ class Guard:
 
     async def _lead(self) -> None:
         """One engine after the other, as the worker asks for them."""
+        if self._former is not None and (client := self._former.client) is not None:
+            for number in await clear(self._reaper, client, self._files.mark, grace_s=self._former.stop_grace_s):
+                self._diary.note(f"ended the container that an earlier guard had left behind: {number[:12]}")
         swept = await sweep(self._files)
         for pid, _ in swept:
             self._diary.note(f"ended what an earlier guard had left behind: pid {pid}")
@@ -99,6 +115,7 @@ class Guard:
     def _ground(self, launch: Launch) -> Ground:
         return Ground(
             launch=launch,
+            body=self._body(launch),
             files=self._files,
             reaper=self._reaper,
             log=self._log,
@@ -108,6 +125,11 @@ class Guard:
             note=self._diary.note,
             write_record=self._write_record,
         )
+
+    def _body(self, launch: Launch) -> Body:
+        if launch.container is None:
+            return Processes(launch)
+        return InContainer(launch, launch.container, files=self._files, reaper=self._reaper)
 
     def _obey(self, order: Order) -> None:
         match order:
@@ -174,7 +196,9 @@ class Guard:
     def _write_record(self) -> None:
         """Who belongs to the engine now; written when that has changed."""
         grace_s = self._launch.stop_grace_s if self._launch is not None else 30.0
-        record = GuardRecord(guard=_myself(), people=tuple(family()), stop_grace_s=grace_s)
+        container = self._launch.container if self._launch is not None else None
+        client = container.client if container is not None else None
+        record = GuardRecord(guard=_myself(), people=tuple(family()), stop_grace_s=grace_s, client=client)
         if record != self._written:
             write_record(self._files, record)
             self._written = record

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from viiwork.recipes import Launch
 from viiwork_workers.engines.guard.board import Board
+from viiwork_workers.engines.guard.body import Body
 from viiwork_workers.engines.guard.card import Card
-from viiwork_workers.engines.guard.child import Address, Child, Reaper, spawn
-from viiwork_workers.engines.guard.course import STRUCK, Fall
+from viiwork_workers.engines.guard.child import Address, Child, Reaper
+from viiwork_workers.engines.guard.course import Fall
 from viiwork_workers.engines.guard.files import GuardFiles
 from viiwork_workers.engines.guard.first import first
 from viiwork_workers.engines.guard.frames import Busy
 from viiwork_workers.engines.guard.log import EngineLog
 from viiwork_workers.engines.guard.serving import Post, Serving
-from viiwork_workers.engines.simulated.child import how_it_ended
 
 TEND_S = 1.0
 NOT_INSTALLED = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR})
@@ -32,6 +31,7 @@ class Ground:
     """What an engine's lives have in common."""
 
     launch: Launch
+    body: Body
     files: GuardFiles
     reaper: Reaper
     log: EngineLog
@@ -89,28 +89,37 @@ class Life:
 
     async def _run_process(self) -> Fall:
         try:
-            child, post = self._start()
+            address = Address.new()
+            child = await self._start(address)
         except (OSError, ValueError) as error:
             return _not_started(error)
-        fall = await first(_death(child), self._serve(post), self._tend())
+        fall = await first(self._death(child), self._serve_once_there(child, address), self._tend())
         if fall.how == "garbage" or fall.was_told:
             return fall
         return fall.known_as(self._ground.log.known(recent=self._ready_s is not None))
 
-    def _start(self) -> tuple[Child, Post]:
-        address = Address.new()
+    async def _start(self, address: Address) -> Child:
         log = self._ground.log.open()
         try:
-            child = spawn(self._launch, address, log=log, marks=self._ground.marks)
+            child = await self._ground.body.start(address, log=log, marks=self._ground.marks)
         finally:
             os.close(log)
         self._ground.reaper.watch(child)
         self._ground.write_record()
-        return child, Post(address.url, address.key, address.port, child.pid)
+        return child
+
+    async def _death(self, child: Child) -> Fall:
+        return await self._ground.body.fall(await asyncio.shield(child.ended))
+
+    async def _serve_once_there(self, child: Child, address: Address) -> Fall:
+        pid = await self._ground.body.pid(child)
+        return await self._serve(Post(address.url, address.key, address.port, pid))
 
     async def _serve(self, post: Post) -> Fall:
         ground = self._ground
-        self._serving = Serving(self._launch, post, self._board, busy=ground.busy, sane=self._sane, note=ground.note)
+        self._serving = Serving(
+            self._launch, post, self._board, body=ground.body, busy=ground.busy, sane=self._sane, note=ground.note
+        )
         return await self._serving.serve()
 
     async def _tend(self) -> Fall:
@@ -121,12 +130,6 @@ class Life:
             await self._ground.log.trim()
             self._ground.write_record()
             await self._ground.card.look()
-
-
-async def _death(child: Child) -> Fall:
-    returncode = await asyncio.shield(child.ended)
-    told = returncode in (-signal.SIGTERM, -signal.SIGINT)
-    return Fall("died", f"the engine's process {how_it_ended(returncode)}", struck=returncode in STRUCK, was_told=told)
 
 
 def _not_started(error: OSError | ValueError) -> Fall:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from viiwork.processes import SUPERVISED_BY, collect, identity, is_alive, send, wait_gone
 from viiwork_workers.engines.guard.door import LONGEST_LINE_BYTES
 from viiwork_workers.engines.guard.files import GuardFiles, GuardLock
-from viiwork_workers.engines.guard.record import forget_record, sweep
+from viiwork_workers.engines.guard.record import end_containers, forget_record, sweep
 from viiwork_workers.engines.guard.tree import Person
 from viiwork_workers.engines.simulated.child import PASSED_ON
 
@@ -121,8 +121,9 @@ async def see_end(files: GuardFiles, guard: Person | None, *, within_s: float) -
     if not lock.take():
         return False  # another life of this worker has a guard already, and an engine
     try:
+        boxes = await asyncio.to_thread(end_containers, files)
         left = await sweep(files, grace_s=grace_s)
         forget_record(files)
-        return bool(left)
+        return bool(left or boxes)
     finally:
         lock.release()

@@ -10,7 +10,6 @@ from viiwork_workers.engines.guard.course import Course, Fall
 from viiwork_workers.engines.guard.frames import Stage
 from viiwork_workers.engines.guard.life import Ground, Life
 from viiwork_workers.engines.guard.record import sweep
-from viiwork_workers.engines.guard.tree import end_all, family
 
 HUNG_GRACE_S = 5.0
 """A process that hangs rarely finds its way out by itself."""
@@ -87,7 +86,7 @@ class Lives:
         if self.launch.url:
             return
         before_bytes = await self._ground.card.before_end()
-        await end_all(family, grace_s=min(grace_s, self.launch.stop_grace_s))
+        await self._ground.body.end(grace_s=min(grace_s, self.launch.stop_grace_s))
         await sweep(self._ground.files, grace_s=0.0)  # nobody leaves its family; if somebody did, this finds it
         await self._ground.card.freed(before_bytes)
         self._ground.write_record()

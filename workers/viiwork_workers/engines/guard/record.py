@@ -6,6 +6,8 @@ import os
 from contextlib import suppress
 
 from viiwork import guardrecord
+from viiwork.containers.container import ENGINE
+from viiwork.containers.sweep import end, find
 from viiwork.processes import is_alive, tagged
 from viiwork.statedir import write_private
 from viiwork_workers.engines.guard.files import ENGINE_OF, GuardFiles
@@ -29,6 +31,16 @@ def forget_record(files: GuardFiles) -> None:
     """There is nothing left to answer for."""
     with suppress(OSError):
         files.record.unlink(missing_ok=True)
+
+
+def end_containers(files: GuardFiles) -> list[str]:
+    """Those of a guard that is gone, by its record and their label; whoever calls holds the guard's lock."""
+    record = read_record(files)
+    if record is None or record.client is None:
+        return []
+    ids = find(record.client, ENGINE, files.mark, keep=lambda _: False)
+    end(record.client, ids, grace_s=record.stop_grace_s)
+    return ids
 
 
 def left_behind(files: GuardFiles) -> list[Person]:

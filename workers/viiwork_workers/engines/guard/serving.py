@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from viiwork.recipes import Launch
 from viiwork_workers.engines.guard.board import Board
+from viiwork_workers.engines.guard.body import Body
 from viiwork_workers.engines.guard.course import Fall
 from viiwork_workers.engines.guard.first import first
 from viiwork_workers.engines.guard.frames import Busy, Load
 from viiwork_workers.engines.guard.port import owner
 from viiwork_workers.engines.guard.probe import REFUSES, Probe, Standing
-from viiwork_workers.engines.guard.tree import computed_s, family
 from viiwork_workers.engines.guard.verdict import Canary
 from viiwork_workers.engines.guard.watch import Look, Watch
 
@@ -44,6 +44,7 @@ class Serving:
         post: Post,
         board: Board,
         *,
+        body: Body,
         busy: Callable[[], Busy | None],
         sane: Callable[[], None],
         note: Callable[[str], None],
@@ -51,6 +52,7 @@ class Serving:
         self._launch = launch
         self._post = post
         self._board = board
+        self._body = body
         self._busy = busy
         self._sane = sane
         self._note = note
@@ -120,7 +122,7 @@ class Serving:
         standing = await self._probe.health(timeout_s=ANSWER_S)
         if self._probe.trusts or (standing == "refused" and self._post.port):
             return standing
-        whose = owner(self._post.port, (pid for pid, _ in family())) if self._post.port else "ours"
+        whose = owner(self._post.port, (pid for pid, _ in self._body.people())) if self._post.port else "ours"
         if whose == "another":
             return None
         if whose == "unknown":
@@ -197,7 +199,7 @@ class Serving:
         standing, load = await asyncio.gather(probe.health(timeout_s=answer_s), probe.load(timeout_s=answer_s))
         self._tell_load(load, busy)
         computes = busy is not None and busy.running and not self._launch.url
-        return Look(_now(), standing, load, busy, computed_s() if computes else None)
+        return Look(_now(), standing, load, busy, self._body.computed_s() if computes else None)
 
     def _tell_load(self, load: Load | None, busy: Busy | None) -> None:
         """Also when its page is not to be had: the worker then sees to it that bytes tell of its work."""
