@@ -1,7 +1,7 @@
 """The fleet as Prometheus sees it. Pure: a snapshot goes in, metric families come out.
 
-Labels are bounded: lanes, the first 64 model aliases (then `other`) and the names of the roster's workers. There is
-no tenant, no id and no text among them.
+Labels are bounded: lanes, the first 64 model aliases (then `other`), the names of the roster's workers and the numbers
+of their cards. There is no tenant, no id and no text among them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from viiwork.cardgauges import gauges
 from viiwork.jobs import Lane
 from viiwork.roster import FleetStatus, QueueDepth, WorkerStatus
 
@@ -114,6 +115,8 @@ def of_workers(workers: Sequence[WorkerStatus], snapshot: Snapshot, short: Short
     yield counter("viiwork_engine_restarts", "Engines started again since this worker's start.", deaths, name)
     held = [((at.card.name, lane.value), at.in_flight.get(lane, 0)) for at in workers for lane in Lane]
     yield gauge("viiwork_jobs_in_flight", "Jobs in its hands.", held, ("worker", "lane"))
+    for each in gauges(workers):
+        yield gauge(each.name, each.text, each.samples, each.labels)
 
 
 def of_queues(

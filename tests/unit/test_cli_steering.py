@@ -18,6 +18,7 @@ from rich.console import Console
 from service import Service
 from tests.hands import FAULT, Hands, sealed_batch
 from tests.workers import make_job
+from viiwork.cardwords import slots
 from viiwork.cli.cancel import describe as describe_cancelled
 from viiwork.cli.dead import last_fault, letters_table, workers
 from viiwork.cli.facts import analysis_view, documents, job_view, moment
@@ -25,9 +26,9 @@ from viiwork.cli.main import run
 from viiwork.cli.pace import Pace
 from viiwork.cli.pause import show as show_paused
 from viiwork.cli.progress import describe, seen
-from viiwork.cli.tables import dead_letters, engine_of, slots_of
+from viiwork.cli.tables import dead_letters, engine_of
 from viiwork.jobs import Attempt, BatchState, BatchStatus, Counts, Fault, Lane, Priority, State, Status, TaskName
-from viiwork.roster import FleetStatus, WorkerCard
+from viiwork.roster import FleetStatus, WorkerCard, WorkerStatus
 from viiwork.store.leases import Verdict
 
 Cli = Callable[..., "Said"]
@@ -343,8 +344,8 @@ class TestViews:
         assert dead_letters(FleetStatus(fleet="f", dead=1))[0].startswith("1 job was given up: `viiwork dead list`")
         card = {"name": "w", "incarnation": "w", "host": "h", "pid": 1, "engine": "noop", "model": "m", "slots": 16}
         worker = WorkerCard(**card)  # type: ignore[arg-type] # a dict of many types
-        assert (slots_of(worker), engine_of(worker)) == ("16", "noop")
+        assert (slots(WorkerStatus(card=worker)), engine_of(worker)) == ("0/16", "noop")
         full = worker.model_copy(update={"limit": 16, "engine_state": "ready"})
-        assert (slots_of(full), engine_of(full)) == ("16", "noop")
+        assert (slots(WorkerStatus(card=full)), engine_of(full)) == ("0/16", "noop")
         less = worker.model_copy(update={"limit": 0, "engine_state": "restarting (3 deaths)"})
-        assert (slots_of(less), engine_of(less)) == ("0 of 16", "noop, restarting (3 deaths)")
+        assert (slots(WorkerStatus(card=less)), engine_of(less)) == ("0/0/16", "noop, restarting (3 deaths)")

@@ -8,7 +8,7 @@ from viiwork.cli.board import board
 from viiwork.cli.rates import Rates
 from viiwork.cli.tables import fleet_view, missing, suspected, worth_a_row
 from viiwork.jobs import READER_MODEL, Lane
-from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
+from viiwork.roster import CardStatus, FleetStatus, QueueDepth, WorkerCard, WorkerStatus
 
 
 def worker(name: str, *, engine: str, model: str) -> WorkerStatus:
@@ -97,3 +97,44 @@ def test_queues_without_jobs_that_nobody_serves_are_no_rows() -> None:
         for view in (fleet_view(empty), board(empty, Rates())):
             assert "(nothing waits)" in shown(view)
             assert "Lane" not in shown(view)
+
+
+def test_each_card_is_a_line_and_what_it_does_not_tell_is_a_dash() -> None:
+    """As `status` and `top` show them; beside them how full and how fast the engine is, and why a worker takes less."""
+    told = CardStatus(
+        name="Radeon VII",
+        number=0,
+        vram_used_bytes=4 << 30,
+        vram_total_bytes=16 << 30,
+        temperature_c=97.4,
+        sensor="junction",
+        critical_c=105.0,
+        power_w=181.0,
+        cap_w=250.0,
+    )
+    lost = CardStatus(name="Radeon VII", number=1, state="gone")
+    busy = ENGINE.card.model_copy(
+        update={
+            "slots": 16,
+            "limit": 12,
+            "kv_use": 0.25,
+            "tokens_per_s": 88.4,
+            "throttle": "junction at 97 °C",
+            "closed": (Lane.BATCH,),
+            "cards": (told, lost),
+        }
+    )
+    status = FleetStatus(fleet="f", workers=(WorkerStatus(card=busy, in_flight={Lane.INTERACTIVE: 3}), READER))
+    for view, slots in ((fleet_view(status), "3/12/16"), (board(status, Rates()), "3 / 12 / 16")):
+        lines = [" ".join(line.replace("│", " ").split()) for line in shown(view).splitlines()]
+        assert "gpu0@h gpu0 Radeon VII 4.0/16.0 97/105 junction 181/250 ok" in lines
+        assert "gpu0@h gpu1 Radeon VII -/- - -/- gone" in lines
+        assert "gpu0@h is held back (throttled: junction at 97 °C; batch paused)." in lines
+        worker = next(line for line in lines if line.startswith("gpu0@h noop"))
+        assert f"default {slots} 3 0 25 %" in worker
+        reader = next(line for line in lines if line.startswith("reader0@h reader"))
+        assert "0 0 - -" in reader
+
+
+def test_a_fleet_that_was_told_of_no_cards_has_no_table_of_them() -> None:
+    assert "VRAM" not in shown(fleet_view(FleetStatus(fleet="f", workers=(ENGINE, READER))))

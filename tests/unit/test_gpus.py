@@ -10,10 +10,13 @@ from rich.console import Console
 from tests.fakes.cards import radeon_vii, write_tree
 from tests.terminal import Terminal
 from tests.unit.test_cli import Cli, cli
-from viiwork.cli.cardtable import card_table
+from viiwork.cli.cardholders import Holders, holders
+from viiwork.cli.cardtable import NOBODY, card_table
 from viiwork.devices import Device, Link, Reading, Temperature, open_devices
 from viiwork.devices.simulated import FOLDER
 from viiwork.errors import UsageError
+from viiwork.jobs import Lane
+from viiwork.roster import CardStatus, FleetStatus, WorkerCard, WorkerStatus
 
 __all__ = ["cli"]
 
@@ -31,10 +34,25 @@ FULL = Reading(
 )
 
 
-def shown(*seen: tuple[Device, Reading], columns: int = 140) -> str:
+HELD = WorkerStatus(
+    card=WorkerCard(
+        name="gpu0@here",
+        incarnation="i",
+        host="here",
+        pid=1,
+        engine="e",
+        model="m",
+        slots=16,
+        cards=(CardStatus(name="Radeon VII", id="GPU-1", number=0),),
+    ),
+    in_flight={Lane.BATCH: 3},
+)
+
+
+def shown(*seen: tuple[Device, Reading], columns: int = 140, holders: Holders = NOBODY) -> str:
     console = Console(width=columns, highlight=False)
     with console.capture() as text:
-        console.print(card_table(seen, columns=columns))
+        console.print(card_table(seen, columns=columns, holders=holders))
     return text.get()
 
 
@@ -99,6 +117,28 @@ class TestTable:
     def test_a_name_cannot_steer_the_terminal(self) -> None:
         evil = Device("GPU-3", "amd", 0, "Rad\x1b[2Jeon[bold]", "", 0)
         assert "Rad[2Jeon[bold]" in shown((evil, FULL))
+
+
+class TestHolders:
+    def test_a_card_shows_whose_it_is_and_what_holds_that_one_back(self) -> None:
+        """A card of nobody's has dashes; a fleet that says nothing of cards has no column."""
+        other = Device("GPU-2", "amd", 1, "Radeon VII", "gfx906", 17_163_091_968)
+        put_away = HELD.model_copy(update={"quarantine": "It died under 2 jobs."})
+        text = shown((CARD, FULL), (other, FULL), holders={"GPU-1": put_away}, columns=200)
+        mine, free = (line for line in text.splitlines() if "Radeon VII" in line)
+        assert mine.split("gfx906")[1].split() == [
+            "gpu0",
+            "3/16",
+            *["quarantined:", "It", "died", "under", "2", "jobs."],
+        ]
+        assert free.split("gfx906")[1].split() == ["-", "-", "ok"]
+        assert "Worker" not in shown((CARD, FULL))
+
+    def test_workers_of_other_hosts_have_none_of_these_cards(self) -> None:
+        """Simulated ones are called alike everywhere."""
+        fleet = FleetStatus(fleet="f", workers=(HELD,))
+        assert holders(fleet, host="here") == {"GPU-1": HELD}
+        assert holders(fleet, host="there") == {}
 
 
 class TestCommand:

@@ -70,3 +70,12 @@ def test_slots_are_shown_as_busy_limit_and_all() -> None:
     card = fleet(0).workers[0].card
     assert slots(card, 3) == "3 / 16 / 16"
     assert slots(card.model_copy(update={"limit": 0}), 0) == "0 / 0 / 16"
+
+
+def test_what_a_worker_says_itself_counts_from_the_first_look() -> None:
+    rates = Rates()
+    status = fleet(1000)
+    card = status.workers[0].card.model_copy(update={"tokens_per_s": 0.0})
+    rates.see(0.0, status.model_copy(update={"workers": (WorkerStatus(card=card),)}))
+    assert rates.of("one") == 0.0
+    assert headline(status, rates).endswith("0 tokens/s")

@@ -7,7 +7,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from viiwork.jobs import Lane
-from viiwork.roster import FleetStatus, QueueDepth, WorkerCard, WorkerStatus
+from viiwork.roster import CardStatus, FleetStatus, QueueDepth, WorkerCard, WorkerStatus
 from viiwork.telemetry import MAX_MODELS, STATES, Once, Snapshot, bounded, families, state_of
 
 
@@ -79,3 +79,30 @@ def test_an_engine_that_loads_for_the_first_time_is_not_called_restarting(
     worker = WorkerStatus(card=card, quarantine=quarantine)
     assert state in STATES
     assert state_of(worker, Snapshot(version="1", scrape_s=0.1, lease_ttl_s=12)) == state
+
+
+def test_a_card_has_a_sample_for_each_thing_that_it_tells_and_none_for_what_it_does_not() -> None:
+    """A 0 would be a cold card that draws nothing."""
+    told = CardStatus(
+        name="Radeon VII", number=2, temperature_c=61.0, critical_c=105.0, power_w=180.0, vram_used_bytes=4, cap_w=250.0
+    )
+    lost = CardStatus(name="Radeon VII", number=3, state="gone")
+    card = WorkerCard(
+        name="gpu2+gpu3@a", incarnation="i", host="a", pid=1, engine="e", model="m", slots=1, cards=(told, lost)
+    )
+    fleet = FleetStatus(fleet="f", workers=(WorkerStatus(card=card),))
+    found = {
+        (sample.name.removeprefix("viiwork_"), sample.labels["card"]): sample.value
+        for family in families(Snapshot(version="1", scrape_s=0.1, fleet=fleet, lease_ttl_s=12))
+        for sample in family.samples
+        if "card" in sample.labels
+    }
+    assert found == {
+        ("card_ok", "gpu2"): 1,
+        ("card_ok", "gpu3"): 0,
+        ("card_temperature_celsius", "gpu2"): 61,
+        ("card_temperature_limit_celsius", "gpu2"): 105,
+        ("card_power_watts", "gpu2"): 180,
+        ("card_power_cap_watts", "gpu2"): 250,
+        ("card_vram_used_bytes", "gpu2"): 4,
+    }

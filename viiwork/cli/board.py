@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from viiwork import cardwords
+from viiwork.cli.fleetcards import braked, cards
 from viiwork.cli.pace import duration
 from viiwork.cli.rates import Rates
 from viiwork.cli.screen import one_line, plain
@@ -21,6 +23,7 @@ def board(status: FleetStatus, rates: Rates, *, trouble: str = "") -> Renderable
         *([trouble] if trouble else []),
         *missing(status),
         *held(status),
+        *braked(status),
         *suspected(status),
         *dead_letters(status),
     ]
@@ -28,6 +31,7 @@ def board(status: FleetStatus, rates: Rates, *, trouble: str = "") -> Renderable
     depths = worth_a_row(status)
     parts += [queues(depths)] if depths else [plain(NOTHING_WAITS)]
     parts += [workers(status, rates)] if status.workers else []
+    parts += cards(status)
     parts += [tenants(status)] if any(load.unfinished for load in status.tenants) else []
     return Group(*parts)
 
@@ -62,15 +66,15 @@ def queues(depths: Iterable[QueueDepth]) -> Table:
 def workers(status: FleetStatus, rates: Rates) -> Table:
     """Each worker: its engine, and its slots as in flight / limit / all."""
     table = Table("Worker", "Engine", "Model")
-    for heading in ("Slots", "Interactive", "Batch", "Tokens/s"):
+    for heading in ("Slots", "Interactive", "Batch", "KV", "Tokens/s"):
         table.add_column(heading, justify="right")
     for worker in status.workers:
         card, busy = worker.card, worker.in_flight
-        rate = rates.of(card.incarnation)
         lanes = (str(busy.get(Lane.INTERACTIVE, 0)), str(busy.get(Lane.BATCH, 0)))
         engine = engine_of(card, quarantined=bool(worker.quarantine))
         cells = (card.name, engine, card.model, slots(card, sum(busy.values())), *lanes)
-        table.add_row(*(plain(one_line(cell)) for cell in cells), "" if rate is None else f"{rate:.0f}")
+        speed = (cardwords.share(card.kv_use), cardwords.whole(rates.of(card.incarnation)))
+        table.add_row(*(plain(one_line(cell)) for cell in (*cells, *speed)))
     return table
 
 

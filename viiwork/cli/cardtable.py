@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from viiwork import cardwords
+from viiwork.cardwords import UNKNOWN, whole
 from viiwork.cli.screen import one_line, plain
 from viiwork.devices import Device, Link, Reading, Temperature
+from viiwork.roster import WorkerStatus
 
-GIB = 1024**3
-UNKNOWN = "-"
+NOBODY: Mapping[str, WorkerStatus] = {}
 WIDE_COLUMNS = 100
 NEAR_CELSIUS = 10.0
 """So near to its limit a temperature is shown in yellow."""
 
 
-def card_table(seen: Sequence[tuple[Device, Reading]], *, columns: int) -> Table:
+def card_table(
+    seen: Sequence[tuple[Device, Reading]], *, columns: int, holders: Mapping[str, WorkerStatus] = NOBODY
+) -> Table:
     """One line a card, on a screen of so many columns; warmth, power and memory stand before their limits.
 
-    Every sensor that any card has gets a column. A narrow screen is spared what seldom changes.
+    Every sensor that any card has gets a column. A narrow screen is spared what seldom changes. `holders` are the
+    workers that have them, by the cards' identities.
     """
     labels = list(dict.fromkeys(one.label for _, reading in seen for one in reading.temperatures))
     wide = columns >= WIDE_COLUMNS
@@ -31,10 +36,14 @@ def card_table(seen: Sequence[tuple[Device, Reading]], *, columns: int) -> Table
         table.add_column(plain(heading), justify="right" if right else "left", no_wrap=right, overflow="fold")
     for heading in ("Clocks\nMHz", "Link\nGT/s", "Arch") if wide else ():
         table.add_column(plain(heading), no_wrap=True)
+    for heading in ("Worker", "Slots") if holders else ():
+        table.add_column(heading, overflow="fold")
     table.add_column("State", overflow="fold")
     for device, reading in seen:
         rest = steady_cells(device, reading) if wide else ()
-        table.add_row(*lively_cells(device, reading, labels), *rest, state_of(device, reading))
+        holder = holders.get(device.id)
+        whose = worker_cells(holder) if holders else ()
+        table.add_row(*lively_cells(device, reading, labels), *rest, *whose, state_of(device, reading, holder))
     return table
 
 
@@ -57,15 +66,16 @@ def steady_cells(device: Device, reading: Reading) -> tuple[Text, ...]:
     return plain(clocks), plain(link_of(reading.link)), plain(one_line(device.arch) or UNKNOWN)
 
 
-def whole(value: float | None) -> str:
-    """A number without its fraction."""
-    return UNKNOWN if value is None else f"{value:.0f}"
+def worker_cells(holder: WorkerStatus | None) -> tuple[Text, ...]:
+    """Whose it is, and how busy that one is."""
+    if holder is None:
+        return plain(UNKNOWN), plain(UNKNOWN)
+    return plain(one_line(holder.card.name.partition("@")[0])), plain(cardwords.slots(holder))
 
 
 def vram_of(device: Device, reading: Reading) -> str:
     """Used and all."""
-    used = UNKNOWN if reading.vram_used_bytes is None else f"{reading.vram_used_bytes / GIB:.1f}"
-    return f"{used}/{device.vram_bytes / GIB:.1f}" if device.vram_bytes else f"{used}/{UNKNOWN}"
+    return cardwords.memory(reading.vram_used_bytes, device.vram_bytes or None)
 
 
 def heat_of(sensor: Temperature | None) -> Text:
@@ -86,8 +96,10 @@ def link_of(link: Link | None) -> str:
     return f"x{link.width}" if link.gts is None else f"x{link.width} {link.gts:g}"
 
 
-def state_of(device: Device, reading: Reading) -> Text:
-    """`ok`, or what is wrong."""
+def state_of(device: Device, reading: Reading, holder: WorkerStatus | None = None) -> Text:
+    """`ok`, or what is wrong with it, or what holds its worker back."""
     if reading.state != "ok":
         return plain(reading.state, "bold red")
+    if holder is not None and (brakes := cardwords.brakes(holder)):
+        return plain(one_line("; ".join(brakes)), "yellow")
     return plain("ok", "green") if device.openable else plain("may not be opened here", "yellow")

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
+from viiwork.cardwords import brakes
+from viiwork.cli.cardholders import Holders, holders_here
 from viiwork.cli.cardtable import card_table
 from viiwork.cli.keys import Keys
 from viiwork.cli.options import AsJson
@@ -28,6 +30,7 @@ ADVICE = (
 )
 
 Seen = Sequence[tuple[Device, Reading]]
+Ask = Callable[[], Holders]
 
 
 def gpus(
@@ -42,23 +45,29 @@ def gpus(
     config: Annotated[Path | None, typer.Option(help="Settings file.", exists=True, dir_okay=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the cards of this computer: memory, load, temperatures with their limits, power, clocks, link.
+    """Show the cards of this computer: memory, load, temperatures with their limits, power, clocks, link; and, where a
+    fleet runs here that was told of cards, which worker has each and what holds that one back.
 
     Exit codes: 0 there are cards, 1 there are none, 2 wrong usage.
     """
-    source = devices_of(settings_from(config, fleet={"name": fleet, "state_dir": state_dir}, devices={"spec": devices}))
+    settings = settings_from(config, fleet={"name": fleet, "state_dir": state_dir}, devices={"spec": devices})
+    source = devices_of(settings)
     seen = look(source)
     if not seen:
         explain(source)
         raise typer.Exit(NO_CARDS)
+
+    def ask() -> Holders:
+        return holders_here(settings)
+
     show = print_cards if as_json else print_table
     try:
         if not watch:
-            show(seen)
+            show(seen, ask())
         elif as_json or not out().is_terminal:
-            follow(source, show)
+            follow(source, ask, show)
         else:
-            live(source)
+            live(source, ask)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
@@ -79,28 +88,30 @@ def explain(source: Devices) -> None:
         say(line)
 
 
-def print_table(seen: Seen) -> None:
+def print_table(seen: Seen, holders: Holders) -> None:
     """For a person."""
     console = out()
-    console.print(card_table(seen, columns=console.width))
+    console.print(card_table(seen, columns=console.width, holders=holders))
 
 
-def print_cards(seen: Seen) -> None:
+def print_cards(seen: Seen, holders: Holders) -> None:
     """For a program: one object a card; what is not known is null."""
     for device, reading in seen:
-        print_json(asdict(device) | asdict(reading))
+        holder = holders.get(device.id)
+        whose = {"worker": holder and holder.card.name, "held_back_by": list(brakes(holder)) if holder else None}
+        print_json(asdict(device) | asdict(reading) | whose)
 
 
-def follow(source: Devices, show: Callable[[Seen], None]) -> None:
+def follow(source: Devices, ask: Ask, show: Callable[[Seen, Holders], None]) -> None:
     """One look after the other, below each other."""
     with Keys() as keys:
         while True:
-            show(look(source))
+            show(look(source), ask())
             if QUIT & set(keys.pressed(within_s=EVERY_S)):
                 return
 
 
-def live(source: Devices) -> None:
+def live(source: Devices, ask: Ask) -> None:
     """On the whole terminal. A card that falls off the bus stays, with that said of it."""
     known: dict[str, Device] = {}
     console = out()
@@ -108,6 +119,6 @@ def live(source: Devices) -> None:
         while True:
             known |= {device.id: device for device in source.found()}
             seen = [(device, source.read(device)) for device in known.values()]
-            screen.update(card_table(seen, columns=console.width), refresh=True)
+            screen.update(card_table(seen, columns=console.width, holders=ask()), refresh=True)
             if QUIT & set(keys.pressed(within_s=EVERY_S)):
                 return

@@ -11,7 +11,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from viiwork.cli.cardtable import UNKNOWN, whole
+from viiwork.cardwords import UNKNOWN, whole
 from viiwork.cli.gpus import NO_CARDS, Seen, devices_of, explain, look
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import one_line, out, plain, print_json, say

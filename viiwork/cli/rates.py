@@ -1,4 +1,4 @@
-"""How many tokens a second each engine writes, from what its worker's beats say of it."""
+"""How many tokens a second each engine writes: as its worker says, else by what its beats have counted."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ class Rates:
 
     def __init__(self) -> None:
         self._beats: dict[str, deque[tuple[float, int]]] = {}
+        self._said: dict[str, float] = {}
 
     def see(self, now_s: float, status: FleetStatus) -> None:
         """Take a look at the fleet in. Workers that are gone are forgotten."""
         here = {worker.card.incarnation for worker in status.workers}
         self._beats = {inc: beats for inc, beats in self._beats.items() if inc in here}
+        told = ((worker.card.incarnation, worker.card.tokens_per_s) for worker in status.workers)
+        self._said = {inc: rate for inc, rate in told if rate is not None}
         for worker in status.workers:
             self._note(worker, beat_s=now_s - worker.beat_age_ms / 1000)
 
     def of(self, incarnation: str) -> float | None:
-        """Tokens a second; None for an engine that does not say, or that was seen once only."""
+        """Tokens a second; None for an engine that does not say, or of an earlier worker that was seen once only."""
+        if (said := self._said.get(incarnation)) is not None:
+            return said
         beats = self._beats.get(incarnation)
         if beats is None or len(beats) < 2 or not beats[-1][1]:
             return None

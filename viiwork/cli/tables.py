@@ -8,8 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from viiwork import cardwords
 from viiwork.cli.energy import energy_of, fleet_lines
 from viiwork.cli.facts import one_at_a_time
+from viiwork.cli.fleetcards import braked, cards
 from viiwork.cli.screen import one_line, plain
 from viiwork.jobs import READER_MODEL, Lane, Row
 from viiwork.roster import FleetStatus, QueueDepth, TenantLoad, WorkerCard
@@ -75,9 +77,17 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     """Workers, and what stands before them."""
     title = plain(f"Fleet {status.fleet}" + (", shutting down" if status.closing else ""), "bold")
     workers = [_workers(status)] if status.workers else []
-    remarks = [*missing(status), *put_away(status), *held(status), *suspected(status), *dead_letters(status)]
+    remarks = [
+        *missing(status),
+        *put_away(status),
+        *held(status),
+        *braked(status),
+        *suspected(status),
+        *dead_letters(status),
+    ]
     used = (plain(line) for line in fleet_lines(status.energy))
-    return Group(title, *workers, *(plain(line, "yellow") for line in remarks), _queues(status), *used)
+    said = (plain(line, "yellow") for line in remarks)
+    return Group(title, *workers, *cards(status), *said, _queues(status), *used)
 
 
 def missing(status: FleetStatus) -> list[str]:
@@ -133,11 +143,6 @@ def dead_letters(status: FleetStatus) -> list[str]:
     return [f"{said}: `viiwork dead list` shows why, `viiwork dead retry` tries again."]
 
 
-def slots_of(card: WorkerCard) -> str:
-    """`16`, or `12 of 16` while the worker holds itself back."""
-    return str(card.slots) if card.limit in (None, card.slots) else f"{card.limit} of {card.slots}"
-
-
 def engine_of(card: WorkerCard, *, quarantined: bool = False) -> str:
     """The engine, and how it stands unless it is simply ready."""
     state = "quarantined" if quarantined else card.engine_state
@@ -146,14 +151,16 @@ def engine_of(card: WorkerCard, *, quarantined: bool = False) -> str:
 
 def _workers(status: FleetStatus) -> Table:
     table = Table("Worker", "Engine", "Model")
-    for heading in ("Slots", "Interactive", "Batch", "Last beat"):
+    for heading in ("Slots", "Interactive", "Batch", "KV", "Tokens/s", "Last beat"):
         table.add_column(heading, justify="right")
     for worker in status.workers:
         card, busy = worker.card, worker.in_flight
-        cells = (card.name, engine_of(card, quarantined=bool(worker.quarantine)), card.model, slots_of(card))
+        engine = engine_of(card, quarantined=bool(worker.quarantine))
+        cells = (card.name, engine, card.model, cardwords.slots(worker))
         lanes = (str(busy.get(Lane.INTERACTIVE, 0)), str(busy.get(Lane.BATCH, 0)))
+        speed = (cardwords.share(card.kv_use), cardwords.whole(card.tokens_per_s))
         beat = f"{worker.beat_age_ms / 1000:.1f} s ago"
-        table.add_row(*(plain(cell) for cell in (*cells, *lanes, beat)))
+        table.add_row(*(plain(cell) for cell in (*cells, *lanes, *speed, beat)))
     return table
 
 
