@@ -8,6 +8,12 @@ from viiwork.expense import Cost
 from viiwork.jobs import Lane
 from viiwork.wire import Wire
 
+GIVEN_UP = "failed: "
+"""What the state of an engine that was given up starts with; the reason follows."""
+AWAITS_TURN = "waiting to load"
+"""The state of an engine whose turn to load has not come, or whose cards' power caps do not hold yet."""
+NO_WATTS = "not started"
+"""What the state of an engine starts with that the power budget has no room for; why follows."""
 AWAITS_CARD = "waiting for its card"
 """What the state of an engine starts with whose card is off the bus or in reset; how that is follows."""
 
@@ -69,6 +75,8 @@ class WorkerCard(Wire):
     """Why it holds fewer slots than it has: heat or watts. Empty while nothing holds it back."""
     closed: tuple[Lane, ...] = ()
     """Lanes from which it takes nothing for now: somebody paused them on this worker, or a schedule did."""
+    opens: dict[Lane, str] = Field(default_factory=dict)
+    """When the schedule opens those that it has closed, as `2026-11-22T07:00+01:00`; empty: never."""
     cards: tuple[CardStatus, ...] = ()
     """The graphics cards that it sits on, where the fleet was told of cards."""
     schema_version: int = 1

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from viiwork.devices import Device, Reading
+from viiwork.devices import State as CardState
+from viiwork.devices.base import Temperature
 from viiwork.jobs import Lane
+from viiwork.power.standing import Standing
 from viiwork.roster import WorkerCard
-from viiwork.store import Store
+from viiwork.store import Fence, Store
 from viiwork.store.leases import Claim
 from viiwork.work import Answer, EngineWork, JobInput
 from viiwork_workers.boot import govern
@@ -174,3 +178,82 @@ def test_the_first_beat_says_already_that_the_engine_loads(thread: LoopThread, s
     thread.submit(asyncio.sleep(0)).result(10)  # what was handed to the loop before has begun by then
     end()
     assert (card.engine_state, card.limit) == ("loading (1 s)", 0)
+
+
+class Felt:
+    """A seat whose card is as warm as it is told."""
+
+    def __init__(self) -> None:
+        self.celsius = 40.0
+
+    def look(self) -> CardState:
+        return "ok"
+
+    def tell(self, load: float, *, vram_used_bytes: int) -> None:
+        """Nothing."""
+
+    def readings(self) -> tuple[tuple[Device, Reading], ...]:
+        card = Device("GPU-1", "amd", 0, "Radeon VII", "gfx906", 16 << 30)
+        return ((card, Reading("ok", temperatures=(Temperature("junction", self.celsius, 105.0),))),)
+
+
+@pytest.fixture
+def seat() -> Felt:
+    return Felt()
+
+
+@pytest.fixture
+def seated(fake_store: Store, thread: LoopThread, seat: Felt) -> Station:
+    card = WorkerCard(name="gpu0@here", incarnation="gpu0-1", host="h", pid=1, engine="told", model="m", slots=SLOTS)
+
+    async def run(claim: Claim, work: JobInput) -> Product:
+        raise AssertionError
+
+    executor = Executor(fake_store, run, card=card, retries=Retries())
+    return Station(thread, executor, card=card, ledger=Ledger(SLOTS), seat=seat)
+
+
+def test_a_warm_card_holds_fewer_a_hot_one_none_and_people_see_why(seated: Station, seat: Felt) -> None:
+    governor = Governor(Told(None), seated)
+    for celsius, limit in ((40, 8), (96, 6), (102, 2), (103.5, 0), (100, 0), (96, 0), (91, 8)):
+        seat.celsius = celsius
+        governor.look()
+        assert seated.ledger.limit == limit, celsius
+        throttle = seated.card_now().throttle
+        assert throttle.partition(":")[0] == ("" if limit == 8 else "hot" if limit == 0 else "warm")
+
+
+async def test_what_is_beyond_the_watts_goes_back_batch_first_and_the_latest_first(station: Station) -> None:
+    hands = station.executor.hands
+    tasks = {}
+    for number, lane in enumerate((Lane.BATCH, Lane.INTERACTIVE, Lane.BATCH, Lane.INTERACTIVE)):
+        tasks[number] = asyncio.ensure_future(asyncio.Event().wait())
+        hands.take(Fence(f"job{number}", 1, "t"), tasks[number], lane)  # type: ignore[arg-type] # a job that never ends
+    standing = Standing(0.25, 0.25, why="power: the budget")
+    governor = Governor(Told(None), station, orders=lambda: standing)
+    governor.look()
+    await asyncio.sleep(0)
+    assert [number for number, task in tasks.items() if task.cancelled()] == [0, 2]
+    assert (station.ledger.limit, station.card_now().throttle) == (2, "power: the budget")
+    governor.look()
+    await asyncio.sleep(0)
+    assert [number for number, task in tasks.items() if task.cancelled()] == [0, 2], "those on their way count no more"
+    assert hands.goes_back(Fence("job2", 1, "t"))
+    assert not hands.goes_back(Fence("job1", 1, "t"))
+    standing = Standing(0.125, 0.125, why="power: the budget")
+    governor.look()
+    await asyncio.sleep(0)
+    assert [number for number, task in tasks.items() if task.cancelled()] == [0, 2, 3]
+    tasks[1].cancel()
+
+
+def test_a_lane_that_the_hours_close_takes_nothing_and_people_see_until_when(station: Station) -> None:
+    standing = Standing(lanes=frozenset({Lane.BATCH}), opens={Lane.INTERACTIVE: "2026-11-22T07:00+01:00"})
+    governor = Governor(Told(None), station, orders=lambda: standing)
+    governor.look()
+    assert station.ledger.closed == {Lane.INTERACTIVE}
+    card = station.card_now()
+    assert (card.closed, card.opens) == ((Lane.INTERACTIVE,), {Lane.INTERACTIVE: "2026-11-22T07:00+01:00"})
+    standing = Standing()
+    governor.look()
+    assert (station.ledger.closed, station.card_now().opens) == (frozenset(), {})

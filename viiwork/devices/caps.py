@@ -72,6 +72,31 @@ def set_caps(
         _as_root([f"{device.pci}={watts}" for device in by_root], sudo)
 
 
+def set_each(
+    source: Devices, wanted: Mapping[Device, int], *, root: Path = ROOT, sudo: tuple[str, ...] = SUDO
+) -> dict[str, ViiworkError]:
+    """Each card's own cap in watts; answers why not, by the identities of those whose cap was not written.
+
+    Those that only root may write go to root in one command.
+    """
+    refused: dict[str, ViiworkError] = {}
+    by_root = {}
+    for device, watts in wanted.items():
+        if device.vendor == "amd" and not writable(device, root=root):
+            by_root[device] = watts
+            continue
+        try:
+            set_caps(source, (device,), watts, root=root)
+        except (UsageError, CapsNotSet) as error:
+            refused[device.id] = error
+    try:
+        if by_root:
+            _as_root([f"{device.pci}={watts}" for device, watts in by_root.items()], sudo)
+    except CapsNotSet as error:
+        refused |= {device.id: error for device in by_root}
+    return refused
+
+
 def root_command(orders: list[str]) -> list[str]:
     """What root runs: our file alone, without this directory, the environment or installed packages."""
     return [sys.executable, "-I", "-S", str(Path(capwriter.__file__).resolve()), *orders]

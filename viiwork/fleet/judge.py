@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 from viiwork.errors import EngineFault, StartupError
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import Role
-from viiwork.roster import AWAITS_CARD, WorkerCard
+from viiwork.roster import AWAITS_CARD, GIVEN_UP, NO_WATTS, WorkerCard
 
 Cards = Mapping[int, WorkerCard]
 """What workers told of themselves, by process id."""
-FAILED = "failed: "
-"""What the state of an engine that was given up starts with; the reason follows."""
 
 
 def is_up(children: Sequence[Child], cards: Cards) -> bool:
-    """Whether nobody is awaited any more; some may have been given up, and a card that is lost may not come back."""
+    """Whether nobody is awaited any more.
+
+    Some may have been given up, a card that is lost may not come back, and watts may not suffice for all.
+    """
     settled = (ChildState.READY, ChildState.FAILED)
-    return all(child.state in settled or engine_failure(child, cards) or lacks_card(child, cards) for child in children)
+    return all(child.state in settled or engine_failure(child, cards) or is_held(child, cards) for child in children)
 
 
 def judge_start(children: Sequence[Child], cards: Cards) -> None:
@@ -40,13 +41,14 @@ def judge_start(children: Sequence[Child], cards: Cards) -> None:
 def engine_failure(child: Child, cards: Cards) -> str:
     """Why its engine was given up, and what to do; empty when it was not. Its worker waits for a person."""
     card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
-    return card.engine_state.removeprefix(FAILED) if card is not None and card.engine_state.startswith(FAILED) else ""
+    state = "" if card is None else card.engine_state
+    return state.removeprefix(GIVEN_UP) if state.startswith(GIVEN_UP) else ""
 
 
-def lacks_card(child: Child, cards: Cards) -> bool:
-    """Whether its card is off the bus or in reset. Its worker waits for it."""
+def is_held(child: Child, cards: Cards) -> bool:
+    """Whether its worker waits for a card that is off the bus or in reset, or for watts that the budget lacks."""
     card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
-    return card is not None and card.engine_state.startswith(AWAITS_CARD)
+    return card is not None and card.engine_state.startswith((AWAITS_CARD, NO_WATTS))
 
 
 def _words(child: Child) -> str:

@@ -11,7 +11,7 @@ import httpx
 from viiwork.errors import StoreUnavailable
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import Role, api_url
-from viiwork.roster import WorkerCard
+from viiwork.roster import GIVEN_UP, WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
 
@@ -46,6 +46,17 @@ class Readiness:
             fleet = await self._store.fleet()
             mine = (worker.card for worker in fleet.workers if worker.card.host == self._host)
             self.cards = {card.pid: card for card in mine}
+
+    async def engine_states(self) -> dict[str, str]:
+        """How the engine of each worker of this fleet's own stands, by its name. Raises StoreUnavailable.
+
+        Of one that has not joined, nothing is told.
+        """
+        fleet = await self._store.fleet()
+        told = {worker.card.pid: worker.card.engine_state for worker in fleet.workers if worker.card.host == self._host}
+        engines = [child for child in self._children if child.spec.role is Role.ENGINE]
+        lost = {child.spec.name: GIVEN_UP for child in engines if child.state is ChildState.FAILED}
+        return {child.spec.name: told[child.pid] for child in engines if child.pid in told} | lost
 
     async def _is_ready(self, child: Child) -> bool:
         if child.spec.role is Role.API:

@@ -25,13 +25,14 @@ from viiwork.fleet.neighbours import shared_cards
 from viiwork.fleet.plan import ProcessSpec, Role, engine_end_s, engine_worker, flower_url, plan
 from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.posting import Posting, post
+from viiwork.fleet.powerroom import PowerRoom, make_room
 from viiwork.fleet.readiness import Readiness
 from viiwork.fleet.report import Event, EventKind, FleetReport, Report
 from viiwork.fleet.serverkeeper import ServerKeeper
 from viiwork.fleet.settling import Settling
 from viiwork.fleet.tending import Tending
-from viiwork.fleet.unheeded import unheeded
 from viiwork.placement.cards import PlanCard
+from viiwork.power.needs import in_vain
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
 from viiwork.store import Store, embedded, open_store
@@ -59,6 +60,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._server: ServerKeeper | None = None
+        self._power: PowerRoom | None = None
         self._name: HostName | None = None
         self._head: HeadWatch | None = None
         self._host = settings.host
@@ -94,7 +96,9 @@ class Supervisor:
 
     def placements(self) -> dict[str, tuple[str, ...]]:
         """Which engine worker has which cards just now, by their identities; it changes while the fleet runs."""
-        return self._tending.placements() if self._tending is not None else {}
+        if self._tending is not None:
+            return self._tending.placements()
+        return {berth.name: berth.cards for berth in self._posting.berths}
 
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -107,10 +111,11 @@ class Supervisor:
         orphans = await self._end_orphans()
         for text in await asyncio.to_thread(shared_cards, self.settings, self.state.root):
             self._tell("notice", text)
-        for text in (*unheeded(self.settings), *self._posting.remarks()):
+        for text in self._posting.remarks():
             self._tell("notice", text)
         self.settings = self.settings if self.settings.joined else settle_ports(self.settings)
         undo.callback(self._forget_run)
+        await self._open_power_room(undo)
         await self._start_server(undo)
         undo.push_async_callback(self._end_stragglers)
         store = await open_store(self.settings)
@@ -136,6 +141,16 @@ class Supervisor:
         if await asyncio.to_thread(leftovers.present):
             self._tell("progress", "ending what an earlier run left behind")
         return await asyncio.to_thread(leftovers.end, grace_s=ORPHAN_GRACE_S)
+
+    async def _open_power_room(self, undo: AsyncExitStack) -> None:
+        """Before anything could load; it ends after the last engine has, since what still runs must be held to it."""
+        if text := in_vain(self.settings):
+            self._tell("notice", text)
+        tell = self._teller("notice")
+        self._power = make_room(self.settings, placements=self.placements, environ=os.environ, tell=tell)
+        if self._power is not None:
+            undo.push_async_callback(self._power.close)
+            await self._power.open()
 
     async def _start_server(self, undo: AsyncExitStack) -> None:
         if self.settings.redis.url != "embedded":
@@ -193,6 +208,9 @@ class Supervisor:
             if self._head is not None:
                 await self._head.look()
             await readiness.look()
+            if self._power is not None and self._power.asks:
+                with suppress(StoreUnavailable):  # how they stood before holds
+                    self._power.hear(await readiness.engine_states())
             if (seen := self._supervisor_record()) != known:
                 known = seen
                 self._write_run(seen)
@@ -231,12 +249,17 @@ class Supervisor:
 
     def _leftovers(self) -> Leftovers:
         """They end in a thread, and tell of it in ours."""
+        return Leftovers(self.state, tell=self._teller("progress"))
+
+    def _teller(self, kind: EventKind) -> Callable[[str], None]:
+        """Tells in our thread what is said in another one."""
         loop = asyncio.get_running_loop()
 
         def tell(text: str) -> None:
-            loop.call_soon_threadsafe(self._tell, "progress", text)
+            with suppress(RuntimeError):  # the loop has ended: nobody listens
+                loop.call_soon_threadsafe(self._tell, kind, text)
 
-        return Leftovers(self.state, tell=tell)
+        return tell
 
     def _supervisor_record(self) -> SupervisorRecord:
         return supervisor_record(self.settings, self._crew.children)

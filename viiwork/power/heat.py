@@ -14,8 +14,8 @@ warms by a degree a second.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from viiwork.devices.base import Reading, Temperature
@@ -71,6 +71,18 @@ def heat_of(reading: Reading, *, before: Heat = COOL) -> Heat:
     if now == 0.0 or (before.share == 0.0 and eased < 1.0):
         return Heat("hot", 0.0, why, give_back=nearness >= GIVES_BACK)
     return Heat("warm", share, why) if share < 1.0 else COOL
+
+
+def heats_of(readings: Iterable[tuple[str, Reading]], *, before: Mapping[str, Heat]) -> dict[str, Heat]:
+    """The same of several cards, each by who it is."""
+    return {card: heat_of(reading, before=before.get(card, COOL)) for card, reading in readings}
+
+
+def of_all(heats: Iterable[Heat]) -> Heat:
+    """Of an engine over several cards: the one counts that leaves it least; one that must give back does so for all."""
+    found = list(heats)
+    worst = min(found, key=lambda heat: heat.share, default=COOL)
+    return replace(worst, give_back=any(heat.give_back for heat in found))
 
 
 def hottest(sensors: Iterable[Temperature]) -> Temperature | None:

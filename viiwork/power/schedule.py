@@ -68,6 +68,29 @@ def in_force(schedule: Schedule, now: datetime) -> Regime:
     return next((span.regime for span in schedule.spans if span.holds(wall)), schedule.otherwise)
 
 
+def entry_in_force(schedule: Schedule, now: datetime) -> str:
+    """The hours of the entry that holds now, as `22:00-07:00`; empty while none does."""
+    wall = now.astimezone(schedule.zone)
+    return next((written(span) for span in schedule.spans if span.holds(wall)), "")
+
+
+def written(span: Span) -> str:
+    """As people write it: `22:00-07:00`, `22:00-07:00 fri sat`."""
+    hours = "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (span.hours.start, span.hours.end))
+    days = "" if len(span.days) == len(DAYS) else " ".join(DAYS[day] for day in sorted(span.days))
+    return f"{hours} {days}".strip()
+
+
+def opens(schedule: Schedule, now: datetime, lane: Lane) -> datetime | None:
+    """When work of this lane is taken next, in UTC; None if it never is."""
+    moment: datetime | None = now
+    while moment is not None and lane not in in_force(schedule, moment).lanes:
+        moment = next_change(schedule, moment)
+        if moment is not None and moment - now > timedelta(days=HORIZON_DAYS):
+            return None
+    return moment
+
+
 def next_change(schedule: Schedule, now: datetime) -> datetime | None:
     """When something else will hold, in UTC (whose hours can be counted with); None if nothing ever will."""
     held = in_force(schedule, now)

@@ -29,6 +29,7 @@ from viiwork_workers.governor import Governor
 from viiwork_workers.lease import Beats
 from viiwork_workers.ledger import Ledger
 from viiwork_workers.meter import Meter
+from viiwork_workers.orders import Orders, free, orders_of
 from viiwork_workers.outcome import Runner
 from viiwork_workers.station import LoopThread, Station
 
@@ -89,7 +90,9 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
         ledger = Ledger(parts.facts.slots)
         station = Station(thread, executor, card=executor.card, ledger=ledger, seat=loaded.seat)
         w.app.station = ending.station = station
-        governing = govern(thread, station, loaded.engine)  # before the first beat, or it would not say that it loads
+        # before the first beat, or it would not say that it loads
+        orders = orders_of(parts.settings, parts.name, environ=os.environ)
+        governing = govern(thread, station, loaded.engine, orders=orders)
         beats = Beats(station, parts.settings.queue, parts.open_store, joined=parts.settings.joined)
         steps: dict[str, Step] = {
             "jobs": lambda: station.drain(0.0),  # nothing is left of them after a warm shutdown
@@ -151,11 +154,11 @@ def _wait(loading: Future[T]) -> T:
                 raise SystemExit(0) from None
 
 
-def govern(thread: LoopThread, station: Station, engine: Engine | None) -> Step:
+def govern(thread: LoopThread, station: Station, engine: Engine | None, *, orders: Orders = free) -> Step:
     """Have the engine looked at, once before this returns; answers what ends that."""
     if engine is None:
         return _nothing
-    governor = Governor(engine, station)
+    governor = Governor(engine, station, orders=orders)
     _wait(thread.submit(_first_look(governor)))
     governing = thread.submit(governor.govern())
     governing.add_done_callback(_tell_defect)

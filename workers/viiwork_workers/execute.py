@@ -105,7 +105,7 @@ class Executor:
     async def _hold(self, claim: Claim, queue: str) -> End:
         use = self.meter.use(claim.cost_tokens)
         attempt = asyncio.ensure_future(self._attempt(claim, use))
-        self.hands.take(claim.fence, attempt)
+        self.hands.take(claim.fence, attempt, claim.lane)
         try:
             end = await self._end(claim, attempt, use, queue)
         finally:
@@ -120,9 +120,8 @@ class Executor:
         except asyncio.CancelledError:
             if not attempt.cancelled():
                 raise
-            lost = self.hands.why_lost(claim.fence)
-            if not self.hands.leaving or lost is not None:
-                return End("cancelled" if lost == "cancelled" else "stale")
+            if not self.hands.goes_back(claim.fence):
+                return End("cancelled" if self.hands.why_lost(claim.fence) == "cancelled" else "stale")
             outcome = Outcome(Verdict.GIVE_BACK)
         return await self._commits.commit(claim, outcome, queue, energy=use.energy if use.ran else None)
 

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -78,6 +78,7 @@ class Station:
         self._throttle = ""
         self._closed: dict[str, frozenset[Lane]] = {}
         self._closing = threading.Lock()
+        self._opens: dict[Lane, str] = {}
         self._fleet_closed = False
         self.leaving = False
         self.hurried = False
@@ -129,6 +130,10 @@ class Station:
         if before - self.ledger.closed:
             self._wake()
 
+    def note_opens(self, opens: Mapping[Lane, str]) -> None:
+        """When the lanes that the schedule has closed are open again, for people."""
+        self._opens = dict(opens)
+
     def closed_lanes(self, *, by: str) -> frozenset[Lane]:
         """What that one said last."""
         return self._closed.get(by, frozenset())
@@ -164,6 +169,7 @@ class Station:
             "limit": self.ledger.limit,
             "throttle": self._throttle,
             "closed": tuple(sorted(self.ledger.closed)),
+            "opens": self._opens,
             "cards": tuple(status_of(card, reading) for card, reading in self.readings()),
         }
         if self._engine is not None:

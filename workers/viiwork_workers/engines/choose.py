@@ -23,6 +23,7 @@ from viiwork_workers.engines.guard.followed import FollowedKeeper
 from viiwork_workers.engines.noop import NoopEngine
 from viiwork_workers.engines.seat import CardSeat
 from viiwork_workers.engines.seated import SeatedEngine, VramBytes, no_vram
+from viiwork_workers.orders import orders_of
 
 if TYPE_CHECKING:
     from viiwork_workers.engines.simulated.card_model import CardModel
@@ -54,6 +55,7 @@ def _seated(settings: Settings, worker: str, environ: Mapping[str, str]) -> Engi
         lambda: _engine(settings, worker, environ, seat.cards()),
         seat,
         vram_bytes=_vram_bytes(settings, worker, environ),
+        orders=orders_of(settings, worker, environ=environ),
     )
 
 

@@ -11,15 +11,17 @@ from dataclasses import replace
 
 from viiwork.devices import State
 from viiwork.errors import EngineDied, Unavailable, ViiworkError
-from viiwork.roster import AWAITS_CARD
+from viiwork.roster import AWAITS_CARD, AWAITS_TURN, NO_WATTS
 from viiwork.work import Answer, EngineWork
 from viiwork_workers.engines.base import PLAIN, Engine, Manner, Signals
 from viiwork_workers.engines.deaths import Deaths
 from viiwork_workers.engines.guard.aside import Aside
 from viiwork_workers.engines.seat import Readings, Seat
+from viiwork_workers.orders import Orders, free
 
 log = logging.getLogger(__name__)
 LOOK_S = 1.0
+LOADING = "loading"
 VramBytes = Callable[[float], int]
 """What an engine holds of its card's memory when so much of its cache of keys and values is full, 0 to 1."""
 
@@ -32,17 +34,27 @@ def no_vram(kv_use: float) -> int:  # noqa: ARG001 - as the type says
 class SeatedEngine:
     """One engine after the other on one card, made anew each time. While the card is away it takes nothing.
 
+    It begins when the host's power room lets it: when there are watts for it, its caps hold and it is its turn.
+
     What was in an engine whose card went comes back as from one that died: a job may have been the cause.
     """
 
     def __init__(
-        self, make: Callable[[], Engine], seat: Seat, *, vram_bytes: VramBytes = no_vram, look_s: float = LOOK_S
+        self,
+        make: Callable[[], Engine],
+        seat: Seat,
+        *,
+        vram_bytes: VramBytes = no_vram,
+        orders: Orders = free,
+        look_s: float = LOOK_S,
     ) -> None:
         self._make = make
         self._engine = make()  # for what it tells of itself; it is never started
         self.facts = self._engine.facts
         self.seat = seat
         self._vram_bytes = vram_bytes
+        self._orders = orders
+        self._begins = False
         self._look_s = look_s
         self._aside: Aside[tuple[State, float]] = Aside()
         self._state: State = "ok"
@@ -60,10 +72,12 @@ class SeatedEngine:
     async def load(self) -> None:
         """Begin if the card is there; else wait for it beside. Raises EngineFault when the engine does not come up."""
         self._state = await self._looked()
-        if self._state == "ok":
+        if self._state != "ok":
+            log.error("the card is %s: waiting for it", self._state)
+        elif self._orders().may_load:
             await self._begin()
         else:
-            log.error("the card is %s: waiting for it", self._state)
+            log.warning("the engine is %s", self._why())
         self._watching = asyncio.create_task(self._watch(), name="card watch")
 
     async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
@@ -110,7 +124,12 @@ class SeatedEngine:
 
     def _why(self) -> str:
         """For people: why there is no engine."""
-        return f"{AWAITS_CARD}, which is {self._state}" if self._state != "ok" else self._deaths.state
+        if self._state != "ok":
+            return f"{AWAITS_CARD}, which is {self._state}"
+        standing = self._orders()
+        if not self._begins and not standing.may_load:
+            return AWAITS_TURN if standing.may_run else f"{NO_WATTS}: {standing.why}"
+        return self._deaths.state if self._deaths.total or self._ended else LOADING
 
     async def _watch(self) -> None:
         while True:
@@ -121,7 +140,7 @@ class SeatedEngine:
             self._state = state
             if self._runs and state != "ok":
                 await self._lose()
-            elif not self._runs and state == "ok":
+            elif not self._runs and state == "ok" and self._orders().may_load:
                 await self._try_again()
 
     async def _looked(self) -> State:
@@ -146,18 +165,21 @@ class SeatedEngine:
 
     async def _begin(self) -> None:
         """With a new engine: what it is started with may be another by now."""
-        self._engine = self._make()
-        await self._engine.load()
+        self._engine, self._begins = self._make(), True
+        try:
+            await self._engine.load()
+        finally:
+            self._begins = False
         self._runs = True
         self._ready.set()
 
     async def _try_again(self) -> None:
         try:
             await self._begin()
-            log.warning("the card is back, and its engine runs again")
+            log.warning("the engine runs on its card")
         except (ViiworkError, OSError) as error:
             self._deaths = self._deaths.after(served_s=0.0)
-            log.error("the card is back, but its engine does not start: %s", error)  # noqa: TRY400 - one line
+            log.error("the engine does not start on its card: %s", error)  # noqa: TRY400 - one line
             await self._end()
             await asyncio.sleep(self._deaths.pause_s)
 

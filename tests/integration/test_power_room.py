@@ -1,0 +1,246 @@
+"""`viiwork up` with simulated cards: heat and watts take slots away and give them back, and no job is lost to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import pytest
+
+from tests.workers import ROOT, eventually, make_job
+from viiwork.devices import open_devices
+from viiwork.devices.simulated import SimulatedDevices
+from viiwork.fleet.plan import settings_env
+from viiwork.jobs import Job, Lane, State
+from viiwork.power.control import NEAR_W
+from viiwork.power.loads import READY
+from viiwork.powerfile import PowerFile, power_file, read_power
+from viiwork.roster import WorkerCard
+from viiwork.settings import Settings
+from viiwork.store import Store
+from viiwork.work import ChatInput, Message
+
+SLOTS = 8
+TOKENS = 480
+WATTS = 700.0
+"""At the wall: 495 W for cards, which is room for four at 123 W and not at 250."""
+
+
+def simulated(settings: Settings, *, cards: int, pace: int = 20, **power: Any) -> Settings:
+    """Simulated cards that answer twenty times as fast as real ones, and warm up at this pace."""
+    engine = {"kind": "simulated", "model": "sim", "slots": SLOTS, "time_scale": 0.05}
+    return settings.model_copy(
+        update={
+            "engine": settings.engine.model_copy(update=engine),
+            "devices": settings.devices.model_copy(update={"spec": f"simulated:{cards}xRadeonVII@{pace}"}),
+            "workers": settings.workers.model_copy(update={"readers": 0}),
+            "api": settings.api.model_copy(update={"port": 0}),
+            "power": settings.power.model_copy(update=power),
+        }
+    )
+
+
+@contextmanager
+def up(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """A real `viiwork up`, ended as a person would."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")} | settings_env(settings)
+    command = [sys.executable, "-m", "viiwork.cli", "up", "--json"]
+    null = subprocess.DEVNULL
+    running = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=null, stderr=null, start_new_session=True)
+    try:
+        yield running
+    finally:
+        running.terminate()
+        running.communicate(timeout=90)
+
+
+def cards_of(settings: Settings) -> SimulatedDevices:
+    found = open_devices(settings.devices.spec, state_dir=settings.state_dir)
+    assert isinstance(found, SimulatedDevices)
+    return found
+
+
+async def submit(store: Store, count: int) -> list[Job]:
+    """Of both lanes, since batches alone leave a quarter of the slots free."""
+    works = [
+        ChatInput(messages=(Message(role="user", content=f"job {n}"),), max_output_tokens=TOKENS) for n in range(count)
+    ]
+    jobs = [make_job(model="sim", lane=list(Lane)[n % 2], input=work) for n, work in enumerate(works)]
+    await store.submit(jobs)
+    return jobs
+
+
+async def workers(store: Store) -> dict[str, WorkerCard]:
+    return {worker.card.name.partition("@")[0]: worker.card for worker in (await store.fleet()).workers}
+
+
+async def all_ready(store: Store, count: int) -> bool:
+    return [card.engine_state in READY for card in (await workers(store)).values()].count(True) == count
+
+
+async def check_done_once(store: Store, jobs: list[Job]) -> list[str]:
+    """All succeeded, each committed once, none charged; answers how their attempts before ended."""
+
+    async def settled() -> bool:
+        return sum(q.waiting + q.queued + q.running for q in (await store.fleet()).queues) == 0
+
+    await eventually(settled, within_s=90, what="all jobs settled")
+    told = [await store.job(job.id) for job in jobs]
+    assert {job.state for job in told} == {State.SUCCEEDED}
+    commits = await store.read([("HGET", f"{store.prefix}job:{job.id}", "commits") for job in jobs])
+    assert set(commits) == {"1"}
+    assert not any(job.strikes for job in told)
+    ends = [attempt.end for job in told for attempt in job.history]
+    assert set(ends) <= {"given_back"}
+    return ends
+
+
+async def test_a_card_that_warms_up_takes_less_a_hot_one_nothing_and_a_cool_one_all_again(
+    settings: Settings, real_store: Store
+) -> None:
+    """Full load at the default cap is warm; without its fan the card is hot within a second."""
+    settings = simulated(settings, cards=2, pace=60)
+    devices = cards_of(settings)
+    with up(settings):
+        await eventually(lambda: all_ready(real_store, 2), what="both engines are ready")
+        jobs = await submit(real_store, 700)
+
+        warmed = set()
+
+        async def warm() -> bool:
+            for name, card in (await workers(real_store)).items():
+                if 0 < (card.limit or 0) < SLOTS and card.throttle.startswith("warm: "):
+                    warmed.add(name)
+            return warmed == {"gpu0", "gpu1"}
+
+        await eventually(warm, what="both have been warm and held fewer jobs")
+        (first, _) = devices.found()
+        devices.set_fan(first, turns=False)
+
+        async def paused() -> bool:
+            card = (await workers(real_store))["gpu0"]
+            return card.limit == 0 and card.throttle.startswith("hot: junction at ")
+
+        await eventually(paused, what="the card without its fan takes nothing")
+        assert (await workers(real_store))["gpu1"].limit != 0
+        devices.set_fan(first, turns=True)
+
+        async def resumed() -> bool:
+            return ((await workers(real_store))["gpu0"].limit or 0) > 0
+
+        await eventually(resumed, what="it takes jobs again once it is cool")
+        await check_done_once(real_store, jobs)
+
+        async def cool() -> bool:
+            cards = (await workers(real_store)).values()
+            return all(card.limit == SLOTS and not card.throttle for card in cards)
+
+        await eventually(cool, what="without load both have all their slots")
+        assert not power_file(settings.state_dir).exists(), "nothing is set that anybody would have to watch"
+
+
+class Watts:
+    """What all cards drew, by the period in force: whether that was too much at any moment of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._devices = cards_of(settings)
+        self.told: dict[int, PowerFile] = {}
+        self.over: dict[int, bool] = {}
+
+    def look(self) -> None:
+        told = read_power(self._settings.state_dir)
+        if told is None or told.room_w is None:
+            return
+        drawn_w = sum(self._devices.read(card).power_w or 0.0 for card in self._devices.found())
+        self.told[told.period] = told
+        self.over[told.period] = self.over.get(told.period, False) or drawn_w > told.room_w + NEAR_W
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        async def watch() -> None:
+            while True:
+                self.look()
+                await asyncio.sleep(0.05)
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+
+    @property
+    def twice_in_a_row(self) -> list[int]:
+        return [period for period, over in self.over.items() if over and self.over.get(period + 1)]
+
+
+def loading(told: PowerFile, ready: Mapping[str, WorkerCard]) -> set[str]:
+    """Engines that were let load, and that do not serve yet."""
+    serve = {name for name, card in ready.items() if card.engine_state in READY}
+    return {name for name, order in told.workers.items() if order.may_load} - serve
+
+
+async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_that_forgets_its_cap(
+    settings: Settings, real_store: Store
+) -> None:
+    """Never exceeded in two control periods in a row; engines load one after the other; the caps go back in the end."""
+    settings = simulated(settings, cards=4, host_watts=WATTS, control_s=1.0)
+    devices, watts = cards_of(settings), Watts(settings)
+    at_once: list[set[str]] = []
+    with up(settings):
+
+        async def loaded() -> bool:
+            told = read_power(settings.state_dir)
+            if told is not None:
+                caps = [devices.read(card).cap_w or 0.0 for card in devices.found()]
+                assert sum(caps) <= 495, "in force before anybody was let load"
+                at_once.append(loading(told, await workers(real_store)))
+            return await all_ready(real_store, 4)
+
+        await eventually(loaded, within_s=60, what="all four are ready")
+        assert max(map(len, at_once)) == 1
+        async with watts.watched():
+            jobs = await submit(real_store, 700)
+
+            async def busy() -> bool:
+                return bool(watts.told) and (watts.told[max(watts.told)].drawn_w or 0.0) > 400
+
+            await eventually(busy, what="the cards draw most of what they may")
+            devices.set_cap(devices.found()[1], 0)  # as a driver that starts again does
+            forgotten = max(watts.told)
+
+            async def mended() -> bool:
+                return max(watts.told) > forgotten + 4
+
+            await eventually(mended, what="some periods more")
+            await check_done_once(real_store, jobs)
+        assert any(watts.over.values()), "it was exceeded by the driver's doing"
+        assert not watts.twice_in_a_row
+        assert max(told.drawn_w or 0.0 for told in watts.told.values()) > 0.8 * 495, "the budget is used"
+    assert [devices.read(card).cap_w for card in devices.found()] == [250.0] * 4
+    assert not power_file(settings.state_dir).exists()
+
+
+@pytest.mark.parametrize("cards", [3])
+async def test_where_the_budget_has_no_room_for_an_engine_it_is_not_started_and_says_why(
+    settings: Settings, real_store: Store, cards: int
+) -> None:
+    """At 100 W, the lowest cap, two of three fit; `up` does not wait for the third."""
+    settings = simulated(settings, cards=cards, host_watts=420.0, control_s=1.0)
+    with up(settings):
+
+        async def told() -> bool:
+            states = sorted(card.engine_state for card in (await workers(real_store)).values())
+            why = "not started: the budget leaves 243 W for cards: 1 of the engines cannot run"
+            return states == ["", "", why]
+
+        await eventually(told, what="two are ready, and one says why it is not")
+        jobs = await submit(real_store, 20)
+        await check_done_once(real_store, jobs)
