@@ -24,7 +24,9 @@ def value(name):
     return words[words.index(name) + 1]
 
 
-if words[:2] == ["image", "inspect"]:
+if words[0] == "version":
+    print("20.10.24")
+elif words[:2] == ["image", "inspect"]:
     print(json.dumps([{{"Id": "sha256:" + "0" * 64, "RepoDigests": [], "Size": 5}}]))
 elif words[:2] == ["container", "inspect"]:
     print(running.read_text().split()[0] if running.exists() else 0, "id-1")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.cards import radeon_vii, write_tree
 from viiwork.containers.client import Client
-from viiwork.containers.image import Image
+from viiwork.containers.image import Image, is_pinned
 from viiwork.devices import Device, open_devices
 from viiwork.devices.host import Host
 from viiwork.errors import SettingsError, StartupError
@@ -126,6 +127,11 @@ def test_cards_that_were_found_are_given_by_their_own_nodes(tmp_path: Path) -> N
 
 
 def test_a_card_that_is_not_there_is_said(tmp_path: Path) -> None:
+    write_tree(tmp_path / "two", [radeon_vii(0), radeon_vii(1)])
+    with pytest.raises(StartupError, match="card 2 of gpu2 is not there"):
+        seen_cards_of(load_recipe("vllm-gfx906"), "gpu2", [], Host(tmp_path / "two"))
+    write_tree(tmp_path, [radeon_vii(0)])
+    (tmp_path / "dev/kfd").unlink()
     with pytest.raises(StartupError, match=r"/dev/kfd is not there, which the engine's container needs\. `viiwork doc"):
         seen_cards_of(load_recipe("vllm-gfx906"), "gpu0", [], Host(tmp_path))
 
@@ -184,6 +190,17 @@ def test_a_recipe_of_an_image_alone_is_always_one_and_one_without_never() -> Non
     assert in_container(always, engine, is_here=lambda: True)
     assert not in_container(plain, engine, is_here=lambda: False)
     assert not in_container(elsewhere, EngineSection(image="c@d"), is_here=lambda: True)
+
+
+def test_the_example_of_the_engines_page_is_a_whole_recipe_in_under_30_lines(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/engines.md").read_text("utf-8")
+    (text,) = re.findall(r"```toml\n(# my-container.*?)```", page, flags=re.DOTALL)
+    assert len(text.splitlines()) < 30
+    file = tmp_path / "my-container.toml"
+    file.write_text(text, "utf-8")
+    recipe = load_recipe(str(file))
+    assert is_pinned(recipe.image)
+    assert recipe.container.shm_bytes == 4 << 30
 
 
 def test_a_program_for_containers_without_an_image_is_said() -> None:

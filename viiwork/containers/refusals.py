@@ -1,11 +1,11 @@
-"""What docker and podman say when they cannot: told in our own words, with what to do. Pure."""
+"""What docker and podman say when they cannot: told in our own words, with what to do."""
 
 from __future__ import annotations
 
 import getpass
 from contextlib import suppress
 
-from viiwork.containers.client import Client, Said
+from viiwork.containers.client import Client, Said, ask
 from viiwork.errors import StartupError
 
 MAY_NOT = ("permission denied while trying to connect", "dial unix /var/run/docker.sock: connect: permission denied")
@@ -29,6 +29,15 @@ def refused(client: Client, said: Said) -> StartupError:
     if SILENT in err:
         return _error(f"{client.kind} does not answer.", "See whether its daemon hangs: `docker info`.")
     return _error(f"{client.kind} cannot do its work.", f"`{client.kind} info` says more.")
+
+
+def server_version(client: Client) -> str:
+    """Of the daemon, or of podman itself. Raises StartupError where it does not answer."""
+    form = "{{.Server.Version}}" if client.kind == "docker" else "{{.Client.Version}}"
+    said = ask(client, ["version", "--format", form])
+    if said.code != 0:
+        raise refused(client, said)
+    return said.out.strip()
 
 
 def lacks_image(said: Said) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from viiwork.doctor import cards, cardstate, engine, fleet, host, joined, machine, redis
+from viiwork.doctor import cards, cardstate, container, engine, fleet, host, joined, machine, redis
 from viiwork.doctor.cardfacts import CardFacts, CardsFacts
 from viiwork.doctor.facts import DoorFacts, EngineFacts, Facts, FleetFacts, HostFacts, RedisFacts
 from viiwork.doctor.finding import Finding, Verdict, fail, ok
@@ -39,7 +39,7 @@ def diagnose(facts: Facts) -> list[Finding]:
         *(check(facts.host) for check in host.HOST_CHECKS),
         *(check(facts.machine) for check in machine.CHECKS if facts.machine),
         *(of_cards(facts.cards) if facts.cards else ()),
-        *(check(facts.engine) for check in engine.CHECKS if facts.engine),
+        *(of_engine(facts.engine) if facts.engine else ()),
         *(check(facts.fleet) for check in fleet.CHECKS if facts.fleet),
     ]
 
@@ -51,6 +51,14 @@ def of_cards(facts: CardsFacts) -> list[Finding]:
         cards.cards(facts),
         *(check(facts) for check in cardstate.CARD_CHECKS if facts.cards),
     ]
+
+
+def of_engine(facts: EngineFacts) -> list[Finding]:
+    """The container comes first: nothing else of it can be right before. What was said there is not said twice."""
+    boxed = facts.container
+    found = [check(boxed) for check in container.CHECKS if boxed]
+    told = {(finding.found, finding.advice) for finding in found}
+    return found + [more for check in engine.CHECKS if ((more := check(facts)).found, more.advice) not in told]
 
 
 def reachable(facts: Facts) -> Finding:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from viiwork.doctor.cardfacts import CardsFacts
+from viiwork.doctor.container import ContainerFacts
 from viiwork.doctor.joined import JoinedFacts
 from viiwork.doctor.machine import MachineFacts
 from viiwork.errors import ViiworkError
@@ -88,6 +89,8 @@ class EngineFacts:
     needs_bytes: int = 0
     """Of this host's RAM, all engines together; 0 where their memory is the cards'."""
     available_bytes: int = 0
+    container: ContainerFacts | None = None
+    """What it runs in, if it is no process of this host's own."""
 
 
 @dataclass(frozen=True, slots=True)

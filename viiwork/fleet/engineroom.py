@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import psutil
 
 from viiwork.doctor import EngineFacts
 from viiwork.errors import ViiworkError
 from viiwork.fleet.cards import settle_cards
+from viiwork.fleet.containerroom import container_facts
 from viiwork.fleet.plan import engine_names
 from viiwork.fleet.wanted import engine_sections
 from viiwork.recipes.cards import numbers
@@ -23,17 +25,19 @@ RUNTIME_BYTES = 1200 << 20
 def engine_facts(settings: Settings, environ: Mapping[str, str]) -> EngineFacts:
     """The facts of all engine workers of this host; a server at a URL is asked what it serves."""
     kind = settings.engine.kind
+    container = None
     try:
         settings = settle_cards(settings)
         settings = settings.model_copy(update={"engine": engine_sections(settings)[0], "serve": ()})
         workers = engine_names(settings)
+        container = container_facts(settings, workers, environ)
         if kind in BUILT_IN or not workers:
             check_fleet(settings, (), environ=environ)
             return EngineFacts(title=kind, alias=settings.engine.alias or settings.engine.model or "")
         checked = check_engine(settings, worker=workers[0], environ=environ)
     except ViiworkError as error:
-        return EngineFacts(title=kind, alias="", error=error)
-    return _of(settings, checked, workers)
+        return EngineFacts(title=kind, alias="", error=error, container=container)
+    return replace(_of(settings, checked, workers), container=container)
 
 
 def _of(settings: Settings, checked: Checked, workers: tuple[str, ...]) -> EngineFacts:

@@ -109,7 +109,10 @@ def _by_number(worker: str, host: Host) -> list[int]:
     wanted = numbers(worker)
     if len(there) == len(wanted) == 1:
         return there
-    return [there[number] if number < len(there) else -1 for number in wanted]
+    if absent := [number for number in wanted if number >= len(there)]:
+        hint = "`viiwork gpus` lists those that this user may open."
+        raise StartupError(f"card {absent[0]} of {worker} is not there.", hint=hint)
+    return [there[number] for number in wanted]
 
 
 def _gid(host: Host, node: str) -> int:

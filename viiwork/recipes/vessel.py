@@ -26,15 +26,7 @@ def vessel_of(
     recipe: Recipe, engine: EngineSection, *, environ: Mapping[str, str], near: Path | None = None
 ) -> Vessel | None:
     """None for a process. Raises SettingsError or StartupError with what to do."""
-
-    def here() -> bool:
-        try:
-            find_program(recipe, python=engine.python, environ=environ, near=near)
-        except StartupError:
-            return False
-        return True
-
-    if not in_container(recipe, engine, is_here=here):
+    if not is_boxed(recipe, engine, environ=environ, near=near):
         return None
     image = engine.image or recipe.image
     if not image:
@@ -45,6 +37,19 @@ def vessel_of(
         )
     client = find_client(engine.container, environ=environ)
     return Vessel(client, checked_image(client, image))
+
+
+def is_boxed(recipe: Recipe, engine: EngineSection, *, environ: Mapping[str, str], near: Path | None = None) -> bool:
+    """Whether it runs in a container on this host."""
+
+    def here() -> bool:
+        try:
+            find_program(recipe, python=engine.python, environ=environ, near=near)
+        except StartupError:
+            return False
+        return True
+
+    return in_container(recipe, engine, is_here=here)
 
 
 def in_container(recipe: Recipe, engine: EngineSection, *, is_here: Callable[[], bool]) -> bool:
