@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from viiwork.expense import Cost
+from viiwork.hosts import Drained, HostCards
 from viiwork.jobs import Lane
 from viiwork.wire import Wire
 
@@ -157,6 +158,11 @@ class FleetStatus(Wire):
     for; readers' jobs count too."""
     energy: FleetEnergy | None = None
     """Where that was asked for, and anybody has told of any."""
+
+    hosts: tuple[HostCards, ...] = ()
+    """Each host's cards as its supervisor knows them, where that was asked for."""
+    drained: tuple[Drained, ...] = ()
+    """Cards that are left out until a person takes that back, likewise."""
 
     @property
     def models(self) -> tuple[str, ...]:

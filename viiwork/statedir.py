@@ -59,6 +59,8 @@ class SupervisorRecord(Record):
     api_url: str = ""
     flower_url: str = ""
     children: tuple[ChildRecord, ...] = ()
+    drained: dict[str, str] = {}
+    """Cards that a person has left out, `gpu2`, each with the reason."""
 
 
 class Run(Record):

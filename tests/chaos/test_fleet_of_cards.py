@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from tests.workers import ROOT, eventually, make_job
 from viiwork.devices import open_devices
 from viiwork.devices.simulated import SimulatedDevices
 from viiwork.fleet.plan import settings_env
+from viiwork.hosts import Drained
 from viiwork.jobs import Job, State
 from viiwork.settings import ServeEntry, Settings
-from viiwork.store import Store
+from viiwork.store import Store, drains
 from viiwork.work import ChatInput, Message
 
 SMALL, LARGE = "mistral-7b-int4", "llama-2-13b-int8"
@@ -138,3 +140,39 @@ async def test_a_group_that_loses_a_card_is_made_anew_of_others_and_nothing_is_l
     await eventually(whole, within_s=60, what="the lost card in use again")
     await done_once(real_store, jobs)
     assert not await real_store.quarantined()
+
+
+async def test_a_card_that_is_drained_under_load_stays_out_over_a_restart_and_comes_back(
+    real_store: Store, up: Up
+) -> None:
+    """Nothing is lost by it, and nothing done twice."""
+    first = up()
+    before = await placed(real_store)
+    group = next(name for name, model in before.items() if model == LARGE)
+    (host,) = await drains.hosts(real_store)
+    drained = f"{group.split('+')[1]}@{host.host}"
+    jobs = await submit(real_store, LARGE, 40) + await submit(real_store, SMALL, 60)
+    await eventually(lambda: busy(real_store, LARGE), what="jobs on the group")
+    await drains.drain(real_store, [Drained(worker=drained, reason="fan")])
+    without = drained.partition("@")[0]
+    await eventually(
+        lambda: serving(real_store, LARGE, cards=2, without=without), within_s=60, what="the large model elsewhere"
+    )
+    assert not [name for name in await placed(real_store) if without in name.split("+")]
+    (kept,) = await drains.drained(real_store)
+    assert kept.card.startswith("simulated-"), "it is known by who it is"
+    first.terminate()
+    await asyncio.to_thread(first.communicate, timeout=90)
+    assert not await drains.hosts(real_store)
+    up()
+    again = await placed(real_store)
+    assert sorted(again.values()) == [LARGE, SMALL]
+    assert not [name for name in again if without in name.split("+")]
+    jobs += await submit(real_store, SMALL, 60)
+    assert await drains.undrain(real_store, [drained]) == [drained]
+
+    async def whole() -> bool:
+        return sorted((await placed(real_store)).values()) == [LARGE, SMALL, SMALL]
+
+    await eventually(whole, within_s=60, what="the card in the plan again")
+    await done_once(real_store, jobs)

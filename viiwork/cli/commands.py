@@ -18,6 +18,7 @@ from viiwork.cli.compose import compose
 from viiwork.cli.dead import dead
 from viiwork.cli.doctor import doctor
 from viiwork.cli.down import down
+from viiwork.cli.drain import drain, undrain
 from viiwork.cli.gc import gc
 from viiwork.cli.gpus import gpus
 from viiwork.cli.models import models
@@ -49,6 +50,8 @@ app = typer.Typer(
 )
 for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority):
     app.command()(command)
+for of_cards in (drain, undrain):
+    app.command()(of_cards)
 for of_the_host in (doctor, gpus, gc, backup, restore):
     app.command()(of_the_host)
 app.command("plan")(plan_command)

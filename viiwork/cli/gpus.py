@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,13 @@ from viiwork.cli.cardholders import Holders, holders_here
 from viiwork.cli.cardtable import card_table
 from viiwork.cli.keys import Keys
 from viiwork.cli.options import AsJson
-from viiwork.cli.screen import out, print_json, say
+from viiwork.cli.screen import one_line, out, print_json, say
+from viiwork.cli.tables import NO_REASON
 from viiwork.cli.up import settings_from
 from viiwork.devices import Device, Devices, Reading, open_devices
 from viiwork.devices.choose import AUTO
 from viiwork.settings import Settings
+from viiwork.statedir import StateDir
 
 EVERY_S = 2.0
 QUIT = frozenset("qQ")
@@ -60,10 +63,12 @@ def gpus(
     def ask() -> Holders:
         return holders_here(settings)
 
-    show = print_cards if as_json else print_table
+    drains = drained_here(settings)
+    show = partial(print_cards, drains=drains) if as_json else print_table
     try:
         if not watch:
             show(seen, ask())
+            say_drained({} if as_json else drains)
         elif as_json or not out().is_terminal:
             follow(source, ask, show)
         else:
@@ -94,12 +99,24 @@ def print_table(seen: Seen, holders: Holders) -> None:
     console.print(card_table(seen, columns=console.width, holders=holders))
 
 
-def print_cards(seen: Seen, holders: Holders) -> None:
-    """For a program: one object a card; what is not known is null."""
+def print_cards(seen: Seen, holders: Holders, *, drains: Mapping[str, str]) -> None:
+    """For a program: one object a card; what is not known is null. `drained` is the reason, null while it is not."""
     for device, reading in seen:
         holder = holders.get(device.id)
         whose = {"worker": holder and holder.card.name, "held_back_by": list(brakes(holder)) if holder else None}
-        print_json(asdict(device) | asdict(reading) | whose)
+        print_json(asdict(device) | asdict(reading) | whose | {"drained": drains.get(f"gpu{device.index}")})
+
+
+def drained_here(settings: Settings) -> Mapping[str, str]:
+    """The cards that the fleet of this computer leaves out, as its supervisor wrote down."""
+    run = StateDir(settings.state_dir).read_run()
+    return run.supervisor.drained if run is not None and run.supervisor is not None else {}
+
+
+def say_drained(drains: Mapping[str, str]) -> None:
+    """Beside the table."""
+    for name, reason in drains.items():
+        say(f"{one_line(name)} is drained: {one_line(reason) or NO_REASON} (viiwork undrain {one_line(name)})")
 
 
 def follow(source: Devices, ask: Ask, show: Callable[[Seen, Holders], None]) -> None:

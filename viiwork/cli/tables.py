@@ -20,6 +20,7 @@ from viiwork.work import Answer
 ENGINE_COLUMNS = 12
 OTHER_COLUMNS = 40
 """What the borders, the pages, the engine and the seconds take of a screen."""
+NO_REASON = "no reason was given"
 NOTHING_WAITS = "(nothing waits)"
 ANSWER_CHARACTERS = 700
 """Longer answers are cut in tables; the rows have them whole."""
@@ -79,6 +80,7 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     workers = [_workers(status)] if status.workers else []
     remarks = [
         *missing(status),
+        *left_out(status),
         *put_away(status),
         *held(status),
         *braked(status),
@@ -106,6 +108,16 @@ def missing(status: FleetStatus) -> list[str]:
     asked = {depth.model for depth in status.queues if depth.waiting or depth.queued or depth.running}
     unserved = sorted(asked - {*status.models, READER_MODEL}) if status.models else []
     return lines + [f"No engine worker for the model {one_line(model)} is up: its jobs wait." for model in unserved]
+
+
+def left_out(status: FleetStatus) -> list[str]:
+    """Cards that a person has drained, and models that do not fit on those that are there."""
+    names = [one_line(each.worker) for each in status.drained]
+    reasons = [one_line(each.reason) or NO_REASON for each in status.drained]
+    drains = [f"{name} is drained: {why}" for name, why in zip(names, reasons, strict=True)]
+    again = [f"To use them again: viiwork undrain {' '.join(names)}"] if names else []
+    lacking = [f"{one_line(host.host)}: {one_line(why)}" for host in status.hosts for why in host.not_served]
+    return [*drains, *again, *lacking]
 
 
 def put_away(status: FleetStatus) -> list[str]:

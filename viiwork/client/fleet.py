@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from viiwork.client.keys import new_key
 from viiwork.client.wired import Wired
+from viiwork.hosts import Drained, Drains, Undrained
 from viiwork.roster import FleetStatus, Held, Lifted, Quarantine, Quarantined
 
 
@@ -37,3 +38,20 @@ class Fleet(Wired):
     def lift_hold(self, owner: str) -> Held:
         """Let the workers that `owner` holds take jobs as before."""
         return self._wire.ask(Held, "POST", "/v1/fleet/hold/lift", json={"owner": owner})
+
+    def drained(self) -> tuple[Drained, ...]:
+        """Cards that are left out until a person takes that back, by name, and why."""
+        return self._wire.ask(Drains, "GET", "/v1/fleet/drains").drained
+
+    def drain(self, names: Sequence[str], *, reason: str = "") -> tuple[Drained, ...]:
+        """Let the workers of these cards finish and end, and leave the cards out; answers all that are left out."""
+        body = {"workers": list(names), "reason": reason}
+        headers = {"idempotency-key": new_key()}
+        return self._wire.ask(Drains, "POST", "/v1/fleet/drains", json=body, headers=headers).drained
+
+    def undrain(self, names: Sequence[str]) -> Undrained:
+        """Have these cards in the plan again; look at `.unknown`."""
+        headers = {"idempotency-key": new_key()}
+        return self._wire.ask(
+            Undrained, "POST", "/v1/fleet/drains/lift", json={"workers": list(names)}, headers=headers
+        )

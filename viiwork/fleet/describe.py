@@ -19,7 +19,7 @@ from viiwork.statedir import StateDir, SupervisorRecord
 FLOWER_SECRET = "flower.secret"  # noqa: S105 - a file's name
 
 
-def supervisor_record(settings: Settings, children: Sequence[Child]) -> SupervisorRecord:
+def supervisor_record(settings: Settings, children: Sequence[Child], *, drained: Mapping[str, str]) -> SupervisorRecord:
     """What run.json tells a second terminal."""
     return SupervisorRecord(
         pid=os.getpid(),
@@ -27,6 +27,7 @@ def supervisor_record(settings: Settings, children: Sequence[Child]) -> Supervis
         api_url=api_url(settings),
         flower_url=flower_url(settings),
         children=tuple(child.record() for child in children),
+        drained=dict(drained),
     )
 
 

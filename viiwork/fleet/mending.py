@@ -31,14 +31,19 @@ class Mender:
         self._settings = settings
         self._wanted = posting.wanted
         self._planned = posting.plan is not None
-        self._all = posting.berths
-        """Of a fleet that nobody planned."""
         self._home: tuple[Placement, ...] = posting.plan.placements if posting.plan is not None else ()
         self._current = self._home
         self._sound = {card.id for card in posting.cards if not card.trouble}
         """Cards that were there once, and that a plan may hope for."""
         self._refused = frozenset(refusal.told for refusal in posting.plan.refusals) if posting.plan else frozenset()
         self.berths = posting.berths
+        self.every = posting.berths
+        """Of a fleet that nobody planned: all that it would have."""
+
+    @property
+    def not_served(self) -> tuple[str, ...]:
+        """A sentence for each model that does not fit, or has fewer replicas than were asked for."""
+        return tuple(sorted(self._refused))
 
     def follow(self, cards: Mapping[str, PlanCard], *, drained: Collection[str] = ()) -> Change:
         """Go by these cards from now on, but for those that are drained (`gpu2`, `cpu0`)."""
@@ -46,7 +51,7 @@ class Mender:
         if self._planned:
             after, remarks = self._heal([card for card in cards.values() if card.label not in drained], bool(drained))
         else:
-            after, remarks = _without(self._all, cards, drained), ()
+            after, remarks = _without(self.every, cards, drained), ()
         before, self.berths = self.berths, after
         ended = tuple(berth for berth in before if berth not in after)
         return Change(ended, tuple(berth for berth in after if berth not in before), remarks)

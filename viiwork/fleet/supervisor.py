@@ -11,11 +11,13 @@ from contextlib import AsyncExitStack, suppress
 
 from viiwork.devices import open_devices
 from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
+from viiwork.fleet.berths import Berth
 from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.cardwatch import CardWatch
 from viiwork.fleet.child import Child
 from viiwork.fleet.crew import Crew
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
+from viiwork.fleet.hostboard import HostBoard
 from viiwork.fleet.hostname import HostName
 from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
 from viiwork.fleet.judge import is_up, judge_start
@@ -129,10 +131,13 @@ class Supervisor:
         await self._greet(store, orphans)
         self._store = store
         undo.push_async_callback(self._stop_children, store)
-        self._start_children()
         if self._planner is None:
-            self._tending = self._tended()
+            self._tending = self._tended(store)
             undo.push_async_callback(self._tending.close)
+            self._start_children(await self._tending.prepare())
+            self._tending.start()
+        else:
+            self._start_children()
         return Readiness(self.settings, store, self._crew.children, host=self._host)
 
     async def _end_orphans(self) -> list[int]:
@@ -175,22 +180,23 @@ class Supervisor:
         if mine:  # without a name it lifts all
             await store.lift_quarantine(*mine)  # a person has looked at this host; of other hosts nobody knows that
 
-    def _start_children(self) -> None:
+    def _start_children(self, berths: Sequence[Berth] = ()) -> None:
         password = self.state.secret(FLOWER_SECRET) if flower_url(self.settings) else ""
-        self._crew.begin(self._specs(password) if self._planner is None else self._planner(self.settings, password))
+        if self._planner is not None:
+            self._crew.begin(self._planner(self.settings, password))
+            return
+        end_s = engine_end_s(self.settings)
+        self._crew.begin(plan(self.settings, environ=os.environ, flower_password=password, end_s=end_s, berths=berths))
 
-    def _specs(self, flower_password: str) -> Sequence[ProcessSpec]:
-        """The fleet's own processes, in this process' environment."""
-        end_s, berths = engine_end_s(self.settings), self._posting.berths
-        return plan(self.settings, environ=os.environ, flower_password=flower_password, end_s=end_s, berths=berths)
-
-    def _tended(self) -> Tending:
+    def _tended(self, store: Store) -> Tending:
         """Who keeps the engine workers as the cards allow."""
         settings, end_s = self.settings, engine_end_s(self.settings)
         known = {card.id: card for card in self._posting.cards}
         return Tending(
             Mender(settings, self._posting),
             self._crew,
+            board=HostBoard(store, host=self._host),
+            host=self._host,
             watch=card_watch(settings, known),
             settling=Settling(known, settle_s=settings.devices.settle_s),
             spec_of=lambda berth: engine_worker(settings, berth, environ=os.environ, end_s=end_s),
@@ -221,8 +227,6 @@ class Supervisor:
                 if announced:
                     self._crew.announced()
                     self._tell("ready", fleet=self._fleet_report(readiness))
-                    if self._tending is not None:
-                        self._tending.start()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 4 * TICK_S if announced else TICK_S)
 
@@ -262,7 +266,8 @@ class Supervisor:
         return tell
 
     def _supervisor_record(self) -> SupervisorRecord:
-        return supervisor_record(self.settings, self._crew.children)
+        drained = self._tending.drained if self._tending is not None else {}
+        return supervisor_record(self.settings, self._crew.children, drained=drained)
 
     def _write_run(self, record: SupervisorRecord) -> None:
         server = self._server.record if self._server is not None else None

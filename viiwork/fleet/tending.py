@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from viiwork.fleet.berths import Berth
 from viiwork.fleet.cardwatch import CardWatch
 from viiwork.fleet.crew import Crew
+from viiwork.fleet.hostboard import HostBoard, host_cards
 from viiwork.fleet.mending import Change, Mender, told
 from viiwork.fleet.plan import ProcessSpec
 from viiwork.fleet.settling import Settling
 from viiwork.placement.cards import PlanCard
 
 LOOK_S = 1.0
-Drained = Callable[[], Awaitable[Collection[str]]]
-
-
-async def nobody() -> Collection[str]:
-    """No card is drained."""
-    return ()
 
 
 class Tending:
@@ -32,24 +27,43 @@ class Tending:
         mender: Mender,
         crew: Crew,
         *,
+        board: HostBoard,
+        host: str,
         watch: CardWatch | None,
         settling: Settling,
         spec_of: Callable[[Berth], ProcessSpec],
         tell: Callable[[str], None],
-        drained: Drained = nobody,
     ) -> None:
         self._mender = mender
         self._crew = crew
+        self._board = board
+        self._host = host
         self._watch = watch
         self._settling = settling
         self._spec_of = spec_of
         self._tell = tell
-        self._drained = drained
         self._known: object = None
         self._task: asyncio.Task[None] | None = None
 
+    async def prepare(self) -> tuple[Berth, ...]:
+        """Who is to work at first: as planned, without what was drained before."""
+        cards, drained = await self._look()
+        change = await asyncio.to_thread(self._mender.follow, cards, drained=frozenset(drained))
+        self._known = _key(cards, drained)
+        for name, reason in drained.items():
+            self._tell(f"{name} is drained and left out: {reason or 'no reason was given'} (viiwork undrain {name}).")
+        for text in change.remarks:
+            self._tell(text)
+        await self._tell_fleet(cards)
+        return self._mender.berths
+
+    @property
+    def drained(self) -> Mapping[str, str]:
+        """The drained cards by their names, each with its reason."""
+        return self._board.drained
+
     def start(self) -> None:
-        """Begin; the fleet is announced by now."""
+        """Begin."""
         if self._watch is not None:
             self._watch.start()
         self._task = asyncio.create_task(self._tend(), name="tending")
@@ -62,6 +76,7 @@ class Tending:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        await self._board.forget()
 
     def placements(self) -> dict[str, tuple[str, ...]]:
         """Which worker has which cards just now, by their identities."""
@@ -77,14 +92,20 @@ class Tending:
 
     async def turn(self) -> None:
         """One look, and what follows from it."""
+        cards, drained = await self._look()
+        if (key := _key(cards, drained)) != self._known:
+            change = await asyncio.to_thread(self._mender.follow, cards, drained=frozenset(drained))
+            self._known = key
+            await self._act(change)
+        await self._tell_fleet(cards)
+
+    async def _tell_fleet(self, cards: Mapping[str, PlanCard]) -> None:
+        made = self._mender
+        await self._board.tell(host_cards(self._host, made.berths, made.every, cards, made.not_served))
+
+    async def _look(self) -> tuple[Mapping[str, PlanCard], Mapping[str, str]]:
         cards = self._settling.at(time.monotonic(), self._seen())
-        drained = frozenset(await self._drained())
-        known = {name: card.trouble for name, card in cards.items()}, drained
-        if known == self._known:
-            return
-        change = await asyncio.to_thread(self._mender.follow, cards, drained=drained)
-        self._known = known
-        await self._act(change)
+        return cards, await self._board.hear(cards)
 
     async def _act(self, change: Change) -> None:
         """A card has one engine at a time: who begins on cards of those that end waits for them."""
@@ -98,3 +119,8 @@ class Tending:
 
     def _begin(self, berths: Sequence[Berth]) -> None:
         self._crew.begin((self._spec_of(berth) for berth in berths), needed=True)
+
+
+def _key(cards: Mapping[str, PlanCard], drained: Mapping[str, str]) -> object:
+    """What the plan depends on."""
+    return {name: bool(card.trouble) for name, card in cards.items()}, frozenset(drained)

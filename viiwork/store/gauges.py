@@ -7,6 +7,7 @@ from heapq import nlargest
 
 from viiwork.roster import FleetStatus, TenantLoad
 from viiwork.store.connection import Connection
+from viiwork.store.drains import drained, hosts
 from viiwork.store.meters import by_tenant, of_fleet
 
 SLICES = 5
@@ -52,10 +53,11 @@ async def heaviest(store: Connection, *, limit: int = 10) -> tuple[TenantLoad, .
 
 
 async def surveyed(store: Connection, status: FleetStatus) -> FleetStatus:
-    """The same fleet, also with who waits in it and for how long, and what its cards have used."""
+    """The same fleet, also with who waits in it and for how long, its hosts' cards, and what those have used."""
     waits = await oldest_s(store, [f"{depth.lane.value}.{depth.model}" for depth in status.queues])
     queues = tuple(
         depth.model_copy(update={"oldest_s": waits[f"{depth.lane.value}.{depth.model}"]}) for depth in status.queues
     )
     tenants, energy = await heaviest(store), await of_fleet(store)
-    return status.model_copy(update={"queues": queues, "tenants": tenants, "energy": energy})
+    more = {"tenants": tenants, "energy": energy, "hosts": await hosts(store), "drained": await drained(store)}
+    return status.model_copy(update={"queues": queues, **more})

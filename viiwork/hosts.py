@@ -1,0 +1,57 @@
+"""What the supervisor of each host tells of its cards, and the cards that people have drained."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from viiwork.wire import Wire
+
+
+class HostCard(Wire):
+    """One card of a host; of a fleet without a plan, one engine worker."""
+
+    name: str
+    """`gpu2`: what it is drained by."""
+    id: str = ""
+    """Its UUID, where it is known."""
+    worker: str = ""
+    """Whose it is: `gpu2+gpu3`; empty while nobody has it."""
+    model: str = ""
+    """What that serves."""
+    trouble: str = ""
+    """Why nothing can be placed on it: `it has left the bus`."""
+
+
+class HostCards(Wire):
+    """A host with a supervisor, at one moment."""
+
+    host: str
+    cards: tuple[HostCard, ...] = ()
+    not_served: tuple[str, ...] = ()
+    """A sentence for each model that is wanted and does not fit."""
+    at_ms: int = 0
+    """By Redis' clock."""
+
+
+class Drained(Wire):
+    """A card that is left out until a person takes that back."""
+
+    worker: str
+    """`gpu2@host`."""
+    reason: str = ""
+    card: str = ""
+    """Its UUID, once the supervisor has told: its number may be another after the next start."""
+
+
+class Drains(Wire):
+    """All of them."""
+
+    drained: tuple[Drained, ...] = Field(default_factory=tuple)
+
+
+class Undrained(Wire):
+    """What came of taking drains back."""
+
+    undrained: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    """Those named that were not drained."""
