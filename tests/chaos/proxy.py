@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -17,11 +18,13 @@ class Proxy:
     """Stands between some processes and the server at `url`; runs on a thread of its own.
 
     While it is silent it takes connections and bytes and passes nothing on, as a network does that loses every packet:
-    what was under way arrives late, unless one side gives the connection up first.
+    what was under way arrives late, unless one side gives the connection up first. With `tls` it ends TLS, as a server
+    that has been built with it would.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tls: ssl.SSLContext | None = None) -> None:
         self._target = urlsplit(url)
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="chaos-proxy", daemon=True)
         self._open = asyncio.Event()
@@ -34,7 +37,7 @@ class Proxy:
     def url(self) -> str:
         """For redis-py, with the server's password: never print it."""
         port = self._server.sockets[0].getsockname()[1]
-        return f"redis://:{self._target.password or ''}@127.0.0.1:{port}/0"
+        return f"{'rediss' if self._tls else 'redis'}://:{self._target.password or ''}@127.0.0.1:{port}/0"
 
     def silence(self) -> None:
         """Pass nothing on until `speak`."""
@@ -64,7 +67,7 @@ class Proxy:
 
     async def _listen(self) -> asyncio.Server:
         self._open.set()
-        return await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        return await asyncio.start_server(self._connected, "127.0.0.1", 0, ssl=self._tls)
 
     async def _drop(self) -> None:
         for writer in list(self._writers):

@@ -44,9 +44,9 @@ class Box:
             argv, env={**self.env, **env}, cwd=self.cwd, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
 
-    def up(self, *arguments: str) -> dict[str, Any]:
+    def up(self, *arguments: str, **env: str) -> dict[str, Any]:
         """A fleet in the background; its own JSON."""
-        ended = self.viiwork("up", "--detach", "--json", *(arguments or QUICK))
+        ended = self.viiwork("up", "--detach", "--json", *(arguments or QUICK), **env)
         assert ended.returncode == 0, ended.stderr
         told: dict[str, Any] = json.loads(ended.stdout)
         return told
