@@ -73,11 +73,13 @@ class TwoHosts:
 
     def __init__(self, root: Path, redis_url: str, engine: str) -> None:
         authority = Authority(root / "tls")
-        self.proxy = Proxy(redis_url, tls=authority.server())
+        self.proxy, self.far = (Proxy(redis_url, tls=authority.server()) for _ in range(2))
         certificate, key = authority.issue("box2")
         query = f"?ssl_ca_certs={authority.file}&ssl_certfile={certificate}&ssl_keyfile={key}"
         self.url_file, self.token_file = root / "redis.url", root / "token"
         self.url_file.write_text(f"{self.proxy.url}{query}\n")
+        self.far_file = root / "far.url"
+        self.far_file.write_text(f"{self.far.url}{query}\n")
         self.root, self.boxes, self.tokens = root, list[Box](), 0
         self.head = self.box("head")
         self.worker = ("--engine", "url", "--url", engine, "--model", "small", "--context", "65536", "--cpus", "1")
@@ -109,7 +111,7 @@ class TwoHosts:
         made = self.head.viiwork("worker-token", "create", f"{name}-{self.tokens}")
         assert made.returncode == 0, made.stderr
         self.token_file.write_text(made.stdout)
-        return self.box(name, VIIWORK_BLOBS_TOKEN_FILE=str(self.token_file))
+        return self.box(name, VIIWORK_BLOBS_TOKEN_FILE=str(self.token_file), VIIWORK_REDIS_URL_FILE=str(self.far_file))
 
     def join(self, box: Box) -> dict[str, Any]:
         return box.up(*self.worker, "--api", self.api)
@@ -123,6 +125,7 @@ class TwoHosts:
     def close(self) -> None:
         self.leave(*reversed(self.boxes))
         self.proxy.close()
+        self.far.close()
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +204,7 @@ def test_a_second_host_does_the_engine_work_and_is_killed_half_way(hosts: TwoHos
         vanish(box2)
         assert not client.analysis(analysis).finished
         hosts.join(box2)
-        hosts.proxy.drop()
+        hosts.far.drop()
         ended = client.wait_analysis(analysis, timeout_s=90)
         answers = [json.loads(line) for line in client.result_lines(analysis)]
     assert (ended.counts.total, ended.counts.succeeded, ended.counts.failed) == (BIG + 22, BIG + 17, 5)
@@ -230,6 +233,24 @@ def test_the_head_closes_and_the_second_host_waits_for_it(hosts: TwoHosts, box2:
     assert answered(hosts.api, ask(hosts.api))
     assert box2.viiwork("down").returncode == 0
     assert httpx.get(f"{hosts.api}/health/ready", trust_env=False).status_code == 200
+
+
+def test_a_second_host_that_the_network_cuts_off_is_left_out_and_goes_on_afterwards(hosts: TwoHosts, box2: Box) -> None:
+    """Its line to Redis falls silent in the middle of work, for longer than a lease."""
+
+    def workers() -> set[str]:
+        with Client(hosts.api, retries=3) as client:
+            return {worker.card.name for worker in client.fleet().workers}
+
+    hosts.join(box2)
+    worker = box2.children()["cpu0"]
+    jobs = [ask(hosts.api) for _ in range(40)]
+    hosts.far.silence()
+    wait_for(lambda: workers() == {"reader0@head"})
+    hosts.far.speak()
+    assert all(answered(hosts.api, job) for job in jobs)
+    assert workers() == {"reader0@head", "cpu0@box2"}
+    assert box2.children()["cpu0"] == worker
 
 
 def test_the_doctor_says_how_a_second_host_stands_and_a_revoked_token_charges_nobody(

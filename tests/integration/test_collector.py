@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.hands import Hands
-from tests.workers import eventually, make_job
+from tests.workers import Fleet, eventually, make_job
 from viiwork.cli.main import run
 from viiwork.errors import Conflict, StoreUnavailable
 from viiwork.settings import Settings
@@ -239,6 +239,21 @@ class TestTurns:
         await eventually(swept, what="a sweep")
         stop.set()
         await tending
+
+    async def test_a_worker_sweeps_by_itself(self, real_store: Store, fleet: Fleet) -> None:
+        """In a fleet whose directory and Redis know each other."""
+        assert await Pairing(real_store, real_store.blobs.root).meet()
+        orphan = (await real_store.blobs.put(b"orphan")).id
+        await real_store.submit([make_job(text=LONG, model="nobody")])
+        age(real_store)
+        fleet.start("cpu0", module="tests.tidy")
+
+        async def swept() -> bool:
+            return orphan not in files(real_store)
+
+        await eventually(swept, what="a sweep by a worker")
+        assert len(files(real_store)) == 1
+        assert fleet.stop("cpu0") == 0
 
     @pytest.mark.usefixtures("settled")
     async def test_a_host_with_another_directory_takes_no_turn(self, real_store: Store) -> None:

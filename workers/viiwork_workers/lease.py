@@ -17,6 +17,7 @@ from viiwork.jobs import Lane
 from viiwork.queues import queue_name
 from viiwork.settings import QueueSection
 from viiwork.store import Store
+from viiwork.store.collector import Collector
 from viiwork.store.upkeep import Upkeep
 from viiwork_workers.drops import hear_drops
 from viiwork_workers.station import LoopThread, Station
@@ -92,6 +93,7 @@ class Beats:
         await asyncio.gather(
             self._beat_on(upkeep),
             hear_drops(store, card.incarnation, station.abort, stop=self._stop, pause_s=self._settings.beat_s),
+            *(() if self._joined else (Collector(store).tend(self._stop, owner=card.incarnation),)),
         )
         await self._leave(upkeep)
         await store.close()

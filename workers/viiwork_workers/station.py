@@ -167,7 +167,7 @@ class Station:
         """The card with what changes while it lives, for beats."""
         changing: dict[str, Any] = {
             "limit": self.ledger.limit,
-            "throttle": self._throttle,
+            "throttle": "the fleet is closed on its head" if self._fleet_closed else self._throttle,
             "closed": tuple(sorted(self.ledger.closed)),
             "opens": self._opens,
             "cards": tuple(status_of(card, reading) for card, reading in self.readings()),
