@@ -1,6 +1,8 @@
-"""What the supervisor of each host tells of its cards, and the cards that people have drained."""
+"""What the supervisor of each host tells of its cards, the cards that people have drained, and models they swap."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -55,3 +57,25 @@ class Undrained(Wire):
     undrained: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     """Those named that were not drained."""
+
+
+SwapState = Literal["asked", "refused", "under way", "failed", "done"]
+
+
+class Swap(Wire):
+    """One model in the place of another, on one host."""
+
+    model: str
+    """The alias of the one that goes."""
+    to: str
+    """The one that comes, as a person wrote it: a name or a path."""
+    host: str
+    state: SwapState = "asked"
+    why: str = ""
+    """Why it was refused, or failed."""
+
+
+class Swaps(Wire):
+    """The last of each model and host."""
+
+    swaps: tuple[Swap, ...] = Field(default_factory=tuple)

@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 
 from tests.workers import ROOT, eventually, make_job
+from viiwork.client import Client
 from viiwork.devices import open_devices
 from viiwork.devices.simulated import SimulatedDevices
+from viiwork.errors import Conflict, NotFound
 from viiwork.fleet.plan import settings_env
 from viiwork.hosts import Drained
 from viiwork.jobs import Job, State
 from viiwork.settings import ServeEntry, Settings
+from viiwork.statedir import StateDir
 from viiwork.store import Store, drains
 from viiwork.work import ChatInput, Message
 
-SMALL, LARGE = "mistral-7b-int4", "llama-2-13b-int8"
+SMALL, LARGE, OTHER = "mistral-7b-int4", "llama-2-13b-int8", "llama-2-7b-int4"
 SPEC = "simulated:4xRadeonVII@60"
 TOKENS = 120
 Up = Callable[[], subprocess.Popen[bytes]]
@@ -176,3 +179,40 @@ async def test_a_card_that_is_drained_under_load_stays_out_over_a_restart_and_co
 
     await eventually(whole, within_s=60, what="the card in the plan again")
     await done_once(real_store, jobs)
+
+
+async def test_a_model_is_swapped_one_placement_after_the_other_and_stays_so_over_a_restart(
+    real_store: Store, settings: Settings, up: Up
+) -> None:
+    """The other model is served all the while; one that does not fit is refused with the plan's reason."""
+    first = up()
+    jobs = await submit(real_store, LARGE, 60) + await submit(real_store, SMALL, 10)
+    run = StateDir(settings.state_dir).read_run()
+    assert run is not None
+    with Client(run.api_url) as client:
+        with pytest.raises(Conflict, match=r"llama-2-70b does not fit: needs .* Nothing was changed"):
+            await asyncio.to_thread(client.swap, SMALL, to="llama-2-70b")
+        with pytest.raises(NotFound, match=rf"Served are {LARGE}, {SMALL}"):
+            await asyncio.to_thread(client.swap, "nobody", to="llama-2-7b:int4")
+        await done_once(real_store, jobs)
+        jobs = await submit(real_store, LARGE, 60)
+        (begun,) = await asyncio.to_thread(client.swap, SMALL, to="llama-2-7b:int4")
+        assert begun.state in ("under way", "done")
+        both = False
+
+        async def over() -> bool:
+            nonlocal both
+            models = set((await placed(real_store)).values())
+            assert LARGE in models
+            both = both or {SMALL, OTHER} <= models
+            return client.swaps()[-1].state == "done"
+
+        await eventually(over, within_s=60, what="the swap is done")
+    assert both, "one of them was served still while the other was loaded"
+    assert sorted((await placed(real_store)).values()) == [LARGE, OTHER, OTHER]
+    jobs += await submit(real_store, OTHER, 20)
+    await done_once(real_store, jobs)
+    first.terminate()
+    await asyncio.to_thread(first.communicate, timeout=90)
+    up()
+    assert sorted((await placed(real_store)).values()) == [LARGE, OTHER, OTHER]

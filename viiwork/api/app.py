@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from viiwork.api import analyses, blobs, dead, drains, events, fleet, hold, jobs, metrics, problems, quarantine
+from viiwork.api import analyses, blobs, dead, drains, events, fleet, hold, jobs, metrics, problems, quarantine, swaps
 from viiwork.api.door import Door
 from viiwork.api.intake import Intake
 from viiwork.api.requests import AnalysisBody, JobBody, LineBody
@@ -42,7 +42,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         _furnish(app, store, settings)
     problems.install(app)
     app.add_exception_handler(blobs.Shut, blobs.refuse)
-    for room in (jobs, analyses, dead, events, fleet, hold, quarantine, metrics, blobs, drains):
+    for room in (jobs, analyses, dead, events, fleet, hold, quarantine, metrics, blobs, drains, swaps):
         app.include_router(room.router)
     app.add_middleware(Door, bound_host=settings.api.host)
     _describe_bodies(app)
@@ -74,7 +74,7 @@ def _describe_bodies(app: FastAPI) -> None:
         template = "#/components/schemas/{model}"
         of_rooms = (
             *(analyses.PriorityBody, dead.SomeDead, hold.HoldBody, hold.LiftBody, quarantine.SomeWorkers),
-            *(drains.DrainBody, drains.SomeCards),
+            *(drains.DrainBody, drains.SomeCards, swaps.SwapBody),
         )
         models = (AnalysisBody, JobBody, LineBody, *of_rooms)
         _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)

@@ -31,6 +31,7 @@ from viiwork.cli.results import results
 from viiwork.cli.screen import clean, say
 from viiwork.cli.status import status
 from viiwork.cli.submit import submit
+from viiwork.cli.swap import swap
 from viiwork.cli.top import top
 from viiwork.cli.up import up
 from viiwork.cli.watch import watch
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority):
     app.command()(command)
-for of_cards in (drain, undrain):
+for of_cards in (drain, undrain, swap):
     app.command()(of_cards)
 for of_the_host in (doctor, gpus, gc, backup, restore):
     app.command()(of_the_host)

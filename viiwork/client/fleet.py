@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from viiwork.client.keys import new_key
 from viiwork.client.wired import Wired
-from viiwork.hosts import Drained, Drains, Undrained
+from viiwork.hosts import Drained, Drains, Swap, Swaps, Undrained
 from viiwork.roster import FleetStatus, Held, Lifted, Quarantine, Quarantined
 
 
@@ -55,3 +55,15 @@ class Fleet(Wired):
         return self._wire.ask(
             Undrained, "POST", "/v1/fleet/drains/lift", json={"workers": list(names)}, headers=headers
         )
+
+    def swaps(self) -> tuple[Swap, ...]:
+        """The last swap of each model and host, and how it stands."""
+        return self._wire.ask(Swaps, "GET", "/v1/fleet/swaps").swaps
+
+    def swap(self, model: str, *, to: str) -> tuple[Swap, ...]:
+        """Serve another model in the place of this one, one placement after the other; answers once it has begun.
+
+        Raises Conflict with the reason where it cannot be, NotFound where nobody serves the model.
+        """
+        body, headers = {"model": model, "to": to}, {"idempotency-key": new_key()}
+        return self._wire.ask(Swaps, "POST", "/v1/fleet/swaps", json=body, headers=headers).swaps

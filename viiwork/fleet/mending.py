@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
+from viiwork.errors import NothingFits
 from viiwork.fleet.berths import Berth, planned
 from viiwork.fleet.posting import Known, Posting, bounds_of
 from viiwork.fleet.wanted import Wanted
@@ -41,6 +43,11 @@ class Mender:
         """Of a fleet that nobody planned: all that it would have."""
 
     @property
+    def aliases(self) -> frozenset[str]:
+        """The models that a plan was made for."""
+        return frozenset(wish.shape.name for wish in _wishes(self._wanted)) if self._planned else frozenset()
+
+    @property
     def not_served(self) -> tuple[str, ...]:
         """A sentence for each model that does not fit, or has fewer replicas than were asked for."""
         return tuple(sorted(self._refused))
@@ -55,6 +62,30 @@ class Mender:
         before, self.berths = self.berths, after
         ended = tuple(berth for berth in before if berth not in after)
         return Change(ended, tuple(berth for berth in after if berth not in before), remarks)
+
+    def exchange(
+        self, settings: Settings, wanted: tuple[Wanted, ...], cards: Mapping[str, PlanCard], *, drained: Collection[str]
+    ) -> tuple[Mender, Change]:
+        """Who would know of these models instead, and what it takes to get there; nothing is changed by asking.
+
+        Raises NothingFits where one of them would not be served, though it is now or is new.
+        """
+        fresh = copy(self)
+        fresh._settings, fresh._wanted, fresh._sound = settings, wanted, set(self._sound)
+        names = {wish.shape.name for wish in _wishes(wanted)}
+        kept = [placement for placement in self._home if placement.model in names]
+        sound = [replace(card, trouble="") for card in cards.values() if card.id in self._sound]
+        fresh._home = fresh._healed(sound, current=kept, home=kept).plan.placements
+        fresh._current = tuple(each for each in self._current if each.model in names)
+        change = fresh.follow(cards, drained=drained)
+        before, now = ({_model(berth) for berth in one.berths} for one in (self, fresh))
+        lost = names - now - ({wish.shape.name for wish in _wishes(self._wanted)} - before)
+        if lost:
+            why = [each for each in fresh.not_served if each.startswith(tuple(lost))] or fresh.not_served
+            raise NothingFits(
+                " ".join(why) or f"{', '.join(sorted(lost))} would not be served.", hint="Nothing was changed."
+            )
+        return fresh, change
 
     def _heal(self, cards: Sequence[PlanCard], drained: bool) -> tuple[tuple[Berth, ...], tuple[str, ...]]:
         home = self._home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from viiwork.errors import NothingFits
 from viiwork.fleet.berths import Berth, planned, unplanned
 from viiwork.fleet.cards import card_ids, settle_cards
 from viiwork.fleet.plan import engine_names
+from viiwork.fleet.swapped import read_swaps, with_swaps
 from viiwork.fleet.wanted import Wanted, planned_for, utilization_of, wanted_models
 from viiwork.placement.cards import PlanCard, cards_of
 from viiwork.placement.grouping import Bounds
@@ -58,10 +60,15 @@ def post(settings: Settings, *, root: Path = ROOT) -> Posting:
 
 def check_posting(settings: Settings, *, environ: Mapping[str, str]) -> None:
     """Whether the fleet could be started, as far as looking can tell. Raises as `post` does, and StartupError."""
-    settled = settle_cards(settings)
-    for each in wanted_models(settled):
-        check_fleet(settled.model_copy(update={"engine": each.engine}), engine_names(settled), environ=environ)
+    settled = settle_cards(with_swaps(settings, read_swaps(settings.state_dir)))
+    check_engines(settled, wanted_models(settled), environ=environ)
     post(settled)
+
+
+def check_engines(settings: Settings, wanted: Sequence[Wanted], *, environ: Mapping[str, str] = os.environ) -> None:
+    """Whether the engine of each could be started, as far as looking can tell. Raises as `check_fleet` does."""
+    for each in wanted:
+        check_fleet(settings.model_copy(update={"engine": each.engine}), engine_names(settings), environ=environ)
 
 
 def plan_of(settings: Settings, wanted: Sequence[Wanted], cards: Sequence[PlanCard]) -> Plan:

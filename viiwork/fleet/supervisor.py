@@ -20,7 +20,7 @@ from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, su
 from viiwork.fleet.hostboard import HostBoard
 from viiwork.fleet.hostname import HostName
 from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
-from viiwork.fleet.judge import is_up, judge_start
+from viiwork.fleet.judge import engine_failure, is_up, judge_start
 from viiwork.fleet.leftovers import Leftovers
 from viiwork.fleet.mending import Mender
 from viiwork.fleet.neighbours import shared_cards
@@ -32,6 +32,8 @@ from viiwork.fleet.readiness import Readiness
 from viiwork.fleet.report import Event, EventKind, FleetReport, Report
 from viiwork.fleet.serverkeeper import ServerKeeper
 from viiwork.fleet.settling import Settling
+from viiwork.fleet.swapdesk import SwapDesk
+from viiwork.fleet.swapped import read_swaps, told, with_swaps
 from viiwork.fleet.tending import Tending
 from viiwork.placement.cards import PlanCard
 from viiwork.power.needs import in_vain
@@ -68,6 +70,10 @@ class Supervisor:
         self._host = settings.host
         self._crew = Crew(logs=self.state.logs, on_exit=self._after_exit, hurry=self._hurry)
         self._tending: Tending | None = None
+        self._readiness: Readiness | None = None
+        self._given = settings
+        """Before any swap."""
+        self._swaps: list[str] = []
         self._store: Store | None = None
 
     async def run(self) -> None:
@@ -76,6 +82,9 @@ class Supervisor:
         Raises StartupError, StoreUnavailable, EngineFault or UsageError.
         """
         check_joinable(self.settings)
+        swaps, self._given = read_swaps(self.settings.state_dir), self.settings
+        self._swaps = told(self.settings, swaps)
+        self.settings = with_swaps(self.settings, swaps)
         self.settings = await asyncio.to_thread(settle_cards, self.settings)  # a driver in trouble may take long
         if self._planner is None:
             self._posting = await asyncio.to_thread(post, self.settings)
@@ -113,7 +122,7 @@ class Supervisor:
         orphans = await self._end_orphans()
         for text in await asyncio.to_thread(shared_cards, self.settings, self.state.root):
             self._tell("notice", text)
-        for text in self._posting.remarks():
+        for text in (*self._swaps, *self._posting.remarks()):
             self._tell("notice", text)
         self.settings = self.settings if self.settings.joined else settle_ports(self.settings)
         undo.callback(self._forget_run)
@@ -138,7 +147,8 @@ class Supervisor:
             self._tending.start()
         else:
             self._start_children()
-        return Readiness(self.settings, store, self._crew.children, host=self._host)
+        self._readiness = Readiness(self.settings, store, self._crew.children, host=self._host)
+        return self._readiness
 
     async def _end_orphans(self) -> list[int]:
         """What a killed `up` left behind; answers the process ids."""
@@ -192,11 +202,14 @@ class Supervisor:
         """Who keeps the engine workers as the cards allow."""
         settings, end_s = self.settings, engine_end_s(self.settings)
         known = {card.id: card for card in self._posting.cards}
+        given = self._given.model_copy(update={"workers": settings.workers})
         return Tending(
             Mender(settings, self._posting),
             self._crew,
             board=HostBoard(store, host=self._host),
             host=self._host,
+            desk=SwapDesk(given, store, host=self._host),
+            trouble_of=lambda child: engine_failure(child, self._readiness.cards if self._readiness else {}),
             watch=card_watch(settings, known),
             settling=Settling(known, settle_s=settings.devices.settle_s),
             spec_of=lambda berth: engine_worker(settings, berth, environ=os.environ, end_s=end_s),

@@ -15,7 +15,7 @@ STALE_MS = 30_000
 async def drained(store: Connection) -> tuple[Drained, ...]:
     """All of them, by name."""
     (found,) = await store.read([("HGETALL", f"{store.prefix}drained")])
-    return tuple(sorted((Drained.model_validate_json(each) for each in _values(found)), key=lambda each: each.worker))
+    return tuple(sorted((Drained.model_validate_json(each) for each in values(found)), key=lambda each: each.worker))
 
 
 async def drain(store: Connection, cards: Iterable[Drained]) -> None:
@@ -55,7 +55,7 @@ async def hosts(store: Connection) -> tuple[HostCards, ...]:
     """Those whose supervisor runs, by name."""
     (found,) = await store.read([("HGETALL", f"{store.prefix}hosts")])
     oldest_ms = await _now_ms(store) - STALE_MS
-    told = (HostCards.model_validate_json(each) for each in _values(found))
+    told = (HostCards.model_validate_json(each) for each in values(found))
     return tuple(sorted((each for each in told if each.at_ms >= oldest_ms), key=lambda each: each.host))
 
 
@@ -64,5 +64,6 @@ async def _now_ms(store: Connection) -> int:
     return int(seconds) * 1000 + int(micros) // 1000
 
 
-def _values(found: Mapping[str, str] | list[str]) -> list[str]:
+def values(found: Mapping[str, str] | list[str]) -> list[str]:
+    """Those of a hash, in either form in which a server answers it."""
     return list(found.values()) if isinstance(found, Mapping) else list(found[1::2])
