@@ -42,6 +42,21 @@ class CardStatus(Wire):
     cap_w: float | None = None
 
 
+class HostWatts(Wire):
+    """What a host draws at the wall, and what it may, as its power room told last."""
+
+    wall_w: float
+    """Reckoned from what its cards draw."""
+    host_watts: float | None = None
+    """None: no budget."""
+    entry: str = ""
+    """The hours of the schedule's entry that holds, `22:00-07:00`; empty while none does."""
+    until: str = ""
+    """When something else will hold, as `2026-11-22T07:00+01:00`; empty: never."""
+    why: str = ""
+    """What had to be taken away; empty while nothing had."""
+
+
 class WorkerCard(Wire):
     """What a worker tells when it joins."""
 
@@ -78,6 +93,8 @@ class WorkerCard(Wire):
     """Lanes from which it takes nothing for now: somebody paused them on this worker, or a schedule did."""
     opens: dict[Lane, str] = Field(default_factory=dict)
     """When the schedule opens those that it has closed, as `2026-11-22T07:00+01:00`; empty: never."""
+    power: HostWatts | None = None
+    """Of its host; None where watts are not dealt out."""
     cards: tuple[CardStatus, ...] = ()
     """The graphics cards that it sits on, where the fleet was told of cards."""
     schema_version: int = 1
@@ -158,6 +175,8 @@ class FleetStatus(Wire):
     for; readers' jobs count too."""
     energy: FleetEnergy | None = None
     """Where that was asked for, and anybody has told of any."""
+    notices: tuple[str, ...] = ()
+    """What hours and watts hold back, a sentence each, where that was asked for."""
 
     hosts: tuple[HostCards, ...] = ()
     """Each host's cards as its supervisor knows them, where that was asked for."""

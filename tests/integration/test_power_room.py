@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
-
-import pytest
 
 from tests.workers import ROOT, eventually, make_job
 from viiwork.devices import open_devices
@@ -21,14 +21,16 @@ from viiwork.power.control import NEAR_W
 from viiwork.power.loads import READY
 from viiwork.powerfile import PowerFile, power_file, read_power
 from viiwork.roster import WorkerCard
-from viiwork.settings import Settings
+from viiwork.settings import ScheduleEntry, Settings
+from viiwork.statedir import StateDir
 from viiwork.store import Store
 from viiwork.work import ChatInput, Message
 
 SLOTS = 8
 TOKENS = 480
-WATTS = 700.0
-"""At the wall: 495 W for cards, which is room for four at 123 W and not at 250."""
+MANY = 50
+WATTS, ROOM_W = 560.0, 369.0
+"""At the wall, and for cards: three of four fit, at 116 W each, and one at rest."""
 
 
 def simulated(settings: Settings, *, cards: int, pace: int = 20, **power: Any) -> Settings:
@@ -75,6 +77,26 @@ async def submit(store: Store, count: int) -> list[Job]:
     return jobs
 
 
+@asynccontextmanager
+async def fed(store: Store) -> AsyncIterator[list[Job]]:
+    """Always more jobs than slots, for as long as it takes; the jobs that were sent."""
+    jobs: list[Job] = []
+
+    async def feed() -> None:
+        while True:
+            if sum(q.waiting + q.queued for q in (await store.fleet()).queues) < MANY:
+                jobs.extend(await submit(store, MANY))
+            await asyncio.sleep(0.1)
+
+    feeding = asyncio.create_task(feed())
+    try:
+        yield jobs
+    finally:
+        feeding.cancel()
+        with suppress(asyncio.CancelledError):
+            await feeding
+
+
 async def workers(store: Store) -> dict[str, WorkerCard]:
     return {worker.card.name.partition("@")[0]: worker.card for worker in (await store.fleet()).workers}
 
@@ -107,33 +129,32 @@ async def test_a_card_that_warms_up_takes_less_a_hot_one_nothing_and_a_cool_one_
     settings = simulated(settings, cards=2, pace=60)
     devices = cards_of(settings)
     with up(settings):
-        await eventually(lambda: all_ready(real_store, 2), what="both engines are ready")
-        jobs = await submit(real_store, 700)
+        await eventually(lambda: all_ready(real_store, 2), within_s=60, what="both engines are ready")
+        async with fed(real_store) as jobs:
+            warmed = set()
 
-        warmed = set()
+            async def warm() -> bool:
+                for name, card in (await workers(real_store)).items():
+                    if 0 < (card.limit or 0) < SLOTS and card.throttle.startswith("warm: "):
+                        warmed.add(name)
+                return warmed == {"gpu0", "gpu1"}
 
-        async def warm() -> bool:
-            for name, card in (await workers(real_store)).items():
-                if 0 < (card.limit or 0) < SLOTS and card.throttle.startswith("warm: "):
-                    warmed.add(name)
-            return warmed == {"gpu0", "gpu1"}
+            await eventually(warm, what="both have been warm and held fewer jobs")
+            (first, _) = devices.found()
+            devices.set_fan(first, turns=False)
 
-        await eventually(warm, what="both have been warm and held fewer jobs")
-        (first, _) = devices.found()
-        devices.set_fan(first, turns=False)
+            async def paused() -> bool:
+                card = (await workers(real_store))["gpu0"]
+                return card.limit == 0 and card.throttle.startswith("hot: junction at ")
 
-        async def paused() -> bool:
-            card = (await workers(real_store))["gpu0"]
-            return card.limit == 0 and card.throttle.startswith("hot: junction at ")
+            await eventually(paused, what="the card without its fan takes nothing")
+            assert (await workers(real_store))["gpu1"].limit != 0
+            devices.set_fan(first, turns=True)
 
-        await eventually(paused, what="the card without its fan takes nothing")
-        assert (await workers(real_store))["gpu1"].limit != 0
-        devices.set_fan(first, turns=True)
+            async def resumed() -> bool:
+                return ((await workers(real_store))["gpu0"].limit or 0) > 0
 
-        async def resumed() -> bool:
-            return ((await workers(real_store))["gpu0"].limit or 0) > 0
-
-        await eventually(resumed, what="it takes jobs again once it is cool")
+            await eventually(resumed, what="it takes jobs again once it is cool")
         await check_done_once(real_store, jobs)
 
         async def cool() -> bool:
@@ -190,7 +211,10 @@ def loading(told: PowerFile, ready: Mapping[str, WorkerCard]) -> set[str]:
 async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_that_forgets_its_cap(
     settings: Settings, real_store: Store
 ) -> None:
-    """Never exceeded in two control periods in a row; engines load one after the other; the caps go back in the end."""
+    """Never exceeded in two control periods in a row; engines load one after the other; the caps go back in the end.
+
+    The fourth engine, for which there is no room, says why it is not started, and `up` does not wait for it.
+    """
     settings = simulated(settings, cards=4, host_watts=WATTS, control_s=1.0)
     devices, watts = cards_of(settings), Watts(settings)
     at_once: list[set[str]] = []
@@ -200,47 +224,86 @@ async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_
             told = read_power(settings.state_dir)
             if told is not None:
                 caps = [devices.read(card).cap_w or 0.0 for card in devices.found()]
-                assert sum(caps) <= 495, "in force before anybody was let load"
+                assert sum(caps) <= ROOM_W + 100, "in force before anybody was let load"
                 at_once.append(loading(told, await workers(real_store)))
-            return await all_ready(real_store, 4)
+            return await all_ready(real_store, 3)
 
-        await eventually(loaded, within_s=60, what="all four are ready")
+        await eventually(loaded, within_s=60, what="all that fit are ready")
         assert max(map(len, at_once)) == 1
+        states = [card.engine_state for card in (await workers(real_store)).values()]
+        why = "not started: the budget leaves 369 W for cards: 1 of the engines cannot run"
+        assert sorted(states) == ["", "", "", why]
         async with watts.watched():
-            jobs = await submit(real_store, 700)
+            async with fed(real_store) as jobs:
 
-            async def busy() -> bool:
-                return bool(watts.told) and (watts.told[max(watts.told)].drawn_w or 0.0) > 400
+                async def busy() -> bool:
+                    return bool(watts.told) and (watts.told[max(watts.told)].drawn_w or 0.0) > 300
 
-            await eventually(busy, what="the cards draw most of what they may")
-            devices.set_cap(devices.found()[1], 0)  # as a driver that starts again does
-            forgotten = max(watts.told)
+                await eventually(busy, what="the cards draw most of what they may")
+                devices.set_cap(devices.found()[1], 0)  # as a driver that starts again does
+                forgotten = max(watts.told)
 
-            async def mended() -> bool:
-                return max(watts.told) > forgotten + 4
+                async def mended() -> bool:
+                    return max(watts.told) > forgotten + 4
 
-            await eventually(mended, what="some periods more")
+                await eventually(mended, what="some periods more")
             await check_done_once(real_store, jobs)
         assert any(watts.over.values()), "it was exceeded by the driver's doing"
         assert not watts.twice_in_a_row
-        assert max(told.drawn_w or 0.0 for told in watts.told.values()) > 0.8 * 495, "the budget is used"
+        assert max(told.drawn_w or 0.0 for told in watts.told.values()) > 0.8 * ROOM_W, "the budget is used"
     assert [devices.read(card).cap_w for card in devices.found()] == [250.0] * 4
     assert not power_file(settings.state_dir).exists()
 
 
-@pytest.mark.parametrize("cards", [3])
-async def test_where_the_budget_has_no_room_for_an_engine_it_is_not_started_and_says_why(
-    settings: Settings, real_store: Store, cards: int
+def viiwork(*arguments: str, url: str) -> subprocess.Popen[str]:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")} | {"VIIWORK_URL": url}
+    command = [sys.executable, "-m", "viiwork.cli", *arguments]
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=ROOT, env=environ, stdin=null, stdout=pipe, stderr=pipe, text=True)
+
+
+async def test_a_lane_that_the_hours_close_waits_the_other_is_served_and_whoever_asks_is_told_until_when(
+    settings: Settings, real_store: Store
 ) -> None:
-    """At 100 W, the lowest cap, two of three fit; `up` does not wait for the third."""
-    settings = simulated(settings, cards=cards, host_watts=420.0, control_s=1.0)
+    """Hours alone: on the CPU, without a card to watch."""
+    now = datetime.now(UTC)
+    when = f"{now - timedelta(hours=1):%H:%M}-{now + timedelta(hours=1):%H:%M}"
+    until = f"{now + timedelta(hours=1):%H:%M} (UTC)"
+    settings = simulated(settings, cards=1, timezone="UTC").model_copy(
+        update={
+            "engine": settings.engine,
+            "devices": settings.devices,
+            "schedule": (ScheduleEntry.model_validate({"when": when, "lanes": ["batch"]}),),
+        }
+    )
     with up(settings):
 
-        async def told() -> bool:
-            states = sorted(card.engine_state for card in (await workers(real_store)).values())
-            why = "not started: the budget leaves 243 W for cards: 1 of the engines cannot run"
-            return states == ["", "", why]
+        async def closed() -> bool:
+            cards = (await workers(real_store)).values()
+            return any(card.closed == (Lane.INTERACTIVE,) for card in cards)
 
-        await eventually(told, what="two are ready, and one says why it is not")
-        jobs = await submit(real_store, 20)
-        await check_done_once(real_store, jobs)
+        await eventually(closed, within_s=60, what="the lane is closed")
+        person, batch = make_job(lane=Lane.INTERACTIVE), make_job(lane=Lane.BATCH)
+        await real_store.submit([person, batch])
+
+        async def served() -> bool:
+            return (await real_store.job(batch.id)).state is State.SUCCEEDED
+
+        await eventually(served, what="the batch job is done")
+        assert (await real_store.job(person.id)).state in (State.WAITING, State.QUEUED)
+        told = f"noop: interactive work waits until {until}: the schedule has closed that lane."
+        run = StateDir(settings.state_dir).read_run()
+        assert run is not None
+
+        async def listens() -> bool:
+            status = viiwork("status", url=run.api_url)
+            out, _ = await asyncio.to_thread(status.communicate)
+            return told in " ".join(out.split())
+
+        await eventually(listens, what="`viiwork status` says so")
+        with viiwork("ask", "Is anybody there?", url=run.api_url) as asking:
+            assert asking.stderr is not None
+            line = await asyncio.to_thread(asking.stderr.readline)
+            asking.send_signal(signal.SIGINT)
+            assert await asyncio.to_thread(asking.wait, 30) == 130
+        assert line == f"{told} The question waits there; Ctrl-C cancels it.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from viiwork.cli.screen import out
 from viiwork.devices import Device, Reading, open_devices
 from viiwork.devices.caps import CapsNotSet, check_watts, root_command, set_caps, set_nvidia, writable
 from viiwork.errors import UsageError
+from viiwork.jobs import Lane
+from viiwork.powerfile import Order, PowerFile, write_power
 
 __all__ = ["cli"]
 
@@ -88,6 +91,63 @@ class TestCommand:
             said = cli("power", *command, "--devices", "none")
             assert (said.code, said.out) == (1, "")
             assert "No cards were found." in said.err
+
+
+TOLD = PowerFile(
+    at_s=0.0,
+    believed_s=15.0,
+    period=7,
+    host_watts=900.0,
+    room_w=675.0,
+    drawn_w=520.0,
+    wall_w=727.8,
+    entry="22:00-07:00",
+    until="2026-11-23T07:00+01:00",
+    lanes=(Lane.BATCH,),
+    why="the budget leaves 675 W for cards: their caps are lowered",
+    workers={"gpu0": Order(), "gpu1": Order(may_load=False), "gpu2": Order(may_run=False, why="no room")},
+)
+
+
+class TestRuling:
+    """What `viiwork up` keeps to, below the cards."""
+
+    def test_budget_draw_hours_and_workers_are_shown_while_somebody_keeps_to_them(
+        self, cli: Cli, tmp_path: Path
+    ) -> None:
+        write_power(tmp_path, TOLD.model_copy(update={"at_s": time.monotonic()}))
+        said = cli("power", "show", *SIMULATED, tmp_path).out
+        for line in (
+            "Budget: 900 W at the wall, which leaves 675 W for cards.",
+            "Drawn: 520 W by the cards; about 728 W at the wall.",
+            "Lanes: batch alone.",
+            "Why: the budget leaves 675 W for cards: their caps are lowered.",
+        ):
+            assert line in said
+        assert "Hours: 22:00-07:00 until" in said and "07:00 (UTC+01:00)." in said
+        rows = [line.split(maxsplit=2) for line in said.splitlines() if "%" in line]
+        assert [[cell.strip() for cell in row] for row in rows] == [
+            ["gpu0", "100%"],
+            ["gpu1", "100%", "its turn to load has not come"],
+            ["gpu2", "0%", "no room"],
+        ]
+
+    def test_a_program_gets_one_more_object(self, cli: Cli, tmp_path: Path) -> None:
+        write_power(tmp_path, TOLD.model_copy(update={"at_s": time.monotonic()}))
+        *cards, last = cli("power", "show", "--json", *SIMULATED, tmp_path).objects
+        assert len(cards) == 4
+        assert (last["ruling"]["host_watts"], last["ruling"]["drawn_w"], last["ruling"]["period"]) == (900.0, 520.0, 7)
+
+    def test_what_nobody_keeps_to_any_more_is_not_shown(self, cli: Cli, tmp_path: Path) -> None:
+        write_power(tmp_path, TOLD.model_copy(update={"at_s": time.monotonic() - 16}))
+        assert "Budget" not in cli("power", "show", *SIMULATED, tmp_path).out
+
+    def test_hours_are_shown_without_a_card_too(self, cli: Cli, tmp_path: Path) -> None:
+        write_power(tmp_path, PowerFile(at_s=time.monotonic(), believed_s=15.0, lanes=(Lane.BATCH,)))
+        said = cli("power", "show", "--devices", "none", "--state-dir", tmp_path)
+        assert said.code == 1
+        assert "Hours: outside of all entries of the schedule." in said.out
+        assert "Lanes: batch alone." in said.out
 
 
 class TestAmd:

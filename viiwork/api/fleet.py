@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
 from viiwork.api.priced import priced_fleet
+from viiwork.heldback import notices
 from viiwork.roster import FleetStatus
 from viiwork.store.gauges import surveyed
 from viiwork.wire import public
@@ -16,11 +19,12 @@ router = APIRouter()
 
 @router.get("/v1/fleet", response_model=FleetStatus, tags=["fleet"])
 async def fleet(request: Request) -> JSONResponse:
-    """Workers, models and queues at this moment, who waits, and what the cards have used so far."""
+    """Workers, models and queues at this moment, who waits, what holds work back, and what the cards have used."""
     desk: Intake = request.app.state.intake
     status = await surveyed(desk.store, await desk.store.fleet())
     status = priced_fleet(status, desk.settings.power)
-    return JSONResponse({**public(status), "models": list(status.models)})
+    told = status.model_copy(update={"notices": notices(status, now=datetime.now(UTC))})
+    return JSONResponse({**public(told), "models": list(status.models)})
 
 
 @router.get("/health/live", tags=["health"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated, Any, BinaryIO
 
 import typer
@@ -12,6 +13,7 @@ from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import clean, one_line, print_json, say
 from viiwork.client import Client
 from viiwork.errors import UsageError, ViiworkError
+from viiwork.heldback import closed_lane
 from viiwork.jobs import Lane, State, Status
 from viiwork.telling import Delta, Restart
 from viiwork.wire import public
@@ -81,6 +83,7 @@ def ask(
     page = Page(live=sys.stdout.isatty() and not as_json)
     with connect(server) as client:
         job = client.submit_job(messages, model=model or None, lane=Lane.INTERACTIVE, stream=True, **fields)
+        say_if_closed(client, job)
         status = followed(client, job, page)
     if as_json:
         print_json(public(status))
@@ -108,6 +111,14 @@ def followed(client: Client, job: Status, page: Page) -> Status:
         say("\nCancelled.")
         raise typer.Exit(CANCELLED) from None
     return status
+
+
+def say_if_closed(client: Client, job: Status) -> None:
+    """The question is taken all the same; but nobody should sit till morning before a lane that is closed."""
+    with suppress(ViiworkError):  # the answer's own road tells what is wrong
+        closed = closed_lane(client.fleet(), job.model, job.lane, now=datetime.now(UTC))
+        if closed:
+            say(one_line(f"{closed} The question waits there; Ctrl-C cancels it."))
 
 
 def waited_for(status: Status, *, before: Status) -> Status:

@@ -22,6 +22,7 @@ def board(status: FleetStatus, rates: Rates, *, trouble: str = "") -> Renderable
     remarks = [
         *([trouble] if trouble else []),
         *missing(status),
+        *map(one_line, status.notices),
         *held(status),
         *braked(status),
         *suspected(status),

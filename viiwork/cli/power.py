@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from rich.table import Table
 from viiwork.cardwords import UNKNOWN, whole
 from viiwork.cli.gpus import NO_CARDS, Seen, devices_of, explain, look
 from viiwork.cli.options import AsJson
+from viiwork.cli.ruling import print_ruling, ruling_now
 from viiwork.cli.screen import one_line, out, plain, print_json, say
 from viiwork.cli.up import settings_from
 from viiwork.devices import Device, Devices, Reading
 from viiwork.devices.caps import check_watts, set_caps, writable
 from viiwork.errors import UsageError
+from viiwork.settings import Settings
 
 power = typer.Typer(no_args_is_help=True, help="What the cards draw, and how much they may: see it, cap it.")
 
@@ -54,11 +57,19 @@ def show(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what each card draws, its cap with the limits, and whether this user may write it.
+    """Show what each card draws, its cap with the limits, and whether this user may write it; and, while `viiwork up`
+    keeps to watts or hours, the budget, what is drawn of it, the schedule's entry in force and what each worker may do.
 
     Exit codes: 0 there are cards, 1 there are none, 2 wrong usage.
     """
-    print_power(present(opened(devices, fleet, state_dir, config)), as_json=as_json)
+    settings = named(devices, fleet, state_dir, config)
+    told = ruling_now(settings.state_dir, now_s=time.monotonic())
+    seen = present(devices_of(settings), quiet=told is not None)
+    print_power(seen, as_json=as_json)
+    if told is not None:
+        print_ruling(told, as_json=as_json)
+    if not seen:
+        raise typer.Exit(NO_CARDS)
 
 
 @power.command("set")
@@ -79,7 +90,7 @@ def set_power(
     """
     if every == bool(card):
         raise UsageError("Name cards with --card gpu0, or take --all.", hint="`viiwork power show` lists them.")
-    source = opened(devices, fleet, state_dir, config)
+    source = devices_of(named(devices, fleet, state_dir, config))
     seen = present(source)
     meant = seen if every else chosen(seen, card or [])
     for device, reading in meant:
@@ -90,17 +101,18 @@ def set_power(
         say(LOST)
 
 
-def opened(devices: str | None, fleet: str | None, state_dir: Path | None, config: Path | None) -> Devices:
-    """Where the cards come from. Raises UsageError, SettingsError."""
-    return devices_of(settings_from(config, fleet={"name": fleet, "state_dir": state_dir}, devices={"spec": devices}))
+def named(devices: str | None, fleet: str | None, state_dir: Path | None, config: Path | None) -> Settings:
+    """The settings, which say where the cards come from and which fleet is meant. Raises UsageError, SettingsError."""
+    return settings_from(config, fleet={"name": fleet, "state_dir": state_dir}, devices={"spec": devices})
 
 
-def present(source: Devices) -> Seen:
-    """Every card and how it is; without one, why and the end."""
+def present(source: Devices, *, quiet: bool = False) -> Seen:
+    """Every card and how it is; without one, why and the end, unless there is something else to show (`quiet`)."""
     seen = look(source)
     if not seen:
         explain(source)
-        raise typer.Exit(NO_CARDS)
+        if not quiet:
+            raise typer.Exit(NO_CARDS)
     return seen
 
 
@@ -130,7 +142,7 @@ def print_power(seen: Seen, *, as_json: bool) -> None:
     if as_json:
         for card in cards:
             print_json(as_object(card))
-    else:
+    elif cards:
         out().print(power_table(cards))
 
 

@@ -81,6 +81,7 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     remarks = [
         *missing(status),
         *left_out(status),
+        *map(one_line, status.notices),
         *put_away(status),
         *held(status),
         *braked(status),

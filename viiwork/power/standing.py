@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from viiwork.jobs import Lane
 from viiwork.powerfile import Order, PowerFile
 from viiwork.recipes.cards import numbers
+from viiwork.roster import HostWatts
 
 NOT_WRITTEN = "the watts of this machine are not dealt out yet"
 
@@ -29,6 +30,8 @@ class Standing:
     """Those that it may take from."""
     opens: Mapping[Lane, str] = field(default_factory=dict)
     """When each of the others is open again; an empty text if never."""
+    power: HostWatts | None = None
+    """What the host draws; None where watts are not dealt out, or nobody watches them any more."""
 
 
 FREE = Standing()
@@ -49,10 +52,18 @@ def standing_of(told: PowerFile | None, *, worker: str, now_s: float) -> Standin
     share = order.share if order.may_run else 0.0
     age_s = now_s - told.at_s
     if 0.0 <= age_s <= told.believed_s:
-        return Standing(share, share, order.may_run, order.may_load, order.why, frozenset(told.lanes), told.opens)
+        lanes, power = frozenset(told.lanes), _watts(told)
+        return Standing(share, share, order.may_run, order.may_load, order.why, lanes, told.opens, power)
     if told.host_watts is not None:
         why = "nobody watches the power budget any more (does `viiwork up` run?)"
         return Standing(0.0, share, may_run=order.may_run, may_load=False, why=why)
     over = told.until_s is not None and now_s > told.until_s
     lanes, opens = (frozenset(Lane), {}) if over else (frozenset(told.lanes), told.opens)
     return Standing(share, share, order.may_run, order.may_load, order.why, lanes, opens)
+
+
+def _watts(told: PowerFile) -> HostWatts | None:
+    if told.wall_w is None:
+        return None
+    hours = {"entry": told.entry, "until": told.until if told.entry else ""}
+    return HostWatts(wall_w=told.wall_w, host_watts=told.host_watts, why=told.why, **hours)

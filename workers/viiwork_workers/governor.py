@@ -75,7 +75,7 @@ class Governor:
         closed = frozenset(Lane) - standing.lanes
         if closed != self._station.closed_lanes(by=SCHEDULE):
             self._station.close_lanes(closed, by=SCHEDULE)
-        self._station.note_opens(standing.opens)
+        self._station.note_host(standing.power, opens=standing.opens)
         return found
 
     async def _next_look(self) -> None:

@@ -16,7 +16,7 @@ from viiwork.cardwords import in_one_line
 from viiwork.errors import ViiworkError
 from viiwork.jobs import Fault, Lane
 from viiwork.queues import HintId
-from viiwork.roster import WorkerCard
+from viiwork.roster import HostWatts, WorkerCard
 from viiwork_workers.cardstatus import status_of
 from viiwork_workers.commits import End
 from viiwork_workers.engines.base import Signals
@@ -78,6 +78,7 @@ class Station:
         self._throttle = ""
         self._closed: dict[str, frozenset[Lane]] = {}
         self._closing = threading.Lock()
+        self._power: HostWatts | None = None
         self._opens: dict[Lane, str] = {}
         self._fleet_closed = False
         self.leaving = False
@@ -130,9 +131,9 @@ class Station:
         if before - self.ledger.closed:
             self._wake()
 
-    def note_opens(self, opens: Mapping[Lane, str]) -> None:
-        """When the lanes that the schedule has closed are open again, for people."""
-        self._opens = dict(opens)
+    def note_host(self, power: HostWatts | None, *, opens: Mapping[Lane, str]) -> None:
+        """What its host draws, and when the lanes that the schedule has closed are open again, for people."""
+        self._power, self._opens = power, dict(opens)
 
     def closed_lanes(self, *, by: str) -> frozenset[Lane]:
         """What that one said last."""
@@ -170,6 +171,7 @@ class Station:
             "throttle": "the fleet is closed on its head" if self._fleet_closed else self._throttle,
             "closed": tuple(sorted(self.ledger.closed)),
             "opens": self._opens,
+            "power": self._power,
             "cards": tuple(status_of(card, reading) for card, reading in self.readings()),
         }
         if self._engine is not None:
