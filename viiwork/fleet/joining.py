@@ -89,7 +89,9 @@ def mismatch(standing: Standing, *, fleet: str, belongs_to: str) -> str:
         return f"is that of the fleet '{standing.fleet}', not of '{fleet}'"
     if standing.schema_version != SCHEMA:
         return f"speaks schema {standing.schema_version} and this computer {SCHEMA}: install the head's version here"
-    if not standing.belongs_to or standing.belongs_to != belongs_to:
+    if not standing.belongs_to:
+        return "has blobs that know no Redis yet: run `viiwork gc` on the head once"
+    if standing.belongs_to != belongs_to:
         return "has other blobs than those that this Redis names"
     return ""
 
