@@ -117,7 +117,9 @@ class Stack:
         }
 
     def remove(self) -> None:
-        """Containers, volumes, networks, the images that the build made, and the folder."""
+        """Containers, volumes, networks, the images that the build made, and the folder; once is enough."""
+        if not self.folder.exists():
+            return
         try:
             self.compose("down", "--volumes", "--remove-orphans", "--timeout", "90")
             made = self._made()
@@ -157,7 +159,13 @@ class Stack:
     ) -> str:
         env = self._env if extra is None else {k: v for k, v in self._env.items() if k[:8] != "VIIWORK_"} | extra
         done = subprocess.run(
-            argv, cwd=cwd or self.folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            argv,
+            cwd=cwd or (self.folder if self.folder.exists() else ROOT),
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         if done.returncode not in expect:
             print(done.stdout[-4000:], done.stderr[-4000:], sep="\n")

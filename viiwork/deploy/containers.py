@@ -151,7 +151,12 @@ def _container(placement: Placement, cards: Cards, recipe: str, engine: Mapping[
         worker=placement.name,
         what=f"{placement.model}, {placement.split}",
         image=image,
-        environment={"VIIWORK_ENGINE_KIND": recipe, **engine, **_identity(ours)},
+        environment={
+            "VIIWORK_ENGINE_KIND": recipe,
+            "VIIWORK_ENGINE_CONTAINER": "none",  # it is in one, with the engine beside it
+            **engine,
+            **_identity(ours),
+        },
         nodes=(KFD, *(_node(card, cards) for card in placement.cards)) if amd else (),
         uuids=() if amd else tuple(_uuid(card, cards) for card in placement.cards),
     )
