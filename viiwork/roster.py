@@ -40,6 +40,8 @@ class CardStatus(Wire):
     """That sensor's limit, where the card tells it."""
     power_w: float | None = None
     cap_w: float | None = None
+    core_mhz: int | None = None
+    memory_mhz: int | None = None
 
 
 class HostWatts(Wire):
@@ -83,6 +85,8 @@ class WorkerCard(Wire):
     """Of an engine that is a process of its own, while it runs."""
     output_tokens: int = 0
     """What its engine has generated since it was started, where it says so."""
+    counted_ms: int = 0
+    """How old that count was when it was told, in milliseconds."""
     tokens_per_s: float | None = None
     """That, over the last ten seconds; None where its engine does not say."""
     kv_use: float | None = None

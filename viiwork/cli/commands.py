@@ -13,6 +13,7 @@ import typer
 from viiwork.cli.analyze import analyze
 from viiwork.cli.ask import ask
 from viiwork.cli.backup import backup, restore
+from viiwork.cli.bench import bench
 from viiwork.cli.cancel import cancel
 from viiwork.cli.compose import compose
 from viiwork.cli.dead import dead
@@ -50,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Documents in, answers out: a fleet of workers on a box of GPUs.",
 )
-for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority):
+for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority, bench):
     app.command()(command)
 for of_cards in (drain, undrain, swap):
     app.command()(of_cards)

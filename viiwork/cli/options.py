@@ -26,10 +26,10 @@ Server = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, one object a line.")]
 
 
-def connect(server: str | None) -> Client:
-    """A client of the service that was named, or of this computer's fleet."""
+def connect(server: str | None, *, submitter: str | None = None) -> Client:
+    """A client of the service that was named, or of this computer's fleet; `submitter` is not a person."""
     url = server or os.environ.get("VIIWORK_URL") or local_url() or DEFAULT_URL
-    return Client(url, retries=RETRIES, on_remark=say)
+    return Client(url, submitter=submitter, retries=RETRIES, on_remark=say)
 
 
 def local_url() -> str | None:

@@ -22,4 +22,6 @@ def status_of(card: Device, reading: Reading) -> CardStatus:
         critical_c=None if sensor is None else sensor.critical_celsius,
         power_w=reading.power_w,
         cap_w=reading.cap_w,
+        core_mhz=reading.core_mhz,
+        memory_mhz=reading.memory_mhz,
     )

@@ -71,6 +71,7 @@ class Station:
         self._backlog: dict[str, int] = {}
         self._engine: Signals | None = None
         self._engine_limit = ledger.slots
+        self._looked_s = 0.0
         self._pace = Pace()
         self._tokens_per_s: float | None = None
         self._quarantine = ""
@@ -114,7 +115,8 @@ class Station:
         """How the engine stands, and how many jobs it may be given."""
         self._engine, self._engine_limit = signals, limit
         if signals is not None:
-            self._pace.see(signals.output_tokens, now_s=time.monotonic())
+            self._looked_s = time.monotonic()
+            self._pace.see(signals.output_tokens, now_s=self._looked_s)
             self._tokens_per_s = self._pace.tokens_per_s  # asked for by the thread of the beats
         self._set_limit()
 
@@ -180,6 +182,7 @@ class Station:
                 "engine_restarts": self._engine.restarts,
                 "engine_pid": self._engine.pid,
                 "output_tokens": self._engine.output_tokens,
+                "counted_ms": int(1000 * (time.monotonic() - self._looked_s)),
                 "tokens_per_s": self._tokens_per_s,
                 "kv_use": self._engine.kv_use,
             }
