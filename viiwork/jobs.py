@@ -181,6 +181,8 @@ class Status(Wire):
 
     What was measured: a lower bound where `energy_unknown_jobs` is not 0, None where nothing was."""
     energy_unknown_jobs: int = 0
+    energy_simulated: bool | None = None
+    """True where some of it is of simulated cards."""
     cost: Cost | None = None
     answer: Answer | None = None
     error: Fault | None = None
@@ -232,6 +234,7 @@ class BatchStatus(Wire):
     """What the cards used for its jobs so far, as far as it was measured; None where nothing was."""
     energy_unknown_jobs: int = 0
     """Its jobs of which some attempt was not measured, or not to its end."""
+    energy_simulated: bool | None = None
     cost: Cost | None = None
 
     @property
@@ -254,6 +257,7 @@ class Row(Wire):
     energy_j: float | None = None
     """What the cards used for all its jobs so far, as far as it was measured; None where nothing was."""
     energy_unknown_jobs: int = 0
+    energy_simulated: bool | None = None
 
 
 def new_id(prefix: Literal["job", "an"]) -> str:

@@ -142,6 +142,8 @@ class TenantLoad(Wire):
     energy_j: float | None = None
     """What the cards used for its jobs since the fleet's beginning, as far as it was measured."""
     energy_unknown_jobs: int = 0
+    energy_simulated: bool | None = None
+    """True where cards of the fleet are simulated ones."""
     cost: Cost | None = None
 
 
@@ -160,6 +162,8 @@ class FleetEnergy(Wire):
     """For how long cards were there whose power nobody told, added up over the cards. Not a part of the joules."""
     energy_unknown_jobs: int = 0
     """Jobs of which some attempt was not measured, or not to its end."""
+    energy_simulated: bool | None = None
+    """True where cards of the fleet are, or were, simulated ones."""
     cost: Cost | None = None
     """Of `energy_j`."""
 

@@ -18,6 +18,7 @@ from viiwork.devices.thermal import HOLDS_S, Standing, power_w
 from viiwork.jobs import BatchStatus, Job, Lane, child_id, new_id
 from viiwork.settings import Settings
 from viiwork.store import Store
+from viiwork.store.gauges import surveyed
 from viiwork.store.meters import KINDS, by_tenant, by_worker
 from viiwork.work import ChatInput, Message
 
@@ -166,6 +167,11 @@ async def test_a_batch_and_idle_time_together_are_what_the_cards_drew(
     assert min(each or 0.0 for each in jobs_j) > 0
     sums = await by_worker(real_store)
     assert sum(sums["jobs"].values()) / 1000 == pytest.approx(status.energy_j)
+    assert status.energy_simulated, "nobody may take it for a real card's"
+    shown = await surveyed(real_store, await real_store.fleet())
+    assert shown.energy is not None
+    assert shown.energy.energy_simulated
+    assert all(load.energy_simulated for load in shown.tenants)
     assert "lost" not in sums
     assert "unknown" not in sums
 

@@ -184,6 +184,23 @@ async def test_a_document_has_what_all_its_parts_used(store: Store) -> None:
     assert [(await store.job(part.id)).energy_j for part in parts] == [10.0, 20.0, None]
 
 
+async def test_what_simulated_cards_used_is_known_by_it(store: Store) -> None:
+    """In the job, the document, the batch and the fleet; what real ones used is not."""
+    hands = await working(store)
+    batch = await sealed_batch(store, 2)
+    await end(store, await hands.take(), Energy(5.0, 1.0))
+    assert (await store.batch(batch)).energy_simulated is None
+    await end(store, await hands.take(), Energy(5.0, 1.0, simulated=True))
+    assert [row.energy_simulated async for row in store.rows(batch)] == [None, True]
+    assert (await store.batch(batch)).energy_simulated
+    fleet = await of_fleet(store)
+    assert fleet is not None
+    assert (fleet.energy_j, fleet.energy_simulated) == (10.0, True)
+    await store.submit([alone := make_job()])
+    assert await end(store, await hands.take(), Energy(5.0, 1.0, simulated=True)) == "ok"
+    assert (await store.job(alone.id)).energy_simulated
+
+
 async def test_a_job_without_a_batch_has_its_own(store: Store) -> None:
     hands = await working(store)
     await store.submit([job := make_job()])
@@ -273,5 +290,5 @@ async def test_a_figure_that_is_none_stops_no_commit(store: Store, said: str) ->
     await store.submit([job])
     claim = await hands.take()
     call = await commit_call(store, claim.fence, Verdict.SUCCEEDED, Answer(text="x"), max_attempts=4)
-    assert (await store.call(call.script, *call.args[:-2], said, 1))[0] == "ok"
+    assert (await store.call(call.script, *call.args[:-3], said, 1, 0))[0] == "ok"
     assert (await store.job(job.id)).energy_j in (None, 1e9)

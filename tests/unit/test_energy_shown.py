@@ -53,6 +53,14 @@ def test_what_is_known_in_part_is_at_least_that() -> None:
     assert energy_of(used.model_copy(update={"energy_unknown_jobs": 0, "cost": None})) == "41.3 Wh"
 
 
+def test_energy_of_cards_that_are_not_there_says_so() -> None:
+    used = TenantLoad(tenant="t", unfinished=0, energy_j=3600.0, energy_simulated=True)
+    assert energy_of(used) == "1.00 Wh of simulated cards"
+    assert energy_of(used.model_copy(update={"energy_unknown_jobs": 2})) == (
+        "at least 1.00 Wh of simulated cards (2 jobs unknown)"
+    )
+
+
 def test_what_nobody_measured_is_not_said_to_be_nothing() -> None:
     assert energy_of(TenantLoad(tenant="t", unfinished=0, energy_unknown_jobs=3)) == ""
     assert fleet_lines(FleetEnergy(energy_unknown_jobs=9)) == fleet_lines(None) == []

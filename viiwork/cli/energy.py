@@ -14,9 +14,10 @@ def energy_of(used: Used) -> str:
     """`at least 12.3 Wh (2 jobs unknown), 0.0041 EUR, 4.9 g CO2`; empty where nothing was measured."""
     if used.energy_j is None:
         return ""
-    unknown = used.energy_unknown_jobs
+    unknown, known = used.energy_unknown_jobs, wh(used.energy_j)
+    known += " of simulated cards" if used.energy_simulated else ""
     jobs = f"{unknown} job{'' if unknown == 1 else 's'} unknown"
-    whole = f"at least {wh(used.energy_j)} ({jobs})" if unknown else wh(used.energy_j)
+    whole = f"at least {known} ({jobs})" if unknown else known
     return ", ".join([whole, *cost_words(used.cost)])
 
 

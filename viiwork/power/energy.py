@@ -25,6 +25,8 @@ class Energy:
     known_s: float = 0.0
     """Card-seconds whose power was measured; of a card that several jobs share, this job's part."""
     unknown_s: float = 0.0
+    simulated: bool = False
+    """Some of it is of cards that are not there."""
 
     @property
     def joules(self) -> float | None:
@@ -38,7 +40,12 @@ class Energy:
         return self.known_s / seconds if seconds else 0.0
 
     def __add__(self, other: Energy) -> Energy:
-        return Energy(self.known_j + other.known_j, self.known_s + other.known_s, self.unknown_s + other.unknown_s)
+        return Energy(
+            self.known_j + other.known_j,
+            self.known_s + other.known_s,
+            self.unknown_s + other.unknown_s,
+            self.simulated or other.simulated,
+        )
 
 
 @dataclass(frozen=True, slots=True)

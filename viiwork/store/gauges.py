@@ -10,6 +10,8 @@ from viiwork.store.connection import Connection
 from viiwork.store.drains import drained, hosts
 from viiwork.store.meters import by_tenant, of_fleet
 
+SIMULATED = "simulated "
+"""What the name of a card starts with that is not there."""
 SLICES = 5
 """Of 100 of a queue's groups (a tenant's batches) each: a longer script would hold everybody else up."""
 
@@ -59,5 +61,12 @@ async def surveyed(store: Connection, status: FleetStatus) -> FleetStatus:
         depth.model_copy(update={"oldest_s": waits[f"{depth.lane.value}.{depth.model}"]}) for depth in status.queues
     )
     tenants, energy = await heaviest(store), await of_fleet(store)
+    if energy is not None and (energy.energy_simulated or _has_simulated(status)):
+        energy = energy.model_copy(update={"energy_simulated": True})
+        tenants = tuple(load.model_copy(update={"energy_simulated": True}) for load in tenants)
     more = {"tenants": tenants, "energy": energy, "hosts": await hosts(store), "drained": await drained(store)}
     return status.model_copy(update={"queues": queues, **more})
+
+
+def _has_simulated(status: FleetStatus) -> bool:
+    return any(card.name.startswith(SIMULATED) for worker in status.workers for card in worker.card.cards)

@@ -127,9 +127,10 @@ async def commit_call(
     return Call("commit", (fence.job, fence.attempt, fence.token, *ending))
 
 
-def _spent(energy: Energy | None) -> tuple[int | str, int]:
-    """Millijoules, or an empty string where nothing was measured; 1 where that is all of it."""
+def _spent(energy: Energy | None) -> tuple[int | str, int, int]:
+    """Millijoules, or an empty string where nothing was measured; 1 where that is all of it; 1 of simulated cards."""
     if energy is None:
-        return 0, 1
+        return 0, 1, 0
     joules = energy.joules
-    return "" if joules is None else round(joules * 1000), int(joules is not None and energy.unknown_s <= 0.0)
+    whole = joules is not None and energy.unknown_s <= 0.0
+    return "" if joules is None else round(joules * 1000), int(whole), int(energy.simulated)

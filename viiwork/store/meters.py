@@ -15,7 +15,8 @@ MOST = 10**15
 KINDS = ("jobs", "idle", "lost")
 """Charged to jobs; while no job was in flight; of attempts that no commit counts: they were the worker's no longer."""
 Sums = Mapping[str, Mapping[str, int]]
-"""Millijoules by kind and then by worker or tenant; of `unmeasured` milliseconds, of `unknown` jobs."""
+"""Millijoules by kind and then by worker or tenant; of `unmeasured` milliseconds, of `unknown` jobs. `simulated` is 1
+for a worker whose cards are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ async def of_fleet(store: Connection) -> FleetEnergy | None:
         lost_j=used.get("lost"),
         unmeasured_s=totals.get("unmeasured", 0) / 1000,
         energy_unknown_jobs=totals.get("unknown", 0),
+        energy_simulated="simulated" in sums or None,
     )
 
 

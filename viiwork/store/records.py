@@ -92,6 +92,7 @@ def status_of(job_id: str, record: Hash, result: Result) -> Status:
         history=tuple(_attempt(line) for line in record.get("history", "").split("\n") if line),
         energy_j=_joules(record),
         energy_unknown_jobs=_unknown_jobs(record),
+        energy_simulated=record.get("energy_simulated") == "1" or None,
         answer=result.answer,
         error=result.fault,
     )
@@ -122,6 +123,7 @@ def batch_status_of(batch_id: str, record: Hash, *, suspects: int = 0) -> BatchS
         suspects=suspects,
         energy_j=_joules(record),
         energy_unknown_jobs=_unknown_jobs(record),
+        energy_simulated=record.get("energy_simulated") == "1" or None,
     )
 
 
@@ -152,6 +154,7 @@ def row_of(item_id: str, root: Hash, result: Result) -> Row:
         seconds=max(0, int(root.get("item_ms", 0)) - int(root.get("created_ms", 0))) / 1000,
         energy_j=_joules(root),
         energy_unknown_jobs=_unknown_jobs(root),
+        energy_simulated=root.get("energy_simulated") == "1" or None,
     )
 
 

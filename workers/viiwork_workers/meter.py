@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 from viiwork.power.energy import Energy
@@ -19,6 +20,7 @@ class Meter:
         self._clock = clock
         self._tally = Tally()
         self._lost = Energy()
+        self._simulated = False
         self.unclaimed = Unclaimed()
         """What no job is charged with, as of the last look; may be read from any thread."""
 
@@ -29,6 +31,7 @@ class Meter:
 
     def look(self, readings: Readings, at_s: float) -> None:
         """How each card is since `at_s`."""
+        self._simulated = self._simulated or any(card.vendor == "simulated" for card, _ in readings)
         self._tally.look([reading.power_w for _, reading in readings], at_s)
         self.unclaimed = Unclaimed.of(idle=self._tally.idle, lost=self._lost, unmeasured_s=self._tally.unmeasured_s)
 
@@ -45,7 +48,8 @@ class Meter:
         return self._tally.begin(tokens, self._clock())
 
     def end(self, flight: Flight) -> Energy:
-        return self._tally.end(flight, self._clock())
+        energy = self._tally.end(flight, self._clock())
+        return replace(energy, simulated=True) if self._simulated else energy
 
 
 class Use:

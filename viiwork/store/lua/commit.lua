@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- running → an end, or back to the backlog. ARGV: job id, attempt, token, verdict, result (JSON), result blob,
--- prompt tokens, output tokens, max attempts, pause before a retry in milliseconds, energy in millijoules or '', 1 if that is all of it. Verdicts: succeeded, failed, expired,
+-- prompt tokens, output tokens, max attempts, pause before a retry in milliseconds, energy in millijoules or '', 1 if that is all of it,
+-- 1 if it is of simulated cards. Verdicts: succeeded, failed, expired,
 -- continues (succeeded, and its item goes on in further jobs), retry (a strike: the engine's fault), crashed (the engine
 -- died under it), give_back (not charged: the worker is leaving).
 -- Accepted once: only while the fence (attempt, token) stands. Answers {'fenced', state}, or {'ok', state, queue, …}:
@@ -33,7 +34,7 @@ local function correct_cost(used)
 end
 
 redis.call('HSET', job_key(id), 'verdict', verdict)
-meter(job, ARGV[11], ARGV[12])
+meter(job, ARGV[11], ARGV[12], ARGV[13] == '1')
 if BACK[verdict] then
   if ARGV[5] ~= '' then redis.call('HSET', job_key(id), 'last_result', ARGV[5]) end
   local state = send_back(job, BACK[verdict], tonumber(ARGV[9]), tonumber(ARGV[10] or 0), ARGV[5])

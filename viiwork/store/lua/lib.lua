@@ -95,7 +95,7 @@ end
 -- What an attempt used, as its worker measured it: millijoules, empty where it cannot say; `whole` is 1 unless some of it
 -- is missing. It is spent whatever came of the attempt, so it counts for job, item and batch in any case.
 -- Readers and merges use no card.
-local function meter(job, millijoules, whole)
+local function meter(job, millijoules, whole, simulated)
   if job.task ~= 'viiwork.run' then return end
   local used = math.floor(math.min(tonumber(millijoules) or 0, 1e12))
   if used > 0 then
@@ -104,6 +104,12 @@ local function meter(job, millijoules, whole)
     if item then redis.call('HINCRBY', item, 'energy_mj', used) end
     if job.batch then redis.call('HINCRBY', batch_key(job.batch), 'energy_mj', used) end
     count_energy('jobs', job, used)
+    if simulated then
+      redis.call('HSET', job_key(job.id), 'energy_simulated', 1)
+      if item then redis.call('HSET', item, 'energy_simulated', 1) end
+      if job.batch then redis.call('HSET', batch_key(job.batch), 'energy_simulated', 1) end
+      redis.call('HSET', P .. 'energy', 'simulated|' .. (job.worker or ''), 1)
+    end
   end
   if whole ~= '1' then unmetered(job) end
 end
