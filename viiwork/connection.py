@@ -67,6 +67,7 @@ class Connection:
         busy_patience_s: float = BUSY_PATIENCE_S,
     ) -> None:
         self.url = checked_url(url)
+        self._shown = without_login(self.url)
         self._retries = retries
         self._on_remark, self._busy_patience_s = on_remark, busy_patience_s
         self._remarked: set[str] = set()
@@ -144,7 +145,7 @@ class Connection:
         try:
             return model.model_validate_json(content)
         except ValidationError as error:
-            raise stranger(self.url) from error
+            raise stranger(self._shown) from error
 
     def _patiently(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         """The answer; a service that is busy is asked again when it says so, and once more when patience ends."""
@@ -155,7 +156,7 @@ class Connection:
             if response.status_code != httpx.codes.TOO_MANY_REQUESTS or left_s <= 0:
                 return response
             wait_s = min(retry_after_s(response.headers), left_s)
-            error = error_of(response.status_code, response.content, url=self.url)
+            error = error_of(response.status_code, response.content, url=self._shown)
             self._on_remark(f"{error.message} Trying again in {wait_s:.0f} s.")
             time.sleep(wait_s)
 
@@ -185,13 +186,13 @@ class Connection:
     def _check(self, response: httpx.Response) -> None:
         if not response.is_success:
             wait_s = retry_after_s(response.headers)
-            raise error_of(response.status_code, response.content, url=self.url, wait_s=wait_s)
+            raise error_of(response.status_code, response.content, url=self._shown, wait_s=wait_s)
 
     def _lost(self, error: httpx.TransportError) -> Unavailable:
         hint = "Start one with `viiwork up`, or name another with --server or VIIWORK_URL."
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return Unavailable(f"No VIIWork service answers at {self.url}.", hint=hint)
-        return Unavailable(f"The connection to {self.url} broke off.", hint="Is the service still up?")
+            return Unavailable(f"No VIIWork service answers at {self._shown}.", hint=hint)
+        return Unavailable(f"The connection to {self._shown} broke off.", hint="Is the service still up?")
 
 
 def error_of(status: int, content: bytes, *, url: str, wait_s: float = 0.0) -> ViiworkError:
@@ -252,6 +253,11 @@ def checked_url(url: str) -> str:
         message = "The server's address must start with http:// or https://."
         raise UsageError(message, hint=f"Such as {DEFAULT_URL}.", param="server")
     return url.rstrip("/")
+
+
+def without_login(url: str) -> str:
+    """The URL as it may be shown: a proxy's user and password may stand in it."""
+    return str(httpx.URL(url).copy_with(userinfo=b"")).rstrip("/") if httpx.URL(url).userinfo else url
 
 
 def is_loopback(url: str) -> bool:

@@ -326,6 +326,13 @@ class TestStatus:
         assert said.err.startswith("viiwork: No VIIWork service answers at http://127.0.0.1:1. Start one with")
         assert len(said.err.splitlines()) == 1
 
+    def test_a_login_in_the_address_is_not_shown(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A proxy in front may want one; what goes wrong is often pasted somewhere."""
+        monkeypatch.setattr("viiwork.cli.options.RETRIES", 0)
+        said = cli("status", "--server", "http://team:hush@127.0.0.1:1")
+        assert "at http://127.0.0.1:1. Start" in said.err
+        assert "hush" not in said.err
+
     def test_a_local_fleet_is_found_by_its_run_file(
         self, service: Service, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -152,6 +152,37 @@ def test_a_model_without_files_here_must_be_named_before_docker_starts_anything(
     assert OF_COMPOSE.fullmatch(variable[1])
 
 
+SMALL = {
+    "architectures": ["Qwen3ForCausalLM"],
+    "model_type": "qwen3",
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 1000,
+}
+
+
+def test_a_directory_here_is_passed_in_unless_its_files_lie_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cache of links would be a directory of dead ends inside."""
+    model, elsewhere = tmp_path / "small", tmp_path / "blobs"
+    model.mkdir()
+    elsewhere.mkdir()
+    (model / "config.json").write_text(json.dumps(SMALL))
+    code, services, _ = composed(capsys, "--cards", "1xRadeonVII", "--model", str(model))
+    assert code == 0
+    assert f"{model}:{model}:ro" in services["reader"]["volumes"]
+    assert services["gpu0"]["environment"]["VIIWORK_ENGINE_MODEL"] == str(model)
+    (model / "config.json").rename(elsewhere / "config.json")
+    (model / "config.json").symlink_to(elsewhere / "config.json")
+    code, _, told = composed(capsys, "--cards", "1xRadeonVII", "--model", str(model))
+    assert code == 2
+    assert "leads out of its directory" in told
+
+
 @pytest.mark.parametrize("path", ["/models/a:b", "/models/a$b", "/models/a\nb"])
 def test_a_path_that_a_compose_file_would_misread_is_refused(path: str) -> None:
     """A colon would cut it, a dollar would be replaced."""

@@ -125,11 +125,18 @@ def _sources(request: Request, wishes: Sequence[Wish]) -> dict[str, Source]:
 
 
 def _files(name: str, settings: Settings) -> Path | None:
-    """Where this computer has them; None for a model that only the catalogue knows."""
+    """Where this computer has them; None for a model that only the catalogue knows. Raises UsageError."""
     try:
-        return find(name, settings=settings).absolute()
+        found = find(name, settings=settings).absolute()
     except UsageError:
         return None
+    astray = next(
+        (path for path in sorted(found.glob("*")) if not path.resolve().is_relative_to(found.resolve())), None
+    )
+    if astray is not None:
+        hint = "A container sees only what is inside; copy the model, or fetch it by `viiwork models pull`."
+        raise UsageError(f"{astray} is a link that leads out of its directory.", hint=hint, param="model")
+    return found
 
 
 def _with_groups(devices: Sequence[Device]) -> Cards:
