@@ -283,19 +283,14 @@ def test_the_doctor_says_how_a_second_host_stands_and_a_revoked_token_charges_no
 def test_a_second_host_is_told_at_up_what_is_wrong(hosts: TwoHosts, box2: Box, tmp_path: Path) -> None:
     """One line each, and nothing is started."""
     worker = hosts.worker
-    no_redis = {"VIIWORK_REDIS_URL_FILE": str(tmp_path / "none"), "VIIWORK_REDIS_URL": "embedded"}
-    (tmp_path / "none").write_text("embedded")
     (tmp_path / "wrong").write_text("vwt_wrong\n")
     other = httpx.URL(hosts.api).copy_with(port=1)
     for arguments, environ, code, reason in (
-        (worker, no_redis, 2, "needs the one of the fleet's head"),
         (("--redis", "rediss://:secret@head:6380/0", *worker), {}, 2, "a password on a command line"),
         (("--api", hosts.api, *worker), {"VIIWORK_BLOBS_TOKEN_FILE": str(tmp_path / "wrong")}, 3, "worker token"),
-        (("--api", "http://head.example:8400", *worker), {}, 2, "in clear text"),
         (("--api", str(other), *worker), {}, 3, "does not answer"),
         (worker, {}, 2, "is not the blob directory of the fleet"),
         (("--api", hosts.api, "--host-name", "head", *worker), {}, 2, "is called head"),
-        (("--api", hosts.api, *hosts.worker, "--role", "all"), {}, 2, "the head has the blobs itself"),
     ):
         ended = box2.viiwork("up", *arguments, **environ)
         assert (ended.returncode, ended.stdout) == (code, ""), (reason, ended.stderr)

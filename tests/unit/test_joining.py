@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from viiwork.api.workertokens import FILE, WorkerTokens
 from viiwork.doctor import JoinedFacts, Verdict, joined
 from viiwork.errors import Conflict, NotFound, SettingsError, StartupError, StoreUnavailable, UsageError
 from viiwork.fleet.hostname import HostName
-from viiwork.fleet.joining import check_blobs, in_clear, mismatch
+from viiwork.fleet.joining import check_blobs, check_joinable, in_clear, mismatch
 from viiwork.settings import load_settings
 from viiwork.statedir import StateDir
 from viiwork.store import Store
@@ -35,6 +36,28 @@ OURS = Standing(fleet="lab", belongs_to="a" * 32)
 def test_an_api_must_be_the_fleets_own(standing: Standing, told: str) -> None:
     found = mismatch(standing, fleet="lab", belongs_to="a" * 32)
     assert told in found if told else found == ""
+
+
+HERE = {"redis": {"url": "rediss://head:6380/0"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"fleet": {"role": "worker"}}, "needs the one of the fleet's head"),
+        ({"fleet": {"role": "worker"}, **HERE, "blobs": {"url": "https://head"}}, "needs a worker token"),
+        ({"fleet": {"role": "worker"}, **HERE, "blobs": {"url": "http://head:8400", "token": "t"}}, "in clear text"),
+        ({"blobs": {"url": "https://head", "token": "t"}}, "the head has the blobs itself"),
+    ],
+)
+def test_what_does_not_go_together_is_one_sentence(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        check_joinable(load_settings(given))
+
+
+def test_a_network_where_nobody_else_listens_may_be_said_to_be_one() -> None:
+    blobs = {"url": "http://10.0.0.1:8400", "token": "t", "plain_http": True}
+    check_joinable(load_settings({"fleet": {"role": "worker"}, **HERE, "blobs": blobs}))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 
 from viiwork.errors import ViiworkError
@@ -20,7 +19,8 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m viiwork_workers.alive NAME", file=sys.stderr)  # noqa: T201 - a program of its own
         return 2
     try:
-        beats = asyncio.run(is_alive(load_settings(), f"{arguments[0]}@{socket.gethostname()}"))
+        settings = load_settings()
+        beats = asyncio.run(is_alive(settings, f"{arguments[0]}@{settings.host}"))
     except ViiworkError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
