@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from viiwork.errors import ViiworkError
@@ -20,6 +21,7 @@ from viiwork.fleet.swapdesk import SwapDesk
 from viiwork.hosts import Swap
 from viiwork.placement.cards import PlanCard
 
+log = logging.getLogger(__name__)
 LOOK_S = 1.0
 
 
@@ -54,6 +56,7 @@ class Tending:
         self._spec_of = spec_of
         self._tell = tell
         self._known: object = None
+        self._defects: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def prepare(self) -> tuple[Berth, ...]:
@@ -102,7 +105,7 @@ class Tending:
     async def _tend(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            await self.turn()
+            await self._guarded(self.turn)
 
     async def turn(self) -> None:
         """One look, and what follows from it."""
@@ -117,8 +120,18 @@ class Tending:
     async def _tell_on(self) -> None:
         """Beside the turns, which may wait long for workers that drain."""
         while True:
-            await self._tell_fleet()
+            await self._guarded(self._tell_fleet)
             await asyncio.sleep(LOOK_S)
+
+    async def _guarded(self, act: Callable[[], Awaitable[None]]) -> None:
+        """A defect must not end what follows the cards for good; it is told once."""
+        try:
+            await act()
+        except Exception as error:
+            if (kind := type(error).__name__) not in self._defects:
+                self._defects.add(kind)
+                log.exception("the cards could not be followed")
+                self._tell(f"the cards could not be followed just now ({kind}); it is tried again.")
 
     async def _tell_fleet(self) -> None:
         made = self._mender
