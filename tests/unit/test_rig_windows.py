@@ -184,7 +184,7 @@ class TestCrew:
         hot, closed = worker("gpu1@box", limit=0), worker("gpu2@box", closed=(Lane.BATCH,))
         away = worker("gpu3@box").model_copy(update={"quarantine": "It died."})
         found = crew_of(FleetStatus(fleet="f", workers=(worker("gpu0@box", limit=16), hot, closed, away)), "m")
-        assert (found.names, found.unable) == (("gpu0@box",), 3)
+        assert (found.names, found.unable) == (("gpu0@box",), ("gpu1@box", "gpu2@box", "gpu3@box"))
         with pytest.raises(Unavailable):
             crew_of(FleetStatus(fleet="f", workers=(hot,)), "m")
 

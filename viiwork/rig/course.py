@@ -83,7 +83,7 @@ class Course:
         shared: list[Window] = []
         theirs: list[float] = []
         failed = 0
-        self._pulse.settle(plan.size, everyone, at_most={}, loaded=False)
+        self._pulse.settle(plan.size, everyone, at_most=self._held(everyone), loaded=False)
         for number in range(plan.size.rounds):
             turn = f"round {number + 1} of {plan.size.rounds}"
             self._pulse.doing = f"people alone, {turn}"
@@ -91,7 +91,7 @@ class Course:
             idle += asked
             with self._pulse.loaded(self._wording, Lane.BATCH):
                 self._pulse.doing = f"batch alone, {turn}"
-                self._pulse.settle(plan.size, everyone, at_most={})
+                self._pulse.settle(plan.size, everyone, at_most=self._held(everyone))
                 alone.append(self._pulse.window(plan.size, everyone)[0])
                 self._pulse.doing = f"people beside batch, {turn}"
                 asked, seen, more_lost = self._asked(plan, think_s)
@@ -129,8 +129,8 @@ class Course:
         return step_of(windows, workers=len(names), cards=self._crew.cards(names), tokens=tokens)
 
     def _held(self, names: Collection[str]) -> dict[str, int]:
-        """Nothing for all others of the crew."""
-        return {name: 0 for name in self._crew.names if name not in names}
+        """Nothing for all others that serve the model."""
+        return {name: 0 for name in (*self._crew.names, *self._crew.unable) if name not in names}
 
 
 def lane_of(level: int) -> Lane:

@@ -23,8 +23,9 @@ class Crew:
     model: str
     workers: tuple[WorkerStatus, ...]
     """In the order of their names."""
-    unable: int = 0
-    """Workers of the model that took no jobs when it began: quarantined, hot, loading, or with a lane closed."""
+    unable: tuple[str, ...] = ()
+    """Workers of the model that took no jobs when it began: quarantined, hot, loading, or with a lane closed. They are
+    held, lest they come back in the middle of a window."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,7 +74,7 @@ def crew_of(status: FleetStatus, model: str) -> Crew:
     if not able:
         raise Unavailable(f"No worker of {chosen} takes jobs of both lanes now.", hint="Look at `viiwork status`.")
     ordered = tuple(sorted(able, key=lambda worker: worker.card.name))
-    return Crew(chosen, ordered, unable=len(all_of_it) - len(able))
+    return Crew(chosen, ordered, unable=tuple(w.card.name for w in all_of_it if not may_work(w)))
 
 
 def may_work(worker: WorkerStatus) -> bool:

@@ -85,7 +85,7 @@ class Pulse:
         self._look_s = min(LOOK_S, size.window_s / 4)
         self._lease.hold(at_most)
         until_s = time.monotonic() + HEARD_S + size.settle_s
-        while not _heard(look := self.tick(), at_most) and time.monotonic() < until_s:
+        while not _heard(look := self.tick(), names, at_most) and time.monotonic() < until_s:
             pass
         if not loaded:
             return
@@ -132,10 +132,10 @@ class Pulse:
         return (last.settled - first.settled) / (last.at_s - first.at_s) if last.at_s > first.at_s else 0.0
 
 
-def _heard(look: Look, at_most: Mapping[str, int]) -> bool:
+def _heard(look: Look, names: Sequence[str], at_most: Mapping[str, int]) -> bool:
     """Whether every worker goes by what it was told, and has ended what it has beyond that."""
     beats = [(look.beats[name], most) for name, most in at_most.items() if name in look.beats]
-    freed = [beat for name, beat in look.beats.items() if name not in at_most]
+    freed = [look.beats[name] for name in names if name in look.beats and name not in at_most]
     return all(beat.limit <= most and beat.in_flight <= most for beat, most in beats) and all(
         beat.limit > 0 for beat in freed
     )

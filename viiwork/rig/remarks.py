@@ -35,7 +35,7 @@ def _cards(crew: Crew, steps: list[Step]) -> Iterable[str]:
 def _extent(crew: Crew, plan: Plan, most_in_flight: int) -> Iterable[str]:
     """What was not measured."""
     if crew.unable:
-        yield f"Workers that took no jobs when it began were left out: {crew.unable} of them."
+        yield f"Workers that took no jobs when it began were left out: {len(crew.unable)} of them."
     if crew.slots < most_in_flight:
         yield f"More than {crew.slots} in flight on one worker was not measured: it has {crew.slots} slots."
     if len(crew.workers) == 1:
