@@ -15,11 +15,13 @@ from viiwork.containers.image import look
 from viiwork.errors import StartupError
 
 NAME = "viiwork-engine-test:bookworm"
+KIND = os.environ.get("TEST_CONTAINERS", "docker")
+"""Or `podman`, into which the image was loaded: `docker save viiwork-engine-test:bookworm | podman load`."""
 
 
 @cache
 def client() -> Client:
-    return find_client("docker", environ=os.environ)
+    return find_client(KIND, environ=os.environ)
 
 
 @cache
@@ -35,7 +37,8 @@ def image() -> str | None:
 def boxed_section(folder: Path, *, flags: tuple[str, ...] = (), **container: Any) -> dict[str, Any]:
     """The settings' section `engine` of a fake vLLM in a container, that reads the tests' folder of this host."""
     told = {"mounts": [str(ROOT / "tests")], **container}
-    return engine_section(folder, "vllm", flags=flags, image=image(), container=told)
+    section = engine_section(folder, "vllm", flags=flags, image=image(), container=told)
+    return section | {"container": KIND}
 
 
 def containers(state_dir: Path, worker: str = "cpu0") -> list[str]:

@@ -165,7 +165,9 @@ def test_variables_pass_by_name_so_that_no_command_line_shows_a_key() -> None:
 
 
 def test_words_that_find_stop_and_remove() -> None:
-    assert "label=viiwork.engine=/s:gpu0" in list_words(ENGINE, "/s:gpu0")
+    assert "label=viiwork.engine=/s:gpu0" in list_words("docker", ENGINE, "/s:gpu0")
+    assert list_words("docker", ENGINE, "/s:gpu0")[-1] == '{{.ID}} {{.Label "viiwork.guard"}}'
+    assert list_words("podman", ENGINE, "/s:gpu0")[-1] == '{{.ID}} {{index .Labels "viiwork.guard"}}'
     assert stop_words(["a", "b"], grace_s=59.6) == ["stop", "--time", "60", "a", "b"]
     assert remove_words(["a"]) == ["rm", "--force", "--volumes", "a"]
     assert name_of("gpu0+gpu1", "ab") == "viiwork-gpu0.gpu1-ab"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import Field
 
-from viiwork.containers.client import Client
+from viiwork.containers.client import Client, Kind
 from viiwork.wire import Wire
 
 ENGINE = "viiwork.engine"
@@ -56,9 +56,10 @@ def name_of(worker: str, start: str) -> str:
     return f"viiwork-{worker.replace('+', '.')}-{start}"
 
 
-def list_words(label: str, value: str) -> list[str]:
+def list_words(kind: Kind, label: str, value: str) -> list[str]:
     """The ids and guards of all that carry this label, running or not: what `listed` reads."""
-    told = f'{{{{.ID}}}} {{{{.Label "{GUARD}"}}}}'
+    guard = f'.Label "{GUARD}"' if kind == "docker" else f'index .Labels "{GUARD}"'  # podman 4.3 knows no `.Label`
+    told = f"{{{{.ID}}}} {{{{{guard}}}}}"
     return ["ps", "--all", "--no-trunc", "--filter", f"label={label}={value}", "--format", told]
 
 

@@ -20,7 +20,7 @@ def guard_lives(label: str) -> bool:
 
 def find(client: Client, label: str, value: str, *, keep: Keep = guard_lives) -> list[str]:
     """The ids of those whose guard is dead; none where the daemon does not answer."""
-    said = ask(client, list_words(label, value))
+    said = ask(client, list_words(client.kind, label, value))
     return abandoned(said, keep=keep)
 
 

@@ -115,7 +115,7 @@ class InContainer:
 
 async def clear(reaper: Reaper, client: Client, mark: str, *, grace_s: float) -> list[str]:
     """End the containers with this engine's label, ours and those of guards that are gone. Answers their ids."""
-    found = await _ask(reaper, client, list_words(ENGINE, mark))
+    found = await _ask(reaper, client, list_words(client.kind, ENGINE, mark))
     ids = abandoned(found, keep=_is_of_another)
     if ids:
         await _ask(reaper, client, stop_words(ids, grace_s=grace_s), limit_s=grace_s + ANSWER_S)
