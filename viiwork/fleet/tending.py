@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 
 from viiwork.errors import ViiworkError
 from viiwork.fleet.berths import Berth
@@ -57,6 +56,7 @@ class Tending:
         self._tell = tell
         self._known: object = None
         self._defects: set[str] = set()
+        self._over = False
         self._task: asyncio.Task[None] | None = None
 
     async def prepare(self) -> tuple[Berth, ...]:
@@ -88,11 +88,11 @@ class Tending:
         """Change nothing any more; who is just being ended is left to whoever ends the fleet."""
         if self._watch is not None:
             self._watch.close()
-        for task in (self._task, self._telling):
-            if task is not None:
+        self._over = True
+        for task in filter(None, (self._task, self._telling)):
+            while not task.done():  # `wait_for` in Python 3.11 may lose a cancellation
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await asyncio.wait((task,), timeout=1)
         await self._board.forget()
 
     def placements(self) -> dict[str, tuple[str, ...]]:
@@ -202,7 +202,8 @@ class Tending:
         self._begin(later)
 
     def _begin(self, berths: Sequence[Berth]) -> None:
-        self._crew.begin((self._spec_of(berth) for berth in berths), needed=True)
+        if not self._over:
+            self._crew.begin((self._spec_of(berth) for berth in berths), needed=True)
 
 
 def _key(cards: Mapping[str, PlanCard], drained: Mapping[str, str]) -> object:

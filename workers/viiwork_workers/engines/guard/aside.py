@@ -40,6 +40,6 @@ class Aside(Generic[T]):
 
         # Not the loop's own threads: their end is waited for, and a read from a lost card has none.
         threading.Thread(target=run, daemon=True).start()
-        with suppress(TimeoutError):
-            return await asyncio.wait_for(asyncio.shield(out), self._limit_s)
-        return None
+        # Not `wait_for`, which in Python 3.11 may lose a cancellation: who closed a watch then waited for ever.
+        done, _ = await asyncio.wait((out,), timeout=self._limit_s)
+        return out.result() if done else None
