@@ -12,13 +12,14 @@ from tests.fakes.cards import radeon_vii, write_tree
 from tests.workers import eventually
 from viiwork.devices import State, open_devices
 from viiwork.devices.simulated import FOLDER, SimulatedDevices
+from viiwork.devices.thermal import HOLDS_S
 from viiwork.errors import EngineDied, EngineFault, Unavailable
 from viiwork.settings import load_settings
 from viiwork.work import Answer, ChatInput, EngineWork, Message
 from viiwork_workers.engines.base import PLAIN, Manner
 from viiwork_workers.engines.choose import make_engine
 from viiwork_workers.engines.noop import NoopEngine
-from viiwork_workers.engines.seat import STALE_S, CardSeat, Readings
+from viiwork_workers.engines.seat import RENEW_S, STALE_S, CardSeat, Readings
 from viiwork_workers.engines.seated import SeatedEngine
 
 LOOK_S = 0.005
@@ -247,6 +248,22 @@ class TestSeat:
         now_s[0] += STALE_S + 1
         ((_, reading),) = seat.readings()
         assert (reading.state, reading.power_w, reading.temperatures) == ("ok", None, ())
+
+    def test_the_same_load_is_told_again_only_after_a_while(self, tmp_path: Path) -> None:
+        """And before it would be over."""
+        now_s = [100.0]
+        devices = SimulatedDevices("1xRadeonVII", tmp_path)
+        seat = CardSeat(devices, (0,), clock=lambda: now_s[0])
+        seat.look()
+        record = tmp_path / FOLDER / "gpu0.json"
+        written = []
+        for load in (0.5, 0.5, 0.5, 0.75):
+            seat.tell(load, vram_used_bytes=1)
+            written.append(record.read_text())
+            now_s[0] += RENEW_S / 2
+        assert written[0] == written[1]
+        assert len(set(written[1:])) == 3
+        assert RENEW_S < HOLDS_S / 2
 
     def test_where_nothing_can_be_written_it_is_said_once(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -17,6 +17,7 @@ from viiwork_workers.engines.base import PLAIN, Engine, Manner, Signals
 from viiwork_workers.engines.deaths import Deaths
 from viiwork_workers.engines.guard.aside import Aside
 from viiwork_workers.engines.seat import Readings, Seat
+from viiwork_workers.engines.unison import pause_s
 from viiwork_workers.orders import Orders, free
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class SeatedEngine:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(pause_s(self._look_s, now_s=asyncio.get_running_loop().time()))
             state = await self._looked()
             if state != self._state:
                 log.warning("the card is %s", state)
