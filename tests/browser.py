@@ -95,12 +95,18 @@ class Tab:
         found = f"document.querySelector({json.dumps(selector)})"
         middle = (
             f"(() => {{ const e = {found}; if (!e || !e.checkVisibility() || e.disabled) return null;"
-            " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
+            " e.scrollIntoView({block: 'center', behavior: 'instant'}); const r = e.getBoundingClientRect();"
             " const at = [r.x + r.width / 2, r.y + r.height / 2]; const top = document.elementFromPoint(...at);"
             " return e === top || e.contains(top) ? at : null })()"
         )
-        await self.until(f"{middle} !== null")
-        x, y = await self.js(middle)
+        seen: list[Any] = [None]
+
+        async def rests() -> bool:
+            seen.append(await self.js(middle))
+            return seen[-1] is not None and seen[-1] == seen[-2]
+
+        await eventually(rests, what=f"{selector} is there to be pressed")
+        x, y = seen[-1]
         for kind in ("mousePressed", "mouseReleased"):
             await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -131,6 +137,8 @@ async def browse(profile: Path, *, headers: dict[str, str]) -> AsyncIterator[Tab
             for domain in ("Page", "Runtime", "Network"):
                 await tab.call(f"{domain}.enable")
             await tab.call("Network.setExtraHTTPHeaders", headers=headers)
+            still = {"name": "prefers-reduced-motion", "value": "reduce"}
+            await tab.call("Emulation.setEmulatedMedia", features=[still])
             yield tab
     finally:
         _end_session(process)

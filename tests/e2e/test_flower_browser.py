@@ -13,6 +13,7 @@ import pytest
 from tests.browser import MISSING, Tab, browse, chromium
 from tests.flowering import LONG, Page, as_check, shown, stands, with_flower
 from tests.workers import Fleet, eventually, make_job, ready
+from viiwork.devices.simulated import FOLDER
 from viiwork.fleet.plan import FLOWER_USER
 from viiwork.jobs import Job, Lane, State
 from viiwork.settings import Settings
@@ -80,7 +81,8 @@ async def table(tab: Tab, table: str) -> list[dict[str, str]]:
     rows = f"[...document.querySelectorAll('{table} tbody tr')].map(r => [...r.cells].map(c => c.innerText.trim()))"
     heads = f"[...document.querySelectorAll('{table} thead th')].map(h => h.textContent.trim())"
     names = await tab.js(heads)
-    return [dict(zip(names, row, strict=True)) for row in await tab.js(rows)]
+    whole = [row for row in await tab.js(rows) if len(row) == len(names)]  # an empty table says so in a single cell
+    return [dict(zip(names, row, strict=True)) for row in whole]
 
 
 async def worker_row(tab: Tab, name: str) -> dict[str, str]:
@@ -120,6 +122,13 @@ async def test_the_workers_page_shows_each_card_and_what_the_load_makes_of_it(
 
     await eventually(busy, what="a card at work")
     assert re.fullmatch(r"\d\d/94 mem", (await worker_row(tab, GPU0))["°C"])
+    (Path(page.settings.state_dir) / FOLDER / "gpu0.gone").touch()
+
+    async def lost() -> bool:
+        row = await worker_row(tab, GPU0)
+        return (row["°C"], row["W"], row["Held back by"]) == ("-", "-/-", "waiting for its card, which is gone")
+
+    await eventually(lost, what="a card off the bus: what is not known is no 0")
     await tab.open(f"{page.client.base_url}/broker")
     queues = {row["Queue"]: row for row in await table(tab, "#queue-table")}
     assert set(queues) == {f"{lane}.{model}" for lane in ("batch", "interactive") for model in ("read", "sim")}
@@ -157,7 +166,7 @@ async def test_each_button_of_a_worker_works_or_is_refused_with_a_sentence(
 
     said = await action(tab, "worker-shutdown")
     assert said.startswith(f"{GPU0} takes no more jobs, finishes what runs")
-    assert "`viiwork up` starts it again" in said
+    assert said.endswith(f"`viiwork up` starts it again. To keep it away: viiwork drain {GPU0}.")
     assert fleet.bury("gpu0") == 0
     assert "does not answer" in await action(tab, "worker-refresh")
     assert "does not answer" in await action(tab, "worker-shutdown")
@@ -200,15 +209,19 @@ async def _held_back(tab: Tab, why: str) -> bool:
     return (await worker_row(tab, GPU0)).get("Held back by") == why
 
 
-async def test_terminate_and_revoke_cancel_the_job(tab: Tab, page: Page, fleet: Fleet, real_store: Store) -> None:
+async def test_terminate_and_revoke_cancel_the_job(
+    tab: Tab, page: Page, fleet: Fleet, real_store: Store, settings: Settings
+) -> None:
     """One that runs, one that waits to be tried again while no worker is there, and one that has ended already."""
-    fleet.start("gpu0")
+    slow = settings.engine.model_copy(update={"time_scale": 0.4})
+    fleet.start("gpu0", settings=settings.model_copy(update={"engine": slow}))
     await ready(real_store, 1)
-    runs, waits, done = job(text=f"1 {LONG}"), job(text=f"2 {LONG}"), job()
+    runs, between, waits = (job(text=f"{n} {LONG}") for n in range(3))
+    done = job()
     await real_store.submit([done])
     await shown(page, f"{done.id}.1.1", "SUCCESS")
-    await real_store.submit([runs, waits])
-    for one in (runs, waits):
+    await real_store.submit([runs, between, waits])
+    for one in (runs, between, waits):
         await shown(page, f"{one.id}.1.1", "STARTED")
     await tab.open(f"{page.client.base_url}/task/{runs.id}.1.1")
     assert await told(tab, "#task-terminate") == f"Job {runs.id} is cancelled."

@@ -50,10 +50,12 @@ class ShutDown(ControlHandler):  # type: ignore[misc] # flower is untyped
         if not await self.run_blocking("worker.ping", name, control.ping, destination=[name], timeout=PATIENCE_S):
             raise HTTPError(404, silent(name))
         await self.run_blocking("worker.shutdown", name, control.broadcast, "shutdown", destination=[name])
+        late = f"what takes longer than {self.application.drain_grace_s:g} s goes back to its queue"
+        away = "" if name.startswith("reader") else f" To keep it away: viiwork drain {name}."
         self.write(
             {
-                "message": f"{name} takes no more jobs, finishes what runs (what takes longer than "
-                f"{self.application.drain_grace_s:g} s goes back to its queue) and ends. `viiwork up` starts it again."
+                "message": f"{name} takes no more jobs, finishes what runs ({late}) and ends. "
+                f"`viiwork up` starts it again.{away}"
             }
         )
 
