@@ -74,7 +74,7 @@ test-docker: setup ## the tests of an engine in a real container: Docker, root a
 	@tests/docker/base.sh
 	@$(BIN)/python -m pytest tests/docker -m docker
 
-compose-test: setup ## the fleet of compose.yaml on Docker: built, up, asked, a crash, down (about 3 minutes; nothing is left)
+compose-test: setup ## the fleet of compose.yaml on Docker: built, up, asked, a crash, down (4 minutes, one more at first; nothing is left)
 	@$(BIN)/python -m pytest tests/compose -m compose --capture=no -v
 
 chaos: setup ## every fault on 4 workers and 2,000 jobs; prints the table (about 25 minutes)
