@@ -12,7 +12,7 @@ import inspect
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from viiwork.queues import lane_queue, make_app, make_envelope, queue_name
 from viiwork.settings import Settings
 from viiwork.store.endpoint import broker
 from viiwork_workers.hub_script import HubScript
-from viiwork_workers.ledger import Ledger, reserve
+from viiwork_workers.ledger import BATCH_TURN, Ledger, reserve
 from viiwork_workers.slots import IDLE_TIMERS, LaneQoS, stop_idle_timers
 from viiwork_workers.takes import Takes
 
@@ -39,7 +39,8 @@ MODEL = "noop"
 class Transport:
     """A worker's transport without the worker: a hub, one connection, a channel a lane, and what they delivered."""
 
-    def __init__(self, settings: Settings, *, slots: int) -> None:
+    def __init__(self, settings: Settings, *, slots: int, woken: bool = True) -> None:
+        """`woken`: the hub turns even if nothing happens."""
         server = broker(settings.redis.url)
         self.app: Celery = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
         self.raw = redis.Redis.from_url(settings.redis.url, decode_responses=True)
@@ -47,6 +48,7 @@ class Transport:
         self.ledger = Ledger(slots)
         self.pop = HubScript("pop", prefix=settings.prefix)
         self.messages: list[Any] = []
+        self.later_calls = 0
         self.hub = Hub()
         set_event_loop(self.hub)
         self.connection = self.app.connection_for_read()
@@ -54,7 +56,7 @@ class Transport:
         for lane, channel in self.channels.items():
             channel.do_restore = False
             batch = self.channels[Lane.BATCH]
-            channel._qos = LaneQoS(channel, lane=lane, ledger=self.ledger, batch_channel=batch)
+            channel._qos = LaneQoS(channel, lane=lane, ledger=self.ledger, batch_channel=batch, later=self.later)
             name = queue_name(lane, MODEL)
             Takes(channel, pop=self.pop, lane=lane, queue=name, ledger=self.ledger, batch_channel=batch).install()
             consumer = Consumer(
@@ -62,8 +64,15 @@ class Transport:
             )
             consumer.consume()
         self.connection.register_with_event_loop(self.hub)
-        self.hub.call_repeatedly(0.005, lambda: None)
+        if woken:
+            self.hub.call_repeatedly(0.005, lambda: None)
         self._loop = self.hub.create_loop()
+
+    def later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self.later_calls += 1
+        timer = threading.Timer(seconds, self.hub.call_soon, [callback])
+        timer.daemon = True
+        timer.start()
 
     def put(self, lane: Lane, count: int, *, first: int = 0) -> list[str]:
         """Raw hints as `release` publishes them, and counted as it counts them; answers their ids."""
@@ -201,6 +210,23 @@ def test_a_worker_with_one_slot_takes_one(transport: Transport) -> None:
     transport.turn_until(1)
     assert len(transport.messages) == 1
     assert transport.left(Lane.BATCH) == 9
+
+
+def test_with_one_slot_a_person_waits_for_an_empty_batch_lane_to_have_asked_and_no_longer(settings: Settings) -> None:
+    """It is batch's turn and nothing waits there. Nothing else wakes a quiet hub before that pop runs out of time."""
+    transport = Transport(settings, slots=1, woken=False)
+    try:
+        for number in range(BATCH_TURN):
+            transport.ledger.add(f"job_earlier{number}.1.1", Lane.INTERACTIVE)
+            transport.ledger.drop(f"job_earlier{number}.1.1")
+        people, batch = transport.channels[Lane.INTERACTIVE], transport.channels[Lane.BATCH]
+        assert [people.qos.can_consume(), people.qos.can_consume()] == [False, False]
+        assert transport.later_calls == 1
+        transport.turn(1)
+        assert batch._in_poll
+        assert people.qos.can_consume()
+    finally:
+        transport.close()
 
 
 def test_a_server_that_has_forgotten_the_script_is_given_it_again(transport: Transport, slots: int) -> None:

@@ -9,6 +9,9 @@ This file touches kombu's private fields `_qos` and `_in_poll`, and stops two of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from celery import bootsteps
@@ -21,7 +24,7 @@ from viiwork.queues import lane_queue, queue_name
 from viiwork_workers.bell import Bell
 from viiwork_workers.events import EventFlush
 from viiwork_workers.hub_script import HubScript
-from viiwork_workers.ledger import Ledger, may_take
+from viiwork_workers.ledger import Held, Ledger, may_take
 from viiwork_workers.passing import Passing
 from viiwork_workers.station import Station
 from viiwork_workers.strangers import turn_away
@@ -32,23 +35,48 @@ IDLE_TIMERS = ("_binding_expiry_tref", "_restore_messages_tref")
 every idle worker once a second, for a fifth of its hub's time (measured)."""
 
 
+ASKED_S = 0.002
+"""Redis has answered by then a BRPOP for which something lay ready."""
+
+
 class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
     """Prefetch by the ledger. Nothing is ever restored: leases replace acknowledgement."""
 
     restore_at_shutdown = False
 
-    def __init__(self, channel: Any, *, lane: Lane, ledger: Ledger, batch_channel: Any) -> None:
+    def __init__(
+        self, channel: Any, *, lane: Lane, ledger: Ledger, batch_channel: Any, later: Callable[..., object]
+    ) -> None:
+        """`later(seconds, callback)` wakes the hub for it: the hub's own timers may come a second late."""
         super().__init__(channel, prefetch_count=1)
         self._lane = lane
         self._ledger = ledger
         self._batch_channel = batch_channel
+        self._later = later
+        self._looks_again = False
 
     def can_consume(self) -> bool:
         # A reply that Redis has popped already must be accepted: at most one over, and never one lost.
         if self.channel._in_poll:
             return True
         held = self._ledger.held(batch_asks=bool(self._batch_channel._in_poll))
+        if self._may_take(held):
+            return True
+        if self._may_take(replace(held, batch_asks=True)):
+            self._look_again()
+        return False
+
+    def _may_take(self, held: Held) -> bool:
         return may_take(self._lane, held, limit=self._ledger.limit, closed=self._ledger.closed)
+
+    def _look_again(self) -> None:
+        """Once the batch lane has asked: nothing else would wake an idle hub, and a person waited for seconds."""
+        if not self._looks_again:
+            self._looks_again = True
+            self._later(ASKED_S, self._now)
+
+    def _now(self) -> None:
+        self._looks_again = False  # that the hub turns is enough: it asks all channels then
 
     def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ARG002 - kombu's signature
         self._ledger.add(delivery_tag, self._lane)
@@ -64,6 +92,11 @@ class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Nothing to restore."""
+
+
+def _later(hub: Any, station: Station, seconds: float, callback: Callable[[], None]) -> None:
+    """From the engine's thread: only from another one can the hub be woken before its poll is over."""
+    station.later(seconds, partial(hub.call_soon, callback))
 
 
 def stop_idle_timers(cycle: Any) -> None:
@@ -96,7 +129,9 @@ class Slots(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
         for channel, lane in ((interactive, Lane.INTERACTIVE), (batch, Lane.BATCH)):
             channel.do_restore = False
             turn_away(channel)
-            channel._qos = LaneQoS(channel, lane=lane, ledger=station.ledger, batch_channel=batch)
+            channel._qos = LaneQoS(
+                channel, lane=lane, ledger=station.ledger, batch_channel=batch, later=partial(_later, c.hub, station)
+            )
             Passing(channel, script=self._pass_on, lane=lane, queues=queues, ledger=station.ledger).install()
             name = queues[lane]
             Takes(channel, pop=self._pop, lane=lane, queue=name, ledger=station.ledger, batch_channel=batch).install()

@@ -103,6 +103,10 @@ class Station:
         """Run a coroutine on the engine's loop from any thread."""
         return self._thread.submit(coroutine)
 
+    def later(self, delay_s: float, callback: Callable[[], object]) -> None:
+        """Call back in so many seconds, from the engine's loop; from any thread."""
+        self._thread.loop.call_soon_threadsafe(self._thread.loop.call_later, delay_s, callback)
+
     def abort(self, job: str, state: str) -> None:
         """Drop a job whose lease is gone, and whose record now says `state`; from any thread."""
         self._thread.loop.call_soon_threadsafe(self.executor.hands.abort, job, state)
