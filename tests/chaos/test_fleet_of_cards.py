@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
-from tests.workers import ROOT, eventually, make_job
+from tests.rigging import cards_of, done_once, placed, up
+from tests.workers import eventually, make_job
 from viiwork.client import Client
-from viiwork.devices import open_devices
 from viiwork.devices.simulated import SimulatedDevices
 from viiwork.errors import Conflict, NotFound
-from viiwork.fleet.plan import settings_env
 from viiwork.hosts import Drained
-from viiwork.jobs import Job, State
+from viiwork.jobs import Job
 from viiwork.settings import ServeEntry, Settings
 from viiwork.statedir import StateDir
 from viiwork.store import Store, drains
@@ -27,7 +21,6 @@ from viiwork.work import ChatInput, Message
 SMALL, LARGE, OTHER = "mistral-7b-int4", "llama-2-13b-int8", "llama-2-7b-int4"
 SPEC = "simulated:4xRadeonVII@60"
 TOKENS = 120
-Up = Callable[[], subprocess.Popen[bytes]]
 
 
 @pytest.fixture
@@ -45,38 +38,8 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def up(settings: Settings) -> Iterator[Up]:
-    """Starts `viiwork up`, as often as it is called; what still runs at the end is ended."""
-    begun: list[subprocess.Popen[bytes]] = []
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
-
-    def start() -> subprocess.Popen[bytes]:
-        Path(settings.state_dir).mkdir(parents=True, exist_ok=True)
-        with (Path(settings.state_dir) / "up.err").open("ab") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "viiwork.cli", "up", "--json"],
-                cwd=ROOT,
-                env=clean | settings_env(settings),
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-            )
-        begun.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline().strip(), "`viiwork up` did not come up"
-        return process
-
-    yield start
-    for process in begun:
-        process.terminate()
-        process.communicate(timeout=90)
-
-
-@pytest.fixture
 def devices(settings: Settings) -> SimulatedDevices:
-    found = open_devices(SPEC, state_dir=settings.state_dir)
-    assert isinstance(found, SimulatedDevices)
-    return found
+    return cards_of(settings)
 
 
 async def submit(store: Store, model: str, count: int) -> list[Job]:
@@ -88,12 +51,6 @@ async def submit(store: Store, model: str, count: int) -> list[Job]:
     return jobs
 
 
-async def placed(store: Store) -> dict[str, str]:
-    """Who serves what, of those whose engine runs."""
-    cards = [worker.card for worker in (await store.fleet()).workers]
-    return {card.name.partition("@")[0]: card.model for card in cards if card.engine_state in ("", "ready")}
-
-
 async def serving(store: Store, model: str, *, cards: int, without: str = "-") -> bool:
     names = [name for name, served in (await placed(store)).items() if served == model]
     return any(name.count("gpu") == cards and without not in name.split("+") for name in names)
@@ -103,116 +60,100 @@ async def busy(store: Store, model: str) -> bool:
     return sum(queue.running for queue in (await store.fleet()).queues if queue.model == model) > 0
 
 
-async def settled(store: Store) -> bool:
-    return sum(q.waiting + q.queued + q.running for q in (await store.fleet()).queues) == 0
-
-
-async def done_once(store: Store, jobs: Sequence[Job]) -> None:
-    """Each job has its answer, and nobody wrote it twice."""
-    await eventually(lambda: settled(store), within_s=90, what="all jobs settled")
-    told = [await store.job(job.id) for job in jobs]
-    assert {job.state for job in told} == {State.SUCCEEDED}
-    commits = await store.read([("HGET", f"{store.prefix}job:{job.id}", "commits") for job in jobs])
-    assert set(commits) == {"1"}
-    assert not any(job.strikes for job in told)
-
-
 async def test_a_group_that_loses_a_card_is_made_anew_of_others_and_nothing_is_lost(
-    real_store: Store, devices: SimulatedDevices, up: Up
+    settings: Settings, real_store: Store, devices: SimulatedDevices
 ) -> None:
     """The small model gives the card that it can spare; once the lost one is back it has two again."""
-    up()
-    before = await placed(real_store)
-    assert sorted(before.values()) == [LARGE, SMALL, SMALL]
-    group = next(name for name, model in before.items() if model == LARGE)
-    lost = group.split("+")[0]
-    jobs = await submit(real_store, LARGE, 60) + await submit(real_store, SMALL, 60)
-    await eventually(lambda: busy(real_store, LARGE), what="jobs on the group")
-    card = next(each for each in devices.found() if f"gpu{each.index}" == lost)
-    devices.set_state(card, "gone")
-    await eventually(
-        lambda: serving(real_store, LARGE, cards=2, without=lost), within_s=60, what="the large model on other cards"
-    )
-    assert list((await placed(real_store)).values()).count(SMALL) == 1
-    jobs += await submit(real_store, LARGE, 20) + await submit(real_store, SMALL, 20)
-    devices.set_state(card, "ok")
+    with up(settings):
+        before = await placed(real_store)
+        assert sorted(before.values()) == [LARGE, SMALL, SMALL]
+        group = next(name for name, model in before.items() if model == LARGE)
+        lost = group.split("+")[0]
+        jobs = await submit(real_store, LARGE, 60) + await submit(real_store, SMALL, 60)
+        await eventually(lambda: busy(real_store, LARGE), what="jobs on the group")
+        card = next(each for each in devices.found() if f"gpu{each.index}" == lost)
+        devices.set_state(card, "gone")
+        await eventually(
+            lambda: serving(real_store, LARGE, cards=2, without=lost),
+            within_s=60,
+            what="the large model on other cards",
+        )
+        assert list((await placed(real_store)).values()).count(SMALL) == 1
+        jobs += await submit(real_store, LARGE, 20) + await submit(real_store, SMALL, 20)
+        devices.set_state(card, "ok")
 
-    async def whole() -> bool:
-        return sorted((await placed(real_store)).values()) == [LARGE, SMALL, SMALL]
+        async def whole() -> bool:
+            return sorted((await placed(real_store)).values()) == [LARGE, SMALL, SMALL]
 
-    await eventually(whole, within_s=60, what="the lost card in use again")
-    await done_once(real_store, jobs)
-    assert not await real_store.quarantined()
+        await eventually(whole, within_s=60, what="the lost card in use again")
+        await done_once(real_store, jobs)
+        assert not await real_store.quarantined()
 
 
 async def test_a_card_that_is_drained_under_load_stays_out_over_a_restart_and_comes_back(
-    real_store: Store, up: Up
+    settings: Settings, real_store: Store
 ) -> None:
     """Nothing is lost by it, and nothing done twice."""
-    first = up()
-    before = await placed(real_store)
-    group = next(name for name, model in before.items() if model == LARGE)
-    (host,) = await drains.hosts(real_store)
-    drained = f"{group.split('+')[1]}@{host.host}"
-    jobs = await submit(real_store, LARGE, 40) + await submit(real_store, SMALL, 60)
-    await eventually(lambda: busy(real_store, LARGE), what="jobs on the group")
-    await drains.drain(real_store, [Drained(worker=drained, reason="fan")])
-    without = drained.partition("@")[0]
-    await eventually(
-        lambda: serving(real_store, LARGE, cards=2, without=without), within_s=60, what="the large model elsewhere"
-    )
-    assert not [name for name in await placed(real_store) if without in name.split("+")]
-    (kept,) = await drains.drained(real_store)
-    assert kept.card.startswith("simulated-"), "it is known by who it is"
-    first.terminate()
-    await asyncio.to_thread(first.communicate, timeout=90)
+    with up(settings):
+        before = await placed(real_store)
+        group = next(name for name, model in before.items() if model == LARGE)
+        (host,) = await drains.hosts(real_store)
+        drained = f"{group.split('+')[1]}@{host.host}"
+        jobs = await submit(real_store, LARGE, 40) + await submit(real_store, SMALL, 60)
+        await eventually(lambda: busy(real_store, LARGE), what="jobs on the group")
+        await drains.drain(real_store, [Drained(worker=drained, reason="fan")])
+        without = drained.partition("@")[0]
+        await eventually(
+            lambda: serving(real_store, LARGE, cards=2, without=without), within_s=60, what="the large model elsewhere"
+        )
+        assert not [name for name in await placed(real_store) if without in name.split("+")]
+        (kept,) = await drains.drained(real_store)
+        assert kept.card.startswith("simulated-"), "it is known by who it is"
     assert not await drains.hosts(real_store)
-    up()
-    again = await placed(real_store)
-    assert sorted(again.values()) == [LARGE, SMALL]
-    assert not [name for name in again if without in name.split("+")]
-    jobs += await submit(real_store, SMALL, 60)
-    assert await drains.undrain(real_store, [drained]) == [drained]
+    with up(settings):
+        again = await placed(real_store)
+        assert sorted(again.values()) == [LARGE, SMALL]
+        assert not [name for name in again if without in name.split("+")]
+        jobs += await submit(real_store, SMALL, 60)
+        assert await drains.undrain(real_store, [drained]) == [drained]
 
-    async def whole() -> bool:
-        return sorted((await placed(real_store)).values()) == [LARGE, SMALL, SMALL]
+        async def whole() -> bool:
+            return sorted((await placed(real_store)).values()) == [LARGE, SMALL, SMALL]
 
-    await eventually(whole, within_s=60, what="the card in the plan again")
-    await done_once(real_store, jobs)
+        await eventually(whole, within_s=60, what="the card in the plan again")
+        await done_once(real_store, jobs)
 
 
 async def test_a_model_is_swapped_one_placement_after_the_other_and_stays_so_over_a_restart(
-    real_store: Store, settings: Settings, up: Up
+    settings: Settings, real_store: Store
 ) -> None:
     """The other model is served all the while; one that does not fit is refused with the plan's reason."""
-    first = up()
-    jobs = await submit(real_store, LARGE, 60) + await submit(real_store, SMALL, 10)
-    run = StateDir(settings.state_dir).read_run()
-    assert run is not None
-    with Client(run.api_url) as client:
-        with pytest.raises(Conflict, match=r"llama-2-70b does not fit: needs .* Nothing was changed"):
-            await asyncio.to_thread(client.swap, SMALL, to="llama-2-70b")
-        with pytest.raises(NotFound, match=rf"Served are {LARGE}, {SMALL}"):
-            await asyncio.to_thread(client.swap, "nobody", to="llama-2-7b:int4")
+    with up(settings):
+        jobs = await submit(real_store, LARGE, 60) + await submit(real_store, SMALL, 10)
+        run = StateDir(settings.state_dir).read_run()
+        assert run is not None
+        with Client(run.api_url) as client:
+            with pytest.raises(Conflict, match=r"llama-2-70b does not fit: needs .* Nothing was changed"):
+                await asyncio.to_thread(client.swap, SMALL, to="llama-2-70b")
+            with pytest.raises(NotFound, match=rf"Served are {LARGE}, {SMALL}"):
+                await asyncio.to_thread(client.swap, "nobody", to="llama-2-7b:int4")
+            await done_once(real_store, jobs)
+            jobs = await submit(real_store, LARGE, 60)
+            (begun,) = await asyncio.to_thread(client.swap, SMALL, to="llama-2-7b:int4")
+            assert begun.state in ("under way", "done")
+            both = False
+
+            async def over() -> bool:
+                nonlocal both
+                models = set((await placed(real_store)).values())
+                assert LARGE in models
+                both = both or {SMALL, OTHER} <= models
+                return client.swaps()[-1].state == "done"
+
+            await eventually(over, within_s=60, what="the swap is done")
+        assert both, "one of them was served still while the other was loaded"
+        assert sorted((await placed(real_store)).values()) == [LARGE, OTHER, OTHER]
+        jobs += await submit(real_store, OTHER, 20)
         await done_once(real_store, jobs)
-        jobs = await submit(real_store, LARGE, 60)
-        (begun,) = await asyncio.to_thread(client.swap, SMALL, to="llama-2-7b:int4")
-        assert begun.state in ("under way", "done")
-        both = False
-
-        async def over() -> bool:
-            nonlocal both
-            models = set((await placed(real_store)).values())
-            assert LARGE in models
-            both = both or {SMALL, OTHER} <= models
-            return client.swaps()[-1].state == "done"
-
-        await eventually(over, within_s=60, what="the swap is done")
-    assert both, "one of them was served still while the other was loaded"
-    assert sorted((await placed(real_store)).values()) == [LARGE, OTHER, OTHER]
-    jobs += await submit(real_store, OTHER, 20)
-    await done_once(real_store, jobs)
-    first.terminate()
-    await asyncio.to_thread(first.communicate, timeout=90)
-    up()
-    assert sorted((await placed(real_store)).values()) == [LARGE, OTHER, OTHER]
+    with up(settings):
+        assert sorted((await placed(real_store)).values()) == [LARGE, OTHER, OTHER]

@@ -385,6 +385,7 @@ def test_the_fields_we_touch_are_there() -> None:
     assert kombu_redis.Channel.do_restore is True
     assert kombu_redis.Channel.ack_emulation is True
     assert "_qos" in inspect.getsource(kombu_redis.Channel.__mro__[1].__init__)
+    assert "self.brpop_timeout" in inspect.getsource(kombu_redis.Channel._brpop_start)
     assert "handlers[type]()" in inspect.getsource(kombu_redis.MultiChannelPoller.on_readable)
     assert list(inspect.signature(kombu_redis.Transport._deliver).parameters) == ["self", "message", "queue"]
 

@@ -161,7 +161,7 @@ def test_what_up_would_be_given_can_be_checked_before(doctor: Doctor) -> None:
     """So many cards no computer has; without the options nothing wants one."""
     _, found, _ = doctor()
     assert (found["Cards"]["verdict"], found["Engine"]["verdict"]) == ("ok", "ok")
-    code, found, _ = doctor("--engine", "vllm-gfx906", "--model", "no-such-model", "--gpus", "64")
+    code, found, _ = doctor("--engine", "vllm", "--model", "no-such-model", "--gpus", "64")
     assert (code, found["Cards"]["verdict"], found["Engine"]["verdict"]) == (1, "fail", "fail")
     assert "64 wanted" in found["Cards"]["found"]
 

@@ -7,17 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.rigging import Watts, cards_of, done_once, up, workers
 from tests.workers import ROOT, eventually, make_job
-from viiwork.devices import open_devices
-from viiwork.devices.simulated import SimulatedDevices
-from viiwork.fleet.plan import settings_env
 from viiwork.jobs import Job, Lane, State
-from viiwork.power.control import NEAR_W
 from viiwork.power.loads import READY
 from viiwork.powerfile import PowerFile, power_file, read_power
 from viiwork.roster import WorkerCard
@@ -45,26 +42,6 @@ def simulated(settings: Settings, *, cards: int, pace: int = 20, **power: Any) -
             "power": settings.power.model_copy(update=power),
         }
     )
-
-
-@contextmanager
-def up(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """A real `viiwork up`, ended as a person would."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")} | settings_env(settings)
-    command = [sys.executable, "-m", "viiwork.cli", "up", "--json"]
-    null = subprocess.DEVNULL
-    running = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=null, stderr=null, start_new_session=True)
-    try:
-        yield running
-    finally:
-        running.terminate()
-        running.communicate(timeout=90)
-
-
-def cards_of(settings: Settings) -> SimulatedDevices:
-    found = open_devices(settings.devices.spec, state_dir=settings.state_dir)
-    assert isinstance(found, SimulatedDevices)
-    return found
 
 
 async def submit(store: Store, count: int) -> list[Job]:
@@ -97,29 +74,13 @@ async def fed(store: Store) -> AsyncIterator[list[Job]]:
             await feeding
 
 
-async def workers(store: Store) -> dict[str, WorkerCard]:
-    return {worker.card.name.partition("@")[0]: worker.card for worker in (await store.fleet()).workers}
-
-
 async def all_ready(store: Store, count: int) -> bool:
     return [card.engine_state in READY for card in (await workers(store)).values()].count(True) == count
 
 
-async def check_done_once(store: Store, jobs: list[Job]) -> list[str]:
-    """All succeeded, each committed once, none charged; answers how their attempts before ended."""
-
-    async def settled() -> bool:
-        return sum(q.waiting + q.queued + q.running for q in (await store.fleet()).queues) == 0
-
-    await eventually(settled, within_s=90, what="all jobs settled")
-    told = [await store.job(job.id) for job in jobs]
-    assert {job.state for job in told} == {State.SUCCEEDED}
-    commits = await store.read([("HGET", f"{store.prefix}job:{job.id}", "commits") for job in jobs])
-    assert set(commits) == {"1"}
-    assert not any(job.strikes for job in told)
-    ends = [attempt.end for job in told for attempt in job.history]
-    assert set(ends) <= {"given_back"}
-    return ends
+async def check_done_once(store: Store, jobs: list[Job]) -> None:
+    """Nothing that was given back was charged."""
+    assert set(await done_once(store, jobs)) <= {"given_back"}
 
 
 async def test_a_card_that_warms_up_takes_less_a_hot_one_nothing_and_a_cool_one_all_again(
@@ -128,7 +89,7 @@ async def test_a_card_that_warms_up_takes_less_a_hot_one_nothing_and_a_cool_one_
     """Full load at the default cap is warm; without its fan the card is hot within a second."""
     settings = simulated(settings, cards=2, pace=60)
     devices = cards_of(settings)
-    with up(settings):
+    with up(settings, until_ready=False):
         await eventually(lambda: all_ready(real_store, 2), within_s=60, what="both engines are ready")
         async with fed(real_store) as jobs:
             warmed = set()
@@ -165,43 +126,6 @@ async def test_a_card_that_warms_up_takes_less_a_hot_one_nothing_and_a_cool_one_
         assert not power_file(settings.state_dir).exists(), "nothing is set that anybody would have to watch"
 
 
-class Watts:
-    """What all cards drew, by the period in force: whether that was too much at any moment of it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._devices = cards_of(settings)
-        self.told: dict[int, PowerFile] = {}
-        self.over: dict[int, bool] = {}
-
-    def look(self) -> None:
-        told = read_power(self._settings.state_dir)
-        if told is None or told.room_w is None:
-            return
-        drawn_w = sum(self._devices.read(card).power_w or 0.0 for card in self._devices.found())
-        self.told[told.period] = told
-        self.over[told.period] = self.over.get(told.period, False) or drawn_w > told.room_w + NEAR_W
-
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        async def watch() -> None:
-            while True:
-                self.look()
-                await asyncio.sleep(0.05)
-
-        watching = asyncio.create_task(watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await watching
-
-    @property
-    def twice_in_a_row(self) -> list[int]:
-        return [period for period, over in self.over.items() if over and self.over.get(period + 1)]
-
-
 def loading(told: PowerFile, ready: Mapping[str, WorkerCard]) -> set[str]:
     """Engines that were let load, and that do not serve yet."""
     serve = {name for name, card in ready.items() if card.engine_state in READY}
@@ -218,7 +142,7 @@ async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_
     settings = simulated(settings, cards=4, host_watts=WATTS, control_s=1.0)
     devices, watts = cards_of(settings), Watts(settings)
     at_once: list[set[str]] = []
-    with up(settings):
+    with up(settings, until_ready=False):
 
         async def loaded() -> bool:
             told = read_power(settings.state_dir)
@@ -249,7 +173,7 @@ async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_
                 await eventually(mended, what="some periods more")
             await check_done_once(real_store, jobs)
         assert any(watts.over.values()), "it was exceeded by the driver's doing"
-        assert not watts.twice_in_a_row
+        assert watts.longest == 1
         assert max(told.drawn_w or 0.0 for told in watts.told.values()) > 0.8 * ROOM_W, "the budget is used"
     assert [devices.read(card).cap_w for card in devices.found()] == [250.0] * 4
     assert not power_file(settings.state_dir).exists()
@@ -276,7 +200,7 @@ async def test_a_lane_that_the_hours_close_waits_the_other_is_served_and_whoever
             "schedule": (ScheduleEntry.model_validate({"when": when, "lanes": ["batch"]}),),
         }
     )
-    with up(settings):
+    with up(settings, until_ready=False):
 
         async def closed() -> bool:
             cards = (await workers(real_store)).values()

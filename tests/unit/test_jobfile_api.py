@@ -193,7 +193,8 @@ class TestRefusing:
         refused = await api.send(line(1), priorty="low", deadline=1)
         assert (refused.status_code, error(refused)["param"]) == (400, "priorty")
         assert error(refused)["message"] == (
-            "priorty: there is no such query parameter of a file of jobs. Known are lane, model, deadline_s, priority."
+            "priorty: there is no such query parameter of a file of jobs. "
+            "Known are lane, model, deadline_s, priority, keep_s."
         )
         for name in ("deadline", "wait"):
             assert error(await api.send(line(1), **{name: 1}))["param"] == name
