@@ -64,6 +64,8 @@ class PowerFile(Wire):
     """Watts by card, as they are to hold now."""
     before: dict[str, float] = Field(default_factory=dict)
     """The caps that the cards had before this fleet wrote any: what they get back in the end."""
+    devices: str = ""
+    """The setting that found these cards: whoever gives the caps back may have other settings."""
     why: str = ""
     """For people: what had to be taken away; empty while nothing had."""
     deals: bool = False

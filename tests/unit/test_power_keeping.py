@@ -11,6 +11,7 @@ import pytest
 from viiwork.devices import Device
 from viiwork.devices.simulated import SimulatedDevices
 from viiwork.errors import UsageError
+from viiwork.fleet.leftcaps import give_back
 from viiwork.fleet.powerroom import PowerRoom
 from viiwork.jobs import Lane
 from viiwork.powerfile import PowerFile, power_file, read_power
@@ -198,3 +199,29 @@ def test_a_disk_that_is_full_is_told_once(keeping: Make, tmp_path: Path) -> None
     room.room.turn()
     (told,) = room.said
     assert told.startswith("The engine workers take nothing more: power.json cannot be written (")
+
+
+def test_caps_that_a_killed_one_left_are_given_back_where_none_follows_it(keeping: Make, tmp_path: Path) -> None:
+    """By `viiwork down` or an `up` without a budget; but for a card that somebody has capped since."""
+    room = keeping(power={"cap_watts": 150})
+    room.devices.set_cap(room.devices.found()[1], 200)
+    room.now_s = 0.0  # before now, by the clock of this computer
+    room.turn()
+    room.devices.set_cap(room.devices.found()[3], 220)
+    give_back(tmp_path, tell=room.said.append)
+    assert room.caps == [250.0, 200.0, 250.0, 220.0]
+    assert not power_file(tmp_path).exists()
+    give_back(tmp_path, tell=room.said.append)
+    assert not room.said
+
+
+def test_caps_that_cannot_be_given_back_now_are_kept_for_whoever_comes_next(keeping: Make, tmp_path: Path) -> None:
+    room = keeping(power={"cap_watts": 150})
+    room.now_s = 0.0
+    room.turn()
+    room.devices.refusing = (2,)
+    give_back(tmp_path, tell=room.said.append, open_cards=lambda _: room.devices)
+    assert room.said == ["The power caps of gpu2, which an earlier run lowered, stay: simulated Radeon VII: no."]
+    room.devices.refusing = ()
+    give_back(tmp_path, tell=room.said.append)
+    assert room.caps == [250.0] * 4

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from viiwork.errors import StartupError
+from viiwork.fleet.leftcaps import give_back
 from viiwork.fleet.leftovers import Leftovers, longest_end_s
 from viiwork.processes import identity
 from viiwork.settings import Settings
@@ -68,4 +69,5 @@ def _sweep(state: StateDir, tell: Callable[[str], None]) -> bool:
     if there := len(leftovers.present()):
         tell(f"ending {there} processes that an earlier run left behind")
     ended = leftovers.end(grace_s=ORPHAN_GRACE_S)
+    give_back(state.root, tell=tell)
     return embedded.end_server(state) or bool(ended)

@@ -227,7 +227,8 @@ class PowerRoom:
         )
         if self._ruling is not None and self._keeper is not None:
             may, before = self._loads.begun, self._keeper.before
-            told = with_watts(told, self._ruling, workers=placements, may_load=may, before=before)
+            spec = self._settings.devices.spec
+            told = with_watts(told, self._ruling, workers=placements, may_load=may, before=before, devices=spec)
         write_power(self._settings.state_dir, told)
 
     def _give_back(self) -> None:

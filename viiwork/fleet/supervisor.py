@@ -21,6 +21,7 @@ from viiwork.fleet.hostboard import HostBoard
 from viiwork.fleet.hostname import HostName
 from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
 from viiwork.fleet.judge import engine_failure, is_up, judge_start
+from viiwork.fleet.leftcaps import give_back
 from viiwork.fleet.leftovers import Leftovers
 from viiwork.fleet.mending import Mender
 from viiwork.fleet.neighbours import shared_cards
@@ -36,7 +37,7 @@ from viiwork.fleet.swapdesk import SwapDesk
 from viiwork.fleet.swapped import read_swaps, told, with_swaps
 from viiwork.fleet.tending import Tending
 from viiwork.placement.cards import PlanCard
-from viiwork.power.needs import in_vain
+from viiwork.power.needs import caps_cards, in_vain
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
 from viiwork.store import Store, embedded, open_store
@@ -162,6 +163,8 @@ class Supervisor:
         if text := in_vain(self.settings):
             self._tell("notice", text)
         tell = self._teller("notice")
+        if not caps_cards(self.settings):
+            await asyncio.to_thread(give_back, self.settings.state_dir, tell=tell)
         self._power = make_room(self.settings, placements=self.placements, environ=os.environ, tell=tell)
         if self._power is not None:
             undo.push_async_callback(self._power.close)

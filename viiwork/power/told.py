@@ -38,6 +38,7 @@ def with_watts(
     workers: Collection[str],
     may_load: Collection[str],
     before: Mapping[str, float],
+    devices: str = "",
 ) -> PowerFile:
     """And the watts: what was drawn, what may be, and what each of these workers may do."""
     watts = {
@@ -48,6 +49,7 @@ def with_watts(
         "over_w": round(ruling.limits.over_w, 1),
         "caps": dict(ruling.limits.caps),
         "before": dict(before),
+        "devices": devices,
         "why": ruling.why,
         "deals": True,
         "workers": orders(ruling, workers, may_load=may_load),
