@@ -48,8 +48,8 @@ async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
     await made.end_all()
 
 
-def tending(settings: Settings, crew: Crew, store: Store, *, bad: str) -> Tending:
-    """The worker of the model `bad` cannot be started; all others are ready as soon as they run."""
+def tending(settings: Settings, crew: Crew, store: Store, *, bad: str = "", held: str = "") -> Tending:
+    """The worker of the model `bad` cannot be started, that of the name `held` gets no watts; all others are ready."""
 
     def spec_of(berth: Berth) -> ProcessSpec:
         code = ENDS if berth.engine.alias == bad else STAYS
@@ -64,6 +64,7 @@ def tending(settings: Settings, crew: Crew, store: Store, *, bad: str) -> Tendin
         host="box",
         desk=SwapDesk(settings, store, host="box"),
         trouble_of=lambda child: "",
+        is_held=lambda child: child.spec.name == held,
         watch=None,
         settling=Settling(known, settle_s=1),
         spec_of=spec_of,
@@ -71,11 +72,12 @@ def tending(settings: Settings, crew: Crew, store: Store, *, bad: str) -> Tendin
     )
 
 
-async def ready_at_once(crew: Crew) -> None:
+async def ready_at_once(crew: Crew, *, held: str = "") -> None:
     """As the supervisor's own look does."""
     while True:
         for child in crew.children:
-            if child.state is ChildState.STARTING and child.pid and child.spec.argv[2] == STAYS:
+            runs = child.state is ChildState.STARTING and child.pid and child.spec.argv[2] == STAYS
+            if runs and child.spec.name != held:
                 child.state = ChildState.READY
         await asyncio.sleep(0.02)
 
@@ -99,3 +101,19 @@ async def test_a_swap_is_done_whole_or_not_at_all(
     assert (settings.state_dir / "swaps.json").read_text().strip() == (
         "{}" if bad else f'{{\n "{SMALL}": "llama-2-7b:int4"\n}}'
     )
+
+
+async def test_a_swap_does_not_wait_for_a_worker_that_gets_no_watts(
+    settings: Settings, crew: Crew, fake_store: Store
+) -> None:
+    """That may take days, and until a swap is over no drain is heard."""
+    made = tending(settings, crew, fake_store, held="gpu0")
+    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    looking = asyncio.create_task(ready_at_once(crew, held="gpu0"))
+    await tell_swaps(fake_store, [Swap(model=SMALL, to="llama-2-7b:int4", host="box")])
+    async with asyncio.timeout(30):
+        await made.turn()
+    looking.cancel()
+    (swap,) = await swaps(fake_store)
+    assert swap.state == "done"
+    assert [child.spec.argv[3] for child in crew.children] == [OTHER, OTHER]

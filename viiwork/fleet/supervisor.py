@@ -20,7 +20,7 @@ from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, su
 from viiwork.fleet.hostboard import HostBoard
 from viiwork.fleet.hostname import HostName
 from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
-from viiwork.fleet.judge import engine_failure, is_up, judge_start
+from viiwork.fleet.judge import engine_failure, is_held, is_up, judge_start
 from viiwork.fleet.leftcaps import give_back
 from viiwork.fleet.leftovers import Leftovers
 from viiwork.fleet.mending import Mender
@@ -213,6 +213,7 @@ class Supervisor:
             host=self._host,
             desk=SwapDesk(given, store, host=self._host),
             trouble_of=lambda child: engine_failure(child, self._readiness.cards if self._readiness else {}),
+            is_held=lambda child: is_held(child, self._readiness.cards if self._readiness else {}),
             watch=card_watch(settings, known),
             settling=Settling(known, settle_s=settings.devices.settle_s),
             spec_of=lambda berth: engine_worker(settings, berth, environ=os.environ, end_s=end_s),

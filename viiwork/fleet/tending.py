@@ -36,6 +36,7 @@ class Tending:
         host: str,
         desk: SwapDesk,
         trouble_of: Callable[[Child], str],
+        is_held: Callable[[Child], bool],
         watch: CardWatch | None,
         settling: Settling,
         spec_of: Callable[[Berth], ProcessSpec],
@@ -47,6 +48,7 @@ class Tending:
         self._host = host
         self._desk = desk
         self._trouble_of = trouble_of
+        self._is_held = is_held
         self._coming: tuple[Berth, ...] = ()
         self._cards: Mapping[str, PlanCard] = {}
         self._telling: asyncio.Task[None] | None = None
@@ -176,7 +178,7 @@ class Tending:
         return ""
 
     async def _until_ready(self, berth: Berth) -> str:
-        """Why it will not be; empty once it is."""
+        """Why it will not be; empty once it is, or waits for what no swap can bring about."""
         while True:
             await asyncio.sleep(LOOK_S / 4)
             child = next((each for each in self._crew.children if each.spec.name == berth.name), None)
@@ -186,6 +188,8 @@ class Tending:
                 return f"{berth.name} cannot be started: {child.last_words()} (see {child.log})"
             if trouble := self._trouble_of(child):
                 return f"the engine of {berth.name} cannot be started: {trouble}"
+            if self._is_held(child):  # for a card or for watts, maybe for days: drains must not wait for that
+                return ""
 
     async def _look(self) -> tuple[Mapping[str, PlanCard], Mapping[str, str]]:
         self._cards = cards = self._settling.at(time.monotonic(), self._seen())
