@@ -62,6 +62,8 @@ class PowerFile(Wire):
     """By how much that was too much."""
     caps: dict[str, float] = Field(default_factory=dict)
     """Watts by card, as they are to hold now."""
+    wrote: dict[str, float] = Field(default_factory=dict)
+    """Those that were written last, or are just being written: also of cards that the fleet has left since."""
     before: dict[str, float] = Field(default_factory=dict)
     """The caps that the cards had before this fleet wrote any: what they get back in the end."""
     devices: str = ""

@@ -40,6 +40,7 @@ class Keeping:
     def __init__(self, tmp_path: Path, *, refusing: tuple[int, ...] = (), **sections: object) -> None:
         self.now, self.now_s = NOON, 100.0
         self.state_dir = tmp_path
+        self.left: frozenset[int] = frozenset()
         spec = f"simulated:{CARDS}xRadeonVII"
         settings = load_settings({"fleet": {"state_dir": str(tmp_path)}, "devices": {"spec": spec}, **sections})
         self.devices = Stubborn(f"{CARDS}xRadeonVII", tmp_path, clock=lambda: self.now_s)
@@ -52,7 +53,7 @@ class Keeping:
         return PowerRoom(
             settings,
             devices=self.devices,
-            placements=lambda: {f"gpu{n}": (IDS[n],) for n in range(CARDS)},
+            placements=lambda: {f"gpu{n}": (IDS[n],) for n in range(CARDS) if n not in self.left},
             zone=UTC,
             tell=self.said.append,
             now=lambda: self.now,
@@ -207,6 +208,8 @@ def test_caps_that_a_killed_one_left_are_given_back_where_none_follows_it(keepin
     room.devices.set_cap(room.devices.found()[1], 200)
     room.now_s = 0.0  # before now, by the clock of this computer
     room.turn()
+    room.left = frozenset({0})  # drained: it is none of the fleet's any more
+    room.turn()
     room.devices.set_cap(room.devices.found()[3], 220)
     give_back(tmp_path, tell=room.said.append)
     assert room.caps == [250.0, 200.0, 250.0, 220.0]
@@ -224,4 +227,36 @@ def test_caps_that_cannot_be_given_back_now_are_kept_for_whoever_comes_next(keep
     assert room.said == ["The power caps of gpu2, which an earlier run lowered, stay: simulated Radeon VII: no."]
     room.devices.refusing = ()
     give_back(tmp_path, tell=room.said.append)
+    assert room.caps == [250.0] * 4
+
+
+class Killed(BaseException):
+    """SIGKILL, as far as a test can have it."""
+
+
+@pytest.mark.parametrize("periods", [0, 1])
+def test_one_that_is_killed_while_it_writes_caps_has_written_down_what_was_there_before(
+    keeping: Make, monkeypatch: pytest.MonkeyPatch, periods: int
+) -> None:
+    """In the first period or a later one: of the cards that have their new cap already, and of the others."""
+    room = keeping(power={"cap_watts": 150}, schedule=[{"when": "22:00-07:00", "cap_watts": 120}])
+    for _ in range(periods):
+        room.turn()
+    room.now, write = NIGHT, room.devices.set_cap
+
+    def killed(device: Device, watts: float) -> None:
+        if device.index == 2:
+            raise Killed
+        write(device, watts)
+
+    monkeypatch.setattr(room.devices, "set_cap", killed)
+    with pytest.raises(Killed):
+        room.turn()
+    assert room.caps[:2] == [120.0, 120.0]
+    monkeypatch.undo()
+    room.again()
+    room.turn()
+    assert room.caps == [120.0] * 4
+    assert room.room._keeper is not None
+    room.room._keeper.restore()
     assert room.caps == [250.0] * 4

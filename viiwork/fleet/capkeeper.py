@@ -13,6 +13,7 @@ from viiwork.errors import ViiworkError
 from viiwork.power.budget import IDLE_W, PoweredCard
 from viiwork.power.control import NEAR_W
 from viiwork.power.heat import Heat, heats_of
+from viiwork.powerfile import PowerFile
 
 Placements = Mapping[str, tuple[str, ...]]
 """Each engine worker's cards, by their identities; none where they are not known."""
@@ -44,6 +45,7 @@ class CapKeeper:
         self._root = root
         self._sudo = sudo
         self.before = dict(before or {})
+        self.wrote: dict[str, float] = {}
         self._known: dict[str, Device] = {}
         self._capped: set[str] = set()
         """Cards that have told a cap: one in reset tells none, and is none that cannot be capped."""
@@ -63,10 +65,15 @@ class CapKeeper:
         cards = (PoweredCard(name, engines[name], reading, self._writable(name)) for name, reading in ours.items())
         return Sight(tuple(cards), hot, others_w)
 
-    def write(self, wanted: Mapping[str, float]) -> dict[str, ViiworkError]:
-        """Write these caps; answers why not, by card. One that refuses is not asked again."""
+    def note(self, wanted: Mapping[str, float]) -> None:
+        """These are to be written; keep what the cards have, of those that were noted before what they had then."""
+        self.wrote |= wanted
         for name in wanted:
             self.before.setdefault(name, self._devices.read(self._known[name]).cap_w or 0.0)
+
+    def write(self, wanted: Mapping[str, float]) -> dict[str, ViiworkError]:
+        """Write these caps; answers why not, by card. One that refuses is not asked again."""
+        self.note(wanted)
         refused = set_each(self._devices, self._orders(wanted), root=self._root, sudo=self._sudo)
         found = {name: error for name, error in refused.items() if self._lacks(name, wanted[name])}
         self._refused |= set(found)
@@ -97,14 +104,12 @@ class CapKeeper:
         return card in self._capped and card not in self._refused
 
 
-def adopted(
-    before: Mapping[str, float], caps: Mapping[str, float], shown: Callable[[str], float | None]
-) -> dict[str, float]:
+def adopted(told: PowerFile, shown: Callable[[str], float | None]) -> dict[str, float]:
     """What a power room that was killed had found, of the cards that still have the caps that it wrote."""
     found = {}
-    for card, cap_w in before.items():
-        now_w, wrote_w = shown(card), caps.get(card)
-        if now_w is not None and wrote_w is not None and abs(now_w - wrote_w) <= NEAR_W:
+    for card, cap_w in told.before.items():
+        now_w, wrote = shown(card), (told.caps.get(card), told.wrote.get(card))
+        if now_w is not None and any(each is not None and abs(now_w - each) <= NEAR_W for each in wrote):
             found[card] = cap_w
     return found
 

@@ -25,7 +25,7 @@ def give_back(state_dir: Path, *, tell: Callable[[str], None], open_cards: Open 
                 open_cards(told.devices) if open_cards else open_devices(told.devices, state_dir=state_dir)
             )
             shown = {card.id: card.reading.cap_w for card in keeper.look({"": tuple(told.before)}).cards}
-            keeper.before |= adopted(told.before, told.caps, shown.get)
+            keeper.before |= adopted(told, shown.get)
             kept = keeper.restore()
         except (ViiworkError, OSError) as error:
             tell(f"Power caps that an earlier run lowered stay as they are: {error}")

@@ -10,6 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 
 from viiwork.devices import Devices, open_devices
@@ -25,7 +26,7 @@ from viiwork.power.schedule import Regime, schedule_of
 from viiwork.power.timetable import Hours, hours_at
 from viiwork.power.told import told_hours, with_watts
 from viiwork.power.zone import zone_of
-from viiwork.powerfile import read_power, remove_power, write_power
+from viiwork.powerfile import PowerFile, read_power, remove_power, write_power
 from viiwork.recipes.cards import numbers
 from viiwork.settings import Settings
 
@@ -88,6 +89,7 @@ class PowerRoom:
         self._keeper = CapKeeper(devices) if devices is not None and caps_cards(settings) else None
         self._hours: Hours | None = None
         self._ruling: Ruling | None = None
+        self._told: PowerFile | None = None
         self._loads = Loads()
         self._states: Mapping[str, str] = {}
         self._heard_s = clock()
@@ -144,12 +146,15 @@ class PowerRoom:
     def adopt(self) -> None:
         """The caps as they were before a power room that was killed: else its own would be given back as theirs."""
         told = read_power(self._settings.state_dir)
-        remove_power(self._settings.state_dir)
+        remove_power(self._settings.state_dir)  # nobody loads by what it let them
         if told is None or self._keeper is None or told.at_s > self._clock():
             return
         sight = self._keeper.look({"": tuple(told.before)})
         shown = {card.id: card.reading.cap_w for card in sight.cards}
-        self._keeper.before |= adopted(told.before, told.caps, shown.get)
+        self._keeper.before |= adopted(told, shown.get)
+        caps = {card: cap_w for card in self._keeper.before if (cap_w := shown.get(card)) is not None}
+        self._told = PowerFile(at_s=told.at_s, believed_s=0.0, deals=True, caps=caps)
+        self._note(self._keeper, caps)
 
     def _keep(self) -> None:
         next_s = self._clock() + self._settings.power.control_s
@@ -200,11 +205,23 @@ class PowerRoom:
                 others_w=sight.others_w,
                 hot=sight.hot,
             )
-            refused = keeper.write(to_write(sight.cards, ruling.limits))
+            wanted = to_write(sight.cards, ruling.limits)
+            if wanted:
+                self._note(keeper, wanted)
+            refused = keeper.write(wanted)
             if not refused:
                 return ruling
             cards = ", ".join(keeper.name_of(card) for card in refused)
             self._tell(f"The power cap of {cards} cannot be written: {next(iter(refused.values()))}")
+
+    def _note(self, keeper: CapKeeper, wanted: Mapping[str, float]) -> None:
+        """Before it is done: else what the cards had would be lost with whoever is killed meanwhile."""
+        keeper.note(wanted)
+        last = PowerFile(at_s=self._clock(), believed_s=0.0, deals=True) if self._told is None else self._told
+        spec = self._settings.devices.spec
+        noted = {"before": dict(keeper.before), "wrote": dict(keeper.wrote), "devices": spec}
+        with suppress(OSError):  # caps hold without it
+            write_power(self._settings.state_dir, last.model_copy(update=noted))
 
     def _let_load(self, sight: Sight, ruling: Ruling) -> None:
         """The next ones, once their caps are seen to hold."""
@@ -229,7 +246,9 @@ class PowerRoom:
             may, before = self._loads.begun, self._keeper.before
             spec = self._settings.devices.spec
             told = with_watts(told, self._ruling, workers=placements, may_load=may, before=before, devices=spec)
+            told = told.model_copy(update={"wrote": dict(self._keeper.wrote)})
         write_power(self._settings.state_dir, told)
+        self._told = told
 
     def _give_back(self) -> None:
         if self._keeper is None:
