@@ -90,6 +90,8 @@ class PowerRoom:
         self._hours: Hours | None = None
         self._ruling: Ruling | None = None
         self._told: PowerFile | None = None
+        self._stuck = False
+        """Whether caps could not be given back."""
         self._loads = Loads()
         self._states: Mapping[str, str] = {}
         self._heard_s = clock()
@@ -132,7 +134,10 @@ class PowerRoom:
             self._wake.set()
 
     async def close(self) -> None:
-        """Nobody works any more: the cards get the caps back that they had, and nothing is told any more."""
+        """Nobody works any more: the cards get the caps back that they had, and nothing is told any more.
+
+        Where that cannot be done `power.json` stays, and says what they had.
+        """
         thread, self._thread = self._thread, None
         if thread is None:
             return
@@ -141,7 +146,9 @@ class PowerRoom:
         await asyncio.to_thread(thread.join, LAST_S)
         if thread.is_alive():
             self._tell("The cards do not answer: their power caps stay as they are.")
-        remove_power(self._settings.state_dir)
+            self._stuck = True
+        if not self._stuck:  # else whoever comes next gives them back by it
+            remove_power(self._settings.state_dir)
 
     def adopt(self) -> None:
         """The caps as they were before a power room that was killed: else its own would be given back as theirs."""
@@ -257,7 +264,9 @@ class PowerRoom:
             kept = self._keeper.restore()
         except (ViiworkError, OSError) as error:
             self._tell(f"The power caps stay as they are: {error}")
+            self._stuck = True
             return
+        self._stuck = bool(kept)
         if kept:
             cards = ", ".join(self._keeper.name_of(card) for card in kept)
             self._tell(f"The power caps of {cards} stay as they are: {next(iter(kept.values()))}")
