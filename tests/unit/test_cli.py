@@ -20,7 +20,7 @@ import fakeredis
 import pytest
 
 from service import Service
-from standin import MODEL, NOTICE
+from standin import MODEL, NOTICE, StandIn
 from viiwork.cli.main import run
 from viiwork.cli.watch import patiently
 from viiwork.client import Client
@@ -482,3 +482,19 @@ class Terminal:
             return False
         self.screen += (data or b"").decode("utf-8", "replace")
         return bool(data)
+
+
+class TestChoiceOfModel:
+    @pytest.mark.parametrize("command", [("ask", "Why?"), ("analyze", "a.txt")])
+    def test_with_several_models_the_flag_and_all_of_them_are_named(
+        self, service: Service, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+    ) -> None:
+        """People type flags, not fields of a request."""
+        monkeypatch.setattr(sys, "stdin", None)
+        (tmp_path / "a.txt").write_text("alpha")
+        service.run(StandIn(service.store, "other-model").join())
+        said = cli(*command)
+        assert (said.code, said.out) == (2, "")
+        assert said.err.splitlines()[-1] == f"viiwork: --model: say which one; served here are other-model, {MODEL}."
+        wrong = cli(*command, "--model", "nobody")
+        assert (wrong.code, "--model: nobody serves" in wrong.err, MODEL in wrong.err) == (2, True, True)

@@ -307,3 +307,22 @@ def test_this_computers_settings_file_is_heeded(tmp_path: Path) -> None:
     config.write_text(f"[models]\ndir = {json.dumps(str(tmp_path / 'models'))}\n", encoding="utf-8")
     request = Request(models=(), engine="auto", context=0, slots=None, config=config)
     assert for_here(request, "none").containers == ()
+
+
+def test_variables_that_must_be_set_are_said_at_the_end_and_in_the_files_head(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Docker starts nothing without them; a file that needs none says nothing of it."""
+    assert run(["compose", "--cards", "2xRadeonVII", "--model", "qwen3-8b:int4", "--model", "mistral-7b:int4"]) == 0
+    seen = capsys.readouterr()
+    head = seen.out.partition("x-fleet:")[0]
+    said = "".join(seen.err.splitlines(keepends=True)[-4:])
+    for text in (head, said):
+        assert "VIIWORK_MODEL_QWEN3_8B" in text
+        assert "VIIWORK_MODEL_MISTRAL_7B" in text
+        assert ".env" in text
+    assert all(line.startswith("#") or not line for line in head.splitlines())
+    assert seen.err.rstrip().endswith("Docker starts nothing without it.")
+    assert run(["compose", "--devices", "none"]) == 0
+    seen = capsys.readouterr()
+    assert "VIIWORK_MODEL" not in seen.out.partition("x-fleet:")[0] + seen.err

@@ -35,10 +35,24 @@ def test_all_that_is_there_is_content() -> None:
     assert image(facts).found == f"{PINNED} is here (20.0 GiB)"
 
 
-def test_without_a_daemon_the_image_is_not_looked_for() -> None:
+def test_an_image_that_nobody_could_be_asked_for_is_not_called_ok() -> None:
+    """It says that it was not checked, why, and what to do first."""
     facts = ContainerFacts(image=PINNED, client_error=StartupError("no daemon.", hint="start it."))
     assert (runs(facts).verdict, runs(facts).found, runs(facts).advice) == (Verdict.FAIL, "no daemon.", "start it.")
-    assert image(facts).verdict is Verdict.OK
+    assert image(facts).verdict is Verdict.WARN
+    assert image(facts).found == f"{PINNED}: not checked whether it is here: no daemon."
+    assert image(facts).advice == "Mend Containers above, then run `viiwork doctor` again."
+
+
+def test_a_tag_fails_also_while_docker_is_away(tmp_path: Path) -> None:
+    """Its name alone tells that `up` would not take it."""
+    (tmp_path / "nothing").mkdir()
+    found = {finding.check: finding for finding in of_engine(gathered(tmp_path, path=tmp_path / "nothing"))}
+    assert "neither docker nor podman" in found["Containers"].found
+    told = found["Engine image"]
+    assert told.verdict is Verdict.FAIL
+    assert told.found.startswith("not checked whether it is here; 'lab/engine:1' is not pinned")
+    assert "name@sha256:" in told.advice
 
 
 def test_an_engine_as_a_process_is_asked_nothing_of_containers() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from viiwork.errors import Busy, ModelNotServed, Unavailable, UsageError
+from viiwork.hosts import HostCard, HostCards
 from viiwork.jobs import Lane
 from viiwork.rig.crew import Crew, check_fits, check_free, crew_of, kinds_of
 from viiwork.rig.looks import Beat, Look, look_at, window
@@ -185,8 +186,29 @@ class TestCrew:
         away = worker("gpu3@box").model_copy(update={"quarantine": "It died."})
         found = crew_of(FleetStatus(fleet="f", workers=(worker("gpu0@box", limit=16), hot, closed, away)), "m")
         assert (found.names, found.unable) == (("gpu0@box",), ("gpu1@box", "gpu2@box", "gpu3@box"))
+        assert found.why == (
+            "gpu1@box (it takes no jobs now)",
+            "gpu2@box (batch paused)",
+            "gpu3@box (quarantined: It died.)",
+        )
         with pytest.raises(Unavailable):
             crew_of(FleetStatus(fleet="f", workers=(hot,)), "m")
+
+    def test_who_is_loading_or_not_up_is_named_with_the_reason(self) -> None:
+        """Also one whose process has just ended: its supervisor knows it. Others' models are nobody's business here."""
+        first = worker("gpu0@box")
+        loading = worker("gpu1@box", limit=0, engine_state="restarting (1 deaths)")
+        cards = (
+            HostCard(name="gpu0", worker="gpu0", model="m"),
+            HostCard(name="gpu2", worker="gpu2+gpu3", model="m"),
+            HostCard(name="gpu3", worker="gpu2+gpu3", model="m"),
+            HostCard(name="gpu4", worker="gpu4", model="n"),
+            HostCard(name="gpu5"),
+        )
+        status = FleetStatus(fleet="f", workers=(first, loading), hosts=(HostCards(host="box", cards=cards),))
+        found = crew_of(status, "m")
+        assert found.unable == ("gpu1@box", "gpu2+gpu3@box")
+        assert found.why == ("gpu1@box (restarting (1 deaths))", "gpu2+gpu3@box (it is not up)")
 
     def test_it_refuses_while_others_have_jobs_and_not_for_its_own(self) -> None:
         own = FleetStatus(fleet="f", tenants=(TenantLoad(tenant="viiwork-bench", unfinished=9),))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from viiwork.cli.main import run
+from viiwork.cli.service import remove
 from viiwork.deploy.systemd import Systemd
 from viiwork.deploy.unit import Unit, caps_unit, fleet_unit, quoted, stop_s
 from viiwork.errors import StartupError, UsageError
@@ -211,3 +212,41 @@ def test_what_systemctl_refuses_is_told_in_its_own_words(systemd: Systemd, tmp_p
     with pytest.raises(StartupError, match="systemctl disable: Failed to disable unit: no"):
         systemd.uninstall(["viiwork.service"])
     assert (systemd.folder / "viiwork.service").exists()
+
+
+def test_the_unit_of_the_caps_stays_while_another_fleet_is_installed(systemd: Systemd) -> None:
+    """It caps all cards of the computer, theirs too; it goes with the last fleet."""
+    caps = "viiwork-caps.service"
+    systemd.install({caps: "a\n", "viiwork.service": "b\n", "viiwork-night.service": "c\n"})
+    first = remove(systemd, "viiwork.service", user=False)
+    assert first[0] == f"Removed {systemd.folder / 'viiwork.service'}."
+    assert first[1:] == [f"{caps} stays, which caps the cards at boot: viiwork-night.service may need it."]
+    assert (systemd.folder / caps).exists()
+    assert len(remove(systemd, "viiwork-night.service", user=False)) == 2
+    assert list(systemd.folder.iterdir()) == []
+
+
+def test_a_fleet_that_is_not_there_leaves_the_others_and_their_caps(systemd: Systemd) -> None:
+    systemd.install({"viiwork-caps.service": "a\n", "viiwork-night.service": "c\n"})
+    said = remove(systemd, "viiwork.service", user=False)
+    assert said[0] == "viiwork.service is not installed."
+    assert len(list(systemd.folder.iterdir())) == 2
+
+
+def test_settings_without_cards_or_engine_are_told_of_before_they_are_a_service(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The unit would run, and answer without a language model."""
+    assert run(["service", "install", "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    for part in ("name no engine (engine.kind)", "name no cards (devices.spec)", "--config"):
+        assert part in said
+    (tmp_path / "viiwork.toml").write_text('[engine]\nkind = "url"\n')
+    assert run(["service", "install", "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
+    (tmp_path / "viiwork.toml").write_text('[engine]\nkind = "vllm"\n')
+    assert run(["service", "install", "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert "name no cards" in said
+    assert "name no engine" not in said
+    assert str(tmp_path / "viiwork.toml") in said

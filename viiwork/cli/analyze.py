@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from viiwork.cli.facts import documents
-from viiwork.cli.options import AsJson, Server, connect, server_flag
+from viiwork.cli.options import AsJson, Server, connect, model_by_flag, server_flag
 from viiwork.cli.progress import display
 from viiwork.cli.report import Report
 from viiwork.cli.rowfile import check_new, open_rows
@@ -88,7 +88,8 @@ def analyze(
             deadline_s=deadline_s,
             priority=urgency,
         )
-        status = send(order)
+        with model_by_flag():
+            status = send(order)
         if not wait:
             started(status, as_json=as_json, server=server)
             return

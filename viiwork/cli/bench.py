@@ -18,7 +18,7 @@ from viiwork.cli.benchbar import BenchBar
 from viiwork.cli.benchtable import bench_view
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.pace import duration
-from viiwork.cli.screen import out, print_json, say
+from viiwork.cli.screen import one_line, out, print_json, say
 from viiwork.cli.watch import DETACHED
 from viiwork.errors import UsageError
 from viiwork.rig.crew import SUBMITTER
@@ -102,6 +102,8 @@ def measured(order: Order, server: str | None) -> Outcome:
     with interrupted_by_sigterm(), Run(partial(connect, server, submitter=SUBMITTER), order) as run:
         crew = run.crew
         say(f"Warming up {crew.model} on {len(crew.workers)} worker{'' if len(crew.workers) == 1 else 's'}.")
+        for told in crew.why:
+            say(one_line(f"Left out: {told}."))
         total_s = run.prepare(say)
         say(f"This takes about {duration(total_s)}. Ctrl-C stops it and leaves the fleet as it was.")
         with BenchBar(total_s) as bar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ import typer
 from viiwork.cli.composing import Found, Request, for_here, for_named
 from viiwork.cli.screen import say
 from viiwork.deploy.composefile import compose_file
+from viiwork.deploy.containers import must_set
 from viiwork.devices.choose import AUTO, NONE
 from viiwork.errors import StartupError, UsageError
 
@@ -65,7 +67,21 @@ def compose(
     _write(text, out, force=force)
     for remark in found.remarks:
         say(remark)
+    for remark in to_be_set(must_set(found.containers)):
+        say(remark)
     raise typer.Exit(0 if found.complete else DOES_NOT_FIT)
+
+
+def to_be_set(names: Sequence[str]) -> tuple[str, ...]:
+    """What a person still has to say before Docker starts anything."""
+    if not names:
+        return ()
+    return (
+        "Before `docker compose up`, write into .env beside the file (or into the environment):",
+        *(f"  {name}=NAME" for name in names),
+        "NAME is a pulled model of that shape (`viiwork models list`; docs/deploy.md). "
+        "Docker starts nothing without it.",
+    )
 
 
 def command_of(*, devices: str | None, cards: str | None, request: Request) -> str:

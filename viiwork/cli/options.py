@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from viiwork.cli.screen import say
 from viiwork.client import Client
 from viiwork.connection import DEFAULT_URL
+from viiwork.errors import UsageError
 from viiwork.settings import load_settings
 from viiwork.statedir import StateDir
 from viiwork.variables import passed_over
@@ -48,3 +51,14 @@ def say_passed_over() -> None:
 def server_flag(server: str | None) -> str:
     """What a command shown to the person needs to reach the same service."""
     return f" --server {server}" if server else ""
+
+
+@contextmanager
+def model_by_flag() -> Iterator[None]:
+    """What the service says of the field `model` is said of the flag. Raises UsageError."""
+    try:
+        yield
+    except UsageError as error:
+        if error.param != "model" or not error.message.startswith("model: "):
+            raise
+        raise type(error)(f"--{error.message}", hint=error.hint, code=error.code, param=error.param) from error

@@ -18,7 +18,7 @@ import typer
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import out, plain, print_json, say
 from viiwork.cli.up import settings_from
-from viiwork.deploy.systemd import Systemd, UnitState
+from viiwork.deploy.systemd import CAPS, Systemd, UnitState
 from viiwork.deploy.unit import Unit, caps_unit, fleet_unit, stop_s
 from viiwork.errors import UsageError
 from viiwork.fleet.plan import engine_end_s
@@ -26,7 +26,6 @@ from viiwork.settings import Settings
 
 service = typer.Typer(no_args_is_help=True, help="The fleet as a service of systemd: from boot on, and after a crash.")
 
-CAPS = "viiwork-caps.service"
 USER = "viiwork"
 GROUPS = ("video", "render")
 NOT_ACTIVE = 1
@@ -59,6 +58,7 @@ def install(
         units = {CAPS: caps_unit(unit.program, watts=caps), **units}
     if dry_run:
         _show(systemd.folder, units)
+        _say_lacking(config)
         return
     systemd.require()
     if not user:
@@ -66,24 +66,22 @@ def install(
         _roots_own(unit.program, needed=caps is not None)
     systemd.install(units)
     say(f"{unit.name} is installed and started. See `viiwork service status`, `journalctl -u {unit.name}`.")
+    _say_lacking(config)
     if user:
         say(f"It ends when you log out, unless root says: loginctl enable-linger {pwd.getpwuid(os.getuid()).pw_name}")
 
 
 @service.command("uninstall")
 def uninstall(*, config: Config = None, user: Own = False) -> None:
-    """Stop the fleet in order and remove its unit, and the one of the caps; data and models stay.
+    """Stop the fleet in order and remove its unit; with the last fleet of this computer also the unit of the caps. Data
+    and models stay.
 
     Exit codes: 0 done, 2 no systemd, or not allowed.
     """
     systemd = Systemd(user=user, environ=os.environ)
     systemd.require()
-    name = _unit(config, run_as="").name
-    gone = systemd.uninstall([name, *(() if user else (CAPS,))])
-    for file in gone:
-        say(f"Removed {file}.")
-    if not gone:
-        say(f"{name} is not installed.")
+    for line in remove(systemd, _unit(config, run_as="").name, user=user):
+        say(line)
 
 
 @service.command("status")
@@ -100,6 +98,39 @@ def status(*, config: Config = None, user: Own = False, as_json: AsJson = False)
         for line in _lines(found, runs=systemd.runs):
             out().print(plain(line), soft_wrap=True)
     raise typer.Exit(0 if found.active == "active" else NOT_ACTIVE)
+
+
+def remove(systemd: Systemd, name: str, *, user: bool) -> list[str]:
+    """Stop and remove a fleet's unit; answers what came of it. Raises StartupError.
+
+    The caps are those of all cards of the computer: their unit goes with the last fleet.
+    """
+    others = tuple(each for each in systemd.fleets() if each != name)
+    keeps = bool(others) and not user and (systemd.folder / CAPS).exists()
+    gone = systemd.uninstall([name, *(() if user or keeps else (CAPS,))])
+    lines = [f"Removed {file}." for file in gone] or [f"{name} is not installed."]
+    kept = f"{CAPS} stays, which caps the cards at boot: {', '.join(others)} may need it."
+    return [*lines, *([kept] if keeps else [])]
+
+
+def lacking(settings: Settings, *, file: Path | None) -> list[str]:
+    """What the service would do without, as the settings are; nothing where cards and an engine are named."""
+    lines = []
+    if not settings.serve and "kind" not in settings.engine.model_fields_set:
+        lines.append(
+            "The settings name no engine (engine.kind): it would be the extractive preview, no language model."
+        )
+    if not settings.devices.spec and not settings.workers.gpus and settings.engine.kind != "url":
+        lines.append("The settings name no cards (devices.spec): engines would run on the processor.")
+    if lines:
+        where = file or "a settings file, and give it with --config"
+        lines.append(f"Name them in {where}: docs/deploy.md has one, and `viiwork doctor --config FILE` checks it.")
+    return lines
+
+
+def _say_lacking(config: Path | None) -> None:
+    for line in lacking(settings_from(config), file=_chosen(config)):
+        say(line)
 
 
 def _unit(config: Path | None, *, run_as: str) -> Unit:

@@ -38,6 +38,13 @@ def is_pinned(image: str) -> bool:
     return bool(DIGEST.fullmatch(image) or LOCAL.fullmatch(image))
 
 
+def check_pinned(image: str) -> None:
+    """What its name alone tells, where nobody can be asked for the image. Raises SettingsError."""
+    if not is_pinned(image):
+        message = f"'{image}' is not pinned: what a tag names may be another image tomorrow."
+        raise SettingsError(message, hint=PINNED, param="engine.image")
+
+
 def checked_image(client: Client, image: str, *, ask: Ask = ask) -> Image:
     """The image, if it is pinned and here. Raises SettingsError or StartupError with the words that mend it."""
     if not is_pinned(image) and not NAME.fullmatch(image):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from viiwork.deploy.containers import DRAIN_S, NAMED_GROUPS, Container, stop_s
+from viiwork.deploy.containers import DRAIN_S, NAMED_GROUPS, Container, must_set, stop_s
 from viiwork.deploy.template import fill
 
 TEMPLATE = "compose.yaml.j2"
@@ -36,6 +36,7 @@ def compose_file(
         volumes=[STATE, *mounts],
         groups=list(groups),
         cpu_engine=cpu_engine,
+        must_set=must_set(containers),
         drain_s=DRAIN_S,
         stop_s=stop_s(recipes),
     )

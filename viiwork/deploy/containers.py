@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
@@ -25,6 +26,7 @@ NAMED_GROUPS = ("${VIDEO_GID:-44}", "${RENDER_GID:-105}")
 """Of a machine that is not this one: `getent group video render` tells the numbers there."""
 CARD_VARIABLE, MODEL_VARIABLE = f"{PREFIX}GPU{{}}", f"{PREFIX}MODEL_{{}}"
 KFD = "/dev/kfd"
+MUST = re.compile(r"\$\{(\w+):\?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class Container:
     def service(self) -> str:
         """Its name in the file, where no plus may stand."""
         return self.worker.replace("+", "-")
+
+    @property
+    def must_set(self) -> tuple[str, ...]:
+        """Variables without which Docker starts nothing."""
+        return tuple(name for value in self.environment.values() for name in MUST.findall(value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,3 +205,8 @@ def _first_builds(made: Sequence[Container]) -> Iterator[Container]:
     for each in made:
         yield replace(each, builds=each.image is not None and each.image not in seen)
         seen |= {each.image} if each.image else set()
+
+
+def must_set(containers: Sequence[Container]) -> tuple[str, ...]:
+    """The variables that a person has to set before this file can be brought up, each once."""
+    return tuple(dict.fromkeys(name for each in containers for name in each.must_set))

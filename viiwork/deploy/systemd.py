@@ -14,6 +14,9 @@ from viiwork.errors import StartupError
 BOOTED = Path("run/systemd/system")
 """There where systemd has started the computer: see sd_booted(3)."""
 SYSTEM_UNITS = Path("/etc/systemd/system")
+CAPS = "viiwork-caps.service"
+"""Caps all cards of the computer, whichever fleet has them."""
+FLEETS = "viiwork*.service"
 PATIENCE_S = 600.0
 """Stopping a fleet drains it."""
 
@@ -81,6 +84,11 @@ class Systemd:
         if there:
             self._tell("daemon-reload")
         return tuple(self.folder / name for name in there)
+
+    def fleets(self) -> tuple[str, ...]:
+        """The units of fleets that are installed here, by their names."""
+        found = (path.name for path in self.folder.glob(FLEETS) if path.is_file())
+        return tuple(sorted(name for name in found if name != CAPS))
 
     def state(self, name: str) -> UnitState:
         """What it says of one unit."""

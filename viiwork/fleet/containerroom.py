@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from viiwork.containers.client import find_client
-from viiwork.containers.image import checked_image
+from viiwork.containers.image import check_pinned, checked_image
 from viiwork.containers.refusals import server_version
 from viiwork.doctor.container import ContainerFacts
 from viiwork.errors import ViiworkError
@@ -29,8 +29,16 @@ def container_facts(settings: Settings, workers: tuple[str, ...], environ: Mappi
         client = find_client(engine.container, environ=environ)
         facts = replace(facts, client=f"{client.kind} {server_version(client)}")
     except ViiworkError as error:
-        return replace(facts, client_error=error)
+        return replace(facts, client_error=error, pin_error=_pin_error(facts.image))
     try:
         return replace(facts, image_bytes=checked_image(client, facts.image).size_bytes)
     except ViiworkError as error:
         return replace(facts, image_error=error)
+
+
+def _pin_error(image: str) -> ViiworkError | None:
+    try:
+        check_pinned(image)
+    except ViiworkError as error:
+        return error
+    return None

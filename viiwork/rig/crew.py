@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from viiwork.cardwords import brakes
 from viiwork.errors import Busy, ModelNotServed, Unavailable, UsageError
 from viiwork.rig.outcome import CardKind
 from viiwork.rig.wording import SPREAD, Wording
@@ -24,8 +25,10 @@ class Crew:
     workers: tuple[WorkerStatus, ...]
     """In the order of their names."""
     unable: tuple[str, ...] = ()
-    """Workers of the model that took no jobs when it began: quarantined, hot, loading, or with a lane closed. They are
-    held, lest they come back in the middle of a window."""
+    """Workers of the model that took no jobs when it began: quarantined, hot, loading, not up, or with a lane closed.
+    They are held, lest they come back in the middle of a window."""
+    why: tuple[str, ...] = ()
+    """Of each of these in the same order: `gpu2@box (restarting (1 deaths))`."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,7 +77,21 @@ def crew_of(status: FleetStatus, model: str) -> Crew:
     if not able:
         raise Unavailable(f"No worker of {chosen} takes jobs of both lanes now.", hint="Look at `viiwork status`.")
     ordered = tuple(sorted(able, key=lambda worker: worker.card.name))
-    return Crew(chosen, ordered, unable=tuple(w.card.name for w in all_of_it if not may_work(w)))
+    out = {w.card.name: reason(w) for w in all_of_it if not may_work(w)} | absent(status, chosen)
+    return Crew(chosen, ordered, unable=tuple(out), why=tuple(f"{name} ({told})" for name, told in out.items()))
+
+
+def reason(worker: WorkerStatus) -> str:
+    """Why it is left out."""
+    return "; ".join(brakes(worker)) or "it takes no jobs now"
+
+
+def absent(status: FleetStatus, model: str) -> dict[str, str]:
+    """Workers that a supervisor has for this model and that do not beat, such as one whose process starts again."""
+    up = {worker.card.name for worker in status.workers}
+    there = [(f"{card.worker}@{host.host}", card) for host in status.hosts for card in host.cards if card.worker]
+    named = (model, "") if len(status.models) == 1 else (model,)  # a built-in engine without an alias is told of as ""
+    return {name: "it is not up" for name, card in there if card.model in named and name not in up}
 
 
 def may_work(worker: WorkerStatus) -> bool:
