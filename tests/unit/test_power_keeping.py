@@ -63,14 +63,14 @@ class Keeping:
     def again(self) -> None:
         """Another life of it, as after a SIGKILL."""
         self.room = self.open(self._settings)
-        self.room.adopt()
+        self.room.periods.adopt()
 
     def turn(self, **states: str) -> PowerFile:
         """One period later."""
         self.now_s += 5.0
         if states:
             self.room.hear(states)
-        self.room.turn()
+        self.room.periods.turn()
         told = read_power(self.state_dir)
         assert told is not None
         return told
@@ -196,8 +196,8 @@ def test_a_disk_that_is_full_is_told_once(keeping: Make, tmp_path: Path) -> None
     """Workers find that nobody tells them anything; see `test_standing.py`."""
     room = keeping(power={"cap_watts": 150})
     power_file(tmp_path).mkdir()
-    room.room.turn()
-    room.room.turn()
+    room.room.periods.turn()
+    room.room.periods.turn()
     (told,) = room.said
     assert told.startswith("The engine workers take nothing more: power.json cannot be written (")
 
@@ -257,6 +257,5 @@ def test_one_that_is_killed_while_it_writes_caps_has_written_down_what_was_there
     room.again()
     room.turn()
     assert room.caps == [120.0] * 4
-    assert room.room._keeper is not None
-    room.room._keeper.restore()
+    assert room.room.periods.give_back()
     assert room.caps == [250.0] * 4
