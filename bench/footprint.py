@@ -10,7 +10,7 @@ import psutil
 from bench.answering import MODEL, answering
 from bench.crew import UNFINISHED
 from bench.machine import machine
-from bench.manned import SLOTS, WORKERS, Manned, manned
+from bench.manned import CARDS, SLOTS, WORKERS, Manned, manned
 from bench.report import Figure, Goal, Report
 from bench.rig import Rig, until
 from bench.rounds import median
@@ -31,6 +31,7 @@ async def run(rig: Rig, *, jobs: int, rounds: int) -> Report:
     figures: dict[str, Figure] = {
         **machine(),
         "engine": "a stand-in server that answers at once, one for all workers; the guards are real",
+        "cards": f"{CARDS}: files, each read by its worker",
         "workers": WORKERS,
         "slots_per_worker": SLOTS,
         "jobs": jobs,

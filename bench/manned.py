@@ -24,6 +24,8 @@ from viiwork.store import Store
 
 WORKERS = 10
 SLOTS = 16
+CARDS = f"simulated:{WORKERS}xRadeonVII"
+"""Each worker looks at its own, as at a real one."""
 START_S = 120.0
 POLL_S = 0.1
 PASSWORD = "footprint"
@@ -67,6 +69,7 @@ def _settings(rig: Rig, url: str) -> Settings:
         "api": rig.settings.api.model_copy(update={"port": 0}),
         "flower": rig.settings.flower.model_copy(update={"enabled": True, "port": 0}),
         "workers": rig.settings.workers.model_copy(update={"gpus": WORKERS, "readers": 0}),
+        "devices": rig.settings.devices.model_copy(update={"spec": CARDS}),
     }
     return settle_ports(rig.settings.model_copy(update=update))
 
