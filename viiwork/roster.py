@@ -76,6 +76,8 @@ class WorkerCard(Wire):
     context_tokens: int = 0
     tokenizer: str = ""
     notice: str = ""
+    cannot: tuple[str, ...] = ()
+    """Kinds of work that its engine is known not to do (`viiwork.abilities`); it may not do others either."""
     limit: int | None = None
     """How many jobs it holds at most just now, 0 to `slots`; None from a worker that does not say."""
     engine_state: str = ""

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -173,8 +174,28 @@ class TestAsk:
     def test_an_engine_that_cannot_chat_says_so(self, town: Town) -> None:
         """The preview picks sentences; it follows no prompt."""
         said = town.command("ask", "Why?", "--model", PREVIEW)
-        assert (said.returncode, said.stdout) == (1, "")
-        assert one_line(said.stderr) and "not a language model" in said.stderr
+        assert (said.returncode, said.stdout) == (2, "")
+        assert one_line(said.stderr) and "(extractive preview) cannot answer a chat. It answers about" in said.stderr
+
+    @pytest.mark.parametrize("asked", [{"prompt": "Once"}, {"messages": [{"role": "user", "content": "Why?"}]}])
+    def test_a_file_of_jobs_that_the_engine_cannot_do_is_not_sent(
+        self, town: Town, tmp_path: Path, asked: dict[str, Any]
+    ) -> None:
+        """Exit code 2 and what to do instead: once sent, each of its jobs would fail."""
+        file = tmp_path / "jobs.jsonl"
+        file.write_text(f"{json.dumps(asked)}\n" * 3)
+        said = town.command("submit", str(file), "--model", PREVIEW)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert one_line(said.stderr) and f"line 1: {next(iter(asked))}: {PREVIEW} (extractive preview)" in said.stderr
+        assert "summarize, classify, ask" in said.stderr and "Nothing of the file was kept." in said.stderr
+
+    def test_a_task_that_the_engine_cannot_do_is_not_begun(self, town: Town, tmp_path: Path) -> None:
+        """No document is read for it."""
+        file = tmp_path / "letter.txt"
+        file.write_text("The lease ends in May.")
+        said = town.command("analyze", str(file), "--prompt", "List all dates.", "--model", PREVIEW)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert "task: extractive-preview (extractive preview) cannot follow a prompt." in " ".join(said.stderr.split())
 
     def test_a_model_that_nobody_serves_and_a_service_that_is_not_there(self, town: Town) -> None:
         """Exit codes 2 and 3."""

@@ -10,8 +10,9 @@ import pytest
 import pytest_asyncio
 
 from tests.kit.case import Case, case, in_flight
-from tests.kit.works import EMBEDDING, GARBAGE, LETTER, TASKS, chat, step
+from tests.kit.works import EMBEDDING, GARBAGE, LETTER, TASKS, chat, step, work_of
 from tests.workers import eventually
+from viiwork.abilities import UNABLE, Ability
 from viiwork.errors import JobRefused
 from viiwork.jobs import MODEL_PATTERN
 from viiwork.work import AnalysisTask, TaskOptions
@@ -126,6 +127,16 @@ class Promises:
             assert refused.value.hint
             assert not refused.value.retryable
             assert "Mill Lane" not in str(refused.value)
+
+    async def test_what_its_facts_say_it_cannot_do_it_refuses_and_nothing_else(self, engine: Engine) -> None:
+        """Who takes work in goes by the facts alone: what it refused without need would be lost to the sender."""
+        for ability in sorted(engine.facts.cannot):
+            with pytest.raises(JobRefused) as refused:
+                await engine.run(work_of(ability))
+            assert refused.value.code == UNABLE
+            assert refused.value.hint
+        for ability in sorted({*TASKS} - engine.facts.cannot):
+            assert (await engine.run(work_of(Ability(ability)))).text
 
     async def test_texts_become_vectors_or_are_refused(self, engine: Engine, case: Case) -> None:
         """One vector a text, all of one length; or a refusal that says what to do."""

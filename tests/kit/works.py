@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from viiwork.abilities import Ability
 from viiwork.work import (
     AnalysisTask,
     ChatInput,
@@ -61,6 +62,19 @@ TOOL = {
     },
 }
 EMBEDDING = EmbeddingInput(texts=("a lease of a flat", "a bill for gas"))
+
+
+def work_of(ability: Ability) -> EngineWork:
+    """Work that wants it."""
+    plain: dict[Ability, EngineWork] = {
+        Ability.CHAT: chat(),
+        Ability.COMPLETION: completion(),
+        Ability.EMBEDDING: EMBEDDING,
+        Ability.TOOLS: chat().model_copy(update={"tools": (TOOL,)}),
+        Ability.SHAPE: chat(shape=SHAPES["choice"]),
+        Ability.PROMPT: step(task=AnalysisTask.PROMPT, options=TaskOptions(prompt="List all dates.")),
+    }
+    return plain[ability] if ability in plain else step(task=AnalysisTask(ability.value))
 
 
 def step(

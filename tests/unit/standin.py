@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 
 import fakeredis
@@ -44,7 +45,9 @@ def make_store(settings: Settings, server: fakeredis.FakeServer) -> Store:
 class StandIn:
     """A worker that serves one model and reads documents, in the caller's own loop."""
 
-    def __init__(self, store: Store, model: str = MODEL, *, context_tokens: int = 0) -> None:
+    def __init__(
+        self, store: Store, model: str = MODEL, *, context_tokens: int = 0, cannot: Collection[str] = ()
+    ) -> None:
         self.store, self.model = store, model
         self._upkeep = Upkeep(store, lease_ttl_s=60, hint_grace_s=5)
         self._card = WorkerCard(
@@ -56,6 +59,7 @@ class StandIn:
             model=model,
             slots=4,
             context_tokens=context_tokens,
+            cannot=tuple(cannot),
         )
 
     async def join(self) -> None:

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from viiwork.api.pressure import Gauge
 from viiwork.api.requests import JobBody
-from viiwork.api.scales import Load, Misfit, Scales, Weight
+from viiwork.api.scales import Load, Misfit, Scales, Weight, misfits
 from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
 from viiwork.documents.room import narrowest
@@ -101,7 +101,10 @@ class Intake:
         """One job on its own."""
         model = await self.model(body.model)
         async with self.turn(who):
-            job_id = await self.admit(who, partial(print_of, body), new_id("job"))
+            fresh_id = new_id("job")
+            job_id = await self.admit(who, partial(print_of, body), fresh_id)
+            if job_id != fresh_id and await self._has_job(job_id):
+                return await self.store.job(job_id)  # whatever serves its model by now
             job = single(body, model, who.tenant, job_id, self.settings.queue.job_timeout_s)
             (weighed,) = await self.weighed([job])
             if isinstance(weighed, Misfit):
@@ -124,7 +127,9 @@ class Intake:
         return [said.get(job.id, job) for job in jobs]
 
     async def room(self, model: str, task: AnalysisTask, options: TaskOptions) -> None:
-        """Raises UsageError when a task's options leave no room for a document in what the model takes."""
+        """Raises UsageError when no worker of the model does such a task, or its options leave a document no room."""
+        for unable in filter(None, misfits([task], model, await self.fleet())):
+            raise unable.error()
         card = narrowest((worker.card for worker in (await self.fleet()).workers), model)
         card = card or await self.store.model_card(model)
         if card.context_tokens:  # else its worker does not tell

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from viiwork.abilities import UNABLE, advice, beyond, field_of, missing, told
 from viiwork.documents.prompts import UNCOUNTED, Count, PromptCounter, Rendered, Work, load_prompts
 from viiwork.documents.room import check_room, narrowest
 from viiwork.documents.template import TemplateRefusal
 from viiwork.errors import UsageError
 from viiwork.roster import FleetStatus, WorkerCard
-from viiwork.work import AnalysisTask, ChatInput, EmbeddingInput, TaskOptions
+from viiwork.work import AnalysisTask, ChatInput, EmbeddingInput, EngineWork, TaskOptions
 
 log = logging.getLogger("viiwork.api")
 
@@ -58,7 +59,11 @@ class Scales:
         self._given_up: set[str] = set()
 
     async def weigh(self, works: Sequence[Work], model: str, fleet: FleetStatus) -> list[Weight]:
-        """What each prompt weighs on the worker of `model` that takes least."""
+        """What each prompt weighs on the worker of `model` that takes least; also a Misfit for what none can do."""
+        weights = await self._weigh(works, model, fleet)
+        return [unable or weight for unable, weight in zip(misfits(works, model, fleet), weights, strict=True)]
+
+    async def _weigh(self, works: Sequence[Work], model: str, fleet: FleetStatus) -> list[Weight]:
         card = narrowest((worker.card for worker in fleet.workers), model)
         if card is None or card.tokenizer in UNCOUNTED or card.tokenizer in self._given_up:
             return [None] * len(works)
@@ -95,6 +100,22 @@ class Scales:
     def _give_up(self, tokenizer: str, model: str) -> None:
         self._given_up.add(tokenizer)
         log.warning("the chat template of %s took over %.0f s: prompts go to it uncounted", model, self._render_s)
+
+
+def misfits(works: Sequence[EngineWork | AnalysisTask], model: str, fleet: FleetStatus) -> list[Misfit | None]:
+    """For each why no worker of the model can do it, where all of them say so. Pure."""
+    cards = [worker.card for worker in fleet.workers if worker.card.model == model]
+    if not (cannot := beyond(cards)):
+        return [None] * len(works)
+    return [misfit(work, cannot, model=model, engine=cards[0].engine) for work in works]
+
+
+def misfit(work: EngineWork | AnalysisTask, cannot: Collection[str], *, model: str, engine: str) -> Misfit | None:
+    """Why what is known not to be done is not taken."""
+    if (ability := missing(work, cannot)) is None:
+        return None
+    reason = told(ability, model=model, engine=engine)
+    return Misfit(field_of(ability, work), reason, advice(ability, cannot), UNABLE)
 
 
 def counted(

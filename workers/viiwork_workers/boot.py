@@ -137,6 +137,7 @@ def make_card(parts: Parts) -> WorkerCard:
         context_tokens=facts.context_tokens,
         tokenizer=facts.tokenizer,
         notice=facts.notice,
+        cannot=tuple(sorted(facts.cannot)),
         schema_version=SCHEMA,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from viiwork.abilities import Ability
 from viiwork.jobs import Lane
 from viiwork.work import Answer, EngineWork
 
@@ -44,6 +45,8 @@ class EngineFacts:
     """What a reader of its answers must know, if it is not a language model."""
     end_s: float = 30.0
     """How long its end may take."""
+    cannot: frozenset[Ability] = frozenset()
+    """Kinds of work that it is known not to do: it refuses them, and who takes work in refuses them for it."""
 
 
 @dataclass(frozen=True, slots=True)

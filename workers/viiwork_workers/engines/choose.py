@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
@@ -115,11 +116,13 @@ def _vram_bytes(settings: Settings, worker: str, environ: Mapping[str, str]) -> 
 
 def _server(settings: Settings, worker: str, environ: Mapping[str, str], cards: tuple[Device, ...]) -> Engine:
     """A program of others, that a guard starts and looks after."""
+    from viiwork_workers.engines.server.dialects import CANNOT  # noqa: PLC0415 - as below
     from viiwork_workers.engines.server.engine import ServerEngine  # noqa: PLC0415 - aiohttp: 9 MB and 0.1 s, for these alone
 
     checked = check_engine(settings, worker=worker, environ=environ)
     launch = launch_of(settings, checked, worker=worker, environ=environ, cards=cards)
-    return ServerEngine(facts_of(checked, launch), launch, FollowedKeeper(launch, state_dir=settings.state_dir))
+    facts = replace(facts_of(checked, launch), cannot=CANNOT.get(launch.dialect, frozenset()))
+    return ServerEngine(facts, launch, FollowedKeeper(launch, state_dir=settings.state_dir))
 
 
 def launch_of(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from viiwork.abilities import UNABLE, advice, field_of, missing, told, wanted
 from viiwork.errors import JobRefused
 from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, EngineWork, StepInput
+from viiwork_workers.engines.base import EngineFacts
 
 
 def texts_of(work: EngineWork) -> list[str]:
@@ -18,14 +20,26 @@ def texts_of(work: EngineWork) -> list[str]:
     return [work.title, work.options.question, work.options.prompt, *labels, work.text]
 
 
-def plain(work: EngineWork) -> ChatInput | StepInput:
-    """The work, for an engine that only writes text. Raises JobRefused for anything else, such as vectors."""
-    if isinstance(work, StepInput) or (isinstance(work, ChatInput) and not (work.tools or work.shape)):
+def plain(work: EngineWork, facts: EngineFacts) -> ChatInput | StepInput:
+    """The work, for an engine that only writes text. Raises JobRefused for what its facts say that it cannot do."""
+    if isinstance(work, ChatInput | StepInput) and missing(work, facts.cannot) is None:
         return work
-    asked = f"tools or a shape in a {work.kind}" if isinstance(work, ChatInput) else f"a {work.kind}"
-    raise JobRefused(
-        f"this engine cannot do {asked}.", hint="Use a language-model engine.", code="unsupported_task", param="kind"
-    )
+    raise unable(work, facts)
+
+
+def step_of(work: EngineWork, facts: EngineFacts) -> StepInput:
+    """The work, for an engine that takes nothing but steps of analyses. Raises JobRefused, as `plain` does."""
+    if isinstance(work, StepInput) and missing(work, facts.cannot) is None:
+        return work
+    raise unable(work, facts)
+
+
+def unable(work: EngineWork, facts: EngineFacts) -> JobRefused:
+    """What is said of work that an engine cannot do; who takes work in mostly says so before."""
+    ability = missing(work, facts.cannot) or wanted(work)[0]
+    message = f"{told(ability, model=facts.model, engine=facts.name)}."
+    hint, field = advice(ability, facts.cannot), field_of(ability, work)
+    return JobRefused(message, hint=hint, code=UNABLE, param=field)
 
 
 def refuse_incomplete(work: EngineWork) -> None:

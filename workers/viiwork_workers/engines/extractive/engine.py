@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
+from viiwork.abilities import Ability
 from viiwork.errors import EngineFault, JobRefused
 from viiwork.work import AnalysisTask, Answer, EngineWork, Evidence, StepInput, Usage
 from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
@@ -12,10 +13,11 @@ from viiwork_workers.engines.extractive.embeddings import Embedder, load_embedde
 from viiwork_workers.engines.extractive.labelling import classify
 from viiwork_workers.engines.extractive.quoting import FLOOR, NO_ANSWER, answer
 from viiwork_workers.engines.extractive.summary import summarize
-from viiwork_workers.engines.intake import refuse_incomplete, texts_of
+from viiwork_workers.engines.intake import refuse_incomplete, step_of, texts_of
 
 NAME = "extractive preview"
 NOTICE = "Preview: sentences picked from the document, not written by a language model."
+CANNOT = frozenset({Ability.CHAT, Ability.COMPLETION, Ability.EMBEDDING, Ability.PROMPT})
 LARGEST_CHARACTERS = 400_000
 """Takes a second or two; a passage that the reader cut is a twentieth of it."""
 
@@ -25,7 +27,13 @@ class ExtractiveEngine:
 
     def __init__(self, *, model: str, slots: int, context_tokens: int = 4096) -> None:
         self.facts = EngineFacts(
-            name=NAME, model=model, slots=slots, context_tokens=context_tokens, tokenizer="wordllama", notice=NOTICE
+            name=NAME,
+            model=model,
+            slots=slots,
+            context_tokens=context_tokens,
+            tokenizer="wordllama",
+            notice=NOTICE,
+            cannot=CANNOT,
         )
         self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="extractive")
         self._embedder: Embedder | None = None
@@ -36,11 +44,11 @@ class ExtractiveEngine:
 
     async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
         """Answer on a thread. A cancelled job's thread goes on for the milliseconds that its passage takes."""
-        step = accepted(work)
+        asked = accepted(work, self.facts)
         if self._embedder is None:
             raise EngineFault("the extractive preview is not loaded.", hint="Wait for the worker to be ready.")
         loop = asyncio.get_running_loop()
-        return heard(await loop.run_in_executor(self._threads, self._answer, step, self._embedder), manner)
+        return heard(await loop.run_in_executor(self._threads, self._answer, asked, self._embedder), manner)
 
     def signals(self) -> Signals | None:
         """None: its slots say all there is to say."""
@@ -64,22 +72,17 @@ class ExtractiveEngine:
         return said.model_copy(update={"engine": NAME, "model": self.facts.model, "notice": NOTICE, "usage": usage})
 
 
-def accepted(work: EngineWork) -> StepInput:
+def accepted(work: EngineWork, facts: EngineFacts) -> StepInput:
     """The work, when it is something that picking sentences can answer. Raises JobRefused."""
-    if not isinstance(work, StepInput) or work.task is AnalysisTask.PROMPT:
+    asked = step_of(work, facts)
+    if len(asked.text) > LARGEST_CHARACTERS:
         raise JobRefused(
-            "the extractive preview is not a language model: it cannot follow a prompt or fill a schema.",
-            hint="Start the fleet with a language-model engine, or ask for summarize, classify or ask.",
-            code="unsupported_task",
-        )
-    if len(work.text) > LARGEST_CHARACTERS:
-        raise JobRefused(
-            f"the passage has {len(work.text):,} characters; the extractive preview takes {LARGEST_CHARACTERS:,}.",
+            f"the passage has {len(asked.text):,} characters; the extractive preview takes {LARGEST_CHARACTERS:,}.",
             hint="Cut it to smaller parts; `viiwork analyze` does.",
             code="context_length",
         )
-    refuse_incomplete(work)
-    return work
+    refuse_incomplete(asked)
+    return asked
 
 
 def summarized(step: StepInput, embedder: Embedder) -> Answer:

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from viiwork.abilities import UNABLE, Ability
 from viiwork.errors import JobRefused
 from viiwork.jobs import Lane
 from viiwork.recipes.recipe import Dialect
@@ -34,6 +35,12 @@ UNKNOWN: dict[tuple[Dialect, Endpoint], tuple[str, ...]] = {
     # MLC-LLM, python/mlc_llm/protocol/openai_api_protocol.py (01ced331)
     ("mlc", "chat"): ("top_k",),
     ("mlc", "completion"): ("top_k",),
+}
+
+CANNOT: dict[Dialect, frozenset[Ability]] = {
+    # neither has such a route; text-embeddings-inference is a program of its own
+    "tgi": frozenset({Ability.EMBEDDING}),
+    "mlc": frozenset({Ability.EMBEDDING}),
 }
 
 
@@ -121,12 +128,11 @@ class Tongue:
         return {"tool_choice": choice}
 
     def _embedding(self, work: EmbeddingInput) -> dict[str, Any]:
-        # TGI and MLC-LLM have no such route; text-embeddings-inference is a program of its own
-        if self.dialect in ("tgi", "mlc"):
+        if Ability.EMBEDDING in CANNOT.get(self.dialect, ()):
             raise JobRefused(
                 f"{NAMES[self.dialect]} makes no embeddings.",
                 hint="Ask a model that another engine serves.",
-                code="unsupported_task",
+                code=UNABLE,
                 param="kind",
             )
         if work.dimensions is not None and self.dialect == "llama.cpp":

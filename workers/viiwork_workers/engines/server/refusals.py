@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+from viiwork.abilities import UNABLE
 from viiwork.errors import Busy, EngineFault, JobRefused
 from viiwork_workers.engines.server.dialects import Ask
 from viiwork_workers.engines.server.meanings import LONGEST_REASON, MEANINGS, OWN_DOING, SHORTEN, WHICH_MODEL
@@ -21,9 +22,7 @@ LONGEST_BUSY_S = 30.0
 def refusal(status: int, body: bytes, *, ask: Ask) -> JobRefused:
     """Why the engine refused what it was asked with this status."""
     if ask.endpoint == "embedding" and status in (404, 405, 501):
-        return JobRefused(
-            "this model makes no embeddings.", hint="Ask an embedding model.", code="unsupported_task", param="kind"
-        )
+        return JobRefused("this model makes no embeddings.", hint="Ask an embedding model.", code=UNABLE, param="kind")
     reason = _reason(body)
     for meaning in MEANINGS:
         if (refused := meaning.of(reason, ask.body)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from viiwork.abilities import Ability
 from viiwork.documents.tokens import WORDLLAMA, TokenCounter, load_counter
 from viiwork.errors import EngineFault, JobRefused, SettingsError
 from viiwork.work import Answer, ChatInput, EngineWork, StepInput, Usage
@@ -16,6 +17,7 @@ from viiwork_workers.engines.simulated.schedule import Request, Schedule, Stretc
 
 NAME = "simulated Radeon VII"
 NOTICE = "Simulated: no model ran and nothing read the document; only the timing is a Radeon VII's."
+CANNOT = frozenset({Ability.COMPLETION, Ability.EMBEDDING, Ability.TOOLS, Ability.SHAPE})
 TEMPLATE_TOKENS = 130
 """What the instructions add to the text of a step: 106 for summarize, 127 for classify, 158 for ask."""
 TURN_TOKENS = 4
@@ -45,7 +47,7 @@ class SimulatedEngine:
         """Wait for the card, then answer with filler. Raises JobRefused when the prompt is over the context."""
         if self._words is None or self._stepping is None or self._stepping.done():
             raise EngineFault("the simulated card is not running.", hint="Wait for the worker to be ready.")
-        work = plain(work)
+        work = plain(work, self.facts)
         refuse_incomplete(work)
         count, filler = self._words
         prompt_tokens = self._within_context(counted(work, count))
@@ -147,7 +149,13 @@ class SimulatedEngine:
 def simulated_facts(*, model: str, slots: int, card: CardModel = MISTRAL_7B) -> EngineFacts:
     """What a worker with such a card tells the fleet."""
     return EngineFacts(
-        name=NAME, model=model, slots=slots, context_tokens=card.context_tokens, tokenizer=WORDLLAMA, notice=NOTICE
+        name=NAME,
+        model=model,
+        slots=slots,
+        context_tokens=card.context_tokens,
+        tokenizer=WORDLLAMA,
+        notice=NOTICE,
+        cannot=CANNOT,
     )
 
 

@@ -36,7 +36,7 @@ class HostedEngine:
 
     async def run(self, work: EngineWork, manner: Manner = PLAIN) -> Answer:
         """Answer one job. Raises Unavailable between two lives: the job never reached an engine."""
-        work = plain(work)
+        work = plain(work, self.facts)
         refuse_incomplete(work)
         if self._keeper is None:
             raise EngineFault("the engine is not running.", hint="Wait for the worker to be ready.")

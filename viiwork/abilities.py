@@ -1,0 +1,99 @@
+"""Kinds of work, and those that an engine is known not to do: one truth for its worker and for who takes work in. Pure.
+
+An engine names what it cannot do, not what it can: of a program of others that is mostly not known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from enum import StrEnum
+
+from viiwork.roster import WorkerCard
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EngineWork, Shape, StepInput
+
+UNABLE = "unsupported_task"
+"""The code of a refusal for want of an ability."""
+LANGUAGE_MODEL = "serve a language model: docs/engines.md"
+
+
+class Ability(StrEnum):
+    """One kind of work: what a job is, something that it asks for besides, or the task of an analysis."""
+
+    CHAT = "chat"
+    COMPLETION = "completion"
+    EMBEDDING = "embedding"
+    TOOLS = "tools"
+    SHAPE = "shape"
+    SUMMARIZE = "summarize"
+    CLASSIFY = "classify"
+    ASK = "ask"
+    PROMPT = "prompt"
+
+
+WORDS = {
+    Ability.CHAT: "answer a chat",
+    Ability.COMPLETION: "go on with a text",
+    Ability.EMBEDDING: "turn texts into vectors",
+    Ability.TOOLS: "call tools",
+    Ability.SHAPE: "hold an answer to a shape",
+    Ability.SUMMARIZE: "summarize",
+    Ability.CLASSIFY: "classify",
+    Ability.ASK: "answer a question about a document",
+    Ability.PROMPT: "follow a prompt",
+}
+FIELDS = {Ability.CHAT: "messages", Ability.COMPLETION: "prompt", Ability.EMBEDDING: "input", Ability.TOOLS: "tools"}
+
+
+def wanted(work: EngineWork | AnalysisTask) -> tuple[Ability, ...]:
+    """What an engine must be able to do for it."""
+    if isinstance(work, AnalysisTask | StepInput):
+        return (Ability(work.value if isinstance(work, AnalysisTask) else work.task.value),)
+    beside = []
+    if isinstance(work, ChatInput) and work.tools:
+        beside.append(Ability.TOOLS)
+    if isinstance(work, ChatInput | CompletionInput) and work.shape:
+        beside.append(Ability.SHAPE)
+    return (Ability(work.kind), *beside)
+
+
+def missing(work: EngineWork | AnalysisTask, cannot: Collection[str]) -> Ability | None:
+    """The first of what it wants that is among what cannot be done."""
+    return next((ability for ability in wanted(work) if ability in cannot), None)
+
+
+def beyond(cards: Sequence[WorkerCard]) -> frozenset[str]:
+    """What none of these workers can do. Nothing where there are none, or one of them does not say."""
+    each = [frozenset(card.cannot) for card in cards]
+    return frozenset.intersection(*each) if each else frozenset()
+
+
+def told(ability: Ability, *, model: str, engine: str) -> str:
+    """That it cannot be done, without a full stop."""
+    return f"{model} ({engine}) cannot {WORDS[ability]}"
+
+
+def field_of(ability: Ability, work: EngineWork | AnalysisTask) -> str:
+    """The field of a request that asked for it."""
+    if ability is Ability.SHAPE and isinstance(work, ChatInput | CompletionInput) and work.shape:
+        return shape_field(work.shape)
+    return FIELDS.get(ability, "task")
+
+
+def shape_field(shape: Shape) -> str:
+    """The field of a request that a shape came in."""
+    return "regex" if shape.regex is not None else "choice" if shape.choice else "response_format"
+
+
+def advice(ability: Ability, cannot: Collection[str]) -> str:
+    """What to do instead, in a sentence."""
+    tasks = [task.value for task in AnalysisTask if task.value not in cannot]
+    if ability in (Ability.TOOLS, Ability.SHAPE):
+        instead = "Leave it out"
+    elif ability is Ability.COMPLETION and Ability.CHAT not in cannot:
+        instead = "Send messages instead of prompt"
+    elif ability in (Ability.CHAT, Ability.COMPLETION, Ability.PROMPT) and tasks:
+        instead = f"It answers about documents (`viiwork analyze`: {', '.join(tasks)}); for anything else"
+        return f"{instead} {LANGUAGE_MODEL}."
+    else:
+        return f"{LANGUAGE_MODEL[0].upper()}{LANGUAGE_MODEL[1:]}."
+    return f"{instead}, or {LANGUAGE_MODEL}."
