@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from viiwork.devices import Link
 from viiwork.placement.cards import PlanCard
-from viiwork.placement.grouping import Bounds, group_for
+from viiwork.placement.grouping import Bounds, group_for, layout_on
 from viiwork.placement.plan import Plan, plan
 from viiwork.placement.split import Server
 from viiwork.placement.vram import RADEON_VII_BYTES, fit
@@ -44,6 +44,14 @@ def machines(draw: st.DrawFn) -> tuple[PlanCard, ...]:
             )
         )
     return tuple(cards)
+
+
+def rig(count: int) -> tuple[PlanCard, ...]:
+    """Nothing but Radeon VII."""
+    return tuple(
+        PlanCard(id=f"c{n}", index=n, kind="Radeon VII", arch="gfx906", vram_bytes=RADEON_VII_BYTES)
+        for n in range(count)
+    )
 
 
 @st.composite
@@ -154,13 +162,33 @@ def test_the_order_of_the_cards_changes_nothing(
     assert counts(plan(wishes, dealt, engine=engine)) == counts(made)
 
 
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(1, 12), wishes=wanted(), engine=engines)
+def test_of_equal_cards_each_group_has_neighbours(count: int, wishes: tuple[Wish, ...], engine: Server) -> None:
+    """Wherever single cards went while the groups were made."""
+    for each in plan(wishes, rig(count), engine=engine).placements:
+        numbers = [card.index for card in each.cards]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cards=machines(), wishes=wanted(), engine=engines)
+def test_which_of_equal_cards_a_group_gets_changes_nothing_else(
+    cards: tuple[PlanCard, ...], wishes: tuple[Wish, ...], engine: Server
+) -> None:
+    """Each replica has cards as good as those that its split was chosen for."""
+    bounds = Bounds(engine=engine, utilization=UTILIZATION)
+    by_name = {wish.shape.name: wish for wish in wishes}
+    for each in plan(wishes, cards, engine=engine, utilization=UTILIZATION).placements:
+        found = layout_on(by_name[each.model], each.cards, bounds=bounds)
+        assert found is not None
+        assert (found.tp, found.pp, found.fit) == (each.tp, each.pp, each.fit)
+        assert [card.index for card in each.cards] == sorted(card.index for card in each.cards)
+
+
 @pytest.mark.parametrize("count", [3, 4, 5, 8, 10, 16])
 def test_equal_cards_hold_at_least_what_the_simplest_planner_makes_of_them(count: int) -> None:
     """For each model alone, on every usual size of machine."""
-    cards = [
-        PlanCard(id=f"c{n}", index=n, kind="Radeon VII", arch="gfx906", vram_bytes=RADEON_VII_BYTES)
-        for n in range(count)
-    ]
     for name in NAMES:
-        wish = read_wish(name)
+        wish, cards = read_wish(name), rig(count)
         assert len(plan([wish], cards).placements) >= greedy([wish], cards, "vllm", rounds=count)[0]

@@ -101,6 +101,37 @@ def test_the_replicas_that_were_asked_for_come_before_demand() -> None:
     assert replicas(made, "mistral-7b:int4") == replicas(made, "qwen2.5-14b:int4") == 2
 
 
+def named(made: Plan) -> dict[str, list[str]]:
+    """Workers by model."""
+    found: dict[str, list[str]] = {}
+    for each in made.placements:
+        found.setdefault(each.model, []).append(each.name)
+    return found
+
+
+def test_where_all_links_are_alike_a_group_has_neighbours_and_single_cards_the_rest() -> None:
+    """Whoever is named first, and though groups are made one after the other and widened at the end."""
+    assert named(planned("8xRadeonVII", "mistral-7b:int4,replicas=2", "qwen2.5-14b")) == {
+        "mistral-7b:int4": ["gpu6", "gpu7"],
+        "qwen2.5-14b": ["gpu0+gpu1+gpu2", "gpu3+gpu4+gpu5"],
+    }
+    assert named(planned("10xRadeonVII", "mistral-7b:int4", "llama-2-70b:int4")) == {
+        "mistral-7b:int4": ["gpu8", "gpu9"],
+        "llama-2-70b:int4": ["gpu0+gpu1+gpu2+gpu3", "gpu4+gpu5+gpu6+gpu7"],
+    }
+
+
+def test_a_single_card_is_taken_where_it_breaks_no_row() -> None:
+    """Of those with equal links the one beside the lost card, and the group keeps its neighbours."""
+    cards = tuple(
+        replace(card, trouble="it has left the bus") if card.index == 1 else card for card in cards_named("5xRadeonVII")
+    )
+    assert named(planned(cards, "mistral-7b:int4,replicas=1,share=0.1", "qwen2.5-14b")) == {
+        "mistral-7b:int4": ["gpu0"],
+        "qwen2.5-14b": ["gpu2+gpu3+gpu4"],
+    }
+
+
 def test_over_x1_risers_layers_are_split_and_the_reason_names_the_link() -> None:
     """A pair that would be tensor parallel over 16 lanes."""
     assert laid(planned("2xRadeonVII", "mistral-7b")) == [("mistral-7b", 2, "tensor parallel")]

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 
+from viiwork.placement.arranging import arranged
 from viiwork.placement.cards import PlanCard
-from viiwork.placement.grouping import Bounds, Group, group_for, layout_on
+from viiwork.placement.grouping import Bounds, Group, group_for, layout_on, numbered
 from viiwork.placement.shape import ModelShape
 from viiwork.placement.support import Support
 from viiwork.placement.wish import Wish
@@ -52,7 +53,7 @@ class Allotment:
         wider = next((each for each in self._wider(group, self.wishes[wish]) if _better(each, group)), None)
         if wider is not None:
             self.given[wish][place] = wider
-            self._take(wider.cards[len(group.cards) :])
+            self._take(wider.cards)
 
     def _wider(self, group: Group, wish: Wish) -> Iterator[Group]:
         least, arch = min(card.vram_bytes for card in group.cards), group.cards[0].arch
@@ -62,7 +63,7 @@ class Allotment:
             cards = (*group.cards, *fitting[:more])
             layout = layout_on(wish, cards, bounds=self.bounds)
             if layout is not None:
-                yield Group(cards=cards, layout=layout)
+                yield Group(cards=numbered(cards), layout=layout)
 
     def _take(self, cards: Sequence[PlanCard]) -> None:
         taken = {card.id for card in cards}
@@ -86,7 +87,9 @@ def allot(
         for order in _orders(wishes)
         for uniform in (True, False)
     )
-    return max(tried, key=score)
+    best = max(tried, key=score)
+    given, free = arranged(best.given, best.free)
+    return replace(best, given=given, free=list(free))
 
 
 def _in_order(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from viiwork.placement.beside import first_of
 from viiwork.placement.cards import PlanCard
 from viiwork.placement.split import Server
 from viiwork.placement.vram import Fit, fit
@@ -63,11 +64,16 @@ def group_for(wish: Wish, free: Sequence[PlanCard], *, bounds: Bounds) -> Group 
             layout = layout_on(wish, cards, bounds=bounds)
             if layout is None:
                 continue
-            found = Group(cards=cards, layout=layout)
+            found = Group(cards=numbered(cards), layout=layout)
             if layout.sound:
                 return found
             first = first or found
     return first
+
+
+def numbered(cards: Iterable[PlanCard]) -> tuple[PlanCard, ...]:
+    """As their worker is called: by rising numbers."""
+    return tuple(sorted(cards, key=lambda card: (card.index, card.id)))
 
 
 def layout_on(wish: Wish, cards: Sequence[PlanCard], *, bounds: Bounds) -> Layout | None:
@@ -123,15 +129,15 @@ def _layouts(wish: Wish, vram_bytes: int, count: int, fast: bool, bounds: Bounds
 
 def _choices(free: Sequence[PlanCard], count: int, *, uniform: bool) -> Iterator[tuple[PlanCard, ...]]:
     """Cards of one chip that may be a group, the smallest memory first; a card alone by the poorest link, for groups
-    need the good ones.
+    need the good ones. Of equal cards neighbours are taken.
     """
     alike: list[tuple[PlanCard, ...]] = []
     mixed: list[tuple[PlanCard, ...]] = []
     for arch in sorted({card.arch for card in free}):
         cards = [card for card in free if card.arch == arch]
         for least in sorted({card.vram_bytes for card in cards}):
-            enough = sorted((card for card in cards if card.vram_bytes >= least), key=lambda each: _rank(each, count))
-            chosen = tuple(enough[:count])
+            enough = [card for card in cards if card.vram_bytes >= least]
+            chosen = first_of(enough, count, by=lambda each: _rank(each, count))
             if len(chosen) == count and chosen[0].vram_bytes == least:
                 (alike if chosen[-1].vram_bytes == least else mixed).append(chosen)
     both = sorted(alike, key=_size) + sorted(mixed, key=_size)
@@ -142,6 +148,6 @@ def _size(cards: Sequence[PlanCard]) -> int:
     return cards[0].vram_bytes
 
 
-def _rank(card: PlanCard, count: int) -> tuple[int, float, int, str]:
+def _rank(card: PlanCard, count: int) -> tuple[int, float]:
     speed = FAST_BYTES_S if card.link_bytes_s is None else card.link_bytes_s
-    return card.vram_bytes, speed if count == 1 else -speed, card.index, card.id
+    return card.vram_bytes, speed if count == 1 else -speed

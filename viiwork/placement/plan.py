@@ -105,7 +105,9 @@ def _alone(wish: Wish, group: Group, bounds: Bounds, known: Known | None) -> str
     if len(group.cards) == 1:
         return ""
     for each in narrower(wish, engine=bounds.engine):
-        if layout_on(each, group.cards[:1], bounds=bounds) and chips_for(each, group.cards, known):
+        if layout_on(each, [min(group.cards, key=lambda card: card.vram_bytes)], bounds=bounds) and chips_for(
+            each, group.cards, known
+        ):
             return f"As {each.shape.quantization.label} it would fit on one card."
     return ""
 

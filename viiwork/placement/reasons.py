@@ -58,7 +58,8 @@ def exchanged_bytes(shape: ModelShape, *, tp: int) -> float:
 
 def _why_many(wish: Wish, group: Group, bounds: Bounds) -> str:
     count = len(group.cards)
-    fewer = ((each, layout_on(wish, group.cards[:each], bounds=bounds)) for each in range(1, count))
+    smallest = sorted(group.cards, key=lambda card: card.vram_bytes)
+    fewer = ((each, layout_on(wish, smallest[:each], bounds=bounds)) for each in range(1, count))
     held = next(((each, layout) for each, layout in fewer if layout is not None), None)
     if held is not None:
         return _why_more(*held, count, group.layout)

@@ -1,0 +1,44 @@
+"""Which of equal cards: neighbours for a group, and for a card alone one whose place breaks no group. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from viiwork.placement.cards import PlanCard
+
+
+def first_of(
+    cards: Sequence[PlanCard], count: int, *, by: Callable[[PlanCard], tuple[float, ...]]
+) -> tuple[PlanCard, ...]:
+    """So many of the best, those with the least by that measure; of equals neighbours. Fewer where there are fewer."""
+    ordered = sorted(cards, key=lambda card: (by(card), card.index, card.id))
+    if not 0 < count < len(ordered):
+        return tuple(ordered[:count])
+    worst = by(ordered[count - 1])
+    better = [card for card in ordered if by(card) < worst]
+    equal = [card for card in ordered if by(card) == worst]
+    return (*better, *beside(equal, count - len(better)))
+
+
+def beside(cards: Sequence[PlanCard], count: int) -> tuple[PlanCard, ...]:
+    """So many of them with consecutive numbers, out of the shortest row that has as many: longer ones stay whole for
+    groups. Where none has, those that lie closest. Of equal ones those with the lowest numbers.
+    """
+    rows = _rows(cards)
+    whole = min((row for row in rows if len(row) >= count), key=len, default=None)
+    if whole is not None:
+        return tuple(whole[:count])
+    ordered = [card for row in rows for card in row]
+    windows = [ordered[at : at + count] for at in range(len(ordered) - count + 1)]
+    return tuple(min(windows, key=lambda each: each[-1].index - each[0].index)) if windows else tuple(ordered)
+
+
+def _rows(cards: Sequence[PlanCard]) -> list[list[PlanCard]]:
+    """Those with consecutive numbers together, the lowest first."""
+    rows: list[list[PlanCard]] = []
+    for card in sorted(cards, key=lambda each: (each.index, each.id)):
+        if rows and card.index - rows[-1][-1].index == 1:
+            rows[-1].append(card)
+        else:
+            rows.append([card])
+    return rows
