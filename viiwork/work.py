@@ -139,6 +139,8 @@ class StepInput(Wire):
     parts: int = 1
     page_starts: tuple[tuple[int, int], ...] = ()
     """(character of `text`, page) for each page that it has text of; empty when pages mean nothing."""
+    start: int = 0
+    """Where `text` starts in the document's, in characters."""
     one_turn: bool = False
     """The model's chat template takes no system turn: what would stand there goes before the rest."""
 
@@ -188,6 +190,11 @@ class Evidence(Wire):
 
     quote: str
     page: int | None = None
+    start: int | None = None
+    """Where it starts in the text of the document, counted in characters; None where it was not found."""
+    end: int | None = None
+    unsupported: bool = False
+    """The document does not contain it, or has other figures there."""
 
 
 class Answer(Wire):

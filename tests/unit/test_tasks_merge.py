@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from viiwork.documents.merge import combine, fold, reduce_steps
-from viiwork.documents.provenance import NOT_FOUND, find_quote, ground
+from viiwork.documents.provenance import UNSUPPORTED
 from viiwork.documents.tasks import NOT_ANSWERED
 from viiwork.documents.tokens import load_counter
 from viiwork.work import AnalysisTask, Answer, Evidence, Label, StepInput, TaskOptions, Usage
@@ -135,28 +135,27 @@ class TestTree:
         assert whole.evidence == (Evidence(quote="a b", page=3),)
         assert whole.notes == ("n",)
 
+    def test_a_quote_that_a_reduce_call_copied_with_mistakes_keeps_its_place(self):
+        """It is aligned with what the parts had quoted, not with their answers."""
+        lease = Evidence(quote="The tenant pays 900 euros on the first of each month.", page=3, start=40, end=93)
+        below = [said("x", evidence=(Evidence(quote="Notice is three months.", page=9, start=4, end=27), lease))]
+        (piece,) = fold(said("z", evidence=(Evidence(quote="the tenant pays 900 euro on the first"),)), below).evidence
+        assert (piece.page, piece.start, piece.end, piece.unsupported) == (3, 40, 93, False)
+
+    def test_a_quote_that_a_reduce_call_made_up_is_marked_and_those_below_stand_beside_it(self):
+        below = [said("x", evidence=(Evidence(quote="Notice is three months.", page=9),))]
+        whole = fold(said("z", evidence=(Evidence(quote="Nobody ever said so in here."),)), below)
+        assert [(piece.unsupported, piece.page) for piece in whole.evidence] == [(True, None), (False, 9)]
+        assert whole.notes == (UNSUPPORTED,)
+
+    def test_a_quote_goes_through_two_reduce_calls(self):
+        """Those of the calls between have no place of their own."""
+        between = said("y", evidence=(Evidence(quote="a  b"),))
+        whole = fold(
+            said("z", evidence=(Evidence(quote="a b"),)),
+            [said("x", evidence=(Evidence(quote="a b", page=3),)), between],
+        )
+        assert [piece.page for piece in whole.evidence] == [3]
+
     def test_an_answer_that_passes_no_quote_on_keeps_those_below(self):
         assert fold(said("z"), [said("x", evidence=(Evidence(quote="a", page=3),))]).evidence[0].page == 3
-
-
-class TestProvenance:
-    TEXT = "The rent is\n900 euros.\n\nNotice: three months before the lease ends."
-
-    def test_a_quote_gets_the_page_that_it_starts_on(self):
-        starts = ((0, 4), (24, 5))
-        answer = said("x", evidence=(Evidence(quote="rent is 900 EUROS"), Evidence(quote="Notice: three months")))
-        assert [piece.page for piece in ground(answer, self.TEXT, starts).evidence] == [4, 5]
-
-    def test_an_invented_quote_is_left_out_with_a_note(self):
-        answer = ground(said("x", evidence=(Evidence(quote="The rent is 800 euros."),)), self.TEXT, ((0, 1),))
-        assert (answer.evidence, answer.notes) == ((), (NOT_FOUND,))
-
-    def test_an_answer_without_quotes_stays_as_it_is(self):
-        assert ground(said("x"), self.TEXT, ((0, 1),)) == said("x")
-
-    def test_a_quote_with_an_ellipsis_is_found_by_its_longest_piece(self):
-        assert find_quote("Notice … before the lease ends.", self.TEXT) == self.TEXT.index("before")
-
-    @pytest.mark.parametrize("quote", ["", " ", "…", "nowhere", "the … x"])
-    def test_next_to_nothing_is_found_nowhere(self, quote):
-        assert ground(said("x", evidence=(Evidence(quote=quote),)), self.TEXT, ((0, 1),)).evidence == ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from viiwork.documents.document import tidy
+from viiwork.documents.provenance import placed, trace
 from viiwork.documents.tasks import NOT_ANSWERED
 from viiwork.documents.tokens import TokenCounter, cut
 from viiwork.work import AnalysisTask, Answer, Evidence, StepInput, TaskOptions, Usage
@@ -63,14 +64,18 @@ def reduce_steps(
 
 
 def fold(reduced: Answer, below: Sequence[Answer]) -> Answer:
-    """What a reduce call answered, with the usage, parts, notes and evidence of the answers that it was made from."""
-    evidence = _paged(reduced.evidence, below) or _evidence(below)
+    """What a reduce call answered, with the usage, parts, notes and evidence of the answers that it was made from.
+
+    Where none of its own quotes is good, theirs are there too.
+    """
+    traced = trace(reduced, below)
+    good = any(not piece.unsupported for piece in traced.evidence)
     return reduced.model_copy(
         update={
             "usage": sum((answer.usage for answer in below), reduced.usage),
             "parts": sum(answer.parts for answer in below),
-            "notes": tuple(dict.fromkeys(note for answer in (*below, reduced) for note in answer.notes)),
-            "evidence": evidence,
+            "notes": tuple(dict.fromkeys(note for answer in (*below, traced) for note in answer.notes)),
+            "evidence": traced.evidence if good else (*traced.evidence, *placed(below))[:MAX_EVIDENCE],
         }
     )
 
@@ -127,19 +132,6 @@ def _together(chosen: Answer, answers: Sequence[Answer], *, evidence: tuple[Evid
 
 def _evidence(answers: Iterable[Answer]) -> tuple[Evidence, ...]:
     return tuple(piece for answer in answers for piece in answer.evidence)[:MAX_EVIDENCE]
-
-
-def _paged(evidence: Sequence[Evidence], below: Sequence[Answer]) -> tuple[Evidence, ...]:
-    """Quotes that a reduce call passed on, with the pages that they had below."""
-    pages = {_squeezed(piece.quote): piece.page for answer in below for piece in answer.evidence}
-    return tuple(
-        piece if piece.page else piece.model_copy(update={"page": pages.get(_squeezed(piece.quote))})
-        for piece in evidence
-    )
-
-
-def _squeezed(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _told(task: AnalysisTask, answers: Sequence[Answer]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from viiwork.documents.provenance import ground
+from viiwork.documents.provenance import LONG_CHARACTERS, ground
 from viiwork.errors import JobRefused
 from viiwork.jobs import Lane
 from viiwork.queues import lane_queue, make_app
@@ -102,9 +103,18 @@ def _engine_runner(engine: Engine, tick: Tick) -> Runner:
         if isinstance(work, ChatInput | CompletionInput) and work.stream:
             return await _aloud(engine, work, claim, Voice(tick, claim.fence))
         answer = await engine.run(work, Manner(lane=claim.lane))
-        return ground(answer, work.text, work.page_starts) if isinstance(work, StepInput) else answer
+        return await _grounded(answer, work) if isinstance(work, StepInput) else answer
 
     return run
+
+
+async def _grounded(answer: Answer, step: StepInput) -> Answer:
+    """With the places of its quotes; those of a reduce call stand in no document, and are traced when it is folded."""
+    if step.stage == "reduce" or not answer.evidence:
+        return answer
+    if len(step.text) <= LONG_CHARACTERS:
+        return ground(answer, step.text, step.page_starts, start=step.start)
+    return await asyncio.to_thread(ground, answer, step.text, step.page_starts, start=step.start)
 
 
 async def _aloud(engine: Engine, work: EngineWork, claim: Claim, voice: Voice) -> Answer:

@@ -181,6 +181,7 @@ def _step(work: ReadInput, document: Document, room: Room, piece: Chunk, *, part
         text=piece.text,
         part=part,
         parts=parts,
+        start=piece.start,
         page_starts=piece.page_starts if len(document.pages) >= MIN_PAGED else (),
     )
 

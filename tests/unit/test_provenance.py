@@ -1,0 +1,175 @@
+"""Where quotes stand: found although they were copied with mistakes, and not found when they were made up."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from viiwork.documents.provenance import UNSUPPORTED, ground
+from viiwork.documents.quotes import LONGEST_CHARACTERS, NEAR_CHARACTERS, Text
+from viiwork.work import Answer, Evidence
+
+TEXT = "The rent is\n900 euros.\n\nNotice: three months before the lease ends."
+SAMPLES = Path(__file__).resolve().parents[2] / "docs"
+INVENTED = (
+    "The supplier shall indemnify the customer against every loss that arises from late delivery of the goods.",
+    "Payment falls due thirty days after the invoice has been received by the accounts department.",
+    "Both parties agreed to settle the dispute before a court in Zurich without further appeal.",
+    "The patient reported mild headaches after the second dose and recovered within two days.",
+    "Her grandmother had planted the apple trees long before the war reached the valley.",
+    "The committee approved the budget for new laboratory equipment with nine votes to two.",
+    "Rainfall in the northern districts exceeded the seasonal average by a wide margin.",
+    "A deposit of three months of rent is to be paid before the keys are handed over.",
+    "The vessel left the harbour at dawn and was never seen again by the coast guard.",
+    "Employees may carry over at most five days of leave into the following calendar year.",
+    "The museum closes on Mondays, except when a public holiday falls on that day.",
+    "Interest accrues at four percent above the base rate from the date of default.",
+    "The applicant holds a degree in mechanical engineering and speaks three languages.",
+    "All samples were frozen within an hour and shipped on dry ice to the reference centre.",
+    "He promised to repay the loan as soon as the harvest had been sold in autumn.",
+    "The insurance does not cover damage caused by floods, earthquakes or civil unrest.",
+    "Visitors must wear a badge at all times and be accompanied by a member of staff.",
+    "The orchestra will perform two symphonies and a concerto for violin next spring.",
+    "Tenants are not permitted to keep dogs, cats or reptiles in the apartment.",
+    "The bridge was inspected in June and found to need repairs on its eastern pillar.",
+    "Any notice under this agreement must be sent by registered mail to the address above.",
+    "The children learned to swim in the cold lake behind the old sawmill.",
+    "Turnover rose by a fifth while the costs of raw materials remained almost unchanged.",
+    "The witness could not remember the colour of the car that had stopped at the corner.",
+    "Please return the signed form to our office in Rotterdam no later than next Friday.",
+)
+
+
+def answer(*quotes: str) -> Answer:
+    return Answer(text="x", evidence=tuple(Evidence(quote=quote) for quote in quotes))
+
+
+def passages(length: int) -> Iterator[str]:
+    """Real prose of about this length: this project's own pages."""
+    whole = "\n\n".join(page.read_text("utf-8") for page in sorted(SAMPLES.glob("*.md")))
+    for at in range(0, len(whole) - length, length):
+        yield whole[at : at + length]
+
+
+def noisy(quote: str, share: float, dice: random.Random) -> str:
+    """The quote with so many of its characters replaced, left out or doubled."""
+    made = ""
+    for character in quote:
+        if dice.random() >= share:
+            made += character
+        else:
+            made += dice.choice((dice.choice(string.ascii_lowercase), "", character * 2))
+    return made
+
+
+def quoted(text: str, dice: random.Random, *, count: int) -> Iterator[tuple[int, str]]:
+    """Places in the text, and what stands there as a model writes it: in one line."""
+    for _ in range(count):
+        start = dice.randrange(len(text) - 200)
+        piece = text[start : start + dice.randint(40, 180)]
+        if sum(map(str.isalpha, piece)) > len(piece) / 2:
+            yield start, " ".join(piece.split())
+
+
+@pytest.mark.parametrize("length", [4_000, NEAR_CHARACTERS * 5])
+@pytest.mark.parametrize(("share", "least"), [(0.0, 1.0), (0.02, 1.0), (0.05, 0.99)])
+def test_quotes_copied_with_mistakes_are_found_where_they_stand(length: int, share: float, least: float) -> None:
+    """The gate: all at 0 to 5 % of wrong characters, at least 99 of 100; in a chunk, and in a very long one."""
+    dice = random.Random(7)
+    found = total = 0
+    for text in list(passages(length))[:4]:
+        place = Text(text)
+        for start, quote in quoted(text, dice, count=60):
+            span = place.find(noisy(quote, share, dice))
+            total += 1
+            found += span is not None and (abs(span.start - start) < 40 or text.count(quote[:30]) > 1)
+    assert total > 100
+    assert found / total >= least, (found, total)
+
+
+@pytest.mark.parametrize("length", [4_000, NEAR_CHARACTERS * 5])
+def test_none_of_fifty_invented_quotes_is_found(length: int) -> None:
+    """The gate's other half: sentences that stand nowhere, whole and halved."""
+    halves = [" ".join(sentence.split()[: len(sentence.split()) // 2]) for sentence in INVENTED]
+    invented = (*INVENTED, *halves)
+    assert len(invented) == 50
+    for text in list(passages(length))[:12]:
+        place = Text(text)
+        assert [quote for quote in invented if place.find(quote)] == []
+
+
+class TestGround:
+    def test_a_quote_gets_the_page_that_it_starts_on_and_its_span_in_the_document(self) -> None:
+        starts = ((0, 4), (24, 5))
+        found = ground(answer("rent is 900 EUROS", "Notice: three months"), TEXT, starts, start=1_000).evidence
+        assert [piece.page for piece in found] == [4, 5]
+        spans = [TEXT[(piece.start or 0) - 1_000 : (piece.end or 0) - 1_000] for piece in found]
+        assert spans == ["rent is\n900 euros", "Notice: three months"]
+        assert not any(piece.unsupported for piece in found)
+
+    def test_an_invented_quote_is_kept_and_marked_with_a_note(self) -> None:
+        marked = ground(answer("The landlord lives in Paris."), TEXT, ((0, 1),))
+        assert marked.evidence == (Evidence(quote="The landlord lives in Paris.", unsupported=True),)
+        assert marked.notes == (UNSUPPORTED,)
+
+    def test_a_quote_with_other_figures_is_shown_where_it_should_be_and_marked(self) -> None:
+        """800 euros in the answer are not supported by 900 in the document, however alike the sentences are."""
+        (piece,) = ground(answer("The rent is 800 euros."), TEXT, ((0, 1),)).evidence
+        assert (piece.unsupported, piece.page, piece.start) == (True, 1, 0)
+
+    def test_an_answer_without_quotes_stays_as_it_is(self) -> None:
+        assert ground(answer(), TEXT, ((0, 1),)) == answer()
+
+    @pytest.mark.parametrize("quote", ["", " ", "…", "nowhere", "the … x", "now", "ren", "euros 900"])
+    def test_next_to_nothing_is_found_nowhere(self, quote: str) -> None:
+        """Short ones must stand there as whole words."""
+        (piece,) = ground(answer(quote), TEXT, ((0, 1),)).evidence
+        assert (piece.unsupported, piece.start, piece.page) == (True, None, None)
+
+
+class TestFind:
+    def test_a_quote_with_an_ellipsis_is_found_by_its_longest_piece(self) -> None:
+        span = Text(TEXT).find("Notice … before the lease ends.")
+        assert span is not None
+        assert TEXT[span.start : span.end].endswith("before the lease ends.")
+
+    @pytest.mark.parametrize("quote", ["rent", "900 euros"])
+    def test_a_short_quote_is_found_letter_for_letter(self, quote: str) -> None:
+        span = Text(TEXT).find(quote)
+        assert span is not None
+        assert TEXT[span.start : span.end].split() == quote.split()
+
+    def test_marks_blanks_and_capitals_do_not_matter_and_spans_count_the_text_as_it_is(self) -> None:
+        """İ becomes two characters in small letters; spans must not slip by that."""
+        text = "İ\t \n “Straße”   —  GROẞ\nund   klein’s Ende hier."
+        span = Text(text).find('"straße" - groß und klein\'s ende')
+        assert span is not None
+        assert text[span.start : span.end] == "“Straße”   —  GROẞ\nund   klein’s Ende"
+
+    def test_a_place_ends_with_its_words(self) -> None:
+        span = Text(TEXT).find("Notise: three months before the leese")
+        assert span is not None
+        assert TEXT[span.start : span.end] == "Notice: three months before the lease"
+
+    def test_a_long_quote_must_agree_in_the_middle_too(self) -> None:
+        """Its two ends lead to the place."""
+        text = next(passages(20_000))
+        quote = text[5_000:7_000]
+        worn = quote[:50] + "xx" + quote[52:]
+        span = Text(text).find(worn)
+        assert span is not None
+        assert abs(span.start - 5_000) < 40
+        other = quote[:250] + "".join(reversed(quote[250:1_750])) + quote[1_750:]
+        assert Text(text).find(other) is None
+
+    def test_what_no_model_would_quote_is_not_looked_for(self) -> None:
+        text = "word " * 2_000
+        assert Text(text).find("wort " * LONGEST_CHARACTERS) is None
+
+    def test_a_text_that_repeats_itself_without_end_costs_little(self) -> None:
+        """Every run of the quote is found everywhere, so none says where: bounded, whatever the answer."""
+        Text("the same words again and " * 20_000).find("the same words egain end " * 10)
