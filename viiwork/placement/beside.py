@@ -25,9 +25,9 @@ def beside(cards: Sequence[PlanCard], count: int) -> tuple[PlanCard, ...]:
     groups. Where none has, those that lie closest. Of equal ones those with the lowest numbers.
     """
     rows = _rows(cards)
-    whole = min((row for row in rows if len(row) >= count), key=len, default=None)
-    if whole is not None:
-        return tuple(whole[:count])
+    whole = sorted((row for row in rows if len(row) >= count), key=len)
+    if whole:
+        return tuple(whole[0][:count])
     ordered = [card for row in rows for card in row]
     windows = [ordered[at : at + count] for at in range(len(ordered) - count + 1)]
     return tuple(min(windows, key=lambda each: each[-1].index - each[0].index)) if windows else tuple(ordered)
