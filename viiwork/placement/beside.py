@@ -25,12 +25,16 @@ def beside(cards: Sequence[PlanCard], count: int) -> tuple[PlanCard, ...]:
     groups. Where none has, those that lie closest. Of equal ones those with the lowest numbers.
     """
     rows = _rows(cards)
-    whole = sorted((row for row in rows if len(row) >= count), key=len)
+    whole = [row for row in rows if len(row) >= count]
     if whole:
-        return tuple(whole[0][:count])
+        return tuple(sorted(whole, key=len)[0][:count])
     ordered = [card for row in rows for card in row]
-    windows = [ordered[at : at + count] for at in range(len(ordered) - count + 1)]
-    return tuple(min(windows, key=lambda each: each[-1].index - each[0].index)) if windows else tuple(ordered)
+    windows = (tuple(ordered[at : at + count]) for at in range(max(1, len(ordered) - count + 1)))
+    return min(windows, key=_span)
+
+
+def _span(cards: Sequence[PlanCard]) -> int:
+    return cards[-1].index - cards[0].index if cards else 0
 
 
 def _rows(cards: Sequence[PlanCard]) -> list[list[PlanCard]]:
