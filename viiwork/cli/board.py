@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from viiwork import cardwords
+from viiwork.cli.fitting import Column, FittedTable
 from viiwork.cli.fleetcards import braked, cards
 from viiwork.cli.pace import duration
 from viiwork.cli.rates import Rates
 from viiwork.cli.screen import one_line, plain
-from viiwork.cli.tables import NOTHING_WAITS, dead_letters, engine_of, held, missing, suspected, worth_a_row
+from viiwork.cli.tables import (
+    NOTHING_WAITS,
+    WORKER_COLUMNS,
+    apart,
+    dead_letters,
+    engine_of,
+    held,
+    missing,
+    suspected,
+    worth_a_row,
+)
 from viiwork.jobs import Lane
 from viiwork.roster import FleetStatus, QueueDepth, WorkerCard
 
@@ -28,13 +38,13 @@ def board(status: FleetStatus, rates: Rates, *, trouble: str = "") -> Renderable
         *suspected(status),
         *dead_letters(status),
     ]
-    parts: list[RenderableType] = [plain(headline(status, rates), "bold"), *(plain(line, "yellow") for line in remarks)]
     depths = worth_a_row(status)
-    parts += [queues(depths)] if depths else [plain(NOTHING_WAITS)]
+    parts: list[RenderableType] = [queues(depths) if depths else plain(NOTHING_WAITS)]
     parts += [workers(status, rates)] if status.workers else []
     parts += cards(status)
     parts += [tenants(status)] if any(load.unfinished for load in status.tenants) else []
-    return Group(*parts)
+    said = (plain(line, "yellow") for line in remarks)
+    return Group(plain(headline(status, rates), "bold"), *said, "", *apart(*parts))
 
 
 def headline(status: FleetStatus, rates: Rates) -> str:
@@ -52,23 +62,20 @@ def headline(status: FleetStatus, rates: Rates) -> str:
     return f"Fleet {status.fleet}: {', '.join(said)}"
 
 
-def queues(depths: Iterable[QueueDepth]) -> Table:
+def queues(depths: Iterable[QueueDepth]) -> FittedTable:
     """What stands before the workers of each model, a line a lane."""
-    table = Table("Model", "Lane")
-    for heading in ("Waiting", "Ready", "Running", "Oldest waits"):
-        table.add_column(heading, justify="right")
+    counts = ("Waiting", "Ready", "Running", "Oldest waits")
+    table = FittedTable(Column("Model"), Column("Lane"), *(Column(heading, right=True) for heading in counts))
     for depth in depths:
         waits = duration(depth.oldest_s) if depth.waiting or depth.queued else ""
-        cells = (str(depth.waiting), str(depth.queued), str(depth.running), waits)
-        table.add_row(plain(one_line(depth.model)), depth.lane.value, *cells)
+        cells = (depth.lane.value, str(depth.waiting), str(depth.queued), str(depth.running), waits)
+        table.add_row(plain(one_line(depth.model)), *map(plain, cells))
     return table
 
 
-def workers(status: FleetStatus, rates: Rates) -> Table:
+def workers(status: FleetStatus, rates: Rates) -> FittedTable:
     """Each worker: its engine, and its slots as in flight / limit / all."""
-    table = Table("Worker", "Engine", "Model")
-    for heading in ("Slots", "Interactive", "Batch", "KV", "Tokens/s"):
-        table.add_column(heading, justify="right")
+    table = FittedTable(*WORKER_COLUMNS)
     for worker in status.workers:
         card, busy = worker.card, worker.in_flight
         lanes = (str(busy.get(Lane.INTERACTIVE, 0)), str(busy.get(Lane.BATCH, 0)))
@@ -84,11 +91,10 @@ def slots(card: WorkerCard, busy: int) -> str:
     return f"{busy} / {card.slots if card.limit is None else card.limit} / {card.slots}"
 
 
-def tenants(status: FleetStatus) -> Table:
+def tenants(status: FleetStatus) -> FittedTable:
     """Those with the most unfinished jobs."""
-    table = Table("Submitter")
-    table.add_column("Unfinished jobs", justify="right")
+    table = FittedTable(Column("Submitter"), Column("Unfinished jobs", right=True))
     for load in status.tenants:
         if load.unfinished:
-            table.add_row(plain(one_line(load.tenant)), str(load.unfinished))
+            table.add_row(plain(one_line(load.tenant)), plain(str(load.unfinished)))
     return table

@@ -4,47 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from viiwork import cardwords
 from viiwork.cardwords import UNKNOWN, whole
+from viiwork.cli.fitting import Column, FittedTable
 from viiwork.cli.screen import one_line, plain
 from viiwork.devices import Device, Link, Reading, Temperature
 from viiwork.roster import WorkerStatus
 
 NOBODY: Mapping[str, WorkerStatus] = {}
-WIDE_COLUMNS = 100
+RANKS = {"edge": 3}
+"""Of sensors that go on a narrow screen: the edge of a chip is cooler than its junction, always."""
 NEAR_CELSIUS = 10.0
 """So near to its limit a temperature is shown in yellow."""
 
 
-def card_table(
-    seen: Sequence[tuple[Device, Reading]], *, columns: int, holders: Mapping[str, WorkerStatus] = NOBODY
-) -> Table:
-    """One line a card, on a screen of so many columns; warmth, power and memory stand before their limits.
+def card_table(seen: Sequence[tuple[Device, Reading]], *, holders: Mapping[str, WorkerStatus] = NOBODY) -> FittedTable:
+    """One line a card; warmth, power and memory stand before their limits.
 
-    Every sensor that any card has gets a column. A narrow screen is spared what seldom changes. `holders` are the
+    Every sensor that any card has gets a column. A narrow screen is spared first what seldom changes. `holders` are the
     workers that have them, by the cards' identities.
     """
     labels = list(dict.fromkeys(one.label for _, reading in seen for one in reading.temperatures))
-    wide = columns >= WIDE_COLUMNS
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("#", "Card", "VRAM\nGiB", "Busy", *(f"{one_line(label)}\n°C" for label in labels), "Power\nW"):
-        right = heading != "Card"
-        table.add_column(plain(heading), justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for heading in ("Clocks\nMHz", "Link\nGT/s", "Arch") if wide else ():
-        table.add_column(plain(heading), no_wrap=True)
-    for heading in ("Worker", "Slots") if holders else ():
-        table.add_column(heading, overflow="fold")
-    table.add_column("State", overflow="fold")
+    table = FittedTable(*columns_of(labels, held=bool(holders)))
     for device, reading in seen:
-        rest = steady_cells(device, reading) if wide else ()
         holder = holders.get(device.id)
-        whose = worker_cells(holder) if holders else ()
-        table.add_row(*lively_cells(device, reading, labels), *rest, *whose, state_of(device, reading, holder))
+        cells = (*lively_cells(device, reading, labels), *steady_cells(device, reading))
+        table.add_row(*cells, *(worker_cells(holder) if holders else ()), state_of(device, reading, holder))
     return table
+
+
+def columns_of(labels: Sequence[str], *, held: bool) -> tuple[Column, ...]:
+    """The ranks say what goes first: what never changes, then what another column tells in part."""
+    return (
+        Column("#", right=True),
+        Column("Card", wraps=True),
+        Column("VRAM\nGiB", right=True),
+        Column("Busy", rank=1, right=True),
+        *(Column(f"{one_line(label)}\n°C", rank=RANKS.get(label, 0), right=True) for label in labels),
+        Column("Power\nW", right=True),
+        Column("Clocks\nMHz", rank=4),
+        Column("Link\nGT/s", rank=5),
+        Column("Arch", rank=6),
+        *((Column("Worker"), Column("Slots", rank=2)) if held else ()),
+        Column("State", wraps=True),
+    )
 
 
 def lively_cells(device: Device, reading: Reading, labels: Sequence[str]) -> tuple[Text, ...]:

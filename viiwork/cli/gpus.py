@@ -95,8 +95,7 @@ def explain(source: Devices) -> None:
 
 def print_table(seen: Seen, holders: Holders) -> None:
     """For a person."""
-    console = out()
-    console.print(card_table(seen, columns=console.width, holders=holders))
+    out().print(card_table(seen, holders=holders))
 
 
 def print_cards(seen: Seen, holders: Holders, *, drains: Mapping[str, str]) -> None:
@@ -131,11 +130,10 @@ def follow(source: Devices, ask: Ask, show: Callable[[Seen, Holders], None]) -> 
 def live(source: Devices, ask: Ask) -> None:
     """On the whole terminal. A card that falls off the bus stays, with that said of it."""
     known: dict[str, Device] = {}
-    console = out()
-    with Keys() as keys, Live(console=console, screen=True, auto_refresh=False) as screen:
+    with Keys() as keys, Live(console=out(), screen=True, auto_refresh=False) as screen:
         while True:
             known |= {device.id: device for device in source.found()}
             seen = [(device, source.read(device)) for device in known.values()]
-            screen.update(card_table(seen, columns=console.width, holders=ask()), refresh=True)
+            screen.update(card_table(seen, holders=ask()), refresh=True)
             if QUIT & set(keys.pressed(within_s=EVERY_S)):
                 return

@@ -11,6 +11,7 @@ from rich.text import Text
 from viiwork import cardwords
 from viiwork.cli.energy import energy_of, fleet_lines
 from viiwork.cli.facts import one_at_a_time
+from viiwork.cli.fitting import Column, FittedTable
 from viiwork.cli.fleetcards import braked, cards
 from viiwork.cli.screen import one_line, plain
 from viiwork.jobs import READER_MODEL, Lane, Row
@@ -90,7 +91,13 @@ def fleet_view(status: FleetStatus) -> RenderableType:
     ]
     used = (plain(line) for line in fleet_lines(status.energy))
     said = (plain(line, "yellow") for line in remarks)
-    return Group(title, *workers, *cards(status), *said, _queues(status), *used)
+    shown = apart(title, *workers, *cards(status))
+    return Group(*shown, *said, *([""] if remarks else []), *apart(_queues(status)), *used)
+
+
+def apart(*parts: RenderableType) -> list[RenderableType]:
+    """A line of nothing below each."""
+    return [each for part in parts for each in (part, "")]
 
 
 def missing(status: FleetStatus) -> list[str]:
@@ -162,10 +169,21 @@ def engine_of(card: WorkerCard, *, quarantined: bool = False) -> str:
     return card.engine if state in ("", "ready") else f"{card.engine}, {state}"
 
 
-def _workers(status: FleetStatus) -> Table:
-    table = Table("Worker", "Engine", "Model")
-    for heading in ("Slots", "Interactive", "Batch", "KV", "Tokens/s", "Last beat"):
-        table.add_column(heading, justify="right")
+WORKER_COLUMNS = (
+    Column("Worker"),
+    Column("Engine", wraps=True),
+    Column("Model"),
+    Column("Slots", right=True),
+    Column("Interactive", rank=3, right=True),
+    Column("Batch", rank=4, right=True),
+    Column("KV", rank=2, right=True),
+    Column("Tokens/s", rank=1, right=True),
+)
+"""Of the slots in use the lanes are parts, and go first."""
+
+
+def _workers(status: FleetStatus) -> FittedTable:
+    table = FittedTable(*WORKER_COLUMNS, Column("Last beat", rank=5, right=True))
     for worker in status.workers:
         card, busy = worker.card, worker.in_flight
         engine = engine_of(card, quarantined=bool(worker.quarantine))
@@ -187,12 +205,11 @@ def _queues(status: FleetStatus) -> RenderableType:
     depths = worth_a_row(status)
     if not depths:
         return plain(NOTHING_WAITS)
-    table = Table("Model", "Lane")
-    for heading in ("Backlog", "Ready", "Running"):
-        table.add_column(heading, justify="right")
+    counts = ("Backlog", "Ready", "Running")
+    table = FittedTable(Column("Model"), Column("Lane"), *(Column(heading, right=True) for heading in counts))
     for depth in depths:
-        counts = (str(depth.waiting), str(depth.queued), str(depth.running))
-        table.add_row(plain(depth.model), depth.lane.value, *counts)
+        cells = (depth.model, depth.lane.value, str(depth.waiting), str(depth.queued), str(depth.running))
+        table.add_row(*map(plain, cells))
     return table
 
 
