@@ -115,9 +115,10 @@ class TestChecking:
         code, out, err = cli("submit", file)
         assert (code, out) == (2, "")
         assert err.splitlines() == [
-            f"{file}:2: temprature: there is no such field",
+            f"{file}:2: temprature: there is no such field; perhaps temperature is meant",
             f"{file}:3: Invalid JSON: EOF while parsing an object at column 1",
-            f"{file}:5: lane: there is no such field",
+            f"{file}:5: lane: there is no such field; it is the whole file's: `viiwork submit --lane`, or the query "
+            "parameter lane",
             f"{file}:4: custom_id: the same stands in line 1",
             f"viiwork: {file}: nothing was sent; 4 lines are not as they must be.",
         ]

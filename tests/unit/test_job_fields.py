@@ -19,7 +19,8 @@ from standin import MODEL, StandIn, make_settings, make_store
 from viiwork.api import scales
 from viiwork.api.app import create_app
 from viiwork.api.bodies import complaint
-from viiwork.api.requests import JobBody, LineBody
+from viiwork.api.habits import IN_OTHER_WORDS, MISTAKEN, OURS
+from viiwork.api.requests import JobBody, LineBody, OrderBody
 from viiwork.documents.prompts import Count
 from viiwork.errors import UsageError
 from viiwork.roster import FleetStatus, WorkerCard, WorkerStatus
@@ -47,7 +48,60 @@ def refused(**body: Any) -> tuple[str, str]:
     """The field and the reason."""
     with pytest.raises(ValidationError) as caught:
         LineBody.model_validate_json(json.dumps(body))
-    return complaint(caught.value.errors(include_url=False, include_input=False))
+    return complaint(caught.value.errors(include_url=False, include_input=False), of=LineBody)
+
+
+class TestHabits:
+    @pytest.mark.parametrize(
+        ("body", "field", "said"),
+        [
+            (CHAT | {"max_tokens": 9}, "max_tokens", "ours is max_output_tokens"),
+            (CHAT | {"max_completion_tokens": 9}, "max_completion_tokens", "ours is max_output_tokens"),
+            (CHAT | {"logprobs": 3, "top_logprobs": 3}, "top_logprobs", "ours is logprobs"),
+            (CHAT | {"n": 2}, "n", "each job has one answer; send it as several jobs"),
+            (CHAT | {"system": "Be brief."}, "system", "a message whose role is system says it"),
+            (CHAT | {"tool": []}, "tool", "perhaps tools is meant"),
+            (CHAT | {"deadline": "8h"}, "deadline", "it is the whole file's: `viiwork submit --deadline`"),
+            (CHAT | {"keep_s": 9}, "keep_s", "it is the whole file's: the query parameter keep_s"),
+            (
+                {"custom_id": "a", "method": "POST", "url": "/", "body": CHAT},
+                "method",
+                "the body of OpenAI's Batch API",
+            ),
+        ],
+    )
+    def test_a_field_of_other_apis_is_refused_with_our_word_for_it(
+        self, body: dict[str, Any], field: str, said: str
+    ) -> None:
+        """As people type them from habit."""
+        named, reason = refused(**body)
+        assert named == field
+        assert reason.startswith("there is no such field; ")
+        assert said in reason
+
+    def test_fields_that_bear_the_same_name_and_take_something_else_say_what(self) -> None:
+        """Parts of a message, and whether there are log probabilities."""
+        parts = [{"role": "user", "content": [{"type": "text", "text": "secret"}]}]
+        assert refused(messages=parts) == ("messages.0.content", MISTAKEN["string_type", "content"])
+        assert refused(**CHAT, logprobs=True) == ("logprobs", MISTAKEN["int_type", "logprobs"])
+
+    def test_the_options_of_an_analysis_have_our_words_too(self) -> None:
+        """One level down."""
+        with pytest.raises(ValidationError) as caught:
+            OrderBody.model_validate({"task": "summarize", "options": {"max_tokens": 9}})
+        found = complaint(caught.value.errors(include_url=False, include_input=False), of=OrderBody)
+        assert found == ("options.max_tokens", "there is no such field; ours is max_output_tokens")
+
+    def test_what_nobody_can_guess_is_only_refused(self) -> None:
+        """Also a name that is far too long to compare."""
+        for name in ("zzz", "max_output_tokens" * 5000, ""):
+            assert refused(**CHAT, **{name: 1}) == (name, "there is no such field")
+
+    def test_every_word_of_ours_is_a_field(self) -> None:
+        """Of a job; the advice would lead to the next refusal."""
+        assert {*OURS.values()} <= set(JobBody.model_fields)
+        assert {field for field, _ in IN_OTHER_WORDS.values()} <= set(JobBody.model_fields)
+        assert not {*OURS, *IN_OTHER_WORDS} & set(JobBody.model_fields)
 
 
 class TestKinds:

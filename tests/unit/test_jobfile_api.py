@@ -115,7 +115,8 @@ class TestTaking:
         taken = await api.http.post("/v1/jobs", json=job)
         assert taken.json()["deadline_ms"] - taken.json()["created_ms"] == 30_000
         refused = await api.send(line(1, lane="batch"))
-        assert (refused.status_code, error(refused)["message"]) == (400, "line 1: lane: there is no such field.")
+        said = "there is no such field; it is the whole file's: `viiwork submit --lane`, or the query parameter lane"
+        assert (refused.status_code, error(refused)["message"]) == (400, f"line 1: lane: {said}.")
 
     async def test_an_analysis_takes_a_deadline_and_a_priority(self, api: Api) -> None:
         """As JSON and as a form."""

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from viiwork.api.habits import MISTAKEN, body_at, instead
+
 MISPLACED = "of_field"
 
 
@@ -28,17 +30,26 @@ def listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def complaint(errors: Sequence[Mapping[str, Any]], *, within: str = "") -> tuple[str, str]:
-    """The first thing that is wrong with a body: its field and the reason. What was sent is not repeated."""
+def complaint(
+    errors: Sequence[Mapping[str, Any]], *, within: str = "", of: type[BaseModel] | None = None
+) -> tuple[str, str]:
+    """The first thing that is wrong with a body: its field and the reason. What was sent is not repeated.
+
+    `of` says which body: what may be meant by a field that it does not have is told then.
+    """
     first = errors[0]
     parts = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
     inner = [first["ctx"]["field"]] if first["type"] == MISPLACED and first["ctx"]["field"] else []
-    return ".".join(([within] if within else []) + parts + inner), _reason(first)
+    return ".".join(([within] if within else []) + parts + inner), _reason(first, of)
 
 
-def _reason(first: Mapping[str, Any]) -> str:
+def _reason(first: Mapping[str, Any], of: type[BaseModel] | None) -> str:
+    *place, name = first["loc"] or ("",)
     if first["type"] == "extra_forbidden":
-        return "there is no such field"
+        meant = instead(str(name), body_at(of, place))
+        return f"there is no such field; {meant}" if meant else "there is no such field"
+    if (mistaken := MISTAKEN.get((first["type"], str(name)))) is not None:
+        return mistaken
     if first["type"] == "missing":
         return "this field is required"
     if first["type"] in ("too_short", "too_long"):  # pydantic speaks of a tuple "after validation"

@@ -89,5 +89,5 @@ def parse_line(line: Line) -> LineBody:
     except ValidationError as error:
         if line.number == 1 and line.raw.startswith(UTF_16):
             raise BadLine(1, "", "this file is UTF-16; save it as UTF-8", hopeless=True) from error
-        field, reason = complaint(error.errors(include_url=False, include_input=False))
+        field, reason = complaint(error.errors(include_url=False, include_input=False), of=LineBody)
         raise BadLine(line.number, field, PLACE_IN_LINE.sub(r" at column \1", reason)) from error

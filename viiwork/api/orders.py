@@ -39,7 +39,7 @@ async def json_body(request: Request, model: type[M], limits: ApiSection) -> M:
     try:
         return model.model_validate_json(bytes(raw))
     except ValidationError as error:
-        raise wrong_field(error) from error
+        raise wrong_field(error, of=model) from error
 
 
 async def order_of_json(body: AnalysisBody, desk: Intake) -> Order:
@@ -116,7 +116,7 @@ def _form_body(fields: Mapping[str, str]) -> OrderBody:
     try:
         return OrderBody.model_validate(body)
     except ValidationError as error:
-        raise wrong_field(error) from error
+        raise wrong_field(error, of=OrderBody) from error
 
 
 def _form_options(fields: Mapping[str, str]) -> dict[str, Any]:

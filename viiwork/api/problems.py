@@ -7,7 +7,7 @@ import math
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from viiwork.api.bodies import complaint
@@ -34,9 +34,11 @@ def answer_to(error: ViiworkError) -> JSONResponse:
     return response
 
 
-def wrong_field(error: ValidationError | RequestValidationError, *, within: str = "") -> UsageError:
+def wrong_field(
+    error: ValidationError | RequestValidationError, *, within: str = "", of: type[BaseModel] | None = None
+) -> UsageError:
     """The first thing that is wrong with a body, named by its field; what was sent is not repeated."""
-    field, reason = complaint(error.errors(), within=within)
+    field, reason = complaint(error.errors(), within=within, of=of)
     return UsageError(f"{field}: {reason}." if field else f"The body is not valid: {reason}.", param=field or None)
 
 
