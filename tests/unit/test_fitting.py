@@ -1,4 +1,4 @@
-"""What a person sees on screens of 80 and 120 columns: whole words, a line a row where it can be, nothing silently lost."""
+"""What a person sees on 80 and on 120 columns: whole words, a line a row where it can be, nothing silently lost."""
 
 from __future__ import annotations
 
