@@ -98,6 +98,7 @@ def test_a_model_of_ones_own_is_planned_by_its_path(tmp_path: Path, capsys: pyte
     [
         (("--cards", "4xRadeonVII"), "Name at least one with --model"),
         (("--cards", "4xRadeonVIII", "--model", "mistral-7b"), "no kind of card"),
+        (("--cards", "2xRadeonVII", "--devices", "auto", "--model", "mistral-7b"), "Either --cards or --devices"),
         (("--cards", "4xRadeonVII", "--model", "mistal"), "mistral-7b"),
         (("--cards", "4xRadeonVII", "--model", "mistral-7b", "--model", "mistral-7b"), "named twice"),
         (("--cards", "4xRadeonVII", "--model", "mistral-7b", "--engine", "magic"), "magic"),
@@ -131,6 +132,34 @@ def test_a_plan_for_this_machine_says_what_it_found(capsys: pytest.CaptureFixtur
     code, shown, said = planned(capsys, "--model", "mistral-7b:int4")
     assert shown or "viiwork plan --cards 4xRadeonVII" in said
     assert code in (0, 1)
+
+
+TWO_MAKERS = "2xRadeonVII@x1+1xRTX3090+1xMI50"
+
+
+@pytest.mark.parametrize("command", ["plan", "compose"])
+def test_cards_of_two_makers_are_refused_as_up_refuses_them(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """In the same words, and with each maker's own list to go on with."""
+    assert run([command, "--cards", TWO_MAKERS, "--model", "mistral-7b:int4"]) == 2
+    said = capsys.readouterr().err
+    assert run(["up", "--engine", "simulated", "--devices", "simulated:3xRadeonVII+1xRTX3090"]) == 2
+    refused = "these are 3 of AMD's cards and 1 of NVIDIA's, and a fleet uses those of one maker"
+    assert refused in capsys.readouterr().err
+    assert refused in said
+    assert "--cards 2xRadeonVII@x1+1xMI50 or --cards 1xRTX3090" in said
+
+
+def test_the_cards_that_the_settings_give_to_the_fleet_are_planned_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with --devices others of this computer."""
+    monkeypatch.setenv("VIIWORK_DEVICES_SPEC", "simulated:2xRadeonVII")
+    code, made = planned_json(capsys, "--model", "mistral-7b:int4")
+    assert (code, [each["name"] for each in made["placements"]]) == (0, ["gpu0", "gpu1"])
+    given = ("--devices", "simulated:1xMI50-32GB", "--model", "mistral-7b:int4")
+    assert [each["kind"] for each in planned_json(capsys, *given)[1]["placements"][0]["cards"]] == [
+        "simulated Instinct MI50 32GB"
+    ]
 
 
 def test_a_card_in_reset_is_said_to_be_left_out() -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from tests.fakes.cards import radeon_vii, write_tree
 from viiwork.devices import Device
+from viiwork.devices.makers import check_makers
 from viiwork.devices.simulated import FOLDER
 from viiwork.errors import SettingsError, StartupError, UsageError
 from viiwork.fleet.berths import unplanned
-from viiwork.fleet.cards import card_ids, check_engine_fits, check_makers, settle_cards
+from viiwork.fleet.cards import card_ids, check_engine_fits, settle_cards
 from viiwork.fleet.plan import engine_names, plan
 from viiwork.settings import Settings, load_settings
 from viiwork.variables import WORKER_CARDS

@@ -13,8 +13,8 @@ from viiwork.devices import Device, Devices, open_devices
 from viiwork.devices.access import device_file, this_person
 from viiwork.devices.choose import CPU, NONE, SIMULATED
 from viiwork.devices.host import ROOT, Host
+from viiwork.devices.makers import check_makers
 from viiwork.errors import UsageError
-from viiwork.fleet.cards import check_makers
 from viiwork.models.find import find
 from viiwork.placement.cards import PlanCard, cards_named, cards_of
 from viiwork.placement.plan import plan

@@ -13,7 +13,8 @@ from viiwork.cli.plantable import print_plan
 from viiwork.cli.screen import print_json, say
 from viiwork.cli.up import settings_from
 from viiwork.devices import Devices, open_devices
-from viiwork.devices.choose import AUTO
+from viiwork.devices.choose import AUTO, CPU, NONE
+from viiwork.devices.makers import check_makers
 from viiwork.errors import UsageError
 from viiwork.models.find import find
 from viiwork.placement.cards import PlanCard, cards_named, cards_of
@@ -51,6 +52,10 @@ def plan_command(
         str | None,
         typer.Option(metavar="SPEC", help="Such as 4xRadeonVII, 2xRadeonVII@x1+2xMI50-32GB. Default: this computer's."),
     ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Which of this computer's: auto, amd, nvidia, simulated:4xRadeonVII."),
+    ] = None,
     engine: Annotated[
         str, typer.Option(help="auto (vLLM, as each chip needs it), vllm-gfx906, vllm, llama-cpp.")
     ] = "auto",
@@ -74,9 +79,11 @@ def plan_command(
 
     Nothing is started or changed. Exit codes: 0 all fit, 1 something does not, or there are no cards, 2 wrong usage.
     """
+    if cards is not None and devices is not None:
+        raise UsageError("Either --cards or --devices.", hint="--cards are those of another computer.", param="cards")
     server = server_of(engine)
     wishes = wishes_of(model or [], engine=server, context=context, slots=slots, config=config)
-    found = cards_named(cards) if cards is not None else own_cards(this_machine(config))
+    found = cards_named(cards) if cards is not None else own_cards(this_machine(config, devices))
     made = plan(wishes, found, engine=server, utilization=utilization, known=lambda *asked: known(engine, *asked))
     if as_json:
         print_json(as_dict(made))
@@ -116,14 +123,18 @@ def known(engine: str, shape: ModelShape, arch: str) -> Support:
     return supported(shape, engine=recipe, arch=arch)
 
 
-def this_machine(config: Path | None) -> Devices:
-    """The cards of this computer."""
-    return open_devices(AUTO, state_dir=settings_from(config).state_dir)
+def this_machine(config: Path | None, spec: str | None) -> Devices:
+    """Its cards: those that are named, else those that the settings give to the fleet, else all."""
+    settings = settings_from(config)
+    named = spec or (settings.devices.spec if settings.devices.spec not in ("", NONE, CPU) else AUTO)
+    return open_devices(named, state_dir=settings.state_dir)
 
 
 def own_cards(source: Devices) -> tuple[PlanCard, ...]:
-    """Those that are there; where there are none, why and what can be done is said."""
-    found = cards_of((device, source.read(device)) for device in source.found())
+    """Those that are there; where there are none, why and what can be done is said. Raises as `up` does."""
+    devices = source.found()
+    check_makers(devices)
+    found = cards_of((device, source.read(device)) for device in devices)
     if not found:
         advice = f"A plan for cards that are not here: {EXAMPLE}"
         for line in ("No cards were found.", *source.why_none().splitlines(), advice):

@@ -8,6 +8,7 @@ from pathlib import Path
 from viiwork.devices import Device, Devices, Vendor, open_devices
 from viiwork.devices.choose import CPU, NONE
 from viiwork.devices.host import ROOT
+from viiwork.devices.makers import check_makers
 from viiwork.errors import SettingsError, StartupError
 from viiwork.recipes.cards import AMD_PIN
 from viiwork.recipes.check import BUILT_IN
@@ -55,19 +56,6 @@ def card_ids(settings: Settings, *, root: Path = ROOT) -> dict[str, str]:
         return {}
     devices = open_devices(settings.devices.spec, state_dir=settings.state_dir, root=root)
     return {f"gpu{device.index}": device.id for device in devices.found() if device.openable}
-
-
-def check_makers(found: Sequence[Device]) -> None:
-    """Each maker numbers its own cards from 0, so that two would be called gpu0. Raises SettingsError."""
-    usable = [device for device in found if device.openable]
-    if len({device.vendor for device in usable}) > 1:
-        counts = {maker: sum(device.vendor == maker for device in usable) for maker in REAL}
-        raise SettingsError(
-            f"this computer has {counts['amd']} of AMD's cards and {counts['nvidia']} of NVIDIA's, "
-            "and a fleet uses those of one maker: both are numbered from 0.",
-            hint="Choose with --devices amd or --devices nvidia; another fleet may have the others.",
-            param=SPEC,
-        )
 
 
 def _nothing_to_use(spec: str, found: Sequence[Device], why: str) -> StartupError:

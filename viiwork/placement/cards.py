@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from viiwork.devices import Device, Link, Reading
 from viiwork.devices.kinds import MOST_CARDS, CardKind, card_kinds
+from viiwork.devices.makers import check_one_maker, maker_of
 from viiwork.errors import UsageError
 
 LINK = re.compile(r"(?:gen(?P<generation>[1-5]))?x(?P<lanes>1|2|4|8|16)", re.IGNORECASE)
@@ -67,15 +68,27 @@ def cards_of(seen: Iterable[tuple[Device, Reading]]) -> tuple[PlanCard, ...]:
 def cards_named(written: str) -> tuple[PlanCard, ...]:
     """Cards of a list such as `4xRadeonVII+2xMI50-32GB`, a part with its link after `@`: `@x1`, `@gen2x4`.
 
-    Without one they have that of their kind, without a generation that generation. Raises UsageError.
+    Without one they have that of their kind, without a generation that generation. Raises UsageError, as `viiwork up`
+    does also for cards of two makers.
     """
-    found = [each for part in written.split("+") for each in _part(part.strip())]
+    parts = [(part.strip(), _part(part.strip())) for part in written.split("+")]
+    found = [each for _, cards in parts for each in cards]
     if len(found) > MOST_CARDS:
         raise UsageError(f"{written}: these are {len(found)} cards.", hint=f"{MOST_CARDS} at most.", param="cards")
+    check_one_maker((maker_of(kind.arch) for kind, _ in found), whose="these are", hint=_apart(parts), param="cards")
     return tuple(
         PlanCard(id=f"card{index}", index=index, kind=kind.name, arch=kind.arch, vram_bytes=kind.vram_bytes, link=link)
         for index, (kind, link) in enumerate(found)
     )
+
+
+def _apart(parts: Sequence[tuple[str, Sequence[tuple[CardKind, Link]]]]) -> str:
+    """The same cards, those of each maker for themselves."""
+    makers: dict[str, list[str]] = {}
+    for part, cards in parts:
+        makers.setdefault(maker_of(cards[0][0].arch), []).append(part)
+    lists = " or ".join(f"--cards {'+'.join(each)}" for each in makers.values())
+    return f"Choose with {lists}; another fleet may have the others."
 
 
 def _trouble(device: Device, reading: Reading) -> str:
