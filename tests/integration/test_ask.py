@@ -26,11 +26,13 @@ from viiwork.store.opening import make_store
 T = TypeVar("T")
 SLOWLY = "80 words, one every 0.05 s"
 PREVIEW = "extractive-preview"
+SIMULATED = "simulated-mistral-7b"
+JOBS = Path(__file__).parents[2] / "samples" / "jobs.jsonl"
 
 
 @dataclass
 class Town:
-    """A door, a worker that writes word by word, and one that picks sentences."""
+    """A door, a worker that writes word by word, one that picks sentences, and a simulated card."""
 
     fleet: Fleet
     url: str
@@ -84,9 +86,11 @@ def town(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     with Door(settings) as door:
         fleet.start("gpu0", module="tests.wordy")
         fleet.start("cpu0")
+        quick = settings.engine.model_copy(update={"kind": "simulated", "time_scale": 0.001})
+        fleet.start("cpu1", settings=settings.model_copy(update={"engine": quick}))
         made = Town(fleet, door.url)
         try:
-            made.do(lambda store: ready(store, 2))
+            made.do(lambda store: ready(store, 3))
             yield made
         finally:
             fleet.close()
@@ -189,6 +193,14 @@ class TestAsk:
         assert one_line(said.stderr) and f"line 1: {next(iter(asked))}: {PREVIEW} (extractive preview)" in said.stderr
         assert "summarize, classify, ask" in said.stderr and "Nothing of the file was kept." in said.stderr
 
+    def test_the_sample_jobs_have_an_answer_each_on_the_simulated_engine(self, town: Town) -> None:
+        """As the README has it."""
+        said = town.command("submit", str(JOBS), "--model", SIMULATED, "--wait", "--json")
+        assert said.returncode == 0, said.stderr
+        rows = [json.loads(line) for line in said.stdout.splitlines()]
+        assert len(rows) == len(JOBS.read_text().splitlines())
+        assert all(row["answer"]["text"].startswith("[simulated]") for row in rows)
+
     def test_a_task_that_the_engine_cannot_do_is_not_begun(self, town: Town, tmp_path: Path) -> None:
         """No document is read for it."""
         file = tmp_path / "letter.txt"
@@ -219,7 +231,7 @@ class TestTop:
         for arguments in ([], ["--once"]):
             said = town.command("top", *arguments)
             assert said.returncode == 0, said.stderr
-            assert said.stdout.startswith(f"Fleet {town.fleet.settings.fleet.name}: 2 workers")
+            assert said.stdout.startswith(f"Fleet {town.fleet.settings.fleet.name}: 3 workers")
             for text in ("noop", "interactive", "gpu0@", "0 / 64 / 64", PREVIEW):
                 assert text in said.stdout
             assert "\x1b" not in said.stdout
@@ -227,7 +239,7 @@ class TestTop:
     def test_json_is_one_object_a_look(self, town: Town) -> None:
         """With --once one in all."""
         (look,) = town.command("top", "--json", "--once").stdout.splitlines()
-        assert {worker["card"]["model"] for worker in json.loads(look)["workers"]} == {"noop", PREVIEW}
+        assert {worker["card"]["model"] for worker in json.loads(look)["workers"]} == {"noop", PREVIEW, SIMULATED}
         command = [sys.executable, "-m", "viiwork.cli.main", "top", "--json"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(town.url)) as process:
             assert process.stdout is not None
