@@ -8,12 +8,17 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from email.message import EmailMessage
+from typing import Any
 
 import docx
+import openpyxl
+import pptx
 import pypdf
 from docx.opc.packuri import PackURI
 from docx.opc.part import Part
 from fpdf import FPDF
+from pptx.chart.data import CategoryChartData
+from pptx.enum.chart import XL_CHART_TYPE
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject, TextStringObject
 
 # the smallest header, palette and pixel that make a valid picture
@@ -94,6 +99,74 @@ def make_docx(*, title: str = "") -> bytes:
         cell.text = text
     document.add_heading("Notice", level=2)
     document.add_paragraph("Three months.")
+    packed = io.BytesIO()
+    document.save(packed)
+    return packed.getvalue()
+
+
+def make_pptx(slides: Sequence[tuple[str, str]], *, notes: str = "", title: str = "") -> bytes:
+    """A slide for each title and body; `notes` are those of the first."""
+    deck = pptx.Presentation()
+    deck.core_properties.title = title
+    for heading, body in slides:
+        slide = deck.slides.add_slide(deck.slide_layouts[1])
+        slide.shapes.title.text, slide.placeholders[1].text = heading, body
+    if notes:
+        deck.slides[0].notes_slide.notes_text_frame.text = notes
+    return _saved(deck)
+
+
+def make_pptx_with_figures() -> bytes:
+    """One slide with a title, a table and a chart; a second one, hidden from the audience, with nothing."""
+    deck = pptx.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[5])
+    slide.shapes.title.text = "Sales"
+    table = slide.shapes.add_table(2, 2, 0, 0, 9_000_000, 900_000).table
+    for at, text in enumerate(["Region", "Sum", "North | West", "12"]):
+        table.cell(at // 2, at % 2).text = text
+    data = CategoryChartData()
+    data.categories = ["2024", "2025"]
+    data.add_series("Bikes", (10, 12.5))
+    slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, 9_000_000, 900_000, data)
+    deck.slides.add_slide(deck.slide_layouts[6]).element.set("show", "0")
+    return _saved(deck)
+
+
+def make_xlsx(sheets: dict[str, Sequence[Sequence[object]]], *, hidden: Sequence[str] = (), title: str = "") -> bytes:
+    """A workbook of these sheets and rows; formulas in it have no stored result."""
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    book.properties.title = title
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        sheet.sheet_state = "hidden" if name in hidden else "visible"
+        for row in rows:
+            sheet.append(list(row))
+    return _saved(book)
+
+
+def make_xlsx_of(sheet_data_xml: str, *, string: str = "") -> bytes:
+    """A workbook whose only sheet says that it is as big as can be, and holds this XML of rows.
+
+    `string` is what cells of the type `s` and the value 0 hold.
+    """
+    space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    rows = f"<sheetData>{sheet_data_xml}</sheetData>"
+    xml = f'<worksheet xmlns="{space}"><dimension ref="A1:XFD1048576"/>{rows}</worksheet>'
+    data = replace_part(make_xlsx({"Sheet": [["x"]]}), "xl/worksheets/sheet1.xml", xml.encode())
+    if not string:
+        return data
+    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+    with zipfile.ZipFile(io.BytesIO(data)) as package:
+        types = package.read("[Content_Types].xml")
+    told = f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'.encode()
+    packed = io.BytesIO(replace_part(data, "[Content_Types].xml", types.replace(b"</Types>", told)))
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("xl/sharedStrings.xml", f'<sst xmlns="{space}"><si><t>{string}</t></si></sst>')
+    return packed.getvalue()
+
+
+def _saved(document: Any) -> bytes:
     packed = io.BytesIO()
     document.save(packed)
     return packed.getvalue()

@@ -14,7 +14,17 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from tests.documents_made import make_bomb_docx, make_bomb_pdf, make_docx, make_encrypted_pdf, make_pdf
+from tests.documents_made import (
+    make_bomb_docx,
+    make_bomb_pdf,
+    make_docx,
+    make_encrypted_pdf,
+    make_pdf,
+    make_pptx,
+    make_xlsx,
+    make_xlsx_of,
+    replace_part,
+)
 from viiwork.documents import Limits
 from viiwork.documents.reader import Reader, judge
 from viiwork.errors import DocumentError
@@ -126,6 +136,30 @@ async def test_bad_documents_beside_good_ones_have_each_their_own_outcome(reader
 
 async def test_a_zip_bomb_is_refused_without_unpacking_it(reader, tmp_path):
     assert await code_of(reader, write(tmp_path, "bomb.docx", make_bomb_docx(64 * MIB))) == "zip_bomb"
+
+
+async def test_slides_and_sheets_come_back_through_their_processes(reader, tmp_path):
+    deck = write(tmp_path, "deck.pptx", make_pptx([("Plan", "First")]))
+    book = write(tmp_path, "book.xlsx", make_xlsx({"Rent": [["Room", "Euros"], ["Kitchen", 300]]}))
+    documents = await asyncio.gather(reader.read(deck), reader.read(book))
+    assert [document.text.split("\n")[0] for document in documents] == ["Plan", "Rent"]
+
+
+async def test_hostile_slides_and_sheets_have_each_their_own_outcome(reader, tmp_path):
+    deck, book = make_pptx([("Plan", "First")]), make_xlsx({"Rent": [["a"]]})
+    groups = b"<p:grpSp>" * 200_000
+    cells = "".join(f'<row r="{row}"><c r="XFD{row}"><v>1</v></c></row>' for row in range(1, 40_000))
+    bad = {
+        "damaged": write(tmp_path, "deep.pptx", replace_part(deck, "ppt/slides/slide1.xml", groups)),
+        "zip_bomb": write(tmp_path, "bomb.xlsx", replace_part(book, "xl/worksheets/sheet1.xml", bytes(64 * MIB))),
+    }
+    results = await asyncio.gather(*(code_of(reader, path) for path in bad.values()))
+    assert results == list(bad)
+    wide = await reader.read(write(tmp_path, "wide.xlsx", make_xlsx_of(cells)))
+    assert wide.notes[0].startswith("The workbook is too long")
+    text = "<row>" + '<c t="inlineStr"><is><t>a</t></is></c>' * 100 + "</row>"
+    async with Reader(Limits(cpu_s=1)) as hurried:
+        assert await code_of(hurried, write(tmp_path, "long.xlsx", make_xlsx_of(text * 4_000))) == "timeout"
 
 
 async def test_a_stream_bomb_in_a_pdf_does_not_get_past_its_process(tmp_path):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import os
+import random
 import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from openpyxl.utils import get_column_letter
 
 from tests.documents_made import (
     PNG,
@@ -20,6 +23,10 @@ from tests.documents_made import (
     make_mail,
     make_overlong_directory_docx,
     make_pdf,
+    make_pptx,
+    make_pptx_with_figures,
+    make_xlsx,
+    make_xlsx_of,
     make_zip,
     replace_part,
 )
@@ -175,6 +182,169 @@ class TestWord:
 
     def test_a_package_that_claims_too_much_is_a_bomb_before_it_is_opened(self, refusal):
         assert refusal(make_docx(), "a.docx", Limits(unpacked_bytes=1000)).code == "zip_bomb"
+
+
+class TestSlides:
+    def test_a_slide_is_a_page_whose_title_is_a_heading_and_notes_come_last(self, read):
+        document = read(make_pptx([("Plan", "First\nSecond"), ("Costs", "Many")], notes="Smile."), "deck.pptx")
+        assert document.pages == ("Plan\n\nFirst\nSecond\n\nNotes: Smile.", "Costs\n\nMany")
+        assert [(h.level, h.text, document.text[h.start :][:4]) for h in document.headings] == [
+            (1, "Plan", "Plan"),
+            (1, "Costs", "Cost"),
+        ]
+        assert (document.title, document.notes) == ("Plan", ())
+
+    def test_the_title_comes_from_the_properties_where_they_have_one(self, read):
+        assert read(make_pptx([("Plan", "x")], title="Strategy"), "deck.pptx").title == "Strategy"
+
+    def test_tables_and_the_figures_of_charts_are_tables(self, read):
+        document = read(make_pptx_with_figures(), "deck.pptx")
+        assert document.pages[0] == (
+            "Sales\n\n| Region | Sum |\n| --- | --- |\n| North \\| West | 12 |\n\n"
+            "|  | Bikes |\n| --- | --- |\n| 2024 | 10 |\n| 2025 | 12.5 |"
+        )
+
+    def test_slides_without_text_and_hidden_ones_are_named(self, read):
+        assert read(make_pptx_with_figures(), "deck.pptx").notes == (
+            "Slide 2 has no text (no OCR of pictures).",
+            "Slide 2 has been hidden from the audience; what stands there was read.",
+        )
+
+    def test_a_chart_whose_part_is_missing_does_not_cost_the_slide(self, read):
+        data = replace_part(make_pptx_with_figures(), "ppt/slides/_rels/slide1.xml.rels", SLIDE_RELATIONS)
+        document = read(data, "deck.pptx")
+        assert "North" in document.pages[0]
+        assert document.pages[0].endswith("[A chart or diagram that could not be read.]")
+
+    def test_a_deck_without_any_text_is_empty(self, refusal):
+        assert refusal(make_pptx([("", "")]), "deck.pptx").code == "empty"
+
+    def test_groups_inside_groups_are_read_and_too_many_are_damage(self, read, refusal):
+        shape = "<p:sp><p:nvSpPr/><p:txBody><a:p><a:r><a:t>deep</a:t></a:r></a:p></p:txBody></p:sp>"
+        for depth, deep in ((20, False), (100_000, True)):
+            tree = "<p:grpSp>" * depth + shape + "</p:grpSp>" * depth
+            data = replace_part(make_pptx([("Plan", "x")]), "ppt/slides/slide1.xml", slide_xml(tree))
+            if deep:
+                assert refusal(data, "deck.pptx").code == "damaged"
+            else:
+                assert read(data, "deck.pptx").text == "deep"
+
+    def test_thousands_of_slides_are_too_big(self, refusal):
+        names = ["[Content_Types].xml", "ppt/presentation.xml", *(f"ppt/slides/slide{n}.xml" for n in range(10_000))]
+        reason = refusal(make_zip(names), "deck.pptx")
+        assert (reason.code, reason.detail) == ("too_big", ": it has 10,000 slides, and 2,000 are allowed")
+
+
+class TestSheets:
+    def test_a_sheet_is_a_page_with_a_table_and_its_name_is_a_heading(self, read):
+        document = read(make_xlsx({"Rent": [["Room", "Euros"], ["Kitchen", 300.0]], "None": []}), "a.xlsx")
+        assert document.pages == ("Rent\n\n| Room | Euros |\n| --- | --- |\n| Kitchen | 300 |", "")
+        assert [(h.level, h.text, h.start) for h in document.headings] == [(1, "Rent", 0)]
+
+    def test_values_are_told_as_people_write_them(self, read):
+        row = [dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 13, 5), dt.time(13, 5), True, 0.1, 12345678901234]
+        text = read(make_xlsx({"S": [row]}), "a.xlsx").text
+        assert "| 2024-02-29 | 2024-02-29 13:05:00 | 13:05:00 | TRUE | 0.1 | 12345678901234 |" in text
+
+    def test_shares_are_told_in_per_cent_and_errors_as_they_stand(self, read):
+        styled = '<row r="1"><c r="A1" t="e"><v>#REF!</v></c><c r="B1" s="1"><v>0.07</v></c></row>'
+        styles = b"<styleSheet xmlns='http://schemas.openxmlformats.org/spreadsheetml/2006/main'><cellXfs>"
+        styles += b"<xf numFmtId='0'/><xf numFmtId='9' applyNumberFormat='1'/></cellXfs></styleSheet>"
+        data = replace_part(make_xlsx_of(styled), "xl/styles.xml", styles)
+        assert "| #REF! | 7% |" in read(data, "a.xlsx").text
+
+    def test_empty_rows_part_tables_and_one_column_is_no_table(self, read):
+        document = read(make_xlsx({"S": [["Prices"], [], ["A", None, "B"], [1, None, 2], [], [None, "End"]]}), "a.xlsx")
+        assert document.text == "S\n\nPrices\n\n| A | B |\n| --- | --- |\n| 1 | 2 |\n\nEnd"
+
+    def test_a_formula_is_told_by_its_stored_result_and_one_without_is_counted(self, read):
+        counted = (
+            '<row r="1"><c r="A1"><f>1+1</f><v>2</v></c><c r="B1"><f>2+2</f><v></v></c><c r="C1"><f>3</f></c></row>'
+        )
+        document = read(make_xlsx_of(counted), "a.xlsx")
+        assert document.text == "Sheet\n\n2"
+        assert document.notes == (
+            "2 formulas have no stored result: open it in a spreadsheet program and save it again.",
+        )
+
+    def test_hidden_sheets_are_read_and_named(self, read):
+        document = read(make_xlsx({"Open": [["a"]], "Secret": [["b"]]}, hidden=["Secret"]), "a.xlsx")
+        assert document.pages[1] == "Secret\n\nb"
+        assert document.notes == ("Hidden sheets were read too: “Secret”.",)
+
+    def test_what_a_sheet_claims_to_measure_costs_nothing(self, read):
+        cells = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>5</v></c></row>'
+        assert read(make_xlsx_of(cells), "a.xlsx").text == "Sheet\n\n1\n\n5"
+
+    def test_cells_far_apart_are_told_with_their_addresses(self, read):
+        columns = [get_column_letter(number) for number in range(1, 101)]
+        cells = "".join(f'<row r="{row}"><c r="{c}{row}"><v>7</v></c></row>' for row, c in enumerate(columns, 1))
+        text = read(make_xlsx_of(cells), "a.xlsx").text
+        assert "\nA1: 7\nB2: 7\n" in text
+        assert len(text) < 1_000
+
+    def test_a_sheet_of_more_places_than_are_read_is_cut_with_a_note(self, read, monkeypatch):
+        monkeypatch.setattr("viiwork.documents.sheets.MAX_PLACES", 10)
+        document = read(make_xlsx({"Long": [[number, "x"] for number in range(20)], "Next": [["a"]]}), "a.xlsx")
+        assert "| 4 | x |" in document.text
+        assert document.notes == ("The workbook is too long to be read whole; left out is all after row 5 of “Long”.",)
+
+    def test_one_long_text_in_many_cells_is_too_big_before_it_fills_the_memory(self, refusal):
+        row = '<row><c t="s"><v>0</v></c><c t="s"><v>0</v></c></row>'
+        data = make_xlsx_of(row * 1_000, string="x" * 30_000)
+        assert refusal(data, "a.xlsx", Limits(output_bytes=1_000_000)).code == "too_big"
+
+    def test_a_column_beyond_all_columns_is_an_outcome(self, refusal):
+        cells = '<row r="1"><c r="ZZZZZZZZZZZZ1"><v>1</v></c></row>'
+        assert refusal(make_xlsx_of(cells), "a.xlsx").code == "damaged"
+
+    def test_a_workbook_without_any_cell_is_empty(self, refusal):
+        assert refusal(make_xlsx({"S": []}), "a.xlsx").code == "empty"
+
+
+OFFICE = {
+    "deck.pptx": (make_pptx([("Plan", "x")]), "ppt/slides/slide1.xml"),
+    "book.xlsx": (make_xlsx({"S": [["a", 1]]}), "xl/worksheets/sheet1.xml"),
+}
+LAUGHS = b"<!DOCTYPE d [<!ENTITY a0 'ha'>%s]><d>&a20;</d>" % b"".join(
+    b"<!ENTITY a%d '%s'>" % (n, b"&a%d;" % (n - 1) * 10) for n in range(1, 21)
+)
+
+
+@pytest.mark.parametrize("name", OFFICE)
+class TestHostileOffice:
+    @pytest.mark.parametrize("kept", [0.3, 0.6, 0.99])
+    def test_a_truncated_file_is_damaged(self, refusal, name, kept):
+        data, _ = OFFICE[name]
+        assert refusal(data[: int(len(data) * kept)], name).code == "damaged"
+
+    def test_xml_that_is_broken_is_damaged(self, refusal, name):
+        data, part = OFFICE[name]
+        assert refusal(replace_part(data, part, b"<p:sld"), name).code == "damaged"
+
+    def test_entities_that_multiply_are_not_followed(self, refusal, name):
+        data, part = OFFICE[name]
+        assert refusal(replace_part(data, part, LAUGHS), name).code in ("damaged", "empty")
+
+    def test_a_part_that_unpacks_to_far_too_much_is_a_bomb(self, refusal, name):
+        data, part = OFFICE[name]
+        assert refusal(replace_part(data, part, bytes(64 << 20)), name).code == "zip_bomb"
+
+    def test_a_password_is_told(self, refusal, name):
+        locked = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600) + "EncryptedPackage".encode("utf-16-le")
+        assert refusal(locked, name).code == "encrypted"
+
+    def test_by_another_name_it_is_read_with_a_note(self, read, name):
+        (note,) = read(OFFICE[name][0], "letter.pdf").notes
+        assert note.startswith("The name ends in .pdf, but the content is a")
+
+    @pytest.mark.parametrize("seed", range(15))
+    def test_random_damage_is_text_or_an_outcome(self, read, name, seed):
+        data, chance = bytearray(OFFICE[name][0]), random.Random(seed)
+        for _ in range(20):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        with suppress(Unread):
+            read(bytes(data), name)
 
 
 class TestHtml:
@@ -368,8 +538,7 @@ class TestUnsupported:
             (PNG, "a PNG image"),
             (b"\xff\xd8\xff\xe0" + bytes(20), "a JPEG image"),
             (rb"{\rtf1 hello}", "a rich text file (RTF)"),
-            (make_zip(["xl/workbook.xml", "[Content_Types].xml"]), "an Excel workbook"),
-            (make_zip(["ppt/presentation.xml"]), "a PowerPoint presentation"),
+            (make_zip(["xl/workbook.bin", "[Content_Types].xml"]), "a binary Excel workbook (.xlsb)"),
             (make_zip(["content.xml", "mimetype"]), "an OpenDocument file"),
             (make_zip(["a.txt"]), "a zip archive"),
             (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "an old Office file (.doc, .xls, .ppt)"),
@@ -397,6 +566,20 @@ class TestLimits:
             with pytest.raises(Unread) as caught:
                 parse(path, name="a.txt", limits=LIMITS)
             assert caught.value.code == "unreadable"
+
+
+SLIDE_RELATIONS = (
+    b'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" '
+    b'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/slideLayout" '
+    b'Target="../slideLayouts/slideLayout6.xml"/></Relationships>'
+)
+
+
+def slide_xml(tree: str) -> bytes:
+    """A slide whose shapes are this XML (prefixes `p` and `a`)."""
+    spaces = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
+    spaces += ' xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+    return f"<p:sld {spaces}><p:cSld><p:spTree>{tree}</p:spTree></p:cSld></p:sld>".encode()
 
 
 def _document_xml(package: bytes) -> bytes:

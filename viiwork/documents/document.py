@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -88,6 +88,13 @@ def _even(blanks: re.Match[str]) -> str:
 def title_of(text: str) -> str:
     """The text as a title: one line, at most `MAX_TITLE` characters."""
     return " ".join(tidy(text[: 4 * MAX_TITLE]).split())[:MAX_TITLE]
+
+
+def named(noun: str, numbers: Sequence[int]) -> str:
+    """`Page 3 has`, `Pages 3, 4 have`, or with many the first ten and how many more."""
+    shown = ", ".join(str(number) for number in numbers[:10])
+    more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
+    return f"{noun} {shown} has" if len(numbers) == 1 else f"{noun}s {shown}{more} have"
 
 
 def find_headings(text: str, headings: Iterable[tuple[int, str]]) -> tuple[Heading, ...]:

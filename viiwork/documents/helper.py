@@ -22,6 +22,8 @@ COMMAND = (sys.executable, "-P", "-m", "viiwork.documents.nursery")
 """`-P`: a file in the working directory must not be imported in place of a parser."""
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 """What of the environment the helper gets: the rest may hold secrets, and it forks what meets hostile files."""
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""openpyxl loads numpy, which would start a thread a core: the helper forks, and must have one only."""
 GRACE_S = 30.0
 """How long over a document's wall-clock limit the helper may stay silent before it is taken for dead."""
 CLOSE_S = 5.0
@@ -164,7 +166,7 @@ async def _up_to(stream: asyncio.StreamReader, most: int) -> bytes:
 
 def _spawn(link: socket.socket, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """A session of its own: Ctrl-C and hang-ups of the owner's terminal are the owner's business."""
-    passed = {name: environ[name] for name in PASSED_ON if name in environ}
+    passed = {name: environ[name] for name in PASSED_ON if name in environ} | ONE_THREAD
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell, nothing from outside
         COMMAND, stdin=link.fileno(), stdout=subprocess.DEVNULL, env=passed, start_new_session=True
     )

@@ -21,4 +21,4 @@ class Limits:
     """Of the text that is sent back, as JSON in UTF-8."""
     input_bytes: int = 256 * MIB
     unpacked_bytes: int = 512 * MIB
-    """What a packed format (docx) may claim to unpack to."""
+    """What a packed format (docx, pptx, xlsx) may claim to unpack to."""

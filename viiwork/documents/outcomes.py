@@ -37,7 +37,7 @@ OUTCOMES = MappingProxyType(
         ),
         "unsupported": (
             "The file is {detail}, a format that is not read here.",
-            "Read are PDF, docx, HTML, Markdown, text and e-mail (.eml).",
+            "Read are PDF, docx, pptx, xlsx, HTML, Markdown, text and e-mail (.eml).",
         ),
         "zip_bomb": (
             "The document unpacks to far more than an honest one would, so it was not opened.",

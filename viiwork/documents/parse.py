@@ -15,9 +15,17 @@ from viiwork.documents.limits import Limits
 from viiwork.documents.mail import read_mail
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.pdf import read_pdf
+from viiwork.documents.sheets import read_xlsx
+from viiwork.documents.slides import read_pptx
 from viiwork.documents.text import decode, read_markdown, read_text
 from viiwork.documents.word import read_docx
 
+PackageReader = Callable[[bytes, Limits], Document]
+PACKAGE_READERS: dict[sniff.Kind, PackageReader] = {
+    sniff.DOCX: read_docx,
+    sniff.PPTX: read_pptx,
+    sniff.XLSX: read_xlsx,
+}
 TextReader = Callable[[str, tuple[str, ...]], Document]
 TEXT_READERS: dict[sniff.Kind, TextReader] = {
     sniff.TEXT: read_text,
@@ -61,15 +69,15 @@ def _whole(descriptor: int, limits: Limits) -> bytes:
     if facts.st_size > limits.input_bytes:
         raise Unread("too_big", f": it has {facts.st_size:,} bytes, and {limits.input_bytes:,} are allowed")
     with os.fdopen(descriptor, "rb", closefd=False) as file:
-        return file.read(limits.input_bytes)
+        return file.read(facts.st_size)  # room for all that is asked for is taken at once
 
 
 def _read(data: bytes, suffix: str, limits: Limits) -> tuple[sniff.Kind, Document]:
-    kind = sniff.sniff_bytes(data)
-    if kind is sniff.PDF:
-        return kind, read_pdf(data)
-    if kind is sniff.DOCX:
-        return kind, read_docx(data, limits)
+    packed = sniff.sniff_bytes(data)
+    if packed is not None and packed in PACKAGE_READERS:
+        return packed, PACKAGE_READERS[packed](data, limits)
+    if packed is sniff.PDF:
+        return packed, read_pdf(data)
     text, notes = decode(data, declared=declared_charset(data))
     kind = sniff.sniff_text(text, suffix)
     if kind is sniff.MAIL:

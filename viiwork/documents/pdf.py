@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from viiwork.documents.document import Document, tidy, title_of
+from viiwork.documents.document import Document, named, tidy, title_of
 from viiwork.documents.outcomes import Unread
 
 MAX_FIELDS = 10_000
@@ -91,14 +91,7 @@ def _notes(pages: tuple[str | None, ...]) -> tuple[str, ...]:
     lost = [number for number, page in enumerate(pages, 1) if page is None]
     notes = []
     if bare:
-        notes.append(f"{_named(bare)} no text layer (no OCR).")
+        notes.append(f"{named('Page', bare)} no text layer (no OCR).")
     if lost:
-        notes.append(f"{_named(lost)} damage and could not be read.")
+        notes.append(f"{named('Page', lost)} damage and could not be read.")
     return tuple(notes)
-
-
-def _named(numbers: list[int]) -> str:
-    """`Page 3 has`, `Pages 3, 4 have`, or with many the first ten and how many more."""
-    shown = ", ".join(str(number) for number in numbers[:10])
-    more = f" and {len(numbers) - 10} more" if len(numbers) > 10 else ""
-    return f"Page {shown} has" if len(numbers) == 1 else f"Pages {shown}{more} have"

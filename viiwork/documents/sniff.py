@@ -22,13 +22,15 @@ class Kind:
 
 PDF = Kind("pdf", "a PDF", (".pdf",))
 DOCX = Kind("docx", "a Word document", (".docx", ".docm", ".dotx"))
+PPTX = Kind("pptx", "a PowerPoint presentation", (".pptx", ".pptm", ".potx", ".ppsx"))
+XLSX = Kind("xlsx", "an Excel workbook", (".xlsx", ".xlsm", ".xltx"))
 HTML = Kind("html", "an HTML page", (".html", ".htm", ".xhtml", ".shtml"))
 MAIL = Kind("mail", "an e-mail", (".eml", ".mht", ".mhtml"))
 MARKDOWN = Kind("markdown", "Markdown", (".md", ".markdown", ".mdown"))
 TEXT = Kind("text", "plain text", ())
-PLEDGES = {suffix: kind for kind in (PDF, DOCX, HTML, MAIL, MARKDOWN) for suffix in kind.suffixes}
+PLEDGES = {suffix: kind for kind in (PDF, DOCX, PPTX, XLSX, HTML, MAIL, MARKDOWN) for suffix in kind.suffixes}
 """Endings that promise a format. Any other ending may hold plain text without a note."""
-FOREIGN_SUFFIXES = {".doc", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".rtf", ".png", ".jpg", ".jpeg", ".zip"}
+FOREIGN_SUFFIXES = {".doc", ".xls", ".ppt", ".odt", ".rtf", ".png", ".jpg", ".jpeg", ".zip"}
 
 NOT_READ = (
     (b"\x89PNG\r\n", "a PNG image"),
@@ -51,12 +53,11 @@ NOT_READ = (
     (b"OggS", "an audio or video file"),
 )
 PACKED = (
-    ("xl/workbook.xml", "an Excel workbook"),
-    ("xl/workbook.bin", "an Excel workbook"),
-    ("ppt/presentation.xml", "a PowerPoint presentation"),
+    ("xl/workbook.bin", "a binary Excel workbook (.xlsb)"),
     ("META-INF/container.xml", "an e-book (EPUB)"),
     ("content.xml", "an OpenDocument file"),
 )
+MAIN_PARTS = ((DOCX, "word/document.xml"), (PPTX, "ppt/presentation.xml"), (XLSX, "xl/workbook.xml"))
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PDF_HEADER_WITHIN = 1024
 """PDF readers accept rubbish of up to this many bytes before the header."""
@@ -118,8 +119,11 @@ def _sniff_zip(data: bytes) -> Kind:
             names = set(package.namelist())
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise Unread("damaged") from error
-    if "word/document.xml" in names or ("[Content_Types].xml" in names and any(n.startswith("word/") for n in names)):
-        return DOCX
+    typed = "[Content_Types].xml" in names
+    for kind, main in MAIN_PARTS:
+        folder = main[: main.index("/") + 1]
+        if main in names or (typed and "xl/workbook.bin" not in names and any(n.startswith(folder) for n in names)):
+            return kind
     raise Unread("unsupported", next((called for part, called in PACKED if part in names), "a zip archive"))
 
 

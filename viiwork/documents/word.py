@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,19 +17,12 @@ from docx.oxml.ns import qn
 from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
 from viiwork.documents.document import Document, find_headings, tidy, title_of
-from viiwork.documents.limits import MIB, Limits
+from viiwork.documents.limits import Limits
 from viiwork.documents.outcomes import Unread
+from viiwork.documents.package import DAMAGE, check_package, parse_xml
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-MAX_PARTS = 10_000
-MAX_RATIO = 200
-"""Honest XML packs 10 to 40 to 1; the ratio counts for parts over `RATIO_FROM_BYTES` only."""
-RATIO_FROM_BYTES = 16 * MIB
-
-DAMAGE = (
-    *(OpcError, zipfile.BadZipFile, zlib.error, EOFError, etree.LxmlError),
-    *(LookupError, ValueError, AttributeError, TypeError),  # python-docx trusts that every part and attribute is there
-)
+BROKEN = (OpcError, *DAMAGE)
 
 _PARAGRAPH, _TABLE, _ROW, _CELL = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
 _TEXT, _TAB, _BREAKS = qn("w:t"), qn("w:tab"), {qn("w:br"), qn("w:cr")}
@@ -54,7 +45,7 @@ def read_docx(data: bytes, limits: Limits) -> Document:
         blocks = list(_blocks(package.element.body, _heading_levels(package)))
         blocks += [(0, note) for note in _footnotes(package)]
         title = title_of(package.core_properties.title or "")
-    except DAMAGE as error:
+    except BROKEN as error:
         raise Unread("damaged") from error
     page = tidy("\n\n".join(text for _, text in blocks))
     headings = find_headings(page, ((level, text) for level, text in blocks if level))
@@ -64,21 +55,6 @@ def read_docx(data: bytes, limits: Limits) -> Document:
         title=title or (headings[0].text if headings else ""),
         headings=headings,
     )
-
-
-def check_package(data: bytes, limits: Limits) -> None:
-    """Refuse what would unpack to too much, from the directory alone, before anything is unpacked."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as package:
-            parts = package.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise Unread("damaged") from error
-    if any(part.flag_bits & 1 for part in parts):
-        raise Unread("encrypted")
-    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > limits.unpacked_bytes:
-        raise Unread("zip_bomb")
-    if any(part.file_size > max(RATIO_FROM_BYTES, MAX_RATIO * part.compress_size) for part in parts):
-        raise Unread("zip_bomb")
 
 
 def _heading_levels(package: Any) -> dict[str, int]:
@@ -155,5 +131,5 @@ def _footnotes(package: Any) -> Iterator[str]:
     """Footnotes and endnotes, after the text, in their own order."""
     for relation in package.part.rels.values():
         if not relation.is_external and relation.reltype.rsplit("/", 1)[-1] in ("footnotes", "endnotes"):
-            root = etree.fromstring(relation.target_part.blob, etree.XMLParser(resolve_entities=False, no_network=True))
+            root = parse_xml(relation.target_part.blob)
             yield from (text for note in root for _, text in _blocks(note, {}))
