@@ -61,6 +61,10 @@ class SupervisorRecord(Record):
     children: tuple[ChildRecord, ...] = ()
     drained: dict[str, str] = {}
     """Cards that a person has left out, `gpu2`, each with the reason."""
+    devices: str = ""
+    """The cards that it was told of, `simulated:8xRadeonVII`; empty where nobody named any."""
+    engine: str = ""
+    """What its engine workers hold, `vllm-gfx906`; empty in what an older supervisor wrote."""
 
 
 class Run(Record):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
+from viiwork.cli.fitting import Column, FittedTable
 from viiwork.cli.screen import one_line, out, plain, print_json
 from viiwork.cli.up import settings_from
 from viiwork.doctor import Finding, Verdict, diagnose, failed
@@ -28,7 +28,8 @@ def doctor(
     model: Annotated[str | None, typer.Option(help="Check for this model.")] = None,
     gpus: Annotated[int | None, typer.Option(help="Check for so many cards.")] = None,
     devices: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Check for these cards: auto, amd, nvidia.")
+        str | None,
+        typer.Option(metavar="SPEC", help="Check for these cards: auto, amd, nvidia, simulated:4xRadeonVII."),
     ] = None,
     role: Annotated[
         str | None, typer.Option(metavar="all|worker", help="worker: check as a computer that joins a fleet.")
@@ -62,14 +63,11 @@ def doctor(
         raise typer.Exit(1)
 
 
-def table(findings: Sequence[Finding]) -> Table:
-    """One line a check."""
-    shown = Table()
-    shown.add_column("Check", no_wrap=True)
-    shown.add_column("", no_wrap=True)
-    shown.add_column("Found", overflow="fold")
-    shown.add_column("What to do", overflow="fold")
+def table(findings: Sequence[Finding]) -> FittedTable:
+    """One row a check."""
+    words = Column("Found", wraps=True), Column("What to do", wraps=True)
+    shown = FittedTable(Column("Check"), Column(""), *words)
     for finding in findings:
         mark = plain(finding.verdict.value, STYLE[finding.verdict])
-        shown.add_row(plain(finding.check), mark, plain(one_line(finding.found)), plain(finding.advice))
+        shown.add_row(plain(finding.check), mark, plain(one_line(finding.found)), plain(one_line(finding.advice)))
     return shown

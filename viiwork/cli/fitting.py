@@ -84,8 +84,9 @@ class FittedTable:
         left = columns - sum(has.values()) - GAP * (len(kept) - 1)
         if left < 0:
             return None
-        for at in sorted(kept, key=lambda at: wants[at] - has[at]):
-            more = min(left, wants[at] - has[at])
+        short = sorted((at for at in kept if has[at] < wants[at]), key=lambda at: wants[at] - has[at])
+        for done, at in enumerate(short):  # what is left is shared, and whoever wants less than that leaves the rest
+            more = min(left // (len(short) - done), wants[at] - has[at])
             has[at], left = has[at] + more, left - more
         return has
 
@@ -111,7 +112,7 @@ class FittedTable:
     def _pairs(self, cells: Sequence[Text]) -> Iterator[Text]:
         for column, cell in zip(self._columns[1:], cells, strict=True):
             if cell.plain:
-                yield plain(f"{column.name} " if column.name else "", "dim") + cell
+                yield plain(f"{column.name}: " if column.name else "", "dim") + cell
 
 
 def _packed(pairs: Iterator[Text], columns: int) -> Iterator[RenderableType]:

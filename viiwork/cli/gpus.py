@@ -13,24 +13,20 @@ from rich.live import Live
 
 from viiwork.cardwords import brakes
 from viiwork.cli.cardholders import Holders, holders_here
+from viiwork.cli.cardsource import card_source
 from viiwork.cli.cardtable import card_table
 from viiwork.cli.keys import Keys
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import one_line, out, print_json, say
 from viiwork.cli.tables import NO_REASON
 from viiwork.cli.up import settings_from
-from viiwork.devices import Device, Devices, Reading, open_devices
-from viiwork.devices.choose import AUTO
+from viiwork.devices import Device, Devices, Reading
 from viiwork.settings import Settings
 from viiwork.statedir import StateDir
 
 EVERY_S = 2.0
 QUIT = frozenset("qQ")
 NO_CARDS = 1
-ADVICE = (
-    "With a card in this computer: load its driver, and let this user open its devices (groups video and render).",
-    "`viiwork doctor` checks more. To try it without a card: viiwork gpus --devices simulated:4xRadeonVII",
-)
 
 Seen = Sequence[tuple[Device, Reading]]
 Ask = Callable[[], Holders]
@@ -54,11 +50,14 @@ def gpus(
     Exit codes: 0 there are cards, 1 there are none, 2 wrong usage.
     """
     settings = settings_from(config, fleet={"name": fleet, "state_dir": state_dir}, devices={"spec": devices})
-    source = devices_of(settings)
+    whose = card_source(settings, named=devices is not None)
+    source = whose.open()
     seen = look(source)
     if not seen:
-        explain(source)
+        whose.explain(source, command="gpus")
         raise typer.Exit(NO_CARDS)
+    if not as_json and (remark := whose.remark()):
+        say(remark)
 
     def ask() -> Holders:
         return holders_here(settings)
@@ -77,20 +76,9 @@ def gpus(
         raise typer.Exit(0) from None
 
 
-def devices_of(settings: Settings) -> Devices:
-    """Those that the settings name; all of this computer where they name none. Raises UsageError."""
-    return open_devices(settings.devices.spec or AUTO, state_dir=settings.state_dir)
-
-
 def look(source: Devices) -> Seen:
     """Every card and how it is now."""
     return [(device, source.read(device)) for device in source.found()]
-
-
-def explain(source: Devices) -> None:
-    """Why there is no card, and what to do."""
-    for line in ("No cards were found.", *source.why_none().splitlines(), *ADVICE):
-        say(line)
 
 
 def print_table(seen: Seen, holders: Holders) -> None:

@@ -13,7 +13,8 @@ from rich import box
 from rich.table import Table
 
 from viiwork.cardwords import UNKNOWN, whole
-from viiwork.cli.gpus import NO_CARDS, Seen, devices_of, explain, look
+from viiwork.cli.cardsource import CardSource, card_source
+from viiwork.cli.gpus import NO_CARDS, Seen, look
 from viiwork.cli.options import AsJson
 from viiwork.cli.ruling import print_ruling, ruling_now
 from viiwork.cli.screen import one_line, out, plain, print_json, say
@@ -64,7 +65,8 @@ def show(
     """
     settings = named(devices, fleet, state_dir, config)
     told = ruling_now(settings.state_dir, now_s=time.monotonic())
-    seen = present(devices_of(settings), quiet=told is not None)
+    whose = card_source(settings, named=devices is not None)
+    seen = present(whose, whose.open(), command="power show", as_json=as_json, quiet=told is not None)
     print_power(seen, as_json=as_json)
     if told is not None:
         print_ruling(told, as_json=as_json)
@@ -90,8 +92,9 @@ def set_power(
     """
     if every == bool(card):
         raise UsageError("Name cards with --card gpu0, or take --all.", hint="`viiwork power show` lists them.")
-    source = devices_of(named(devices, fleet, state_dir, config))
-    seen = present(source)
+    whose = card_source(named(devices, fleet, state_dir, config), named=devices is not None)
+    source = whose.open()
+    seen = present(whose, source, command=f"power set {watts} --all", as_json=as_json)
     meant = seen if every else chosen(seen, card or [])
     for device, reading in meant:
         check_watts(device, reading, watts)
@@ -106,13 +109,15 @@ def named(devices: str | None, fleet: str | None, state_dir: Path | None, config
     return settings_from(config, fleet={"name": fleet, "state_dir": state_dir}, devices={"spec": devices})
 
 
-def present(source: Devices, *, quiet: bool = False) -> Seen:
+def present(whose: CardSource, source: Devices, *, command: str, as_json: bool, quiet: bool = False) -> Seen:
     """Every card and how it is; without one, why and the end, unless there is something else to show (`quiet`)."""
     seen = look(source)
     if not seen:
-        explain(source)
+        whose.explain(source, command=command)
         if not quiet:
             raise typer.Exit(NO_CARDS)
+    elif not as_json and (remark := whose.remark()):
+        say(remark)
     return seen
 
 

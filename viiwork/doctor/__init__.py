@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from viiwork.doctor import cards, cardstate, container, engine, fleet, host, joined, machine, redis
+from viiwork.doctor import cards, cardstate, container, engine, fleet, host, joined, machine, redis, simulated
 from viiwork.doctor.cardfacts import CardFacts, CardsFacts
 from viiwork.doctor.facts import DoorFacts, EngineFacts, Facts, FleetFacts, HostFacts, RedisFacts
 from viiwork.doctor.finding import Finding, Verdict, fail, ok
 from viiwork.doctor.joined import JoinedFacts
 from viiwork.doctor.machine import MachineFacts
+from viiwork.doctor.simulated import SimulatedFacts
 
 __all__ = [
     "CardFacts",
@@ -23,6 +24,7 @@ __all__ = [
     "JoinedFacts",
     "MachineFacts",
     "RedisFacts",
+    "SimulatedFacts",
     "Verdict",
     "diagnose",
     "failed",
@@ -39,6 +41,7 @@ def diagnose(facts: Facts) -> list[Finding]:
         *(check(facts.host) for check in host.HOST_CHECKS),
         *(check(facts.machine) for check in machine.CHECKS if facts.machine),
         *(of_cards(facts.cards) if facts.cards else ()),
+        *(check(facts.simulated) for check in simulated.CHECKS if facts.simulated),
         *(of_engine(facts.engine) if facts.engine else ()),
         *(check(facts.fleet) for check in fleet.CHECKS if facts.fleet),
     ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from viiwork.devices.access import DeviceFile
 from viiwork.devices.base import Device, Reading
 from viiwork.devices.holders import Holder
+from viiwork.doctor.finding import GIB
 
 NO_KFD = DeviceFile("/dev/kfd", there=False, openable=False)
 
@@ -30,6 +33,15 @@ class CardFacts:
         return f"gpu{self.device.index}" if self.device.index >= 0 else self.device.pci or self.device.id
 
 
+def kinds(cards: Iterable[CardFacts]) -> str:
+    """`4 Radeon VII (gfx906, 16 GiB)`, for each kind of card."""
+    counted = Counter(
+        f"{card.device.name} ({card.device.arch or card.device.vendor}, {round(card.device.vram_bytes / GIB)} GiB)"
+        for card in cards
+    )
+    return ", ".join(f"{count} {kind}" for kind, count in counted.items())
+
+
 @dataclass(frozen=True, slots=True)
 class CardsFacts:
     """All cards, and the system around them."""
@@ -46,6 +58,8 @@ class CardsFacts:
     """Cards that such an engine could open."""
     running: bool = False
     """Whether engines of this fleet run now."""
+    simulated: bool = False
+    """Whether the fleet goes by simulated cards, and these are none of its business."""
     cards: tuple[CardFacts, ...] = ()
     why_none: str = ""
     on_bus: int = 0

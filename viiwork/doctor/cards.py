@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 
 from viiwork.devices.access import DeviceFile
-from viiwork.doctor.cardfacts import CardsFacts
-from viiwork.doctor.finding import GIB, Finding, fail, ok, warn
+from viiwork.doctor.cardfacts import CardsFacts, kinds
+from viiwork.doctor.finding import Finding, Verdict, fail, ok, warn
 
 NO_OVERRIDE_SINCE = (7, 14)
 """Of ROCm: it knows gfx906 by itself, and the override breaks it."""
@@ -17,6 +16,10 @@ GFX906 = "9.0.6"
 PASSES_THROUGH = frozenset({"iommu=pt", "iommu.passthrough=1", "amd_iommu=off", "intel_iommu=off", "iommu=off"})
 ENGINES = ("vllm-gfx906", "llama-cpp")
 NOT_FOR_GFX906 = frozenset({"vllm", "tgi"})
+TRY = (
+    "With a card in this computer: load its driver, and let this user open its devices (groups video and render). "
+    "To try it without one: viiwork up --engine simulated --devices simulated:4xRadeonVII"
+)
 BF16 = frozenset({"bfloat16", "bf16"})
 
 
@@ -28,7 +31,7 @@ def trouble(facts: CardsFacts, check: str, found: str, advice: str) -> Finding:
 
 def cards(facts: CardsFacts) -> Finding:
     """Each engine has a card of its own, and its user may open it."""
-    found = listed(facts)
+    found = kinds(facts.cards)
     if facts.open < facts.wanted:
         return short_of_cards(facts)
     if facts.wanted:
@@ -36,7 +39,15 @@ def cards(facts: CardsFacts) -> Finding:
     why = f"the engine {facts.engine} needs none" if facts.gpus else "workers.gpus is 0"
     if facts.cards:
         return ok("Cards", f"{found}; none is used: {why}")
-    return ok("Cards", f"none found and none wanted ({why}): engines run on the processor")
+    return Finding("Cards", Verdict.OK, without_cards(facts, why), "" if facts.simulated else TRY)
+
+
+def without_cards(facts: CardsFacts, why: str) -> str:
+    """What was looked for: a person may have thought that there are some."""
+    looked = facts.why_none.replace("\n", " ")
+    if facts.simulated:
+        return f"none found in this computer, and none wanted: the fleet has simulated ones. {looked}".strip()
+    return f"none found and none wanted ({why}): engines run on the processor. {looked}".strip()
 
 
 def short_of_cards(facts: CardsFacts) -> Finding:
@@ -48,16 +59,7 @@ def short_of_cards(facts: CardsFacts) -> Finding:
         return fail("Cards", f"{facts.wanted} wanted, {count} be opened. {why}".strip(), advice)
     mend = "Mend what is said of them above"
     advice = f"{mend}, or set workers.gpus to {facts.open}." if facts.open else f"{mend}."
-    return fail("Cards", f"{facts.wanted} wanted, {count} be opened; there are {listed(facts)}", advice)
-
-
-def listed(facts: CardsFacts) -> str:
-    """`4 Radeon VII (gfx906, 16 GiB)`, for each kind of card."""
-    kinds = Counter(
-        f"{card.device.name} ({card.device.arch or card.device.vendor}, {round(card.device.vram_bytes / GIB)} GiB)"
-        for card in facts.cards
-    )
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    return fail("Cards", f"{facts.wanted} wanted, {count} be opened; there are {kinds(facts.cards)}", advice)
 
 
 def driver(facts: CardsFacts) -> Finding:

@@ -12,7 +12,9 @@ def engine(facts: EngineFacts) -> Finding:
     """What the settings name must be there; flags of `viiwork up` are not known here."""
     if facts.error is not None:
         return fail("Engine", facts.error.message, facts.error.hint)
-    return ok("Engine", f"{facts.title}, serves {facts.alias}" if facts.alias else facts.title)
+    found = f"{facts.title}, serves {facts.alias}" if facts.alias else facts.title
+    other = f": as the settings say; the fleet that runs here was started with {facts.running}" if facts.running else ""
+    return ok("Engine", found + other)
 
 
 def memory(facts: EngineFacts) -> Finding:

@@ -9,6 +9,7 @@ from viiwork.doctor.cardfacts import CardsFacts
 from viiwork.doctor.container import ContainerFacts
 from viiwork.doctor.joined import JoinedFacts
 from viiwork.doctor.machine import MachineFacts
+from viiwork.doctor.simulated import SimulatedFacts
 from viiwork.errors import ViiworkError
 
 
@@ -89,6 +90,8 @@ class EngineFacts:
     needs_bytes: int = 0
     """Of this host's RAM, all engines together; 0 where their memory is the cards'."""
     available_bytes: int = 0
+    running: str = ""
+    """The engine of the fleet that runs here, where flags of `up` named another; empty where it is the same."""
     container: ContainerFacts | None = None
     """What it runs in, if it is no process of this host's own."""
 
@@ -125,6 +128,8 @@ class Facts:
     fleet: FleetFacts | None
     engine: EngineFacts | None = None
     cards: CardsFacts | None = None
+    simulated: SimulatedFacts | None = None
+    """None where the fleet goes by none."""
     machine: MachineFacts | None = None
     joined: JoinedFacts | None = None
     """Of a computer whose fleet has its head elsewhere, once Redis answered."""

@@ -10,13 +10,15 @@ from viiwork.devices import Device, Reading, open_devices
 from viiwork.devices.access import device_file, this_person
 from viiwork.devices.amd import KFD
 from viiwork.devices.amd_system import boot_words, driver_loaded, iommu_of, iommu_on, on_bus, rocm_version
-from viiwork.devices.choose import AUTO
+from viiwork.devices.choose import AUTO, SIMULATED
 from viiwork.devices.holders import Holder, vram_holders
 from viiwork.devices.host import ROOT, Host
-from viiwork.doctor import CardFacts, CardsFacts
+from viiwork.devices.simulated import FOLDER, SimulatedDevices, simulation
+from viiwork.doctor import CardFacts, CardsFacts, SimulatedFacts
 from viiwork.errors import SettingsError, ViiworkError
 from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.plan import engine_names
+from viiwork.fleet.running import running_here, simulated_cards
 from viiwork.guardrecord import read_records
 from viiwork.processes import is_alive
 from viiwork.recipes.cards import AMD_PIN, numbers, seen_cards
@@ -74,6 +76,29 @@ def card_facts(
         strangers=tuple(holder for holder in holders if holder.pid not in engines),
         ours_bytes=sum(holder.vram_bytes for holder in holders if holder.pid in engines),
         iommu=iommu_of(host, device.pci) if device.vendor == "amd" else "",
+    )
+
+
+def simulated_facts(settings: Settings) -> SimulatedFacts | None:
+    """Those that the settings name, else those of the fleet that runs here. Raises UsageError for a word without sense.
+
+    What is named goes first: `doctor --devices` asks for another fleet than the one that runs.
+    """
+    run, spec = running_here(settings.state_dir), settings.devices.spec
+    chosen = spec if spec.startswith(SIMULATED) else simulated_cards(run)
+    if not chosen:
+        return None
+    written = chosen.removeprefix(SIMULATED)
+    source = SimulatedDevices(written, settings.state_dir)
+    found = source.found()
+    there = {f"gpu{device.index}" for device in found}
+    every = [f"gpu{number}" for number in range(len(simulation(written)[0]))]
+    return SimulatedFacts(
+        spec=chosen,
+        fleet=run.fleet if run is not None and chosen == simulated_cards(run) else "",
+        folder=str(settings.state_dir / FOLDER),
+        cards=tuple(CardFacts(device, source.read(device)) for device in found),
+        lost=tuple(name for name in every if name not in there),
     )
 
 

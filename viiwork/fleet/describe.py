@@ -28,6 +28,8 @@ def supervisor_record(settings: Settings, children: Sequence[Child], *, drained:
         flower_url=flower_url(settings),
         children=tuple(child.record() for child in children),
         drained=dict(drained),
+        devices=settings.devices.spec,
+        engine=settings.engine.kind,
     )
 
 

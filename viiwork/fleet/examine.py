@@ -18,10 +18,11 @@ import psutil
 from viiwork.api.pressure import Gauge
 from viiwork.doctor import DoorFacts, Facts, FleetFacts, HostFacts, JoinedFacts
 from viiwork.errors import Busy, Full, StoreUnavailable, ViiworkError
-from viiwork.fleet.cardroom import cards_facts
+from viiwork.fleet.cardroom import cards_facts, simulated_facts
 from viiwork.fleet.engineroom import engine_facts
 from viiwork.fleet.joining import check_blobs, check_joinable, in_clear
 from viiwork.fleet.machineroom import machine_facts
+from viiwork.fleet.running import other_engine
 from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
@@ -40,12 +41,14 @@ OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
 
 async def examine(settings: Settings) -> Facts:
     """All facts; those of Redis and the fleet are missing when Redis does not answer."""
-    engine = await asyncio.to_thread(engine_facts, settings, os.environ)
+    engine = replace(await asyncio.to_thread(engine_facts, settings, os.environ), running=other_engine(settings))
     cards = await asyncio.to_thread(cards_facts, settings, os.environ)
     facts = await _examine(settings)
     at_work = facts.fleet is not None and bool(facts.fleet.workers or facts.fleet.readers)
     machine = await asyncio.to_thread(machine_facts, settings, at_work=at_work)
-    return replace(facts, engine=engine, cards=cards, machine=machine)
+    simulated = await asyncio.to_thread(simulated_facts, settings)
+    cards = replace(cards, simulated=simulated is not None)
+    return replace(facts, engine=engine, cards=cards, simulated=simulated, machine=machine)
 
 
 async def _examine(settings: Settings) -> Facts:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from viiwork.devices.host import ROOT, Host
 from viiwork.doctor import MachineFacts
 from viiwork.errors import StartupError
 from viiwork.fleet.ports import settle_ports
-from viiwork.processes import is_alive
+from viiwork.fleet.running import running_here
 from viiwork.settings import Settings
-from viiwork.statedir import StateDir
 
 SYNCED = "/run/systemd/timesync/synchronized"
 """systemd's own service makes it once it has set the clock."""
@@ -29,9 +29,11 @@ def machine_facts(settings: Settings, *, at_work: bool = False, root: Path = ROO
     """
     doors = [] if settings.joined else [settings.api.port]
     ports = [*doors, *([settings.flower.port] if doors and settings.flower.enabled else [])]
-    run = StateDir(settings.state_dir).read_run()
-    supervisor = run.supervisor if run else None
-    running = settings.joined or at_work or (supervisor is not None and is_alive(supervisor.pid, supervisor.identity))
+    run = running_here(settings.state_dir)
+    running = settings.joined or at_work or run is not None
+    if run is not None and run.supervisor is not None:  # flags of `up` may have named others
+        urls = (run.supervisor.api_url, run.supervisor.flower_url)
+        ports = [port for url in urls if url and (port := urlsplit(url).port)]
     return MachineFacts(
         clock_synced=synced(Host(root)),
         ports=tuple(ports),
