@@ -11,11 +11,14 @@ import pytest
 
 from viiwork.cli.main import run
 from viiwork.cli.plan import own_cards
+from viiwork.cli.plantable import listed
 from viiwork.devices import Device, Reading
 from viiwork.devices.amd import AmdDevices
 from viiwork.devices.choose import JoinedDevices
 from viiwork.devices.host import Host
 from viiwork.placement.cards import cards_of
+
+MISTRAL = "mistralai/Mistral-7B-Instruct-v0.3"
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +58,33 @@ def test_what_does_not_fit_is_told_with_what_would_and_exit_code_1(capsys: pytes
     told = " ".join(shown.split())
     assert code == 1
     assert "gpu2+gpu3" in told
-    assert "llama-2-13b does not fit: needs 30.8 GiB, the largest group has 28.8 GiB; would fit as int8" in told
+    assert "llama-2-13b does not fit: needs 30.8 GiB, the largest group has 28.8 GiB." in told
+    assert "  it would fit as --model llama-2-13b:int4 (1 card)" in shown.splitlines()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_name_of_a_worker_or_a_model_is_broken_in_the_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """A group of eight is written over several lines, between its cards."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    _, shown, _ = planned(capsys, "--cards", "10xRadeonVII", "--model", "mixtral-8x7b", "--model", "qwen3-30b-a3b:int4")
+    table = shown.split("It needs", maxsplit=1)[0]
+    assert max(map(len, shown.splitlines())) <= columns
+    assert {"mixtral-8x7b", "gpu8+gpu9"} <= set(table.split())
+    assert {"qwen3-30b-a3b", "int4"} <= set(table.replace(":", " ").split())
+    assert all(f"gpu{number}" in table.replace("+", " ").split() for number in range(10))
+
+
+def test_a_long_row_of_single_cards_is_told_by_its_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also those that are spare."""
+    _, shown, _ = planned(capsys, "--cards", "10xRadeonVII", "--model", "mistral-7b:int4")
+    assert "mistral-7b:int4 on gpu0 to gpu9: It fits on one card" in shown
+    _, shown, _ = planned(capsys, "--cards", "10xRadeonVII", "--model", "llama-3-70b")
+    assert "Spare: gpu0 to gpu9." in shown
+    assert listed(["gpu0", "gpu1", "gpu3", "gpu5", "gpu6", "gpu7", "gpu8+gpu9"]) == (
+        "gpu0, gpu1, gpu3, gpu5 to gpu7, gpu8+gpu9"
+    )
 
 
 def test_for_programs_a_plan_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +133,9 @@ def test_a_model_of_ones_own_is_planned_by_its_path(tmp_path: Path, capsys: pyte
         (("--cards", "4xRadeonVII", "--model", "mistral-7b", "--engine", "magic"), "magic"),
         (("--cards", "4xRadeonVII", "--model", "./nowhere"), "./nowhere"),
         (("--cards", "4xRadeonVII", "--model", "org/never-pulled"), "viiwork models pull org/never-pulled"),
+        (("--cards", "1xRadeonVII", "--model", MISTRAL), f"viiwork models pull {MISTRAL}"),
+        (("--cards", "1xRadeonVII", "--model", MISTRAL), "or plan it without its files: --model mistral-7b"),
+        (("--cards", "1xRadeonVII", "--model", "Mistral-7B-Instruct-v0.3"), "Its name there is mistral-7b."),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from viiwork.errors import NotFound
-from viiwork.placement.catalogue import known_names, shape_named
+from viiwork.placement.catalogue import known_names, like_named, shape_named
 from viiwork.placement.reading import read_table
 from viiwork.placement.shape import Quantization
 
@@ -73,3 +73,17 @@ def test_an_unknown_precision_is_answered_with_those_there_are() -> None:
     with pytest.raises(NotFound) as caught:
         shape_named("mistral-7b:int3")
     assert caught.value.hint == "There are mistral-7b:fp16, mistral-7b:int8, mistral-7b:int4."
+
+
+@pytest.mark.parametrize(
+    ("repo", "name"),
+    [
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral-7b"), ("meta-llama/Llama-2-7b-chat-hf", "llama-2-7b"),
+        ("Qwen/Qwen3-8B-AWQ", "qwen3-8b:int4"), ("Qwen/Qwen2.5-14B-Instruct-GPTQ-Int8", "qwen2.5-14b:int8"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b"), ("Qwen/Qwen3-30B-A3B-GPTQ-Int4", "qwen3-30b-a3b:int4"),
+        ("org/never-pulled", ""), ("Qwen/Qwen2.5-72B-Instruct", ""), ("TheBloke/CodeLlama-2-7bit", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_hubs_repository_has_a_name_here_if_its_shape_is_known(repo: str, name: str) -> None:
+    """Words are compared, not parts of them; what its name says of its weights counts."""
+    assert like_named(repo) == name

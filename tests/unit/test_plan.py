@@ -211,10 +211,10 @@ def test_what_does_not_fit_is_refused_with_figures_and_with_what_would() -> None
     assert refusal.model == "llama-2-13b"
     assert refusal.needs_bytes > refusal.largest_bytes > 0
     assert refusal.would_fit == (
-        "as int8 (2 cards)",
-        "as int4 (1 card)",
+        "as --model llama-2-13b:int8 (2 cards)",
+        "as --model llama-2-13b:int4 (1 card)",
         "on 5 cards (1 more Radeon VII)",
-        "with max_model_len 1,280",
+        "with context=1280",
         "without mistral-7b",
     )
     assert not planned("4xRadeonVII", "mistral-7b", "llama-2-13b:int8").refusals
@@ -237,9 +237,48 @@ def test_what_would_not_fit_even_alone_is_measured_against_all_cards() -> None:
 def test_a_request_longer_than_the_model_can_is_refused_with_its_own_length() -> None:
     """More cards would not help, and are not suggested."""
     made = planned("4xRadeonVII", "llama-2-7b:int4,context=8192")
-    assert made.refusals[0].would_fit == ("with max_model_len 4,096",)
+    assert made.refusals[0].would_fit == ("with context=4096",)
     assert "takes 4,096 tokens at most" in made.refusals[0].why
     assert made.refusals[0].needs_bytes == 0
+
+
+def test_where_neither_narrower_weights_nor_a_shorter_request_is_enough_both_are_suggested_together() -> None:
+    """On ten cards a request longer than the model can hid that it fits in 4 bits."""
+    (refusal,) = planned("10xRadeonVII", "llama-2-70b,context=8192").refusals
+    assert refusal.would_fit == (
+        "as --model llama-2-70b:int8,context=4096 (8 cards)",
+        "as --model llama-2-70b:int4,context=4096 (4 cards)",
+    )
+    for hint in refusal.would_fit:
+        assert not planned("10xRadeonVII", hint.removeprefix("as --model ").partition(" ")[0]).refusals
+
+
+def test_a_model_of_ones_own_needs_other_files_for_narrower_weights() -> None:
+    """No name of the catalogue is suggested for it."""
+    wish = replace(read_wish("llama-2-13b"), catalogued=False)
+    (refusal,) = plan([wish], cards_named("1xRadeonVII")).refusals
+    assert refusal.would_fit[0] == "with int4 weights (1 card)"
+    both = replace(wish, context_tokens=8192)
+    (refusal,) = plan([both], cards_named("1xRadeonVII")).refusals
+    assert refusal.would_fit == ("with int4 weights and context=4096 (1 card)",)
+
+
+def test_what_the_others_leave_is_what_the_plan_shows() -> None:
+    """Two cards that another model's second replica took are not said to be left."""
+    (crowded,) = planned("4xRadeonVII", "mistral-7b", "llama-2-13b").refusals
+    assert crowded.why.startswith(
+        "What the others need at least leaves 2 cards that it could use, too few for it: they have them as well."
+    )
+    made = planned("3xRadeonVII", "qwen3-30b-a3b:int4", "llama-2-13b")
+    assert [card.label for card in made.spare] == ["gpu2"]
+    assert made.refusals[0].why.startswith("The others leave 1 card that it could use.")
+
+
+def test_a_group_says_on_how_many_cards_narrower_weights_would_be() -> None:
+    """In the words that ask for them."""
+    why = planned("8xRadeonVII", "mixtral-8x7b").placements[0].why
+    assert "It would take 4 cards as --model mixtral-8x7b:int8, 2 cards as --model mixtral-8x7b:int4." in why
+    assert "would take" not in planned("2xRadeonVII", "qwen3-30b-a3b:int4").placements[0].why
 
 
 def test_too_few_replicas_are_a_refusal_that_says_how_many_there_are() -> None:

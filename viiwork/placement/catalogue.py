@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -19,6 +20,9 @@ PRECISIONS = {
     "int4": Quantization(kind="int4", method="gptq", group_size=128),
 }
 """What may follow a name after a colon: the groups of 128 are those in which nearly all such models are published."""
+WORD = re.compile(r"[a-z0-9.]+")
+STORED = {"int8": ("int8", "8bit", "w8a16", "w8a8"), "int4": ("int4", "4bit", "w4a16", "awq", "gptq")}
+"""What the names of repositories say of their weights; `GPTQ-Int8` has eight bits."""
 
 
 def known_names() -> tuple[str, ...]:
@@ -35,12 +39,25 @@ def shape_named(name: str) -> ModelShape:
     if model not in _table():
         near = get_close_matches(model.lower(), known_names(), n=3, cutoff=0.5)
         hint = f"Near it are {', '.join(near)}." if near else f"There are {', '.join(known_names())}."
+        like = like_named(name)
+        hint = f"Its name there is {like}." if like else hint
         raise NotFound(f"The catalogue has no model '{model}'.", hint=hint, param="model")
     if (precision or "fp16") not in PRECISIONS:
         given = ", ".join(f"{model}:{each}" for each in PRECISIONS)
         raise NotFound(f"'{precision}' is no precision of the catalogue.", hint=f"There are {given}.", param="model")
     found = shape_of_config(_table()[model], name=name, source=f"{TABLE}, {model}")
     return replace(found, quantization=PRECISIONS[precision or "fp16"])
+
+
+def like_named(repo: str) -> str:
+    """The name here of a hub's repository, with the precision that its own name tells; empty where there is none.
+
+    `mistralai/Mistral-7B-Instruct-v0.3` is `mistral-7b`, `Qwen/Qwen3-8B-AWQ` is `qwen3-8b:int4`.
+    """
+    words = "-".join(["", *WORD.findall(repo.rpartition("/")[2].lower()), ""])
+    models = [name for name in known_names() if f"-{name}-" in words]
+    stored = [kind for kind, words_of in STORED.items() if any(f"-{word}-" in words for word in words_of)]
+    return ":".join([max(models, key=len), *stored[:1]]) if models else ""
 
 
 @cache

@@ -13,7 +13,8 @@ from viiwork.placement.cards import PlanCard
 from viiwork.placement.grouping import Bounds, Group, Split, layout_on
 from viiwork.placement.reasons import on, remarks_on, split_of, why_so
 from viiwork.placement.refusal import Refusal
-from viiwork.placement.shortfall import Shortfall, lacking
+from viiwork.placement.remedies import counted, lacking, worded
+from viiwork.placement.shortfall import Shortfall
 from viiwork.placement.split import Server
 from viiwork.placement.vram import UTILIZATION, Fit
 from viiwork.placement.wish import Wish, narrower
@@ -86,7 +87,7 @@ def _placements(found: Allotment, known: Known | None) -> tuple[Placement, ...]:
 
 
 def _placement(wish: Wish, group: Group, bounds: Bounds, known: Known | None) -> Placement:
-    why = (why_so(wish, group, bounds=bounds), _alone(wish, group, bounds, known))
+    why = (why_so(wish, group, bounds=bounds), _narrower(wish, group, bounds, known))
     return Placement(
         model=wish.shape.name,
         stored=wish.shape.quantization.label,
@@ -100,16 +101,16 @@ def _placement(wish: Wish, group: Group, bounds: Bounds, known: Known | None) ->
     )
 
 
-def _alone(wish: Wish, group: Group, bounds: Bounds, known: Known | None) -> str:
-    """With which weights a card each would do; empty where it does already."""
-    if len(group.cards) == 1:
-        return ""
+def _narrower(wish: Wish, group: Group, bounds: Bounds, known: Known | None) -> str:
+    """With which weights fewer cards would do; empty where one does already."""
+    cards, least, found = sorted(group.cards, key=lambda card: card.vram_bytes), len(group.cards), []
     for each in narrower(wish, engine=bounds.engine):
-        if layout_on(each, [min(group.cards, key=lambda card: card.vram_bytes)], bounds=bounds) and chips_for(
-            each, group.cards, known
-        ):
-            return f"As {each.shape.quantization.label} it would fit on one card."
-    return ""
+        layouts = (layout_on(each, cards[:count], bounds=bounds) for count in range(1, least))
+        count = next((at for at, layout in enumerate(layouts, start=1) if layout is not None and layout.sound), least)
+        if count < least and chips_for(each, cards, known):
+            least = count
+            found.append(f"{counted(count)} {worded(each)}")
+    return f"It would take {', '.join(found)}." if found else ""
 
 
 def _given(found: Allotment) -> Iterator[tuple[Wish, Group]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from viiwork.errors import ModelError, NotFound, UsageError
-from viiwork.placement.catalogue import PRECISIONS, known_names, shape_named
+from viiwork.placement.catalogue import PRECISIONS, known_names, like_named, shape_named
 from viiwork.placement.reading import read_shape
 from viiwork.placement.shape import Kind, ModelShape, Quantization
 from viiwork.placement.split import Server
@@ -48,6 +48,8 @@ class Wish:
     """The longest request (`max_model_len`); 0 is 8,192, or what the model can if that is less."""
     sequences: int = SEQUENCES
     """Requests at once in one engine at most (`max_num_seqs`)."""
+    catalogued: bool = False
+    """Whether its name is of the catalogue, so that narrower weights are another name."""
 
     @property
     def max_model_len(self) -> int:
@@ -94,7 +96,13 @@ def read_wish(
         replicas=asked.replicas,
         context_tokens=context_tokens if asked.context_tokens is None else asked.context_tokens,
         sequences=sequences,
+        catalogued=catalogued(asked.name),
     )
+
+
+def catalogued(name: str) -> bool:
+    """Whether it is a name of the catalogue, with or without a precision."""
+    return name.partition(":")[0] in known_names()
 
 
 def asked_for(written: str) -> Asked:
@@ -121,7 +129,7 @@ def narrower(wish: Wish, *, engine: Server) -> tuple[Wish, ...]:
 
 def shape_of(name: str, *, engine: Server, locate: Callable[[str], Path]) -> ModelShape:
     """Of a model of the catalogue, else of what `locate` finds. Raises UsageError that names what is wrong with it."""
-    if name.partition(":")[0] not in known_names() and (path := _located(name, locate)) is not None:
+    if not catalogued(name) and (path := _located(name, locate)) is not None:
         try:
             return read_shape(path, name="" if Path(name).expanduser().exists() else name)
         except ModelError as error:
@@ -139,8 +147,14 @@ def _located(name: str, locate: Callable[[str], Path]) -> Path | None:
         return locate(name)
     except UsageError as error:
         if "/" in name or name.endswith(".gguf"):
-            raise UsageError(error.message, hint=error.hint, param="model") from error
+            raise UsageError(error.message, hint=_or_without_files(name, error.hint), param="model") from error
         return None
+
+
+def _or_without_files(name: str, hint: str) -> str:
+    """Also how to plan for a model of a hub that was not fetched."""
+    like = "" if name.startswith((".", "/", "~")) else like_named(name)
+    return f"{hint.rstrip('.')}; or plan it without its files: --model {like}" if like else hint
 
 
 def _stored(kind: Kind, engine: Server) -> Quantization:
