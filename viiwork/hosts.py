@@ -59,7 +59,7 @@ class Undrained(Wire):
     """Those named that were not drained."""
 
 
-SwapState = Literal["asked", "refused", "under way", "failed", "done"]
+SwapState = Literal["asked", "refused", "expired", "planned", "under way", "failed", "done"]
 
 
 class Swap(Wire):
@@ -72,7 +72,19 @@ class Swap(Wire):
     host: str
     state: SwapState = "asked"
     why: str = ""
-    """Why it was refused, or failed."""
+    """Why it was refused, given up, or failed."""
+    plan: str = ""
+    """On which cards it goes, what that takes from whom, and what is left over; once the host has looked."""
+    served_as: str = ""
+    """The new one's alias, once the host has looked."""
+    take_cards: bool = False
+    """Whether it may take cards of other models."""
+    dry_run: bool = False
+    """Nothing is to be changed: the host only looks."""
+    id: str = ""
+    """Of this asking."""
+    asked_ms: int = 0
+    """By Redis' clock."""
 
 
 class Swaps(Wire):

@@ -16,6 +16,7 @@ from viiwork.jobs import Job
 from viiwork.settings import ServeEntry, Settings
 from viiwork.statedir import StateDir
 from viiwork.store import Store, drains
+from viiwork.store.swaps import swaps
 from viiwork.work import ChatInput, Message
 
 SMALL, LARGE, OTHER = "mistral-7b-int4", "llama-2-13b-int8", "llama-2-7b-int4"
@@ -157,3 +158,24 @@ async def test_a_model_is_swapped_one_placement_after_the_other_and_stays_so_ove
         await done_once(real_store, jobs)
     with up(settings):
         assert sorted((await placed(real_store)).values()) == [LARGE, OTHER, OTHER]
+
+
+async def test_a_swap_whose_fleet_is_killed_in_the_middle_has_failed_and_the_old_model_is_served(
+    settings: Settings, real_store: Store
+) -> None:
+    """And the next `up` says so."""
+    devices = settings.devices.model_copy(update={"spec": "simulated:2xRadeonVII@60"})
+    settings = settings.model_copy(update={"serve": settings.serve[:1], "devices": devices})
+    with up(settings) as running:
+        run = StateDir(settings.state_dir).read_run()
+        assert run is not None
+        with Client(run.api_url) as client:
+            (begun,) = await asyncio.to_thread(client.swap, SMALL, to="llama-2-7b:int4")
+        assert begun.state == "under way"
+        running.kill()
+        await asyncio.to_thread(running.wait)
+    with up(settings):
+        assert sorted((await placed(real_store)).values()) == [SMALL, SMALL]
+        (left,) = await swaps(real_store)
+    assert (left.state, "ended before it was done" in left.why) == ("failed", True)
+    assert "was not swapped for llama-2-7b:int4" in (settings.state_dir / "up.err").read_text()

@@ -1,10 +1,14 @@
-"""A swap on real processes: each begins once the last one is ready, and all goes back where one cannot be started."""
+"""A swap on real processes: each begins once the last one is ready, and all goes back where one cannot be started;
+drains and other swaps meanwhile, and what an end in the middle leaves.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,18 +19,21 @@ from viiwork.fleet.cards import settle_cards
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.crew import Crew
 from viiwork.fleet.hostboard import HostBoard
-from viiwork.fleet.mending import Mender
+from viiwork.fleet.mending import Change, Mender
 from viiwork.fleet.plan import ProcessSpec, Role
 from viiwork.fleet.posting import post
+from viiwork.fleet.roll import Roll
 from viiwork.fleet.settling import Settling
 from viiwork.fleet.swapdesk import SwapDesk
+from viiwork.fleet.swapped import read_swaps, write_swaps
 from viiwork.fleet.tending import Tending
-from viiwork.hosts import Swap
+from viiwork.hosts import Drained, Swap
 from viiwork.settings import Settings, load_settings
-from viiwork.store import Store
-from viiwork.store.swaps import swaps, tell_swaps
+from viiwork.store import Store, drains
+from viiwork.store.swaps import ask_swaps, swaps, tell_swaps
 
 SMALL, OTHER = "mistral-7b-int4", "llama-2-7b-int4"
+ASKED = Swap(model=SMALL, to="llama-2-7b:int4", host="box", id="1")
 STAYS, ENDS = "import time; time.sleep(600)", "raise SystemExit(2)"
 
 
@@ -48,13 +55,16 @@ async def crew(tmp_path: Path) -> AsyncIterator[Crew]:
     await made.end_all()
 
 
-def tending(settings: Settings, crew: Crew, store: Store, *, bad: str = "", held: str = "") -> Tending:
+def tending(
+    settings: Settings, crew: Crew, store: Store, *, bad: str = "", held: str = "", said: list[str] | None = None
+) -> Tending:
     """The worker of the model `bad` cannot be started, that of the name `held` gets no watts; all others are ready."""
 
     def spec_of(berth: Berth) -> ProcessSpec:
         code = ENDS if berth.engine.alias == bad else STAYS
         return ProcessSpec(berth.name, Role.ENGINE, (sys.executable, "-c", code, berth.engine.alias or ""))
 
+    said = [] if said is None else said
     posting = post(settings)
     known = {card.id: card for card in posting.cards}
     return Tending(
@@ -62,13 +72,13 @@ def tending(settings: Settings, crew: Crew, store: Store, *, bad: str = "", held
         crew,
         board=HostBoard(store, host="box"),
         host="box",
-        desk=SwapDesk(settings, store, host="box"),
+        desk=SwapDesk(settings, store, host="box", tell=said.append),
         trouble_of=lambda child: "",
         is_held=lambda child: child.spec.name == held,
         watch=None,
         settling=Settling(known, settle_s=1),
         spec_of=spec_of,
-        tell=lambda text: None,
+        tell=said.append,
     )
 
 
@@ -90,7 +100,7 @@ async def test_a_swap_is_done_whole_or_not_at_all(
     made = tending(settings, crew, fake_store, bad=bad)
     crew.begin(made._spec_of(berth) for berth in await made.prepare())
     looking = asyncio.create_task(ready_at_once(crew))
-    await tell_swaps(fake_store, [Swap(model=SMALL, to="llama-2-7b:int4", host="box")])
+    await ask_swaps(fake_store, [ASKED])
     async with asyncio.timeout(30):
         await made.turn()
     looking.cancel()
@@ -98,22 +108,141 @@ async def test_a_swap_is_done_whole_or_not_at_all(
     assert swap.state == state
     assert [child.spec.argv[3] for child in crew.children] == [left, left]
     assert sorted(made.placements()) == ["gpu0", "gpu1"]
-    assert (settings.state_dir / "swaps.json").read_text().strip() == (
-        "{}" if bad else f'{{\n "{SMALL}": "llama-2-7b:int4"\n}}'
-    )
+    assert read_swaps(settings.state_dir) == ({} if bad else {SMALL: "llama-2-7b:int4"})
 
 
 async def test_a_swap_does_not_wait_for_a_worker_that_gets_no_watts(
     settings: Settings, crew: Crew, fake_store: Store
 ) -> None:
-    """That may take days, and until a swap is over no drain is heard."""
+    """That may take days, and until a swap is over the plan heals nothing."""
     made = tending(settings, crew, fake_store, held="gpu0")
     crew.begin(made._spec_of(berth) for berth in await made.prepare())
     looking = asyncio.create_task(ready_at_once(crew, held="gpu0"))
-    await tell_swaps(fake_store, [Swap(model=SMALL, to="llama-2-7b:int4", host="box")])
+    await ask_swaps(fake_store, [ASKED])
     async with asyncio.timeout(30):
         await made.turn()
     looking.cancel()
     (swap,) = await swaps(fake_store)
     assert swap.state == "done"
     assert [child.spec.argv[3] for child in crew.children] == [OTHER, OTHER]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+def running(crew: Crew) -> dict[str, str]:
+    return {child.spec.name: child.spec.argv[3] for child in crew.children if not child.stopping}
+
+
+@asynccontextmanager
+async def turning(made: Tending, crew: Crew, *, slow: str = "") -> AsyncIterator[asyncio.Task[None]]:
+    """A turn under way in which the worker `slow` never gets ready; it is cut short in the end."""
+    looking = asyncio.create_task(ready_at_once(crew, held=slow))
+    turn = asyncio.create_task(made.turn())
+    yield turn
+    for task in (looking, turn):
+        task.cancel()
+    await asyncio.wait((looking, turn))
+
+
+async def test_a_drain_is_heeded_while_a_swap_is_under_way(settings: Settings, crew: Crew, fake_store: Store) -> None:
+    """Of the worker that loads, and of the one whose turn has not come; the swap goes on with what is left."""
+    made = tending(settings, crew, fake_store)
+    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    await ask_swaps(fake_store, [ASKED])
+    async with turning(made, crew, slow="gpu0") as turn:
+        await until(lambda: running(crew).get("gpu0") == OTHER)
+        await drains.drain(fake_store, [Drained(worker="gpu0@box", reason="fan")])
+        await made.heed()
+        await until(lambda: "gpu0" not in running(crew))
+        async with asyncio.timeout(30):
+            await turn
+    (swap,) = await swaps(fake_store)
+    assert (swap.state, running(crew)) == ("done", {"gpu1": OTHER})
+    await drains.undrain(fake_store, ["gpu0@box"])
+    await made.turn()
+    assert running(crew) == {"gpu0": OTHER, "gpu1": OTHER}
+
+
+async def test_a_swap_of_which_all_cards_are_drained_has_failed(
+    settings: Settings, crew: Crew, fake_store: Store
+) -> None:
+    """The new model was never seen to work; the old one comes back with its cards."""
+    made = tending(settings, crew, fake_store)
+    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    await ask_swaps(fake_store, [ASKED])
+    async with turning(made, crew, slow="gpu0") as turn:
+        await until(lambda: running(crew).get("gpu0") == OTHER)
+        await drains.drain(fake_store, [Drained(worker="gpu0@box"), Drained(worker="gpu1@box")])
+        await made.heed()
+        async with asyncio.timeout(30):
+            await turn
+    (swap,) = await swaps(fake_store)
+    assert (swap.state, "drained meanwhile" in swap.why, running(crew)) == ("failed", True, {})
+    await drains.undrain(fake_store, ["gpu0@box", "gpu1@box"])
+    await made.turn()
+    assert running(crew) == {"gpu0": SMALL, "gpu1": SMALL}
+
+
+async def test_a_drain_that_is_taken_back_at_once_leaves_nobody_out(
+    settings: Settings, crew: Crew, fake_store: Store
+) -> None:
+    """Before the plan has heard of it."""
+    made = tending(settings, crew, fake_store)
+    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    await drains.drain(fake_store, [Drained(worker="gpu1@box")])
+    await made.heed()
+    await until(lambda: "gpu1" not in running(crew))
+    await drains.undrain(fake_store, ["gpu1@box"])
+    await made.turn()
+    assert running(crew) == {"gpu0": SMALL, "gpu1": SMALL}
+
+
+async def test_whoever_asks_while_a_swap_is_under_way_is_told_so_at_once(
+    settings: Settings, crew: Crew, fake_store: Store
+) -> None:
+    made = tending(settings, crew, fake_store)
+    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    await ask_swaps(fake_store, [ASKED])
+    async with turning(made, crew, slow="gpu0"):
+        await until(lambda: running(crew).get("gpu0") == OTHER)
+        await ask_swaps(fake_store, [ASKED.model_copy(update={"model": "another", "id": "2"})])
+        await made.heed()
+        states = {each.id: each.state for each in await swaps(fake_store)}
+    assert states == {"1": "under way", "2": "refused"}
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_what_an_earlier_life_had_begun_is_done_only_if_it_was_kept(
+    settings: Settings, crew: Crew, fake_store: Store, kept: bool
+) -> None:
+    said: list[str] = []
+    await tell_swaps(fake_store, [ASKED.model_copy(update={"state": "under way"})])
+    if kept:
+        write_swaps(settings.state_dir, {SMALL: "llama-2-7b:int4"})
+    await tending(settings, crew, fake_store, said=said).prepare()
+    (swap,) = await swaps(fake_store)
+    assert swap.state == ("done" if kept else "failed")
+    assert any("ended before it was done" in text for text in said) is not kept
+
+
+async def test_an_engine_that_never_gets_ready_ends_the_swap(settings: Settings, crew: Crew, fake_store: Store) -> None:
+    """A limit of 15 minutes, here of half a second."""
+    made = tending(settings, crew, fake_store)
+    berths = await made.prepare()
+    crew.begin(made._spec_of(berth) for berth in berths)
+    new = [replace(berth, engine=berth.engine.model_copy(update={"alias": OTHER})) for berth in berths]
+    roll = Roll(
+        crew,
+        begin=made._begin,
+        trouble_of=lambda child: "",
+        is_held=lambda child: False,
+        is_out=lambda berth: False,
+        limit_s=0.5,
+    )
+    failed = await roll.carry_out(Change(ended=berths, started=tuple(new)))
+    assert failed == "gpu0 was not ready within 0.5 s."
+    assert running(crew) == {"gpu0": SMALL, "gpu1": SMALL}

@@ -95,6 +95,12 @@ def test_on_the_command_line(service: Service, cli: Cli) -> None:
     assert service.run(drains.drained(service.store)) == ()
 
 
+def test_a_reason_of_two_lines_is_refused_in_plain_words(service: Service, cli: Cli) -> None:
+    code, _, err = cli("drain", "gpu1@box", "--reason", "fan\nrattles")
+    assert (code, "reason: must be one line" in err, "pattern" in err) == (2, True, False)
+    assert service.run(drains.drained(service.store)) == ()
+
+
 def test_status_tells_what_cannot_be_served() -> None:
     lacking = HostCards(host="box", not_served=("llama-2-70b does not fit: needs 136.5 GiB.",))
     console = Console(width=200)

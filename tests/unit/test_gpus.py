@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.fakes.cards import radeon_vii, write_tree
 from tests.terminal import Terminal
 from tests.unit.test_cli import Cli, cli
 from viiwork.cli.cardholders import Holders, holders
-from viiwork.cli.cardtable import NOBODY, card_table
+from viiwork.cli.cardtable import NOBODY, NONE_DRAINED, card_table
 from viiwork.devices import Device, Link, Reading, Temperature, open_devices
 from viiwork.devices.simulated import FOLDER
 from viiwork.errors import UsageError
@@ -49,10 +50,15 @@ HELD = WorkerStatus(
 )
 
 
-def shown(*seen: tuple[Device, Reading], columns: int = 140, holders: Holders = NOBODY) -> str:
+def shown(
+    *seen: tuple[Device, Reading],
+    columns: int = 140,
+    holders: Holders = NOBODY,
+    drains: Mapping[str, str] = NONE_DRAINED,
+) -> str:
     console = Console(width=columns, highlight=False)
     with console.capture() as text:
-        console.print(card_table(seen, holders=holders))
+        console.print(card_table(seen, holders=holders, drains=drains))
     return text.get()
 
 
@@ -133,6 +139,13 @@ class TestHolders:
         ]
         assert free.split("gfx906")[1].split() == ["-", "-", "ok"]
         assert "Worker" not in shown((CARD, FULL))
+
+    def test_a_card_that_a_person_has_drained_is_not_ok(self) -> None:
+        """It says why; what is wrong with the card itself comes first."""
+        text = shown((CARD, FULL), drains={"gpu0": "fan rattles"})
+        (line,) = (line for line in text.splitlines() if "Radeon VII" in line)
+        assert line.split("gfx906")[1].split() == ["drained:", "fan", "rattles"]
+        assert "gone" in shown((CARD, Reading(state="gone")), drains={"gpu0": ""})
 
     def test_workers_of_other_hosts_have_none_of_these_cards(self) -> None:
         """Simulated ones are called alike everywhere."""

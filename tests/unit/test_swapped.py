@@ -62,11 +62,11 @@ def test_what_a_swap_takes_is_known_before_anything_is_ended(tmp_path: Path) -> 
     made, cards = Mender(seen, posting), {card.id: card for card in posting.cards}
     before = made.berths
     new = with_swaps(seen, {SMALL: "llama-2-7b:int4"})
-    fresh, change = made.exchange(new, wanted_models(new), cards, drained=())
+    fresh, change = made.exchange(new, wanted_models(new), cards, drained=(), goes=SMALL)
     assert {berth.engine.alias for berth in change.ended} == {SMALL}
     assert [berth.engine.alias for berth in change.started] == [OTHER, OTHER]
     assert (made.berths, fresh.aliases) == (before, {OTHER, LARGE})
     large = with_swaps(seen, {SMALL: "llama-2-70b"})
     with pytest.raises(NothingFits, match=r"llama-2-70b does not fit: needs .* Nothing was changed"):
-        made.exchange(large, wanted_models(large), cards, drained=())
+        made.exchange(large, wanted_models(large), cards, drained=(), goes=SMALL)
     assert made.berths == before

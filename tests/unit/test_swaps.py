@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from service import Service
+from viiwork.api.swaps import check_answers
 from viiwork.cli.main import run
-from viiwork.hosts import HostCard, HostCards, SwapState
+from viiwork.errors import Conflict
+from viiwork.hosts import HostCard, HostCards, Swap
 from viiwork.store import drains
-from viiwork.store.swaps import swaps, tell_swaps
+from viiwork.store.swaps import EXPIRES_MS, as_of, swaps, tell_swaps
 
+PLAN = "large goes on gpu0, small leaves gpu0."
 Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    host = HostCards(host="box", cards=(HostCard(name="gpu0", worker="gpu0", model="small"),))
     with Service(tmp_path / "state", idle=True) as running:
         monkeypatch.setenv("VIIWORK_URL", running.url)
-        running.run(drains.tell_host(running.store, host))
+        serve(running, "small")
         yield running
 
 
@@ -40,48 +43,103 @@ def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
     return call
 
 
-def answer(service: Service, state: SwapState, why: str = "") -> None:
-    """As the supervisor does, once it is asked."""
-    until_s = time.monotonic() + 20
-    while time.monotonic() < until_s:
-        asked = [each for each in service.run(swaps(service.store)) if each.state == "asked"]
-        if asked:
-            told = [each.model_copy(update={"state": state, "why": why}) for each in asked]
-            service.run(tell_swaps(service.store, told))
-            return
-        time.sleep(0.02)
-    raise AssertionError("nobody asked")
+@contextmanager
+def host(service: Service, **told: str) -> Iterator[None]:
+    """A supervisor that looks at what it is asked, then answers so."""
+    over = threading.Event()
 
+    async def look() -> None:
+        asked = [each for each in await swaps(service.store) if each.state == "asked"]
+        said = ({"state": "planned", "plan": PLAN} if each.dry_run else {"plan": PLAN, **told} for each in asked)
+        await tell_swaps(service.store, [each.model_copy(update=one) for each, one in zip(asked, said, strict=True)])
 
-def test_a_swap_is_answered_once_its_host_has_begun(service: Service, cli: Cli) -> None:
-    assert cli("swap")[:2] == (0, "No model was swapped.\n")
+    def work() -> None:
+        while not over.wait(0.02):
+            service.run(look())
+
     with ThreadPoolExecutor() as others:
-        heard = others.submit(answer, service, "under way")
+        working = others.submit(work)
+        try:
+            yield
+        finally:
+            over.set()
+            working.result()
+
+
+def serve(service: Service, *models: str) -> None:
+    cards = tuple(HostCard(name=f"gpu{n}", worker=f"gpu{n}", model=model) for n, model in enumerate(models))
+    service.run(drains.tell_host(service.store, HostCards(host="box", cards=cards)))
+
+
+def test_what_a_swap_takes_is_said_before_it_begins(service: Service, cli: Cli) -> None:
+    assert cli("swap")[:2] == (0, "No model was swapped.\n")
+    with host(service, state="under way"):
         code, out, err = cli("swap", "small", "--to", "large")
-        heard.result()
     assert (code, "under way" in out, "viiwork swap" in err) == (0, True, True)
-    told = {"model": "small", "to": "large", "host": "box", "state": "under way", "why": ""}
-    assert httpx.get(f"{service.url}/v1/fleet/swaps").json() == {"swaps": [told]}
+    assert err.startswith(f"box: {PLAN}\n")
+    (told,) = httpx.get(f"{service.url}/v1/fleet/swaps").json()["swaps"]
+    assert (told["model"], told["to"], told["host"], told["state"]) == ("small", "large", "box", "under way")
+
+
+def test_a_dry_run_begins_nothing_and_is_not_listed(service: Service, cli: Cli) -> None:
+    with host(service, state="under way"):
+        code, out, _ = cli("swap", "small", "--to", "large", "--dry-run")
+    assert (code, "planned" in out, PLAN in out) == (0, True, True)
+    assert cli("swap")[:2] == (0, "No model was swapped.\n")
 
 
 def test_one_that_cannot_be_is_an_error_with_the_hosts_reason(service: Service, cli: Cli) -> None:
-    with ThreadPoolExecutor() as others:
-        heard = others.submit(answer, service, "refused", "large does not fit: needs 99 GiB.")
-        code, _, err = cli("swap", "small", "--to", "large")
-        heard.result()
-    assert (code, "box: large does not fit: needs 99 GiB." in err) == (2, True)
+    refused = Swap(model="small", to="large", host="box", id="a", state="refused", why="large does not fit.")
+    with pytest.raises(Conflict, match=r"box: large does not fit\. It has begun on rig: `viiwork swap` shows"):
+        check_answers([refused, Swap(model="small", to="large", host="rig", id="b", state="under way")], ["a", "b"])
+    with host(service, state="refused", why="large does not fit: needs 99 GiB."):
+        response = httpx.post(f"{service.url}/v1/fleet/swaps", json={"model": "small", "to": "large"}, timeout=30)
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "swap_refused")
+
+
+def test_one_that_is_asked_for_while_another_is_under_way_or_at_the_same_time_is_told_so(
+    service: Service, cli: Cli
+) -> None:
+    with host(service, state="under way"):
+        assert cli("swap", "small", "--to", "large")[0] == 0
+        code, out, err = cli("swap", "small", "--to", "other")
+    assert (code, out, "small is swapped for large just now. Ask again" in err) == (2, "", True)
+    with pytest.raises(Conflict, match="another swap of the same model was asked for meanwhile"):
+        check_answers([], ["a"])
+
+
+def test_one_that_was_done_already_says_so_and_begins_nothing(service: Service, cli: Cli) -> None:
+    with host(service, state="done", served_as="large"):
+        assert cli("swap", "small", "--to", "large")[0] == 0
+    serve(service, "large")
+    code, out, _ = cli("swap", "small", "--to", "large")
+    assert (code, "this was done already" in out) == (0, True)
+    code, out, err = cli("swap", "small", "--to", "other")
+    assert (code, out, "no host serves the model 'small'. Served are large." in err) == (2, "", True)
+    serve(service, "third")
+    code, out, err = cli("swap", "small", "--to", "large")
+    assert (code, out, "Served are third." in err) == (2, "", True), "it is served no more"
+
+
+def test_one_that_no_host_took_up_in_time_is_done_no_more() -> None:
+    asked = Swap(model="small", to="large", host="box", asked_ms=1000)
+    assert as_of(asked, 1000 + EXPIRES_MS - 1) == asked
+    late = as_of(asked, 1000 + EXPIRES_MS)
+    assert (late.state, "Ask again" in late.why) == ("expired", True)
+    begun = asked.model_copy(update={"state": "under way"})
+    assert as_of(begun, 10 * EXPIRES_MS) == begun
 
 
 def test_what_nobody_serves_and_half_a_command_are_errors(service: Service, cli: Cli) -> None:
     code, _, err = cli("swap", "nobody", "--to", "large")
     assert (code, "Served are small." in err) == (2, True)
     assert cli("swap", "small")[0] == 2
+    assert cli("swap", "--dry-run")[0] == 2
+    assert "to: must be one line" in cli("swap", "small", "--to", "a\nb")[2]
     assert service.run(swaps(service.store)) == ()
 
 
 def test_one_that_failed_ends_the_command_that_shows_it_with_code_1(service: Service, cli: Cli) -> None:
-    with ThreadPoolExecutor() as others:
-        heard = others.submit(answer, service, "failed", "gpu0 cannot be started")
+    with host(service, state="failed", why="gpu0 cannot be started"):
         assert cli("swap", "small", "--to", "large")[0] == 1
-        heard.result()
     assert "gpu0 cannot be started" in cli("swap")[1]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from viiwork.api.habits import MISTAKEN, body_at, instead
 
 MISPLACED = "of_field"
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Body(BaseModel):
@@ -23,6 +25,17 @@ def wrong(field: str, reason: str) -> PydanticCustomError:
     """What a validator raises that looks at several fields: which of them it is, and why."""
     # The text goes in as a value: what a sender wrote may hold braces, which a template would take for its own.
     return PydanticCustomError(MISPLACED, "{reason}", {"field": field, "reason": reason})
+
+
+def one_line(text: str) -> str:
+    """As it is. Raises PydanticCustomError."""
+    if CONTROLS.search(text):
+        raise wrong("", "must be one line, without line breaks, tabs and other control characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(one_line)]
+"""Text that is shown in tables and written to logs."""
 
 
 def listed(value: object) -> object:

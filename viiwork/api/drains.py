@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from viiwork.api.bodies import Body
+from viiwork.api.bodies import Body, Line
 from viiwork.api.dead import came_before
 from viiwork.api.intake import Intake
 from viiwork.api.orders import json_body
@@ -35,7 +35,7 @@ class SomeCards(Body):
 class DrainBody(SomeCards):
     """Which cards, and why."""
 
-    reason: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    reason: Annotated[Line, Field(max_length=200)] = ""
 
 
 DRAIN = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/DrainBody"}}}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from viiwork.api.bodies import Body
+from viiwork.api.bodies import Body, Line
 from viiwork.api.dead import came_before
 from viiwork.api.intake import Intake
 from viiwork.api.orders import json_body
@@ -18,12 +19,14 @@ from viiwork.errors import Busy, Conflict, NotFound
 from viiwork.hosts import HostCards, Swap, Swaps
 from viiwork.store import Store
 from viiwork.store.drains import hosts
-from viiwork.store.swaps import swaps, tell_swaps
+from viiwork.store.swaps import ask_swaps, swaps
 from viiwork.wire import public
 
 PATIENCE_S = 20.0
 """Each host looks at the model's files and makes a plan before it says whether that can be."""
 ASK_AGAIN_S = 0.2
+LOOK = "`viiwork swap` shows how it stands."
+BEFORE = "this was done already."
 
 router = APIRouter(prefix="/v1/fleet/swaps", tags=["fleet"])
 
@@ -32,7 +35,11 @@ class SwapBody(Body):
     """Which served model goes, by its alias, and which comes: a name or a path, as `viiwork up --model` has it."""
 
     model: Annotated[str, Field(min_length=1, max_length=64)]
-    to: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    to: Annotated[Line, Field(min_length=1, max_length=1024)]
+    take_cards: Annotated[bool, Field(strict=True)] = False
+    """Whether it may take cards of other models."""
+    dry_run: Annotated[bool, Field(strict=True)] = False
+    """Whether the hosts only say what would be done."""
 
 
 BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/SwapBody"}}}}
@@ -42,49 +49,86 @@ BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schema
 async def listed(request: Request) -> JSONResponse:
     """The last swap of each model and host, and how it stands."""
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(Swaps(swaps=await swaps(desk.store))))
+    found = (each for each in await swaps(desk.store) if not each.dry_run)
+    return JSONResponse(public(Swaps(swaps=tuple(found))))
 
 
 @router.post("", response_model=Swaps, openapi_extra={"requestBody": BODY})
 async def swap(request: Request) -> JSONResponse:
-    """Swap a model on every host that serves it; answers once each host has begun, or an error with its reason."""
+    """Swap a model on every host that serves it; answers once each host has begun, or an error with its reason.
+
+    One that was done already is answered as such.
+    """
     desk: Intake = request.app.state.intake
     body = await json_body(request, SwapBody, desk.settings.api)
     again = await came_before(request, desk, body.model_dump(mode="json"))
-    known = [each for each in await swaps(desk.store) if (each.model, each.to) == (body.model, body.to)]
-    asked = (
-        known
-        if again
-        else [Swap(model=body.model, to=body.to, host=host) for host in served_by(body.model, await hosts(desk.store))]
-    )
-    if not again:
-        await tell_swaps(desk.store, asked)
-    return JSONResponse(public(Swaps(swaps=tuple(await answered(desk.store, asked)))))
+    there, before = await hosts(desk.store), await swaps(desk.store)
+    alike = [each for each in before if (each.model, each.to, each.dry_run) == (body.model, body.to, body.dry_run)]
+    found = [] if served_by(body.model, there) else done_before(body, there, before)
+    if not found:
+        asked = (alike if again else []) or await ask(desk.store, body, there, before)
+        found = await answered(desk.store, asked)
+    return JSONResponse(public(Swaps(swaps=tuple(found))))
+
+
+async def ask(store: Store, body: SwapBody, there: Sequence[HostCards], before: Sequence[Swap]) -> list[Swap]:
+    """Each host that serves the model. Raises NotFound, and Conflict while one of them has another under way."""
+    names = served_by(body.model, there)
+    if not names:
+        raise not_served(body.model, there)
+    busy = next((each for each in before if each.host in names and each.state == "under way"), None)
+    if busy is not None:
+        told = f"{busy.host}: {busy.model} is swapped for {busy.to} just now."
+        raise Conflict(told, hint=f"Ask again once that is over: {LOOK}", code="swap_under_way", param="model")
+    wished = Swap(model=body.model, to=body.to, host="", take_cards=body.take_cards, dry_run=body.dry_run)
+    return await ask_swaps(store, [wished.model_copy(update={"host": n, "id": secrets.token_hex(8)}) for n in names])
 
 
 def served_by(model: str, there: Sequence[HostCards]) -> list[str]:
-    """The hosts that serve it. Raises NotFound that names what is served."""
-    found = [each.host for each in there if any(card.model == model for card in each.cards)]
-    if not found:
-        models = sorted({card.model for each in there for card in each.cards if card.model})
-        hint = f"Served are {', '.join(models)}." if models else "No `viiwork up` tells of its cards just now."
-        raise NotFound(f"no host serves the model '{model}'.", hint=hint, param="model")
-    return found
+    """The hosts that serve it."""
+    return [each.host for each in there if any(card.model == model for card in each.cards)]
+
+
+def not_served(model: str, there: Sequence[HostCards]) -> NotFound:
+    """An error that names what is served."""
+    models = sorted({card.model for each in there for card in each.cards if card.model})
+    hint = f"Served are {', '.join(models)}." if models else "No `viiwork up` tells of its cards just now."
+    return NotFound(f"no host serves the model '{model}'.", hint=hint, param="model")
+
+
+def done_before(body: SwapBody, there: Sequence[HostCards], before: Sequence[Swap]) -> list[Swap]:
+    """The same swaps of hosts that serve the new model still."""
+    return [
+        each.model_copy(update={"why": BEFORE})
+        for each in before
+        if (each.model, each.to, each.state) == (body.model, body.to, "done")
+        and each.host in served_by(each.served_as, there)
+    ]
 
 
 async def answered(store: Store, asked: Sequence[Swap]) -> list[Swap]:
     """What the hosts said. Raises Conflict where one refused it, Busy where one says nothing."""
     clock = asyncio.get_running_loop()
     until_s = clock.time() + PATIENCE_S
-    ours = {(each.model, each.host): each.to for each in asked}
+    ids = [each.id for each in asked]
     while True:
-        now = [each for each in await swaps(store) if ours.get((each.model, each.host)) == each.to]
-        refused = next((each for each in now if each.state == "refused"), None)
-        if refused is not None:
-            raise Conflict(f"{refused.host}: {refused.why}", code="does_not_fit")
+        now = [each for each in await swaps(store) if each.id in ids]
+        check_answers(now, ids)
         if all(each.state != "asked" for each in now):
             return now
         if clock.time() > until_s:
-            hint = "It begins as soon as the host has time for it: `viiwork swap` shows how it stands."
+            hint = f"It begins once the host has time for it, within 10 minutes of the asking or not at all: {LOOK}"
             raise Busy("A host has not answered yet; it may be in the middle of another change.", hint=hint)
         await asyncio.sleep(ASK_AGAIN_S)
+
+
+def check_answers(now: Sequence[Swap], asked: Sequence[str]) -> None:
+    """`asked` are ids. Raises Conflict where a host refused it, or somebody else asked for another."""
+    if len(now) < len(asked):
+        told = "another swap of the same model was asked for meanwhile, and takes the place of this one."
+        raise Conflict(told, hint=LOOK, code="swap_replaced", param="model")
+    refused = next((each for each in now if each.state == "refused"), None)
+    if refused is not None:
+        begun = [each.host for each in now if each.state in ("under way", "done")]
+        hint = f"It has begun on {', '.join(begun)}: {LOOK}" if begun else ""
+        raise Conflict(f"{refused.host}: {refused.why}", hint=hint, code="swap_refused", param="to")

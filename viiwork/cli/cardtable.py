@@ -14,24 +14,31 @@ from viiwork.devices import Device, Link, Reading, Temperature
 from viiwork.roster import WorkerStatus
 
 NOBODY: Mapping[str, WorkerStatus] = {}
+NONE_DRAINED: Mapping[str, str] = {}
 RANKS = {"edge": 3}
 """Of sensors that go on a narrow screen: the edge of a chip is cooler than its junction, always."""
 NEAR_CELSIUS = 10.0
 """So near to its limit a temperature is shown in yellow."""
 
 
-def card_table(seen: Sequence[tuple[Device, Reading]], *, holders: Mapping[str, WorkerStatus] = NOBODY) -> FittedTable:
+def card_table(
+    seen: Sequence[tuple[Device, Reading]],
+    *,
+    holders: Mapping[str, WorkerStatus] = NOBODY,
+    drains: Mapping[str, str] = NONE_DRAINED,
+) -> FittedTable:
     """One line a card; warmth, power and memory stand before their limits.
 
     Every sensor that any card has gets a column. A narrow screen is spared first what seldom changes. `holders` are the
-    workers that have them, by the cards' identities.
+    workers that have them, by the cards' identities; `drains` says why cards are drained, by `gpu2`.
     """
     labels = list(dict.fromkeys(one.label for _, reading in seen for one in reading.temperatures))
     table = FittedTable(*columns_of(labels, held=bool(holders)))
     for device, reading in seen:
         holder = holders.get(device.id)
         cells = (*lively_cells(device, reading, labels), *steady_cells(device, reading))
-        table.add_row(*cells, *(worker_cells(holder) if holders else ()), state_of(device, reading, holder))
+        state = state_of(device, reading, holder, drained=drains.get(f"gpu{device.index}"))
+        table.add_row(*cells, *(worker_cells(holder) if holders else ()), state)
     return table
 
 
@@ -101,10 +108,14 @@ def link_of(link: Link | None) -> str:
     return f"x{link.width}" if link.gts is None else f"x{link.width} {link.gts:g}"
 
 
-def state_of(device: Device, reading: Reading, holder: WorkerStatus | None = None) -> Text:
-    """`ok`, or what is wrong with it, or what holds its worker back."""
+def state_of(
+    device: Device, reading: Reading, holder: WorkerStatus | None = None, *, drained: str | None = None
+) -> Text:
+    """`ok`, or what is wrong with it, that a person has drained it and why, or what holds its worker back."""
     if reading.state != "ok":
         return plain(reading.state, "bold red")
+    if drained is not None:
+        return plain(f"drained: {one_line(drained)}" if drained else "drained", "yellow")
     if holder is not None and (brakes := cardwords.brakes(holder)):
         return plain(one_line("; ".join(brakes)), "yellow")
     return plain("ok", "green") if device.openable else plain("may not be opened here", "yellow")

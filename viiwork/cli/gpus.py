@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from viiwork.cardwords import brakes
 from viiwork.cli.cardholders import Holders, holders_here
 from viiwork.cli.cardsource import card_source
 from viiwork.cli.cardtable import card_table
+from viiwork.cli.fitting import FittedTable
 from viiwork.cli.keys import Keys
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import one_line, out, print_json, say
@@ -29,7 +29,9 @@ QUIT = frozenset("qQ")
 NO_CARDS = 1
 
 Seen = Sequence[tuple[Device, Reading]]
-Ask = Callable[[], Holders]
+Whose = tuple[Holders, Mapping[str, str]]
+"""Who has which card, and why cards are drained, by `gpu2`."""
+Ask = Callable[[], Whose]
 
 
 def gpus(
@@ -59,15 +61,15 @@ def gpus(
     if not as_json and (remark := whose.remark()):
         say(remark)
 
-    def ask() -> Holders:
-        return holders_here(settings)
+    def ask() -> Whose:
+        return holders_here(settings), drained_here(settings)
 
-    drains = drained_here(settings)
-    show = partial(print_cards, drains=drains) if as_json else print_table
+    show = print_cards if as_json else print_table
     try:
         if not watch:
-            show(seen, ask())
-            say_drained({} if as_json else drains)
+            mine = ask()
+            show(seen, mine)
+            say_drained({} if as_json else mine[1])
         elif as_json or not out().is_terminal:
             follow(source, ask, show)
         else:
@@ -81,13 +83,20 @@ def look(source: Devices) -> Seen:
     return [(device, source.read(device)) for device in source.found()]
 
 
-def print_table(seen: Seen, holders: Holders) -> None:
+def print_table(seen: Seen, whose: Whose) -> None:
     """For a person."""
-    out().print(card_table(seen, holders=holders))
+    out().print(table_of(seen, whose))
 
 
-def print_cards(seen: Seen, holders: Holders, *, drains: Mapping[str, str]) -> None:
+def table_of(seen: Seen, whose: Whose) -> FittedTable:
+    """A line a card."""
+    holders, drains = whose
+    return card_table(seen, holders=holders, drains=drains)
+
+
+def print_cards(seen: Seen, of_whom: Whose) -> None:
     """For a program: one object a card; what is not known is null. `drained` is the reason, null while it is not."""
+    holders, drains = of_whom
     for device, reading in seen:
         holder = holders.get(device.id)
         whose = {"worker": holder and holder.card.name, "held_back_by": list(brakes(holder)) if holder else None}
@@ -106,7 +115,7 @@ def say_drained(drains: Mapping[str, str]) -> None:
         say(f"{one_line(name)} is drained: {one_line(reason) or NO_REASON} (viiwork undrain {one_line(name)})")
 
 
-def follow(source: Devices, ask: Ask, show: Callable[[Seen, Holders], None]) -> None:
+def follow(source: Devices, ask: Ask, show: Callable[[Seen, Whose], None]) -> None:
     """One look after the other, below each other."""
     with Keys() as keys:
         while True:
@@ -122,6 +131,6 @@ def live(source: Devices, ask: Ask) -> None:
         while True:
             known |= {device.id: device for device in source.found()}
             seen = [(device, source.read(device)) for device in known.values()]
-            screen.update(card_table(seen, holders=ask()), refresh=True)
+            screen.update(table_of(seen, ask()), refresh=True)
             if QUIT & set(keys.pressed(within_s=EVERY_S)):
                 return

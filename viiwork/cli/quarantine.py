@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from viiwork.cli.options import AsJson, Server, connect, server_flag
-from viiwork.cli.screen import one_line, out, plain, print_json, say
-from viiwork.errors import UsageError
-from viiwork.roster import Lifted, Quarantined
-from viiwork.wire import public
+from viiwork.cli.putaside import PutAside
 
 quarantine = typer.Typer(no_args_is_help=True, help="Workers that may take no jobs: see why, let them work again.")
 
@@ -19,19 +15,24 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="WORKER…", help="Wo
 Every = Annotated[bool, typer.Option("--all", help="All workers that are quarantined.")]
 
 
+QUARANTINED = PutAside(
+    heading="Worker",
+    none="No worker is quarantined.",
+    again="Let them work again: viiwork quarantine lift WORKER…",
+    back="May take jobs again",
+    nothing_back="No quarantine was lifted.",
+    not_there="it is not quarantined",
+    shown_by="viiwork quarantine list",
+)
+
+
 @quarantine.command("list")
 def list_quarantined(server: Server = None, as_json: AsJson = False) -> None:
     """Show the workers that may take no jobs, and why."""
     with connect(server) as client:
         found = client.quarantined()
-    if as_json:
-        for worker in found:
-            print_json(public(worker))
-    elif not found:
-        out().print(plain("No worker is quarantined."))
-    else:
-        out().print(workers_table(found))
-        say(f"Let them work again: viiwork quarantine lift WORKER…{server_flag(server)}")
+    why = {each.worker: each.why for each in found}
+    QUARANTINED.show(why, found, flag=server_flag(server), as_json=as_json)
 
 
 @quarantine.command("lift")
@@ -40,30 +41,7 @@ def lift(names: Names = None, *, every: Every = False, server: Server = None, as
 
     Exit code: 0 all that were named are let, 1 some were not quarantined.
     """
-    if every and names:
-        raise UsageError("--all: name some workers, or take all, not both.")
-    if not every and not names:
-        raise UsageError("Name workers, or take --all.", hint="`viiwork quarantine list` shows them.")
+    QUARANTINED.check_named(names, every=every)
     with connect(server) as client:
-        report(client.lift_quarantine(names or None), as_json=as_json)
-
-
-def report(lifted: Lifted, *, as_json: bool) -> None:
-    """Say who may work again, and who was not quarantined."""
-    if as_json:
-        print_json(public(lifted))
-    else:
-        names = ", ".join(one_line(name) for name in lifted.lifted)
-        out().print(plain(f"May take jobs again: {names}." if names else "No quarantine was lifted."))
-    for name in lifted.unknown:
-        say(f"{one_line(name)}: it is not quarantined.")
-    raise typer.Exit(1 if lifted.unknown else 0)
-
-
-def workers_table(found: tuple[Quarantined, ...]) -> Table:
-    """A worker a row."""
-    table = Table("Worker", show_lines=True)
-    table.add_column("Why", overflow="fold")
-    for worker in found:
-        table.add_row(plain(one_line(worker.worker)), plain(one_line(worker.why)))
-    return table
+        came = client.lift_quarantine(names or None)
+    QUARANTINED.report(came.lifted, came.unknown, came, as_json=as_json)

@@ -60,10 +60,12 @@ class Fleet(Wired):
         """The last swap of each model and host, and how it stands."""
         return self._wire.ask(Swaps, "GET", "/v1/fleet/swaps").swaps
 
-    def swap(self, model: str, *, to: str) -> tuple[Swap, ...]:
+    def swap(self, model: str, *, to: str, take_cards: bool = False, dry_run: bool = False) -> tuple[Swap, ...]:
         """Serve another model in the place of this one, one placement after the other; answers once it has begun.
 
+        It goes on the cards of the one that goes, and takes such of other models only with `take_cards`. With `dry_run`
+        the answer's `plan` says what would be done, and nothing is. One that was done already is answered as `done`.
         Raises Conflict with the reason where it cannot be, NotFound where nobody serves the model.
         """
-        body, headers = {"model": model, "to": to}, {"idempotency-key": new_key()}
-        return self._wire.ask(Swaps, "POST", "/v1/fleet/swaps", json=body, headers=headers).swaps
+        body = {"model": model, "to": to, "take_cards": take_cards, "dry_run": dry_run}
+        return self._wire.ask(Swaps, "POST", "/v1/fleet/swaps", json=body, headers={"idempotency-key": new_key()}).swaps

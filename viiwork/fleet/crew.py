@@ -20,6 +20,16 @@ class Crew:
         self._logs = logs
         self._on_exit = on_exit
         self._hurry = hurry
+        self._going: set[asyncio.Task[None]] = set()
+
+    def of(self, name: str) -> Child | None:
+        """The process of that name."""
+        return next((child for child in self.children if child.spec.name == name), None)
+
+    def keeps(self, name: str) -> bool:
+        """Whether there is one that was not asked to end."""
+        child = self.of(name)
+        return child is not None and not child.stopping
 
     def begin(self, specs: Iterable[ProcessSpec], *, needed: bool = False) -> None:
         """Start these and keep them; returns at once. `needed` once the fleet is announced."""
@@ -33,6 +43,14 @@ class Crew:
         """From now on people's work waits for them."""
         for child in self.children:
             child.needed = True
+
+    def let_go(self, names: Collection[str]) -> None:
+        """Have these finish what they have and end; returns at once. `end` waits for that, and knows them no more."""
+        for child in self.children:
+            if child.spec.name in names and not child.stopping:
+                going = asyncio.create_task(child.stop(hurry=self._hurry), name=f"letting {child.spec.name} go")
+                self._going.add(going)
+                going.add_done_callback(self._going.discard)
 
     async def end(self, names: Collection[str]) -> None:
         """Let these finish what they have, end them, and know them no more."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from viiwork.errors import NothingFits
 from viiwork.fleet.berths import Berth, planned
-from viiwork.fleet.posting import Known, Posting, bounds_of
+from viiwork.fleet.posting import Known, Posting, bounds_of, plan_of
 from viiwork.fleet.wanted import Wanted
 from viiwork.placement.cards import PlanCard
 from viiwork.placement.healing import Healed, heal
@@ -64,21 +64,26 @@ class Mender:
         return Change(ended, tuple(berth for berth in after if berth not in before), remarks)
 
     def exchange(
-        self, settings: Settings, wanted: tuple[Wanted, ...], cards: Mapping[str, PlanCard], *, drained: Collection[str]
+        self,
+        settings: Settings,
+        wanted: tuple[Wanted, ...],
+        cards: Mapping[str, PlanCard],
+        *,
+        drained: Collection[str],
+        goes: str,
     ) -> tuple[Mender, Change]:
-        """Who would know of these models instead, and what it takes to get there; nothing is changed by asking.
+        """Who would know of these models instead, what is new among them on the cards of the one that goes, and what it
+        takes to get there; nothing is changed by asking.
 
         Raises NothingFits where one of them would not be served, though it is now or is new.
         """
         fresh = copy(self)
         fresh._settings, fresh._wanted, fresh._sound = settings, wanted, set(self._sound)
-        names = {wish.shape.name for wish in _wishes(wanted)}
-        kept = [placement for placement in self._home if placement.model in names]
-        sound = [replace(card, trouble="") for card in cards.values() if card.id in self._sound]
-        fresh._home = fresh._healed(sound, current=kept, home=kept).plan.placements
-        fresh._current = tuple(each for each in self._current if each.model in names)
+        stay = self.aliases - {goes}
+        fresh._home, fresh._current = (fresh._instead(each, stay) for each in (self._home, self._current))
         change = fresh.follow(cards, drained=drained)
-        before, now = ({_model(berth) for berth in one.berths} for one in (self, fresh))
+        names = {wish.shape.name for wish in _wishes(wanted)}
+        before, now = ({model_of(berth) for berth in one.berths} for one in (self, fresh))
         lost = names - now - ({wish.shape.name for wish in _wishes(self._wanted)} - before)
         if lost:
             why = [each for each in fresh.not_served if each.startswith(tuple(lost))] or fresh.not_served
@@ -86,6 +91,13 @@ class Mender:
                 " ".join(why) or f"{', '.join(sorted(lost))} would not be served.", hint="Nothing was changed."
             )
         return fresh, change
+
+    def _instead(self, placements: Sequence[Placement], stay: Collection[str]) -> tuple[Placement, ...]:
+        """What is new in the place of what goes: as the plan has it for those cards alone."""
+        new = [each for each in self._wanted if each.wish is not None and each.wish.shape.name not in stay]
+        cards = [replace(card, trouble="") for each in placements if each.model not in stay for card in each.cards]
+        kept = (each for each in placements if each.model in stay)
+        return (*kept, *plan_of(self._settings, new, cards).placements)
 
     def _heal(self, cards: Sequence[PlanCard], drained: bool) -> tuple[tuple[Berth, ...], tuple[str, ...]]:
         home = self._home
@@ -113,12 +125,13 @@ class Mender:
 
 def told(change: Change) -> str:
     """For people: `the plan has changed: llama-2-13b leaves gpu1+gpu2, and begins on gpu2+gpu3`."""
-    parts = [f"{_model(berth)} leaves {berth.name}" for berth in change.ended]
-    parts += [f"{_model(berth)} begins on {berth.name}" for berth in change.started]
+    parts = [f"{model_of(berth)} leaves {berth.name}" for berth in change.ended]
+    parts += [f"{model_of(berth)} begins on {berth.name}" for berth in change.started]
     return f"the plan has changed: {', '.join(parts)}." if parts else ""
 
 
-def _model(berth: Berth) -> str:
+def model_of(berth: Berth) -> str:
+    """What it serves, by its alias."""
     return berth.engine.alias or berth.engine.model or berth.engine.kind
 
 

@@ -211,7 +211,7 @@ class Supervisor:
             self._crew,
             board=HostBoard(store, host=self._host),
             host=self._host,
-            desk=SwapDesk(given, store, host=self._host),
+            desk=SwapDesk(given, store, host=self._host, tell=lambda text: self._tell("notice", text)),
             trouble_of=lambda child: engine_failure(child, self._readiness.cards if self._readiness else {}),
             is_held=lambda child: is_held(child, self._readiness.cards if self._readiness else {}),
             watch=card_watch(settings, known),

@@ -42,7 +42,7 @@ async def note_identity(store: Connection, known: Iterable[Drained]) -> None:
 
 async def tell_host(store: Connection, record: HostCards) -> None:
     """What a host's supervisor knows of its cards just now."""
-    fresh = record.model_copy(update={"at_ms": await _now_ms(store)})
+    fresh = record.model_copy(update={"at_ms": await now_ms(store)})
     await store.read([("HSET", f"{store.prefix}hosts", record.host, as_json(fresh))])
 
 
@@ -54,12 +54,13 @@ async def forget_host(store: Connection, host: str) -> None:
 async def hosts(store: Connection) -> tuple[HostCards, ...]:
     """Those whose supervisor runs, by name."""
     (found,) = await store.read([("HGETALL", f"{store.prefix}hosts")])
-    oldest_ms = await _now_ms(store) - STALE_MS
+    oldest_ms = await now_ms(store) - STALE_MS
     told = (HostCards.model_validate_json(each) for each in values(found))
     return tuple(sorted((each for each in told if each.at_ms >= oldest_ms), key=lambda each: each.host))
 
 
-async def _now_ms(store: Connection) -> int:
+async def now_ms(store: Connection) -> int:
+    """Redis' clock."""
     ((seconds, micros),) = await store.read([("TIME",)])
     return int(seconds) * 1000 + int(micros) // 1000
 
