@@ -9,6 +9,7 @@ from inscriptis import get_text
 from selectolax.lexbor import LexborHTMLParser
 
 from viiwork.documents.document import Document, find_headings, tidy, title_of
+from viiwork.documents.htmltables import write_tables
 
 MAX_SLOPPY_DEPTH = 400
 """Of elements inside each other as written: lexbor takes 94 s for 200,000 `div`, 3 s for 20,000 `ul` and `li`."""
@@ -51,7 +52,8 @@ def read_html(text: str, notes: tuple[str, ...]) -> Document:
     markup = tree.html or ""
     if _depth(_ELEMENT, markup) > MAX_DEPTH or max(map(len, markup.split("<"))) > MAX_RUN_CHARACTERS:
         return _without_layout(text, notes)
-    page = tidy(get_text(markup))
+    write_tables(tree)
+    page = tidy(get_text(tree.html or ""))
     found = [(int((node.tag or "h1")[1]), node.text()) for node in tree.css("h1, h2, h3, h4, h5, h6")]
     headings = find_headings(page, found)
     title = title or (headings[0].text if headings else "")

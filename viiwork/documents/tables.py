@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 def markdown_table(rows: Iterable[Sequence[str]]) -> str:
     """The rows as a table whose head is the first of them; rows and columns without any text are left out.
 
-    What is left with one column is a line a cell: a frame around text is no table.
+    What is left with one column is a line a cell, and one row is a line: a frame around text is no table.
     """
     told = [[_cell(text) for text in row] for row in rows]
     told = [row for row in told if any(row)]
@@ -19,6 +19,8 @@ def markdown_table(rows: Iterable[Sequence[str]]) -> str:
     ]
     if len(used) < 2:
         return "\n".join(row[used[0]] for row in told)
+    if len(told) == 1:
+        return " | ".join(told[0][column] for column in used)
     lines = [_line([row[column] if column < len(row) else "" for column in used]) for row in told]
     return "\n".join([lines[0], _line(["---"] * len(used)), *lines[1:]])
 

@@ -20,8 +20,10 @@ from viiwork.documents.document import Document, find_headings, tidy, title_of
 from viiwork.documents.limits import Limits
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.package import DAMAGE, check_package, parse_xml
+from viiwork.documents.tables import markdown_table
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+MAX_SPAN = 64
 BROKEN = (OpcError, *DAMAGE)
 
 _PARAGRAPH, _TABLE, _ROW, _CELL = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
@@ -38,7 +40,7 @@ _HEADING_STYLE = re.compile(r"^(?:heading|überschrift|titre|título|titolo) ?([
 
 
 def read_docx(data: bytes, limits: Limits) -> Document:
-    """The text with one blank line between blocks; a table row is one line, its cells parted by ` | `."""
+    """The text with one blank line between blocks; tables are Markdown."""
     check_package(data, limits)
     try:
         package = docx.Document(io.BytesIO(data))
@@ -106,8 +108,21 @@ def _runs(element: Any) -> Iterator[str]:
 
 
 def _table_text(table: Any) -> str:
-    rows = (" | ".join(_cell_text(cell) for cell in row.iter(_CELL) if _owner(cell) is row) for row in _rows(table))
-    return "\n".join(row for row in rows if row.strip(" |"))
+    return markdown_table(list(_cells(row)) for row in _rows(table))
+
+
+def _cells(row: Any) -> Iterator[str]:
+    """The texts of a row's cells; one that spans columns is followed by empty ones, to keep the others in theirs."""
+    for cell in row.iter(_CELL):
+        if _owner(cell) is row:
+            yield _cell_text(cell)
+            yield from [""] * (_span(cell) - 1)
+
+
+def _span(cell: Any) -> int:
+    span = cell.find(f"{qn('w:tcPr')}/{qn('w:gridSpan')}")
+    told = str(span.get(qn("w:val"), "")) if span is not None else ""
+    return min(int(told), MAX_SPAN) if told.isdecimal() else 1
 
 
 def _rows(table: Any) -> Iterator[Any]:
