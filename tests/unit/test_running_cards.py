@@ -9,17 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.test_cli import Cli, cli
+from service import Service
+from tests.unit.test_cli import Cli, cli, service
+from tests.unit.test_fitting import EIGHT as EIGHT_CARDS
 from viiwork.devices.simulated import FOLDER
 from viiwork.doctor import CardsFacts, EngineFacts, Finding, Verdict, diagnose, of_cards, of_engine
 from viiwork.fleet.examine import examine
 from viiwork.fleet.machineroom import machine_facts
 from viiwork.fleet.running import neighbours_with_cards, running_here, simulated_cards
+from viiwork.jobs import Lane
 from viiwork.processes import identity
+from viiwork.roster import WorkerCard
 from viiwork.settings import Settings, load_settings
 from viiwork.statedir import Run, StateDir, SupervisorRecord
+from viiwork.store.upkeep import Upkeep
 
-__all__ = ["cli"]
+__all__ = ["cli", "service"]
 
 EIGHT = "simulated:8xRadeonVII"
 NOBODY = "simulated:1xMI60"
@@ -48,6 +53,7 @@ def runs(place: Path, *, devices: str = EIGHT, alive: bool = True) -> Path:
 def settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("VIIWORK_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("VIIWORK_URL", "http://127.0.0.1:9")
 
 
 def settings(place: Path, **sections: dict[str, object]) -> Settings:
@@ -178,3 +184,35 @@ class TestDoctor:
         told = found(runs(tmp_path / "state"))["Engine"]
         assert told.found == "extractive: as the settings say; the fleet that runs here was started with simulated"
         assert of_engine(EngineFacts(title="extractive", alias=""))[0].found == "extractive"
+
+
+class TestTold:
+    def test_a_fleet_in_containers_is_asked_for_the_cards_of_its_workers(
+        self, cli: Cli, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No state directory of it is here; it is said where the cards were heard of."""
+        (worker, *_) = EIGHT_CARDS.workers
+        service.run(join(service, worker.card))
+        monkeypatch.setenv("VIIWORK_DEVICES_SPEC", "none")
+        said = cli("gpus")
+        assert (said.code, "gpu0" in said.out, "simulated Radeon VII" in said.out) == (0, True, True)
+        assert "of the fleet 'test', which answers at http://127.0.0.1:" in said.err
+        (card,) = cli("gpus", "--json").objects
+        assert (card["vendor"], card["index"], card["power_w"]) == ("simulated", 0, 231.0)
+        assert card["worker"] == worker.card.name
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://fleet.example:8400", "nonsense"])
+    def test_who_does_not_answer_or_is_elsewhere_has_no_cards_of_this_computer(
+        self, cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str
+    ) -> None:
+        monkeypatch.setenv("VIIWORK_URL", url)
+        monkeypatch.setenv("VIIWORK_DEVICES_SPEC", "none")
+        said = cli("gpus", "--json")
+        assert (said.code, said.out) == (1, "")
+        assert said.err.startswith("No cards were found.")
+
+
+async def join(service: Service, card: WorkerCard) -> None:
+    """As a worker does by its beats."""
+    upkeep = Upkeep(service.store, lease_ttl_s=60, hint_grace_s=5)
+    await upkeep.beat(card, queues=[f"{lane.value}.{card.model}" for lane in Lane], in_flight={}, held=[])

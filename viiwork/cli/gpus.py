@@ -19,6 +19,7 @@ from viiwork.cli.keys import Keys
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import one_line, out, print_json, say
 from viiwork.cli.tables import NO_REASON
+from viiwork.cli.toldcards import show_told
 from viiwork.cli.up import settings_from
 from viiwork.devices import Device, Devices, Reading
 from viiwork.settings import Settings
@@ -56,6 +57,8 @@ def gpus(
     source = whose.open()
     seen = look(source)
     if not seen:
+        if devices is None and not watch and show_told(as_json=as_json):
+            return
         whose.explain(source, command="gpus")
         raise typer.Exit(NO_CARDS)
     if not as_json and (remark := whose.remark()):
