@@ -28,6 +28,7 @@ class Ability(StrEnum):
     CLASSIFY = "classify"
     ASK = "ask"
     PROMPT = "prompt"
+    EXTRACT = "extract"
 
 
 WORDS = {
@@ -40,6 +41,7 @@ WORDS = {
     Ability.CLASSIFY: "classify",
     Ability.ASK: "answer a question about a document",
     Ability.PROMPT: "follow a prompt",
+    Ability.EXTRACT: "fill a schema",
 }
 FIELDS = {Ability.CHAT: "messages", Ability.COMPLETION: "prompt", Ability.EMBEDDING: "input", Ability.TOOLS: "tools"}
 
@@ -91,7 +93,7 @@ def advice(ability: Ability, cannot: Collection[str]) -> str:
         instead = "Leave it out"
     elif ability is Ability.COMPLETION and Ability.CHAT not in cannot:
         instead = "Send messages instead of prompt"
-    elif ability in (Ability.CHAT, Ability.COMPLETION, Ability.PROMPT) and tasks:
+    elif ability in (Ability.CHAT, Ability.COMPLETION, Ability.PROMPT, Ability.EXTRACT) and tasks:
         instead = f"It answers about documents (`viiwork analyze`: {', '.join(tasks)}); for anything else"
         return f"{instead} {LANGUAGE_MODEL}."
     else:

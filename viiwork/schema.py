@@ -9,21 +9,36 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, JobInput, Message, StepInput
+from viiwork.work import (
+    AnalysisTask,
+    ChatInput,
+    CompletionInput,
+    EmbeddingInput,
+    JobInput,
+    MergeInput,
+    Message,
+    ReadInput,
+    StepInput,
+    TaskOptions,
+)
 
-FIRST, ENGINES = 1, 2
-"""`ENGINES`: completions, vectors, shapes, sampling, tools, and a task in one's own words."""
+FIRST, ENGINES, TASKS = 1, 2, 3
+"""`ENGINES`: completions, vectors, shapes, sampling, tools, and a task in one's own words. `TASKS`: extractions, and
+what can be asked of the other tasks besides their labels, question or prompt."""
 OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
     # what streams is the same job: an older worker says its text at the end
     ChatInput: frozenset({"kind", "messages", "max_output_tokens", "temperature", "stream"}),
     Message: frozenset({"role", "content"}),
     StepInput: frozenset(StepInput.model_fields) - {"one_turn"},
+    TaskOptions: frozenset({"labels", "question", "prompt", "max_output_tokens"}),
 }
 """The fields that the first schema has; any other, set to something, is of a newer one."""
 
 
 def schema_of(work: JobInput) -> int:
     """The oldest schema that understands this work."""
+    if isinstance(work, StepInput | ReadInput | MergeInput) and _is_later(work.task, work.options):
+        return TASKS
     if isinstance(work, ChatInput):
         new = _has_more(work, ChatInput) or any(
             _has_more(turn, Message) or turn.role == "tool" for turn in work.messages
@@ -35,6 +50,10 @@ def schema_of(work: JobInput) -> int:
     else:
         new = work.task is AnalysisTask.PROMPT
     return ENGINES if new else FIRST
+
+
+def _is_later(task: AnalysisTask, options: TaskOptions) -> bool:
+    return task is AnalysisTask.EXTRACT or _has_more(options, TaskOptions)
 
 
 def _has_more(record: BaseModel, kind: type[BaseModel]) -> bool:

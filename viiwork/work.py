@@ -110,6 +110,7 @@ class AnalysisTask(StrEnum):
     CLASSIFY = "classify"
     ASK = "ask"
     PROMPT = "prompt"
+    EXTRACT = "extract"
 
 
 class TaskOptions(Wire):
@@ -119,6 +120,10 @@ class TaskOptions(Wire):
     question: str = ""
     prompt: str = ""
     """What to do with the document, in the user's own words."""
+    json_schema: dict[str, Any] | None = None
+    """What the document is extracted to: an object, whose properties are the fields that are looked for."""
+    quotes: bool = True
+    """Each extracted value comes with the words of the document that give it."""
     max_output_tokens: int = 256
 
 
@@ -195,6 +200,16 @@ class Evidence(Wire):
     end: int | None = None
     unsupported: bool = False
     """The document does not contain it, or has other figures there."""
+    field: str = ""
+    """Of an extraction: which value it gives, as a JSON pointer into it, such as `/lines/2`."""
+
+
+class Alternative(Wire):
+    """What another part of a document gives for a field of an extraction."""
+
+    field: str
+    value: Any = None
+    evidence: Evidence | None = None
 
 
 class Answer(Wire):
@@ -217,6 +232,8 @@ class Answer(Wire):
     """`stop`, `length` or `tool_calls`, from engines that say so."""
     value: Any = None
     """The answer as JSON, when its shape was a schema or an object."""
+    alternatives: tuple[Alternative, ...] = ()
+    """Of an extraction: what else the document gives for its fields."""
     tool_calls: tuple[dict[str, Any], ...] = ()
     logprobs: dict[str, Any] | None = None
     """As the OpenAI API has them."""

@@ -715,3 +715,53 @@ async def test_what_is_under_way_when_it_closes_is_no_suspect(stage: Stage) -> N
         await stage.engine.run(CHAT)
     await stage.engine.close()
     assert stage.keeper.closed
+
+
+RENT = StepInput(
+    task=AnalysisTask.EXTRACT,
+    options=TaskOptions(json_schema={"type": "object", "properties": {"rent": {"type": "integer"}}}),
+    text=f"The rent of {SECRET} 12 is 900 euros.",
+)
+FILLED = '{"rent": {"quote": "The rent of Mill Lane 12 is 900 euros.", "value": 900}}'
+MISSED = '{"rent": {"quote": "The rent of Mill Lane", "value": "nine hundred"}}'
+
+
+def one_after_the_other(*said: str) -> Handler:
+    left = list(said)
+
+    async def handler(request: Request, reply: Reply) -> None:
+        reply.send(200, whole(left.pop(0)))
+
+    return handler
+
+
+async def test_an_extraction_is_held_to_its_schema_and_comes_with_its_quotes(stage: Stage) -> None:
+    """The engine is told the form of quotes and values; the answer has the fields alone."""
+    stage.handler = one_after_the_other(FILLED)
+    answer = await stage.engine.run(RENT)
+    assert (answer.value, answer.text) == ({"rent": 900}, '{"rent":900}')
+    assert [(piece.field, piece.quote) for piece in answer.evidence] == [
+        ("/rent", "The rent of Mill Lane 12 is 900 euros.")
+    ]
+    (body,) = stage.bodies
+    schema = body["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["rent"]["anyOf"][0]["required"] == ["quote", "value"]
+
+
+async def test_an_extraction_that_misses_its_schema_is_asked_for_once_more(stage: Stage) -> None:
+    """With the places in the schema and nothing of the first answer, and paid for twice."""
+    stage.handler = one_after_the_other(MISSED, FILLED)
+    answer = await stage.engine.run(RENT)
+    assert (answer.value, answer.usage.output_tokens) == ({"rent": 900}, 6)
+    first, second = (body["messages"][-1]["content"] for body in stage.bodies)
+    assert second.startswith(first)
+    assert "/properties/rent" in second[len(first) :]
+    assert "nine hundred" not in second
+
+
+async def test_an_extraction_that_misses_twice_is_refused_with_its_reason(stage: Stage) -> None:
+    """And is not tried a third time: that would go on for ever."""
+    stage.handler = one_after_the_other(MISSED, "{", FILLED)
+    with pytest.raises(JobRefused, match="is no JSON") as refused:
+        await stage.engine.run(RENT)
+    assert (refused.value.code, len(stage.requests)) == ("invalid_output", 2)

@@ -47,6 +47,21 @@ PERSON = {
     "required": ["name", "age"],
     "additionalProperties": False,
 }
+LEASE = TaskOptions(
+    json_schema={
+        "type": "object",
+        "properties": {
+            "ends": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
+            "deposit_euros": {"type": "integer", "minimum": 0, "maximum": 99_999},
+            "tone": {"enum": ["friendly", "stern"]},
+            "people": {"type": "array", "items": {"$ref": "#/$defs/person"}, "maxItems": 2},
+        },
+        "required": ["ends"],
+        "additionalProperties": False,
+        "$defs": {"person": PERSON},
+    },
+    max_output_tokens=700,
+)
 SHAPES = {
     "json_schema": Shape(json_schema=PERSON),
     "json_object": Shape(json_object=True),
@@ -73,6 +88,7 @@ def work_of(ability: Ability) -> EngineWork:
         Ability.TOOLS: chat().model_copy(update={"tools": (TOOL,)}),
         Ability.SHAPE: chat(shape=SHAPES["choice"]),
         Ability.PROMPT: step(task=AnalysisTask.PROMPT, options=TaskOptions(prompt="List all dates.")),
+        Ability.EXTRACT: step(task=AnalysisTask.EXTRACT, options=LEASE),
     }
     return plain[ability] if ability in plain else step(task=AnalysisTask(ability.value))
 

@@ -9,11 +9,16 @@ import re
 import pytest
 
 from tests.kit.case import Case, Shaping
-from tests.kit.works import SHAPES, TOOL, chat, completion
+from tests.kit.works import LEASE, LETTER, SHAPES, TOOL, chat, completion, step
+from viiwork.documents.merge import combine
+from viiwork.documents.provenance import ground
+from viiwork.documents.shapes import validator_of
 from viiwork.errors import JobRefused
 from viiwork.jobs import Lane
-from viiwork.work import ChatInput, CompletionInput
+from viiwork.work import AnalysisTask, Answer, ChatInput, CompletionInput
 from viiwork_workers.engines.base import Engine, Manner
+
+EXTRACTIONS = 6
 
 
 class Hearing:
@@ -115,6 +120,21 @@ class Writing:
             await engine.run(chat(tokens=2, shape=SHAPES["json_schema"]))
         assert refused.value.code == "invalid_output"
         assert "max_output_tokens" in refused.value.hint
+
+    async def test_an_extraction_fills_its_schema_or_says_why_not(self, engine: Engine, case: Case) -> None:
+        """Each passage has its fields and their quotes, or the reason why it has none."""
+        for number in range(EXTRACTIONS):
+            work = step(f"{number}. {LETTER}", task=AnalysisTask.EXTRACT, options=LEASE)
+            try:
+                answer = await engine.run(work)
+            except JobRefused as refused:
+                assert refused.code == ("invalid_output" if "json_schema" in case.shapes else "unsupported_shape")
+                continue
+            whole = combine(AnalysisTask.EXTRACT, LEASE, [ground(answer, work.text, ())])
+            assert isinstance(whole, Answer)
+            assert validator_of(LEASE.json_schema or {}).is_valid(whole.value)
+            assert next(iter(whole.value)) == "ends"
+            assert all(one.unsupported or one.start is not None for one in whole.evidence)
 
     async def test_a_tool_that_must_be_called_is(self, engine: Engine, case: Case) -> None:
         """As the OpenAI API has it."""

@@ -20,13 +20,15 @@ from viiwork.work import AnalysisTask, Evidence, Label, StepInput, TaskOptions
 
 COUNT = load_counter("wordllama")
 SUMMARIZE, CLASSIFY, ASK = AnalysisTask.SUMMARIZE, AnalysisTask.CLASSIFY, AnalysisTask.ASK
-PROMPT = AnalysisTask.PROMPT
+PROMPT, EXTRACT = AnalysisTask.PROMPT, AnalysisTask.EXTRACT
+RENT = {"type": "object", "properties": {"rent": {"type": "number"}}}
 LABELS = (Label(name="invoice", description="asks for money"), Label(name="letter"), Label(name="Invoice reminder"))
 OPTIONS = {
     SUMMARIZE: TaskOptions(),
     CLASSIFY: TaskOptions(labels=LABELS),
     ASK: TaskOptions(question="How much is the rent?"),
     PROMPT: TaskOptions(prompt="List all dates."),
+    EXTRACT: TaskOptions(json_schema=RENT),
 }
 EVERY = [(task, stage) for task in AnalysisTask for stage in ("map", "reduce")]
 
@@ -146,6 +148,9 @@ class TestOptions:
             (ASK, TaskOptions(question="x" * 4001), "question", "4,001 characters"),
             (PROMPT, TaskOptions(prompt=" "), "prompt", "prompt needs a prompt"),
             (PROMPT, TaskOptions(prompt="x" * 16_001), "prompt", "16,001 characters"),
+            (EXTRACT, TaskOptions(), "schema", "extract needs a schema"),
+            (EXTRACT, TaskOptions(json_schema={"type": "array"}), "schema", "at the top there must be"),
+            (SUMMARIZE, TaskOptions(json_schema=RENT), "schema", "schema means nothing for summarize"),
             (SUMMARIZE, OPTIONS[PROMPT], "prompt", "prompt means nothing for summarize"),
             (PROMPT, TaskOptions(prompt="x", question="y"), "question", "question means nothing for prompt"),
             (ASK, TaskOptions(labels=LABELS, question="y"), "labels", "labels means nothing for ask"),

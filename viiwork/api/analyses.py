@@ -38,6 +38,7 @@ FORM_SCHEMA = {
         "labels": {"type": "string", "description": "`a,b:description,c`, or a JSON list"},
         "question": {"type": "string"},
         "prompt": {"type": "string"},
+        "schema": {"type": "string", "description": "JSON: what to extract, a JSON schema of an object"},
         "lane": {"type": "string", "enum": ["interactive", "batch"]},
         "model": {"type": "string"},
         "deadline_s": {"type": "number", "description": "seconds until nobody wants the answers any more"},

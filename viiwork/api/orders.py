@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ from viiwork.work import TaskOptions
 
 M = TypeVar("M", bound=BaseModel)
 PLAIN_FIELDS = ("task", "lane", "model", "priority", "callback_url")
-FORM_FIELDS = frozenset({*PLAIN_FIELDS, "options", "labels", "question", "prompt", "documents", "deadline_s"})
+FORM_FIELDS = frozenset({*PLAIN_FIELDS, "options", "labels", "question", "prompt", "schema", "documents", "deadline_s"})
 NOTES = TypeAdapter(tuple[NoteBody, ...])
 UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
 
@@ -95,8 +96,8 @@ async def _checked(body: OrderBody, desk: Intake) -> tuple[TaskOptions, str]:
     if body.callback_url is not None:
         message = "callback_url: callbacks are not available yet."
         raise UsageError(message, hint="Poll GET /v1/analyses/{id} instead.", param="callback_url")
-    options = body.options.to_wire()
-    check_options(body.task, options)
+    options = body.options.to_wire(body.task)
+    await asyncio.to_thread(check_options, body.task, options)  # a schema may take half a second to look through
     model = await desk.model(body.model)
     await desk.room(model, body.task, options)
     return options, model
@@ -124,6 +125,8 @@ def _form_options(fields: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(options, dict):
         raise UsageError("options: must be a JSON object.", param="options")
     options |= {name: fields[name] for name in ("question", "prompt") if fields.get(name)}
+    if fields.get("schema"):
+        options["schema"] = _json(fields, "schema")
     if fields.get("labels"):
         options["labels"] = _form_labels(fields)
     return options

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model
 from viiwork.api.bodies import Body, listed, wrong
 from viiwork.api.chat import MessageBody, ToolChoice, Tools, check_choice
 from viiwork.api.shaping import Choice, Regex, ResponseFormatBody, checked_shape
+from viiwork.documents.extraction import DEFAULT_OUTPUT_TOKENS
 from viiwork.errors import UsageError
 from viiwork.jobs import Lane, Priority
 from viiwork.work import (
@@ -50,6 +51,7 @@ Stop = Annotated[str, Field(min_length=1, max_length=256)]
 Stops = Annotated[
     tuple[Stop, ...], Field(max_length=16), BeforeValidator(listed, json_schema_input_type=str | list[str])
 ]
+USUAL_TOKENS = {AnalysisTask.EXTRACT: DEFAULT_OUTPUT_TOKENS}
 PLAIN = Sampling()
 SAMPLING = frozenset(Sampling.model_fields)
 OF_CHATS = frozenset({"tools", "tool_choice"})
@@ -171,6 +173,8 @@ class OptionsBody(Body):
     labels: Annotated[tuple[LabelBody, ...], Field(max_length=256)] = ()
     question: Annotated[str, Field(max_length=8192)] = ""
     prompt: Annotated[str, Field(max_length=32_768)] = ""
+    schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    quotes: Annotated[bool, Field(strict=True)] = True
     max_output_tokens: OutputTokens = 256
 
     @field_validator("labels", mode="before")
@@ -180,10 +184,16 @@ class OptionsBody(Body):
             return labels
         return [{"name": label} if isinstance(label, str) else label for label in labels]
 
-    def to_wire(self) -> TaskOptions:
-        labels = tuple(Label(name=label.name, description=label.description) for label in self.labels)
+    def to_wire(self, task: AnalysisTask) -> TaskOptions:
+        """The options of a task, with as many tokens for its answer as it usually takes where nobody says."""
+        said = "max_output_tokens" in self.model_fields_set
         return TaskOptions(
-            labels=labels, question=self.question, prompt=self.prompt, max_output_tokens=self.max_output_tokens
+            labels=tuple(Label(name=label.name, description=label.description) for label in self.labels),
+            question=self.question,
+            prompt=self.prompt,
+            json_schema=self.schema_,
+            quotes=self.quotes,
+            max_output_tokens=self.max_output_tokens if said else USUAL_TOKENS.get(task, self.max_output_tokens),
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +30,12 @@ from viiwork.work import AnalysisTask, Label, TaskOptions
 
 TASKS = ", ".join(AnalysisTask)
 LANES = ", ".join(Lane)
-WORDS = {AnalysisTask.CLASSIFY: "classify", AnalysisTask.ASK: "ask", AnalysisTask.PROMPT: "follow the prompt"}
+WORDS = {
+    AnalysisTask.CLASSIFY: "classify",
+    AnalysisTask.ASK: "ask",
+    AnalysisTask.PROMPT: "follow the prompt",
+    AnalysisTask.EXTRACT: "extract",
+}
 
 
 def analyze(
@@ -46,8 +52,15 @@ def analyze(
     question: Annotated[str, typer.Option(help="What to ask of each document.")] = "",
     prompt: Annotated[str, typer.Option(help="What to do with each document, in your own words.")] = "",
     prompt_file: Annotated[Path | None, typer.Option(help="The same from a file.")] = None,
+    schema: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Which fields to look for: a JSON schema of an object.")
+    ] = None,
+    quotes: Annotated[
+        bool, typer.Option("--quotes/--no-quotes", help="Each field with the words of the document that give it.")
+    ] = True,
     max_tokens: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Tokens that an answer may have. Default: 256.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Tokens that an answer may have. Default: 256, with a schema 1024."),
     ] = None,
     lane: Annotated[str, typer.Option(help=f"One of {LANES}.")] = Lane.BATCH.value,
     model: Annotated[str, typer.Option(help="The model to use. Default: the only one served.")] = "",
@@ -61,14 +74,16 @@ def analyze(
     server: Server = None,
     as_json: AsJson = False,
 ) -> None:
-    """Analyse documents: summarize, classify, ask a question of each, or do with each what a prompt says.
+    """Analyse documents: summarize, classify, ask a question of each, extract fields, or do what a prompt says.
 
     Exit code: 0 all documents have an answer, 1 some have none, 130 detached with Ctrl-C.
     """
     prompt = read_prompt(prompt, prompt_file)
-    chosen = choose_task(task, labels=bool(labels or labels_file), question=bool(question), prompt=bool(prompt))
+    asked = {"labels": bool(labels or labels_file), "question": bool(question), "prompt": bool(prompt)}
+    chosen = choose_task(task, **asked, schema=schema is not None)
     classes = read_labels(labels, labels_file)
-    options = TaskOptions(labels=classes, question=question, prompt=prompt)
+    wanted = None if schema is None else read_schema(schema)
+    options = TaskOptions(labels=classes, question=question, prompt=prompt, json_schema=wanted, quotes=quotes)
     check_flags(chosen, options, labels_file=bool(labels_file and not labels), prompt_file=bool(prompt_file))
     travel, urgency, deadline_s = choose_lane(lane), choose_priority(priority), seconds_of(deadline)
     if out_file is not None:
@@ -82,6 +97,8 @@ def analyze(
             labels=classes,
             question=question,
             prompt=prompt,
+            schema=wanted,
+            quotes=quotes,
             max_output_tokens=max_tokens,
             lane=travel,
             model=model or None,
@@ -143,13 +160,18 @@ def finish(
     return status
 
 
-def choose_task(task: str, *, labels: bool, question: bool, prompt: bool = False) -> AnalysisTask:
+def choose_task(task: str, *, labels: bool, question: bool, prompt: bool = False, schema: bool = False) -> AnalysisTask:
     """The task that was named, or that the other options ask for. Raises UsageError."""
     if task and task not in frozenset(AnalysisTask):
         raise UsageError(f"--task {task}: there is no such task.", hint=f"Choose one of {TASKS}.", param="task")
     if task:
         return AnalysisTask(task)
-    asked = {AnalysisTask.CLASSIFY: labels, AnalysisTask.ASK: question, AnalysisTask.PROMPT: prompt}
+    asked = {
+        AnalysisTask.CLASSIFY: labels,
+        AnalysisTask.ASK: question,
+        AnalysisTask.PROMPT: prompt,
+        AnalysisTask.EXTRACT: schema,
+    }
     meant = [kind for kind, given in asked.items() if given]
     if len(meant) > 1:
         raise UsageError(f"--task: say whether to {' or '.join(WORDS[kind] for kind in meant)}.", param="task")
@@ -162,8 +184,10 @@ def check_flags(task: AnalysisTask, options: TaskOptions, *, labels_file: bool, 
         check_options(task, options)
     except UsageError as error:
         from_file = {"labels": labels_file, "prompt": prompt_file}
-        flag = f"{error.param}-file" if from_file.get(error.param or "") else error.param
-        raise UsageError(f"--{flag}: {error.message}", hint=error.hint, param=flag) from error
+        option = (error.param or "").partition(".")[0]
+        flag = f"{option}-file" if from_file.get(option) else option
+        message = error.message.removeprefix("schema: ")
+        raise UsageError(f"--{flag}: {message}", hint=error.hint, param=flag) from error
 
 
 def check_out(path: Path, *, wait: bool) -> None:
@@ -198,6 +222,19 @@ def read_prompt(prompt: str, prompt_file: Path | None) -> str:
     if not words:
         raise UsageError(f"{prompt_file}: there is no prompt in it.", param="prompt-file")
     return words
+
+
+def read_schema(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises UsageError naming the line that is no JSON."""
+    try:
+        schema = json.loads(read_words(path, "schema"))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}: is no JSON ({error.msg}).", param="schema") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: is nested too deep.", param="schema") from error
+    if not isinstance(schema, dict):
+        raise UsageError(f"{path}: is no JSON schema of an object.", param="schema")
+    return schema
 
 
 def read_words(path: Path, flag: str) -> str:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from viiwork.client.keys import new_key, safe
 from viiwork.client.uploads import Document, OnUpload, note, size_bytes, sorted_out
 from viiwork.client.wired import Wired
@@ -29,6 +31,8 @@ class Analyses(Wired):
         labels: Sequence[Label | str] = (),
         question: str = "",
         prompt: str = "",
+        schema: Mapping[str, Any] | type[BaseModel] | None = None,
+        quotes: bool = True,
         max_output_tokens: int | None = None,
         lane: Lane | str = Lane.BATCH,
         model: str | None = None,
@@ -37,8 +41,11 @@ class Analyses(Wired):
         on_upload: OnUpload | None = None,
         idempotency_key: str | None = None,
     ) -> BatchStatus:
-        """Send documents (paths or `TextDocument`s) and start a task on each; answers with the analysis' id."""
-        options = task_options(labels, question, prompt, max_output_tokens)
+        """Send documents (paths or `TextDocument`s) and start a task on each; answers with the analysis' id.
+
+        `schema` is a JSON schema, or a model of pydantic whose one is meant; without `quotes` it is filled unproved.
+        """
+        options = task_options(labels, question, prompt, max_output_tokens) | schema_options(schema, quotes=quotes)
         files, texts = sorted_out(documents)
         key = {"idempotency-key": idempotency_key or new_key()}
         order: dict[str, Any] = {
@@ -119,6 +126,14 @@ class Analyses(Wired):
             return multipart_body(fields, files, boundary=boundary, on_sent=tell)
 
         return self._wire.ask(BatchStatus, "POST", "/v1/analyses", body=body, headers=headers)
+
+
+def schema_options(schema: Mapping[str, Any] | type[BaseModel] | None, *, quotes: bool) -> dict[str, Any]:
+    """What an extraction needs."""
+    if schema is None:
+        return {}
+    given = dict(schema) if isinstance(schema, Mapping) else schema.model_json_schema()
+    return {"schema": given} | ({} if quotes else {"quotes": False})
 
 
 def task_options(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from viiwork.documents.consensus import agree
 from viiwork.documents.document import tidy
 from viiwork.documents.provenance import placed, trace
 from viiwork.documents.tasks import NOT_ANSWERED
@@ -27,10 +28,13 @@ def combine(
     """The document's answer, or the one engine call that makes it when that takes an engine.
 
     `answers` are those of all parts, in order, at least one. The call's text may be over what one call takes:
-    then use `reduce_steps`.
+    then use `reduce_steps`. Raises DocumentError for an extraction that does not fill its schema.
     """
     if not answers:
         raise ValueError("there are no answers to combine")
+    if task is AnalysisTask.EXTRACT:
+        whole = agree(options, answers)
+        return _together(whole, answers, evidence=whole.evidence)
     if len(answers) == 1:
         return answers[0]
     if task is AnalysisTask.CLASSIFY:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from viiwork.documents.extraction import REPAIR_TOKENS, compact, instruction
 from viiwork.errors import UsageError
 from viiwork.work import AnalysisTask, Answer, Evidence, Label, Message, StepInput, TaskOptions
 
@@ -66,8 +67,15 @@ _PROMPT = {
         "twice, and do not mention the parts.\nInstruction: "
     ),
 }
-OF_TASK = {AnalysisTask.CLASSIFY: "labels", AnalysisTask.ASK: "question", AnalysisTask.PROMPT: "prompt"}
+OF_TASK = {
+    AnalysisTask.CLASSIFY: "labels",
+    AnalysisTask.ASK: "question",
+    AnalysisTask.PROMPT: "prompt",
+    AnalysisTask.EXTRACT: "json_schema",
+}
 """The option that a task needs, and no other task takes."""
+NAMES = {"json_schema": "schema"}
+"""What an option is called where that is not its name here."""
 _DELIMITER = re.compile(
     r"<(?=\s*+(?:/\s*+)?document(?:[\s>/]|$)|[|｜]|/?(?:s|bos|eos|start_of_turn|end_of_turn|start_of_image)>)"
     r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
@@ -84,13 +92,21 @@ def check_options(task: AnalysisTask, options: TaskOptions) -> None:
     """Raises UsageError, naming the field, when the options do not suit the task."""
     for other, name in OF_TASK.items():
         if other is not task and getattr(options, name):
-            raise UsageError(f"{name} means nothing for {task}.", hint=f"The task {other} takes it.", param=name)
+            said = NAMES.get(name, name)
+            raise UsageError(f"{said} means nothing for {task}.", hint=f"The task {other} takes it.", param=said)
     if task is AnalysisTask.CLASSIFY:
         _check_labels(options.labels)
     if task is AnalysisTask.ASK:
         _check_words(task, "question", options.question, MAX_QUESTION_CHARACTERS, "Say what you want to know.")
     if task is AnalysisTask.PROMPT:
         _check_words(task, "prompt", options.prompt, MAX_PROMPT_CHARACTERS, "Say what to do with each document.")
+    if task is AnalysisTask.EXTRACT:
+        if options.json_schema is None:
+            hint = "Say as a JSON schema which fields to look for."
+            raise UsageError(f"{task} needs a schema.", hint=hint, param="schema")
+        from viiwork.documents.schemalint import check_extractable  # noqa: PLC0415 - 5 MB of validators, once they are asked for
+
+        check_extractable(options.json_schema)
     if options.max_output_tokens < 1:
         raise UsageError("max_output_tokens must be at least 1.", param="max_output_tokens")
 
@@ -120,7 +136,9 @@ def passage_tokens(context_tokens: int, options: TaskOptions, *, frame_tokens: i
     """
     words = options.question + options.prompt
     words += "".join(f"- {label.name}: {label.description}\n" for label in options.labels)
+    words += compact(options.json_schema) if options.json_schema else ""
     frame = FRAME_TOKENS + len(words.encode()) // 2 if frame_tokens is None else frame_tokens
+    frame += REPAIR_TOKENS if options.json_schema else 0
     room = context_tokens - options.max_output_tokens - frame - TITLE_TOKENS
     if room < MIN_PASSAGE_TOKENS:
         raise UsageError(
@@ -194,6 +212,8 @@ def _instruction(step: StepInput) -> str:
         return _ASK[step.stage] + step.options.question.strip()
     if step.task is AnalysisTask.PROMPT:
         return _PROMPT[step.stage] + step.options.prompt.strip()
+    if step.task is AnalysisTask.EXTRACT:
+        return instruction(step.options)
     return _CLASSIFY + "\n".join(
         f"- {label.name}: {label.description}" if label.description else f"- {label.name}"
         for label in step.options.labels

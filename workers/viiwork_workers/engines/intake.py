@@ -68,5 +68,7 @@ def _refuse_without_options(step: StepInput) -> None:
         raise JobRefused(
             "ask needs a question.", hint="Say what to look for.", code="invalid_request", param="question"
         )
+    if step.task is AnalysisTask.EXTRACT and step.options.json_schema is None:
+        raise JobRefused("extract needs a schema.", hint="Name the fields.", code="invalid_request", param="schema")
     if step.task is AnalysisTask.PROMPT and not step.options.prompt.strip():
         raise JobRefused("prompt needs one.", hint="Say what to do.", code="invalid_request", param="prompt")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from viiwork.errors import EngineDied, EngineFault, Unavailable
+from viiwork.errors import EngineDied, EngineFault, JobRefused, Unavailable
 from viiwork.recipes.launch import Launch
 from viiwork.work import Answer, EmbeddingInput, EngineWork, StepInput
 from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
@@ -16,7 +16,7 @@ from viiwork_workers.engines.server.busyness import Busyness
 from viiwork_workers.engines.server.dialects import Tongue
 from viiwork_workers.engines.server.http_session import Connections
 from viiwork_workers.engines.server.openai_http import EngineTrouble, OpenAIServer
-from viiwork_workers.engines.server.rendering import answer_of, rendered
+from viiwork_workers.engines.server.rendering import Work, answer_of, rendered, repaired
 from viiwork_workers.engines.server.replies import Reply
 from viiwork_workers.engines.server.standing import signals_of, waiting_for
 
@@ -91,8 +91,7 @@ class ServerEngine:
         if self._life is None:
             raise Unavailable(waiting_for(self._keeper.phase), code="engine_restarting")
         with self._busyness.one_more():
-            reply = await self._reply(work, manner, self._life)
-        answer = await answer_of(work, reply, self.facts)
+            answer = await self._answer(work, manner, self._life)
         return heard(answer, manner) if isinstance(work, StepInput) else answer
 
     def signals(self) -> Signals:
@@ -121,12 +120,24 @@ class ServerEngine:
         await self._connections.close()
         await self._keeper.close()
 
-    async def _reply(self, work: EngineWork, manner: Manner, life: Life) -> Reply:
+    async def _answer(self, work: EngineWork, manner: Manner, life: Life) -> Answer:
+        """The answer; for an extraction that came out wrong, that of one more try, which is told what was wrong."""
+        reply = await self._reply(work, rendered(work), manner, life)
+        try:
+            return await answer_of(work, reply, self.facts)
+        except JobRefused as missed:
+            again = repaired(work, missed)
+            if again is None:
+                raise
+        second = await self._reply(work, again, manner, life)
+        answer = await answer_of(work, second, self.facts)
+        return answer.model_copy(update={"usage": reply.usage + second.usage})
+
+    async def _reply(self, work: EngineWork, asked: Work, manner: Manner, life: Life) -> Reply:
         # a step's text is parsed first, so that who listens hears the answer and not the model's own words
         listener = None if isinstance(work, StepInput) else manner.on_text
         load = self._keeper.load
         streams = self._always_stream or listener is not None or (load is not None and load.uncounted)
-        asked = rendered(work)
         ask = self._tongue.ask(asked, lane=manner.lane, stream=streams and not isinstance(asked, EmbeddingInput))
         try:
             reply = await life.server.answer(ask, on_text=listener)

@@ -17,7 +17,7 @@ from viiwork_workers.engines.simulated.schedule import Request, Schedule, Stretc
 
 NAME = "simulated Radeon VII"
 NOTICE = "Simulated: no model ran and nothing read the document; only the timing is a Radeon VII's."
-CANNOT = frozenset({Ability.COMPLETION, Ability.EMBEDDING, Ability.TOOLS, Ability.SHAPE})
+CANNOT = frozenset({Ability.COMPLETION, Ability.EMBEDDING, Ability.TOOLS, Ability.SHAPE, Ability.EXTRACT})
 TEMPLATE_TOKENS = 130
 """What the instructions add to the text of a step: 106 for summarize, 127 for classify, 158 for ask."""
 TURN_TOKENS = 4
