@@ -94,7 +94,7 @@ class WorkerCard(Wire):
     kv_use: float | None = None
     """How full its engine's cache of keys and values is, 0 to 1; None where its engine does not say."""
     throttle: str = ""
-    """Why it holds fewer slots than it has: heat or watts. Empty while nothing holds it back."""
+    """Why it holds fewer slots than it has: heat, watts, or no way to the documents. Empty while nothing does."""
     closed: tuple[Lane, ...] = ()
     """Lanes from which it takes nothing for now: somebody paused them on this worker, or a schedule did."""
     opens: dict[Lane, str] = Field(default_factory=dict)

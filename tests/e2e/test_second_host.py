@@ -256,7 +256,7 @@ def test_a_second_host_that_the_network_cuts_off_is_left_out_and_goes_on_afterwa
 def test_the_doctor_says_how_a_second_host_stands_and_a_revoked_token_charges_nobody(
     hosts: TwoHosts, box2: Box, tmp_path: Path
 ) -> None:
-    """What needs a blob goes back again and again, until there is a token that opens the door."""
+    """The worker takes nothing, which `status` tells on the head, until the file has a token that opens the door."""
 
     def documents() -> dict[str, str]:
         ended = box2.viiwork("doctor", "--role", "worker", "--api", hosts.api, "--json")
@@ -274,10 +274,12 @@ def test_the_doctor_says_how_a_second_host_stands_and_a_revoked_token_charges_no
     job, log = ask(hosts.api), box2.state.logs / "cpu0.log"
     wait_for(lambda: f"job {job}" in log.read_text())
     assert re.search(f"job {job}\\S* goes back: The API at .* does not take this host's worker token", log.read_text())
-    assert box2.viiwork("down").returncode == 0
+    told = "throttled: takes nothing: The API at"
+    wait_for(lambda: told in " ".join(hosts.head.viiwork("status").stdout.split()))
+    worker = box2.children()["cpu0"]
     hosts.token_file.write_text(hosts.head.viiwork("worker-token", "create", f"{name}-again").stdout)
-    hosts.join(box2)
     assert answered(hosts.api, job)
+    assert box2.children()["cpu0"] == worker
 
 
 def test_a_second_host_is_told_at_up_what_is_wrong(hosts: TwoHosts, box2: Box, tmp_path: Path) -> None:

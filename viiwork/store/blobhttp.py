@@ -9,8 +9,8 @@ import logging
 import os
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from viiwork.errors import NotFound, SettingsError, StoreRefused, StoreUnavailable
 from viiwork.store.blobcache import BlobCache
 from viiwork.store.blobs import BLOB_ID, BlobRef
-from viiwork.store.blobwire import BLOBS_PATH, MISSING, SHA256, Standing
+from viiwork.store.blobwire import AWAY, BLOBS_PATH, MISSING, SHA256, TOKEN_REFUSED, Standing
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +42,24 @@ class Broken(Exception):
 class RemoteBlobs:
     """The blobs of the fleet whose API is at `url`. One event loop's: its connections are made with the first use."""
 
-    def __init__(self, url: str, *, token: str, cache: BlobCache, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, url: str, *, token: str, cache: BlobCache, ca_file: Path | None = None, token_file: Path | None = None
+    ) -> None:
+        """`token_file` is read again when the token is refused: whoever put a new one in need start nothing anew."""
         self.url = url.rstrip("/")
         self.cache = cache
-        self._token, self._ca_file = token, ca_file
+        self._token, self._token_file, self._ca_file = token, token_file, ca_file
         self._session: aiohttp.ClientSession | None = None
+        self.troubled = asyncio.Event()
+        """Set from when an exchange failed for good until the next one that does not."""
+        self._well = asyncio.Event()
+
+    async def reached(self, *, within_s: float) -> bool:
+        """Wait until an exchange comes to its end; false when none did within the time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._well.wait()
+        return self._well.is_set()
 
     async def standing(self) -> Standing:
         """Whose blobs these are. Raises StoreUnavailable when that API is not there, or does not let us in."""
@@ -103,7 +116,7 @@ class RemoteBlobs:
 
     async def _receive(self, blob_id: str, download: Download) -> None:
         """Go on where the last try broke off. Raises Broken when this one does, or when what came is not the blob."""
-        headers = {"Range": f"bytes={download.bytes}-"} if download.bytes else {}
+        headers = self._headers({"Range": f"bytes={download.bytes}-"} if download.bytes else {})
         async with self._http().get(
             f"{self.url}{BLOBS_PATH}/{blob_id}", headers=headers, allow_redirects=False
         ) as response:
@@ -121,14 +134,16 @@ class RemoteBlobs:
             raise Broken("what came is not what the head has")
 
     async def _send(self, ref: BlobRef, content: bytes) -> None:
-        url, headers = f"{self.url}{BLOBS_PATH}/{ref.id}", {SHA256: ref.sha256}
+        url, headers = f"{self.url}{BLOBS_PATH}/{ref.id}", self._headers({SHA256: ref.sha256})
         put = self._http().put(url, data=_pieces(content), headers=headers, allow_redirects=False)
         async with asyncio.timeout(PATIENCE_S + ref.bytes / SLOWEST_BYTES_S), put as response:
             if response.status not in (200, 201):
                 raise await self._refused(response)
 
     async def _ask_standing(self) -> Standing:
-        async with self._http().get(f"{self.url}{BLOBS_PATH}", allow_redirects=False) as response:
+        async with self._http().get(
+            f"{self.url}{BLOBS_PATH}", headers=self._headers(), allow_redirects=False
+        ) as response:
             if response.status != 200:
                 raise await self._refused(response)
             try:
@@ -137,7 +152,26 @@ class RemoteBlobs:
                 raise _stranger(self.url) from error
 
     async def _persistently(self, attempt: Callable[[], Awaitable[T]], came_to: Callable[[], int] = int) -> T:
-        """The attempt's answer. Tried again where that may help, which it always may after one that came further."""
+        """The attempt's answer; what it says of the way to the head is noted."""
+        try:
+            answer = await self._tried(attempt, came_to)
+        except StoreUnavailable as error:
+            if error.code in (TOKEN_REFUSED, AWAY):
+                self._well.clear()
+                self.troubled.set()
+            raise
+        except NotFound:
+            self._note_well()
+            raise
+        self._note_well()
+        return answer
+
+    def _note_well(self) -> None:
+        self.troubled.clear()
+        self._well.set()
+
+    async def _tried(self, attempt: Callable[[], Awaitable[T]], came_to: Callable[[], int]) -> T:
+        """Tried again where that may help, which it always may after one that came further."""
         failures, had = 0, 0
         while True:
             try:
@@ -155,10 +189,12 @@ class RemoteBlobs:
             missing = "A stored input or output is missing from the fleet's blob directory."
             return NotFound(missing) if code == MISSING else _stranger(self.url)
         if status in (401, 403):
+            if await asyncio.to_thread(self._renew_token):
+                return Broken("the token was another one before")
             return StoreUnavailable(
                 f"The API at {self.url} does not take this host's worker token.",
                 hint="Make one on the head with `viiwork worker-token create NAME`, and put it into blobs.token_file.",
-                code="token_refused",
+                code=TOKEN_REFUSED,
             )
         if status in (409, 413):
             return StoreRefused("The head refuses to keep this blob.", hint="See the log of its API.", code=code)
@@ -171,13 +207,28 @@ class RemoteBlobs:
             told, hint = f"did not give or take a blob ({error})", "See the log of its API."
         else:
             told, hint = f"does not answer ({type(error).__name__})", "Is the head up? Check blobs.url."
-        return StoreUnavailable(f"The API at {self.url} {told}.", hint=hint, code="blobs_unavailable")
+        return StoreUnavailable(f"The API at {self.url} {told}.", hint=hint, code=AWAY)
+
+    def _renew_token(self) -> bool:
+        """Whether there is another token in the file by now."""
+        if self._token_file is None:
+            return False
+        try:
+            token = self._token_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return False
+        changed = token not in ("", self._token) and token.isascii() and token.isprintable()
+        if changed:
+            self._token = token
+        return changed
+
+    def _headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}", **(more or {})}
 
     def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=_tls(self._ca_file) if self._ca_file else True, limit=16)
-            headers = {"Authorization": f"Bearer {self._token}"}
-            self._session = aiohttp.ClientSession(connector=connector, headers=headers, timeout=LIMITS)
+            self._session = aiohttp.ClientSession(connector=connector, timeout=LIMITS)
         return self._session
 
 
@@ -238,7 +289,7 @@ def _code(body: bytes) -> str:
 
 def _stranger(url: str) -> StoreUnavailable:
     return StoreUnavailable(
-        f"What answers at {url} has no blobs of a VIIWork fleet.", hint="Check blobs.url.", code="blobs_unavailable"
+        f"What answers at {url} has no blobs of a VIIWork fleet.", hint="Check blobs.url.", code=AWAY
     )
 
 

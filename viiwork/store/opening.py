@@ -57,4 +57,4 @@ def open_blobs(settings: Settings) -> Blobs:
     from viiwork.store.blobhttp import RemoteBlobs  # noqa: PLC0415 - aiohttp: most processes have no use for it
 
     cache = BlobCache(settings.state_dir / "blob-copies", limit_bytes=where.cache_bytes)
-    return RemoteBlobs(where.url, token=where.token, cache=cache, ca_file=where.ca_file)
+    return RemoteBlobs(where.url, token=where.token, cache=cache, ca_file=where.ca_file, token_file=where.token_file)

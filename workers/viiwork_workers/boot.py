@@ -18,7 +18,7 @@ from viiwork.errors import ViiworkError
 from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
-from viiwork.store import Store
+from viiwork.store import BlobStore, Store
 from viiwork.wire import SCHEMA
 from viiwork_workers.commits import Retries
 from viiwork_workers.ending import Ending
@@ -94,8 +94,10 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
         orders = orders_of(parts.settings, parts.name, environ=os.environ)
         governing = govern(thread, station, loaded.engine, orders=orders)
         beats = Beats(station, parts.settings.queue, parts.open_store, joined=parts.settings.joined)
+        minding = mind_reach(thread, station, store)
         steps: dict[str, Step] = {
             "jobs": lambda: station.drain(0.0),  # nothing is left of them after a warm shutdown
+            "reach": minding,
             "limit": governing,
             "beats": beats.close,
             "engine": lambda: _wait_for(thread, loaded.close, limit_s=parts.facts.end_s),
@@ -170,6 +172,24 @@ def govern(thread: LoopThread, station: Station, engine: Engine | None, *, order
     return end
 
 
+def mind_reach(thread: LoopThread, station: Station, store: Store) -> Step:
+    """Have the way to the documents minded where it leads through the head's API; answers what ends that."""
+    if isinstance(store.blobs, BlobStore):
+        return _nothing
+    from viiwork.store.blobhttp import RemoteBlobs  # noqa: PLC0415 - aiohttp: most workers have no use for it
+    from viiwork_workers.reach import Reach  # noqa: PLC0415 - as above
+
+    if not isinstance(store.blobs, RemoteBlobs):
+        return _nothing
+    minding = thread.submit(Reach(store.blobs, station).mind())
+    minding.add_done_callback(_tell_defect)
+
+    def end() -> None:
+        minding.cancel()
+
+    return end
+
+
 async def _first_look(governor: Governor) -> None:
     governor.look()
 
@@ -181,7 +201,7 @@ def _tell_defect(governing: Future[None]) -> None:
 
 
 def _nothing() -> None:
-    """Readers have no engine to look at."""
+    """Readers have no engine to look at, and workers of the head no way to mind."""
 
 
 def _close_all(steps: Mapping[str, Step], thread: LoopThread) -> None:

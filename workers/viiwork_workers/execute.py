@@ -6,12 +6,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 
 from viiwork.errors import Busy, EngineDied, EngineFault, Unavailable
 from viiwork.jobs import State
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
 from viiwork.store import Store
+from viiwork.store.blobwire import AWAY
 from viiwork.store.leases import Claim, Stale, Verdict, claim_call, read_claim
 from viiwork.work import Answer
 from viiwork_workers.commits import Commits, End, Retries
@@ -52,6 +54,9 @@ class Executor:
         self._door.set()
         self.hands = Hands()
         self.quick_faults = 0
+        self.rest_s = STORE_PAUSE_S
+        """How long a job that could not have its input keeps its slot: `Reach` lets it grow, and wakes them all."""
+        self._stir = asyncio.Event()
         self.on_engine_lost: Callable[[], None] = _nothing
         """Called when a job finds the engine gone, before its end is committed: nothing more must be taken."""
 
@@ -86,6 +91,13 @@ class Executor:
         """Begin no more jobs: what comes now goes straight back. Must run on the engine's loop."""
         self.hands.leaving = True
         self._door.set()
+        self.stir()
+
+    def stir(self) -> None:
+        """Documents are to be had again: whoever rests for want of one goes back at once, to be taken again."""
+        self.rest_s = STORE_PAUSE_S
+        stirred, self._stir = self._stir, asyncio.Event()
+        stirred.set()
 
     def abort_all(self) -> None:
         """Stop everything and give it back; must run on the engine's loop."""
@@ -158,8 +170,13 @@ class Executor:
             await asyncio.sleep(min(error.retry_after_s, LONGEST_PAUSE_S))
         else:
             self.on_engine_lost()
-            await asyncio.sleep(STORE_PAUSE_S)
+            await self._rest(STORE_PAUSE_S if error.code != AWAY else self.rest_s)
         return Outcome(Verdict.GIVE_BACK)
+
+    async def _rest(self, pause_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0 if self.hands.leaving else pause_s):
+                await self._stir.wait()
 
     def _note_fault(self, error: Exception, *, after_s: float) -> None:
         if isinstance(error, EngineDied):

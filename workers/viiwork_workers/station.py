@@ -82,6 +82,7 @@ class Station:
         self._power: HostWatts | None = None
         self._opens: dict[Lane, str] = {}
         self._fleet_closed = False
+        self._reach, self._shut = "", False
         self.leaving = False
         self.hurried = False
         """Set by a second signal: what still runs is given back at once."""
@@ -170,11 +171,18 @@ class Station:
         self._fleet_closed = closed
         self._set_limit()
 
+    def note_reach(self, why: str, *, shut: bool) -> None:
+        """Why the fleet's documents are not to be had here; `shut`: nothing more is taken until they are."""
+        if self._reach and not why:
+            log.warning("%s reaches the fleet's documents again", self.card.name)
+        self._reach, self._shut = why, shut
+        self._set_limit()
+
     def card_now(self) -> WorkerCard:
         """The card with what changes while it lives, for beats."""
         changing: dict[str, Any] = {
             "limit": self.ledger.limit,
-            "throttle": "the fleet is closed on its head" if self._fleet_closed else self._throttle,
+            "throttle": self._held_back,
             "closed": tuple(sorted(self.ledger.closed)),
             "opens": self._opens,
             "power": self._power,
@@ -191,6 +199,11 @@ class Station:
                 "kv_use": self._engine.kv_use,
             }
         return self.card.model_copy(update=changing)
+
+    @property
+    def _held_back(self) -> str:
+        closed = "the fleet is closed on its head" if self._fleet_closed else ""
+        return closed or "; ".join(filter(None, (self._reach, self._throttle)))
 
     def facts(self) -> dict[str, Any]:
         """What people see of this worker: in Flower, in `inspect stats`."""
@@ -234,7 +247,7 @@ class Station:
         self.executor.leave()
 
     def _set_limit(self) -> None:
-        limit = 0 if self._quarantine or self._fleet_closed else self._engine_limit
+        limit = 0 if self._quarantine or self._fleet_closed or self._shut else self._engine_limit
         limit = limit if self._at_most is None else min(limit, self._at_most)
         more = limit > self.ledger.limit
         self.ledger.limit = limit
