@@ -149,8 +149,9 @@ async def turning(made: Tending, crew: Crew, *, slow: str = "") -> AsyncIterator
 
 
 async def test_a_drain_is_heeded_while_a_swap_is_under_way(settings: Settings, crew: Crew, fake_store: Store) -> None:
-    """Of the worker that loads, and of the one whose turn has not come; the swap goes on with what is left."""
-    made = tending(settings, crew, fake_store)
+    """By the worker that loads just now; the swap goes on with what is left."""
+    said: list[str] = []
+    made = tending(settings, crew, fake_store, said=said)
     crew.begin(made._spec_of(berth) for berth in await made.prepare())
     await ask_swaps(fake_store, [ASKED])
     async with turning(made, crew, slow="gpu0") as turn:
@@ -162,6 +163,7 @@ async def test_a_drain_is_heeded_while_a_swap_is_under_way(settings: Settings, c
             await turn
     (swap,) = await swaps(fake_store)
     assert (swap.state, running(crew)) == ("done", {"gpu1": OTHER})
+    assert "a card of gpu0 is drained: it finishes what it has, and takes nothing more." in said
     await drains.undrain(fake_store, ["gpu0@box"])
     await made.turn()
     assert running(crew) == {"gpu0": OTHER, "gpu1": OTHER}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,6 +16,7 @@ from viiwork.api.bodies import Body, Line
 from viiwork.api.dead import came_before
 from viiwork.api.intake import Intake
 from viiwork.api.orders import json_body
+from viiwork.api.work import sender
 from viiwork.errors import Busy, Conflict, NotFound
 from viiwork.hosts import HostCards, Swap, Swaps
 from viiwork.store import Store
@@ -27,6 +29,7 @@ PATIENCE_S = 20.0
 ASK_AGAIN_S = 0.2
 LOOK = "`viiwork swap` shows how it stands."
 BEFORE = "this was done already."
+SILENT = "nothing is heard of this host any more; its next `viiwork up` will say what came of it."
 
 router = APIRouter(prefix="/v1/fleet/swaps", tags=["fleet"])
 
@@ -49,7 +52,8 @@ BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schema
 async def listed(request: Request) -> JSONResponse:
     """The last swap of each model and host, and how it stands."""
     desk: Intake = request.app.state.intake
-    found = (each for each in await swaps(desk.store) if not each.dry_run)
+    there = [each.host for each in await hosts(desk.store)]
+    found = (silence_told(each, there) for each in await swaps(desk.store) if not each.dry_run)
     return JSONResponse(public(Swaps(swaps=tuple(found))))
 
 
@@ -61,17 +65,28 @@ async def swap(request: Request) -> JSONResponse:
     """
     desk: Intake = request.app.state.intake
     body = await json_body(request, SwapBody, desk.settings.api)
-    again = await came_before(request, desk, body.model_dump(mode="json"))
+    await came_before(request, desk, body.model_dump(mode="json"))
+    asking = asking_of(request)
     there, before = await hosts(desk.store), await swaps(desk.store)
-    alike = [each for each in before if (each.model, each.to, each.dry_run) == (body.model, body.to, body.dry_run)]
-    found = [] if served_by(body.model, there) else done_before(body, there, before)
+    asked = [each for each in before if each.id == asking]
+    found = [] if asked or served_by(body.model, there) else done_before(body, there, before)
     if not found:
-        asked = (alike if again else []) or await ask(desk.store, body, there, before)
+        asked = asked or await ask(desk.store, body, there, before, asking=asking)
         found = await answered(desk.store, asked)
     return JSONResponse(public(Swaps(swaps=tuple(found))))
 
 
-async def ask(store: Store, body: SwapBody, there: Sequence[HostCards], before: Sequence[Swap]) -> list[Swap]:
+def asking_of(request: Request) -> str:
+    """The same for a request that is sent again with its Idempotency-Key."""
+    who = sender(request)
+    if who.key is None:
+        return secrets.token_hex(8)
+    return hashlib.sha256(f"{who.tenant} {who.key}".encode()).hexdigest()[:16]
+
+
+async def ask(
+    store: Store, body: SwapBody, there: Sequence[HostCards], before: Sequence[Swap], *, asking: str
+) -> list[Swap]:
     """Each host that serves the model. Raises NotFound, and Conflict while one of them has another under way."""
     names = served_by(body.model, there)
     if not names:
@@ -80,8 +95,8 @@ async def ask(store: Store, body: SwapBody, there: Sequence[HostCards], before: 
     if busy is not None:
         told = f"{busy.host}: {busy.model} is swapped for {busy.to} just now."
         raise Conflict(told, hint=f"Ask again once that is over: {LOOK}", code="swap_under_way", param="model")
-    wished = Swap(model=body.model, to=body.to, host="", take_cards=body.take_cards, dry_run=body.dry_run)
-    return await ask_swaps(store, [wished.model_copy(update={"host": n, "id": secrets.token_hex(8)}) for n in names])
+    wished = Swap(model=body.model, to=body.to, host="", take_cards=body.take_cards, dry_run=body.dry_run, id=asking)
+    return await ask_swaps(store, [wished.model_copy(update={"host": name}) for name in names])
 
 
 def served_by(model: str, there: Sequence[HostCards]) -> list[str]:
@@ -94,6 +109,12 @@ def not_served(model: str, there: Sequence[HostCards]) -> NotFound:
     models = sorted({card.model for each in there for card in each.cards if card.model})
     hint = f"Served are {', '.join(models)}." if models else "No `viiwork up` tells of its cards just now."
     return NotFound(f"no host serves the model '{model}'.", hint=hint, param="model")
+
+
+def silence_told(swap: Swap, there: Sequence[str]) -> Swap:
+    """What its host had under way when it was heard of last, it may not have any more."""
+    silent = swap.state == "under way" and swap.host not in there
+    return swap.model_copy(update={"why": SILENT}) if silent else swap
 
 
 def done_before(body: SwapBody, there: Sequence[HostCards], before: Sequence[Swap]) -> list[Swap]:
@@ -110,10 +131,10 @@ async def answered(store: Store, asked: Sequence[Swap]) -> list[Swap]:
     """What the hosts said. Raises Conflict where one refused it, Busy where one says nothing."""
     clock = asyncio.get_running_loop()
     until_s = clock.time() + PATIENCE_S
-    ids = [each.id for each in asked]
+    ids = {each.id for each in asked}
     while True:
         now = [each for each in await swaps(store) if each.id in ids]
-        check_answers(now, ids)
+        check_answers(now, len(asked))
         if all(each.state != "asked" for each in now):
             return now
         if clock.time() > until_s:
@@ -122,9 +143,9 @@ async def answered(store: Store, asked: Sequence[Swap]) -> list[Swap]:
         await asyncio.sleep(ASK_AGAIN_S)
 
 
-def check_answers(now: Sequence[Swap], asked: Sequence[str]) -> None:
-    """`asked` are ids. Raises Conflict where a host refused it, or somebody else asked for another."""
-    if len(now) < len(asked):
+def check_answers(now: Sequence[Swap], count: int) -> None:
+    """`count` were asked for. Raises Conflict where a host refused it, or somebody else asked for another."""
+    if len(now) < count:
         told = "another swap of the same model was asked for meanwhile, and takes the place of this one."
         raise Conflict(told, hint=LOOK, code="swap_replaced", param="model")
     refused = next((each for each in now if each.state == "refused"), None)

@@ -44,13 +44,17 @@ class Crew:
         for child in self.children:
             child.needed = True
 
-    def let_go(self, names: Collection[str]) -> None:
-        """Have these finish what they have and end; returns at once. `end` waits for that, and knows them no more."""
-        for child in self.children:
-            if child.spec.name in names and not child.stopping:
-                going = asyncio.create_task(child.stop(hurry=self._hurry), name=f"letting {child.spec.name} go")
-                self._going.add(going)
-                going.add_done_callback(self._going.discard)
+    def let_go(self, names: Collection[str]) -> list[str]:
+        """Have these finish what they have and end; answers at once which had not been told yet.
+
+        `end` waits for their end, and knows them no more.
+        """
+        told = [child for child in self.children if child.spec.name in names and not child.stopping]
+        for child in told:
+            going = asyncio.create_task(child.stop(hurry=self._hurry), name=f"letting {child.spec.name} go")
+            self._going.add(going)
+            going.add_done_callback(self._going.discard)
+        return [child.spec.name for child in told]
 
     async def end(self, names: Collection[str]) -> None:
         """Let these finish what they have, end them, and know them no more."""

@@ -115,7 +115,8 @@ class Tending:
     async def heed(self) -> None:
         """A drain may mean that a fan is broken: its worker is let go whatever else is under way."""
         await self._look()
-        self._crew.let_go({berth.name for berth in self._berths() if self._is_out(berth)})
+        for name in self._crew.let_go({berth.name for berth in self._berths() if self._is_out(berth)}):
+            self._tell(f"a card of {name} is drained: it finishes what it has, and takes nothing more.")
         await self._swapping.refuse_others()
         await self._tell_fleet()
 
