@@ -12,7 +12,7 @@ from tests.property.test_plan_properties import NAMES, rig
 from viiwork.placement.plan import Plan, plan
 from viiwork.placement.wish import Wish, read_wish
 
-TYPED = re.compile(r"as --model (\S+)|with (context=\d+)|on (\d+) cards|without (.+)")
+TYPED = re.compile(r"(?:as --model (\S+) ?)?(?:with (context=\d+))?(?:on (\d+) cards)?(?:without (.+))?")
 LEFT = re.compile(r"The others leave (\d+) cards?")
 contexts = st.sampled_from(["", "", ",context=512", ",context=8192", ",context=32768"])
 
@@ -36,13 +36,15 @@ def followed(written: list[str], model: str, remedy: str, count: int) -> tuple[P
     """The plan when that is done, and what the model is called in it."""
     found = TYPED.match(remedy)
     assert found is not None, remedy
-    name, context, cards, _ = found.groups()
+    name, context, cards, gone = found.groups()
+    assert name or context or cards or gone, remedy
     at = next(place for place, each in enumerate(written) if each.partition(",")[0] == model)
     options = [
         each for each in written[at].split(",")[1:] if not (context or "context=" in str(name)) or "con" not in each
     ]
     new = ",".join([name or model, *([context] if context else []), *options])
-    others = [] if remedy.startswith("without") else written[:at] + written[at + 1 :]
+    away = (gone or "").split(" and ")
+    others = [each for each in written[:at] + written[at + 1 :] if each.partition(",")[0] not in away]
     return plan(wishes_of([new, *others]), rig(int(cards or count))), new.partition(",")[0]
 
 

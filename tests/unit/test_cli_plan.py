@@ -152,11 +152,13 @@ def test_a_machine_without_cards_is_told_why_and_how_to_plan_all_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What was looked for, and a command that works."""
-    assert own_cards(JoinedDevices({"amd": AmdDevices(Host(tmp_path))})) == ()
+    asked = ["qwen3-8b:int4,share=2", "./my model"]
+    assert own_cards(JoinedDevices({"amd": AmdDevices(Host(tmp_path))}), asked) == ()
     said = capsys.readouterr().err
     assert "No cards were found." in said
     assert "/dev/kfd" in said
-    assert "viiwork plan --cards 4xRadeonVII --model mistral-7b:int4" in said
+    assert "viiwork plan --cards 4xRadeonVII --model qwen3-8b:int4,share=2 --model './my model'" in said
+    assert "Known kinds: RadeonVII, MI50, MI50-32GB" in said
 
 
 def test_a_plan_for_this_machine_says_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ def test_gemma_2_is_refused_with_the_way_out() -> None:
     """It is made for bfloat16; its GGUF works."""
     found = supported(shape_named("gemma-2-9b:int4"), engine="vllm-gfx906")
     assert found.answer == "no"
-    assert "take its GGUF with llama-cpp" in found.why
+    assert "take its GGUF with --engine llama-cpp" in found.why
     gguf = replace(shape_named("gemma-2-9b"), architecture="gemma2", quantization=GGUF)
     assert supported(gguf, engine="llama-cpp", version="b6900").answer == "works"
 

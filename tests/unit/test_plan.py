@@ -67,6 +67,20 @@ def test_five_cards_serve_two_models_and_the_rest_goes_by_demand() -> None:
     assert (replicas(other, "qwen3-30b-a3b:int4"), replicas(other, "qwen2.5-14b:int4")) == (1, 3)
 
 
+def test_cards_that_nobody_wants_make_a_tensor_parallel_group_rather_than_a_longer_pipeline() -> None:
+    """Five hold it in a pipeline; of eight all are used, not seven."""
+    made = planned("8xRadeonVII", "qwen3-30b-a3b")
+    assert laid(made) == [("qwen3-30b-a3b", 8, "tensor parallel")]
+
+
+def test_one_document_at_a_time_is_warned_of_with_what_would_be_more() -> None:
+    """Narrower weights on the same card."""
+    made = planned("1xMI50-32GB", "llama-2-13b")
+    assert made.warnings == (
+        "llama-2-13b on gpu0: one document of 4,096 tokens at a time; 4 as --model llama-2-13b:int8.",
+    )
+
+
 def test_eight_cards_are_one_group_for_a_model_of_87_gib() -> None:
     """As wide as its heads allow."""
     made = planned("8xRadeonVII", "mixtral-8x7b")
@@ -251,6 +265,14 @@ def test_where_neither_narrower_weights_nor_a_shorter_request_is_enough_both_are
     )
     for hint in refusal.would_fit:
         assert not planned("10xRadeonVII", hint.removeprefix("as --model ").partition(" ")[0]).refusals
+
+
+def test_where_there_is_no_room_beside_all_others_one_of_them_is_named() -> None:
+    """Beside two large models even 4 bits do not fit: without which they would is said all the same."""
+    made = planned("10xRadeonVII", "llama-2-70b", "mixtral-8x7b", "qwen3-32b", "llama-3-70b")
+    told = {refusal.model: refusal.would_fit for refusal in made.refusals}
+    assert "as --model llama-3-70b:int4 without mixtral-8x7b" in told["llama-3-70b"]
+    assert not planned("10xRadeonVII", "llama-3-70b:int4", "qwen3-32b").refusals
 
 
 def test_a_model_of_ones_own_needs_other_files_for_narrower_weights() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +16,7 @@ from viiwork.cli.screen import print_json, say
 from viiwork.cli.up import settings_from
 from viiwork.devices import Devices, open_devices
 from viiwork.devices.choose import AUTO, CPU, NONE
+from viiwork.devices.kinds import KINDS
 from viiwork.devices.makers import check_makers
 from viiwork.errors import UsageError
 from viiwork.models.find import find
@@ -83,7 +86,7 @@ def plan_command(
         raise UsageError("Either --cards or --devices.", hint="--cards are those of another computer.", param="cards")
     server = server_of(engine)
     wishes = wishes_of(model or [], engine=server, context=context, slots=slots, config=config)
-    found = cards_named(cards) if cards is not None else own_cards(this_machine(config, devices))
+    found = cards_named(cards) if cards is not None else own_cards(this_machine(config, devices), model or [])
     made = plan(wishes, found, engine=server, utilization=utilization, known=lambda *asked: known(engine, *asked))
     if as_json:
         print_json(as_dict(made))
@@ -102,7 +105,8 @@ def server_of(engine: str) -> Server:
 def wishes_of(models: list[str], *, engine: Server, context: int, slots: int, config: Path | None) -> list[Wish]:
     """What is wanted. Raises UsageError where nothing is, or one thing twice."""
     if not models:
-        hint = f"Known are {', '.join(known_names())}; or a pulled model, or a path. Such as: {EXAMPLE}"
+        known_here = f"Known are {', '.join(known_names())}; or a pulled model, or a path."
+        hint = f"{known_here} For cards that are not here: {EXAMPLE}"
         raise UsageError("Which models? Name at least one with --model.", hint=hint, param="model")
 
     def locate(name: str) -> Path:
@@ -130,16 +134,25 @@ def this_machine(config: Path | None, spec: str | None) -> Devices:
     return open_devices(named, state_dir=settings.state_dir)
 
 
-def own_cards(source: Devices) -> tuple[PlanCard, ...]:
+def own_cards(source: Devices, models: Sequence[str]) -> tuple[PlanCard, ...]:
     """Those that are there; where there are none, why and what can be done is said. Raises as `up` does."""
     devices = source.found()
     check_makers(devices)
     found = cards_of((device, source.read(device)) for device in devices)
     if not found:
-        advice = f"A plan for cards that are not here: {EXAMPLE}"
-        for line in ("No cards were found.", *source.why_none().splitlines(), advice):
+        for line in ("No cards were found.", *source.why_none().splitlines(), *elsewhere(models)):
             say(line)
     return found
+
+
+def elsewhere(models: Sequence[str]) -> tuple[str, str]:
+    """How the same is planned for cards that are not here."""
+    wanted = [word for model in models for word in ("--model", model)]
+    kinds = ", ".join(kind.key for kind in KINDS)
+    return (
+        f"For cards that are not here: {shlex.join(['viiwork', 'plan', '--cards', '4xRadeonVII', *wanted])}",
+        f"Known kinds: {kinds}; each may say how it is connected, and several are joined: 2xRadeonVII@x1+2xMI50-32GB.",
+    )
 
 
 def as_dict(made: Plan) -> dict[str, Any]:

@@ -50,8 +50,9 @@ class Allotment:
     def widen(self, wish: int, place: int) -> None:
         """Cards that nobody can use go to a group that is better with them."""
         group = self.given[wish][place]
-        wider = next((each for each in self._wider(group, self.wishes[wish]) if _better(each, group)), None)
-        if wider is not None:
+        found = [each for each in self._wider(group, self.wishes[wish]) if _better(each, group)]
+        if found:
+            wider = next((each for each in found if each.layout.pp == 1), found[0])
             self.given[wish][place] = wider
             self._take(wider.cards)
 

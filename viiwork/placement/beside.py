@@ -11,12 +11,13 @@ def first_of(
     cards: Sequence[PlanCard], count: int, *, by: Callable[[PlanCard], tuple[float, ...]]
 ) -> tuple[PlanCard, ...]:
     """So many of the best, those with the least by that measure; of equals neighbours. Fewer where there are fewer."""
-    ordered = sorted(cards, key=lambda card: (by(card), card.index, card.id))
+    keys = {card.id: by(card) for card in cards}
+    ordered = sorted(cards, key=lambda card: (keys[card.id], card.index, card.id))
     if not 0 < count < len(ordered):
         return tuple(ordered[:count])
-    worst = by(ordered[count - 1])
-    better = [card for card in ordered if by(card) < worst]
-    equal = [card for card in ordered if by(card) == worst]
+    worst = keys[ordered[count - 1].id]
+    better = [card for card in ordered if keys[card.id] < worst]
+    equal = [card for card in ordered if keys[card.id] == worst]
     return (*better, *beside(equal, count - len(better)))
 
 

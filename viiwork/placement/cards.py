@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from viiwork.devices import Device, Link, Reading
 from viiwork.devices.kinds import MOST_CARDS, CardKind, card_kinds
@@ -43,10 +44,7 @@ class PlanCard:
 
         By its lanes as they are and the speed that it can have: an idle link clocks down, a riser has few lanes always.
         """
-        if self.link is None or not self.link.width:
-            return None
-        gts = max(self.link.gts or 0.0, self.link.max_gts or 0.0)
-        return gts * self.link.width / 8 * PAYLOAD * 1e9 if gts else None
+        return None if self.link is None else _carried_bytes_s(self.link)
 
 
 def cards_of(seen: Iterable[tuple[Device, Reading]]) -> tuple[PlanCard, ...]:
@@ -91,11 +89,17 @@ def _apart(parts: Sequence[tuple[str, Sequence[tuple[CardKind, Link]]]]) -> str:
     return f"Choose with {lists}; another fleet may have the others."
 
 
+@lru_cache(maxsize=256)
+def _carried_bytes_s(link: Link) -> float | None:
+    gts = max(link.gts or 0.0, link.max_gts or 0.0)
+    return gts * link.width / 8 * PAYLOAD * 1e9 if gts and link.width else None
+
+
 def _trouble(device: Device, reading: Reading) -> str:
     if reading.state != "ok":
         return {"resetting": "its driver starts it again", "gone": "it has left the bus"}[reading.state]
     if not device.openable:
-        return "this user may not open it"
+        return "this user may not open it (groups video and render)"
     return "" if device.vram_bytes else "nobody tells how much memory it has"
 
 

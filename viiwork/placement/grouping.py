@@ -60,7 +60,7 @@ def group_for(wish: Wish, free: Sequence[PlanCard], *, bounds: Bounds) -> Group 
     """The best group among these cards, or None: the fewest cards whose pipeline is sound, else the fewest at all."""
     first: Group | None = None
     for count in range(1, len(free) + 1):
-        for cards in _choices(free, count, uniform=bounds.uniform):
+        for cards in _choices(wish, free, count, bounds):
             layout = layout_on(wish, cards, bounds=bounds)
             if layout is None:
                 continue
@@ -127,8 +127,8 @@ def _layouts(wish: Wish, vram_bytes: int, count: int, fast: bool, bounds: Bounds
     return tuple(layout for layout in found if layout.fit.fits)
 
 
-def _choices(free: Sequence[PlanCard], count: int, *, uniform: bool) -> Iterator[tuple[PlanCard, ...]]:
-    """Cards of one chip that may be a group, the smallest memory first; a card alone by the poorest link, for groups
+def _choices(wish: Wish, free: Sequence[PlanCard], count: int, bounds: Bounds) -> Iterator[tuple[PlanCard, ...]]:
+    """Cards of one chip that hold it together, the smallest memory first; a card alone by the poorest link, for groups
     need the good ones. Of equal cards neighbours are taken.
     """
     alike: list[tuple[PlanCard, ...]] = []
@@ -137,11 +137,13 @@ def _choices(free: Sequence[PlanCard], count: int, *, uniform: bool) -> Iterator
         cards = [card for card in free if card.arch == arch]
         for least in sorted({card.vram_bytes for card in cards}):
             enough = [card for card in cards if card.vram_bytes >= least]
+            if len(enough) < count or not _layouts(wish, least, count, True, bounds):
+                continue  # the links decide which split is best, not whether there is one
             chosen = first_of(enough, count, by=lambda each: _rank(each, count))
-            if len(chosen) == count and chosen[0].vram_bytes == least:
+            if chosen[0].vram_bytes == least:
                 (alike if chosen[-1].vram_bytes == least else mixed).append(chosen)
     both = sorted(alike, key=_size) + sorted(mixed, key=_size)
-    yield from both if uniform else sorted(both, key=_size)
+    yield from both if bounds.uniform else sorted(both, key=_size)
 
 
 def _size(cards: Sequence[PlanCard]) -> int:

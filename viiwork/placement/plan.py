@@ -13,11 +13,11 @@ from viiwork.placement.cards import PlanCard
 from viiwork.placement.grouping import Bounds, Group, Split, layout_on
 from viiwork.placement.reasons import on, remarks_on, split_of, why_so
 from viiwork.placement.refusal import Refusal
-from viiwork.placement.remedies import counted, lacking, worded
+from viiwork.placement.remedies import counted, lacking
 from viiwork.placement.shortfall import Shortfall
 from viiwork.placement.split import Server
 from viiwork.placement.vram import UTILIZATION, Fit
-from viiwork.placement.wish import Wish, narrower
+from viiwork.placement.wish import Wish, narrower, worded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,4 +138,4 @@ def _unknown(found: Allotment, known: Known | None) -> Iterator[str]:
 
 def _remarks(found: Allotment) -> Iterator[str]:
     for wish, group in _given(found):
-        yield from remarks_on(wish, group)
+        yield from remarks_on(wish, group, bounds=found.bounds)

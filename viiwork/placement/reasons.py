@@ -9,7 +9,7 @@ from viiwork.placement.grouping import FAST_BYTES_S, Bounds, Group, Layout, Spli
 from viiwork.placement.rank import GIB
 from viiwork.placement.shape import WEIGHT_BYTES, ModelShape
 from viiwork.placement.split import splits
-from viiwork.placement.wish import Wish
+from viiwork.placement.wish import Wish, narrower, worded
 
 
 def split_of(group: Group, *, bounds: Bounds) -> Split:
@@ -32,15 +32,24 @@ def why_so(wish: Wish, group: Group, *, bounds: Bounds) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def remarks_on(wish: Wish, group: Group) -> tuple[str, ...]:
+def remarks_on(wish: Wish, group: Group, *, bounds: Bounds) -> tuple[str, ...]:
     """What its owner should know of it."""
     name, found = f"{wish.shape.name} on {on(group.cards)}", group.layout
     documents = found.fit.in_flight
     if not found.sound:
         return (f"{name}: {documents} in flight for {found.pp} stages, so that cards stand still in turn.",)
     if documents == 1:
-        return (f"{name}: one document of {wish.max_model_len:,} tokens at a time.",)
+        return (f"{name}: one document of {wish.max_model_len:,} tokens at a time{_more(wish, group, bounds)}.",)
     return ()
+
+
+def _more(wish: Wish, group: Group, bounds: Bounds) -> str:
+    """With which weights more than one at a time would fit."""
+    for each in narrower(wish, engine=bounds.engine):
+        layout = layout_on(each, group.cards, bounds=bounds)
+        if layout is not None and layout.fit.in_flight > 1:
+            return f"; {layout.fit.in_flight} {worded(each)}"
+    return ""
 
 
 def on(cards: Sequence[PlanCard]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from viiwork.placement.allotting import Allotment, Known, allot, chips_for
 from viiwork.placement.cards import PlanCard
-from viiwork.placement.wish import Wish, narrower
+from viiwork.placement.wish import Wish, narrower, worded
 
 MORE_CARDS = 16
 STEP_TOKENS, LEAST_TOKENS = 256, 512
@@ -34,7 +34,11 @@ class Remedies:
             yield f"with context={longest}"
         elif not weights:
             yield from self._narrower_and_shorter()
-        yield from self._alone()
+        fewer = self._without(self._wanted)
+        if fewer:
+            yield fewer
+        elif not weights:
+            yield from self._narrower_without()
 
     def alone(self, replicas: int) -> Allotment | None:
         """The plan in which it has all cards, if so many of it fit there."""
@@ -81,10 +85,25 @@ class Remedies:
     def _at(self, wish: Wish, tokens: int) -> bool:
         return self._with(replace(wish, context_tokens=tokens)) is not None
 
-    def _alone(self) -> Iterator[str]:
-        if len(self.found.wishes) > 1 and self.alone(self._wanted.replicas) is not None:
-            others = [each.shape.name for place, each in enumerate(self.found.wishes) if place != self.wish]
-            yield f"without {' and '.join(others)}"
+    def _narrower_without(self) -> Iterator[str]:
+        """Where no room can be made beside all others."""
+        for wish in narrower(self._wanted, engine=self.found.bounds.engine):
+            fewer = self._without(wish)
+            if fewer:
+                yield f"{worded(wish)} {fewer}"
+
+    def _without(self, wish: Wish) -> str:
+        """Which other has to go: one if that does and leaves nobody else with less, else all. Empty if none helps."""
+        others = [each for place, each in enumerate(self.found.wishes) if place != self.wish]
+        short = {self.found.wishes[place].shape.name for place in lacking(self.found)}
+        for one in others:
+            kept = [wish, *(each for each in others if each is not one)]
+            tried = self._reached(kept, self.cards, 0)
+            if tried is not None and {kept[place].shape.name for place in lacking(tried)} <= short:
+                return f"without {one.shape.name}"
+        if not others or self._reached([wish], self.cards, 0) is None:
+            return ""
+        return f"without {' and '.join(each.shape.name for each in others)}"
 
     def _with(self, wish: Wish, *, more: Sequence[PlanCard] = ()) -> Allotment | None:
         """The plan in which this wish is another one, if it comes true there and no other has to give way."""
@@ -114,11 +133,6 @@ def lacking(found: Allotment) -> tuple[int, ...]:
 def counted(count: int) -> str:
     """`1 card`, `5 cards`."""
     return "1 card" if count == 1 else f"{count} cards"
-
-
-def worded(wish: Wish) -> str:
-    """A model of the catalogue is asked for by another name; of one's own other files are needed."""
-    return f"as --model {wish.shape.name}" if wish.catalogued else f"with {wish.shape.quantization.label} weights"
 
 
 def _more(cards: Sequence[PlanCard], count: int) -> list[PlanCard]:

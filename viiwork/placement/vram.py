@@ -121,7 +121,8 @@ def _tokens(rank: Rank, budget_bytes: int, request_tokens: int) -> int:
 
 def _short(shape: ModelShape, found: Fit, vram_bytes: int, utilization: float) -> str:
     usable, rest = vram_bytes * utilization, found.activation_bytes + found.overhead_bytes
-    label = f"{shape.name} ({shape.quantization.label})"
+    stored = shape.quantization.label
+    label = shape.name if shape.name.endswith(f":{stored}") else f"{shape.name} ({stored})"
     if found.weights_bytes + rest > usable:
         return (
             f"{label}: weights take {found.weights_bytes / GIB:.1f} GiB a card and the engine {rest / GIB:.1f} GiB;"

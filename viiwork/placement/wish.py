@@ -127,6 +127,11 @@ def narrower(wish: Wish, *, engine: Server) -> tuple[Wish, ...]:
     )
 
 
+def worded(narrow: Wish) -> str:
+    """How such weights are asked for: a model of the catalogue by another name; one's own needs other files."""
+    return f"as --model {narrow.shape.name}" if narrow.catalogued else f"with {narrow.shape.quantization.label} weights"
+
+
 def shape_of(name: str, *, engine: Server, locate: Callable[[str], Path]) -> ModelShape:
     """Of a model of the catalogue, else of what `locate` finds. Raises UsageError that names what is wrong with it."""
     if not catalogued(name) and (path := _located(name, locate)) is not None:
