@@ -25,6 +25,8 @@ class Order(Wire):
     """Whether there are watts for its engine."""
     may_load: bool = True
     """Whether its engine may begin now, or has begun: its cards' caps hold, and it is its turn."""
+    let_s: float | None = None
+    """Since when: an engine that fell after that moment has to wait for the next."""
     share: float = Field(default=1.0, ge=0.0, le=1.0)
     """Of its slots. What it has in hand beyond that is given back at once."""
     why: str = ""

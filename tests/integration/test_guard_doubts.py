@@ -134,11 +134,11 @@ async def test_a_guard_that_says_nothing_is_replaced(guarded: Guarded, monkeypat
 
 async def test_a_guard_speaks_though_nothing_changes(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without metrics there is no load to tell of."""
-    monkeypatch.setattr(followed, "MANY_SILENT", 3)
+    monkeypatch.setattr(followed, "MANY_SILENT", 5)
     keeper = await guarded.keeper()
     ready = await stage(keeper, "ready")
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(keeper.changed(ready), 4.0)
+        await asyncio.wait_for(keeper.changed(ready), 6.0)
 
 
 async def test_a_guard_that_cannot_be_started_yet_is_started_later(

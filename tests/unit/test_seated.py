@@ -10,12 +10,13 @@ import pytest
 
 from tests.fakes.cards import radeon_vii, write_tree
 from tests.workers import eventually
-from viiwork.devices import State, open_devices
+from viiwork.devices import Device, Reading, State, Temperature, open_devices
 from viiwork.devices.simulated import FOLDER, SimulatedDevices
 from viiwork.devices.thermal import HOLDS_S
 from viiwork.errors import EngineDied, EngineFault, Unavailable
 from viiwork.settings import load_settings
 from viiwork.work import Answer, ChatInput, EngineWork, Message
+from viiwork_workers.engines import seated
 from viiwork_workers.engines.base import PLAIN, Manner
 from viiwork_workers.engines.choose import make_engine
 from viiwork_workers.engines.noop import NoopEngine
@@ -34,6 +35,7 @@ class Bench:
     def __init__(self) -> None:
         self.state: State = "ok"
         self.told: list[tuple[float, int]] = []
+        self.found: Readings = ()
 
     def look(self) -> State:
         return self.state
@@ -42,7 +44,7 @@ class Bench:
         self.told.append((load, vram_used_bytes))
 
     def readings(self) -> Readings:
-        return ()
+        return self.found
 
 
 class Makes:
@@ -98,6 +100,37 @@ async def waits(engine: SeatedEngine) -> bool:
 
 async def runs(engine: SeatedEngine) -> bool:
     return not await waits(engine)
+
+
+async def test_the_first_job_of_an_engine_that_rests_has_its_card_looked_at(
+    bench: Bench, makes: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look that it would have had otherwise is far away here."""
+    monkeypatch.setattr(seated, "RESTING", 1000)
+    engine = SeatedEngine(makes, bench, look_s=1.0)
+    await engine.load()
+    job = asyncio.create_task(engine.run(LONG))
+
+    async def seen() -> bool:
+        return any(load > 0 for load, _ in bench.told)
+
+    await eventually(seen, what="the card is looked at with the job on it")
+    job.cancel()
+    await engine.close()
+
+
+async def test_a_card_that_is_not_cool_is_looked_at_as_often_though_nothing_runs(
+    bench: Bench, engine: SeatedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seated, "RESTING", 1_000_000)
+    warm = Reading(state="ok", temperatures=(Temperature("junction", 97.0, 105.0),))
+    bench.found = ((Device("x", "amd", 0, "x", "gfx906", 1), warm),)
+    await engine.load()
+
+    async def seen() -> bool:
+        return len(bench.told) > 5
+
+    await eventually(seen, what="it is looked at again and again")
 
 
 @pytest.mark.parametrize("trouble", ["gone", "resetting"])

@@ -142,7 +142,7 @@ class PowerPeriods:
     def _let_load(self, sight: Sight, ruling: Ruling) -> None:
         """The next ones, once their caps are seen to hold."""
         now_s, start = self._clock(), ruling.allotment.start
-        self._loads = self._loads.seen(self.states).only(start)
+        self._loads = self._loads.seen(self.states, now_s=now_s).only(start)
         loading = self._loads.loading(self.states, now_s=now_s)
         at_once = self._settings.power.loads_at_once
         begun = self._loads.begun

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
-from viiwork.roster import AWAITS_CARD, GIVEN_UP
+from viiwork.roster import AWAITS_AGAIN, AWAITS_CARD, GIVEN_UP
 
 READY = ("", "ready")
 """How the engine of a worker stands that serves."""
+HEARD_S = 10.0
+"""What is told of an engine may be so old: from its guard by its worker's beat to here."""
 LIMIT_S = 900.0
 """A large model on a slow disk takes up to 15 minutes; then the next one need not wait for this one any longer."""
 
@@ -21,13 +23,18 @@ class Loads:
     """When, on a clock that never goes back."""
     loaded: frozenset[str] = frozenset()
 
-    def seen(self, states: Mapping[str, str]) -> Loads:
+    def seen(self, states: Mapping[str, str], *, now_s: float) -> Loads:
         """After a look at how the engines stand, by their workers' names; of one that is not there nothing is told.
 
-        One that had loaded and does not serve any more, or that has no card, waits for its turn again.
+        One that had loaded and does not serve any more, that has no card, or whose guard says so waits for its turn
+        again.
         """
         serving = frozenset(name for name in self.begun if states.get(name) in READY)
-        fell = self.loaded - serving | {name for name in self.begun if states.get(name, "").startswith(AWAITS_CARD)}
+        away = {name for name in self.begun if states.get(name, "").startswith(AWAITS_CARD)}
+        asks = {
+            name for name, at_s in self.begun.items() if states.get(name) == AWAITS_AGAIN and now_s - at_s > HEARD_S
+        }
+        fell = self.loaded - serving | away | asks
         return Loads({name: at_s for name, at_s in self.begun.items() if name not in fell}, serving)
 
     def loading(self, states: Mapping[str, str], *, now_s: float) -> frozenset[str]:

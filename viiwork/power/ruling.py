@@ -66,14 +66,14 @@ def whole_watts(cards: Sequence[PoweredCard], caps: Mapping[str, float]) -> dict
     return {name: float(max(math.floor(cap), math.ceil(lowest.get(name, 0.0)))) for name, cap in caps.items()}
 
 
-def orders(ruling: Ruling, workers: Collection[str], *, may_load: Collection[str]) -> dict[str, Order]:
-    """What each of these workers may do; they are those with cards."""
-    return {worker: _order(ruling, worker, may_load=worker in may_load) for worker in workers}
+def orders(ruling: Ruling, workers: Collection[str], *, may_load: Mapping[str, float]) -> dict[str, Order]:
+    """What each of these workers may do; they are those with cards. `may_load`: since when, by worker."""
+    return {worker: _order(ruling, worker, let_s=may_load.get(worker)) for worker in workers}
 
 
-def _order(ruling: Ruling, worker: str, *, may_load: bool) -> Order:
+def _order(ruling: Ruling, worker: str, *, let_s: float | None) -> Order:
     if worker not in ruling.allotment.start:
         return Order(may_run=False, may_load=False, share=0.0, why=ruling.allotment.why or NO_CARD)
     share = max(0.0, min(1.0, ruling.limits.shares.get(worker, 1.0)))
     why = "" if share == 1.0 else f"power: {ruling.why or 'the budget was exceeded not long ago'}"
-    return Order(may_load=may_load, share=share, why=why)
+    return Order(may_load=let_s is not None, let_s=let_s, share=share, why=why)

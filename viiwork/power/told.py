@@ -36,7 +36,7 @@ def with_watts(
     ruling: Ruling,
     *,
     workers: Collection[str],
-    may_load: Collection[str],
+    may_load: Mapping[str, float],
     before: Mapping[str, float],
     devices: str = "",
 ) -> PowerFile:

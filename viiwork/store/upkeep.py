@@ -20,6 +20,7 @@ UPLOAD_MS = IDEMPOTENCY_MS
 TOMBSTONE_MS = 365 * 86_400_000
 """How long a purged batch answers 410 with its date rather than 404; a single job does for as long as it was kept."""
 SWEPT_A_TURN = 5
+UPLOADS_A_TURN = 10
 GAPS_A_LEASE = 4
 """Away for less than this part of a lease, Redis makes no worker that beats look dead."""
 TURN_S = 0.25
@@ -40,10 +41,14 @@ class Turn:
     def goes_on(self) -> bool:
         return time.monotonic() < self._until
 
-    async def stand_back(self) -> None:
-        """Let others have the server for half as long as was worked since the last time."""
-        await asyncio.sleep((time.monotonic() - self._since) / 2)
-        self._since = time.monotonic()
+    async def stand_back(self, more: object) -> None:
+        """Let others have the server for half as long as was worked since the last time, if there is `more` to do.
+
+        Where nothing is left, as with each kind of a fleet that is idle, there is nothing to stand back from.
+        """
+        if more:
+            await asyncio.sleep((time.monotonic() - self._since) / 2)
+            self._since = time.monotonic()
 
 
 class Upkeep:
@@ -134,7 +139,7 @@ class Upkeep:
         while more and turn.goes_on:
             some, more = await self._store.call("mend", self._store.envelope, self._grace_ms, *queues)
             mended += int(some)
-            await turn.stand_back()
+            await turn.stand_back(more)
         await self._store.release(*queues, for_s=TURN_S)
         return mended
 
@@ -144,9 +149,22 @@ class Upkeep:
         Each for a while; the next turn goes on.
         """
         await self._expire()
-        await self._give_up_uploads()
-        await self._sweep_cancelled()
+        stale, cancelling = await self._left_lying()
+        for batch_id in stale:
+            await self._store.call("batch", "cancel", batch_id)
+        for batch_id in (both := {*stale, *cancelling}):
+            await self._store.sweep_cancelled(batch_id, for_s=2 * TURN_S / len(both))
         await self._purge()
+
+    async def _left_lying(self) -> tuple[list[str], list[str]]:
+        """Uploads that nobody finished, the oldest; and some of the cancelled batches, whichever: a million jobs of one
+        must not make the next one wait.
+        """
+        prefix = self._store.prefix
+        before_ms = (self.beat_ms or await self.server_ms()) - UPLOAD_MS  # of a day a beat's age is nothing
+        begun = ("ZRANGEBYSCORE", f"{prefix}uploading", "-inf", str(before_ms), "LIMIT", "0", str(UPLOADS_A_TURN))
+        stale, cancelling = await self._store.read([begun, ("SRANDMEMBER", f"{prefix}cancelling", str(SWEPT_A_TURN))])
+        return stale, cancelling
 
     async def _expire(self) -> None:
         turn, more = Turn(), True
@@ -155,14 +173,7 @@ class Upkeep:
             for batch_id in batches:
                 await self._store.call("batch", "expire", batch_id)
                 await self._store.stop_running(batch_id)
-            await turn.stand_back()
-
-    async def _sweep_cancelled(self) -> None:
-        """Some of the cancelled batches, whichever: a million jobs of one must not make the next one wait."""
-        cancelling = f"{self._store.prefix}cancelling"
-        (some,) = await self._store.read([("SRANDMEMBER", cancelling, str(SWEPT_A_TURN))])
-        for batch_id in some:
-            await self._store.sweep_cancelled(batch_id, for_s=2 * TURN_S / len(some))
+            await turn.stand_back(more)
 
     async def _purge(self) -> None:
         turn, more = Turn(), True
@@ -170,14 +181,7 @@ class Upkeep:
             more, *blobs = await self._store.call("purge", TOMBSTONE_MS)
             for blob in blobs:
                 await self._store.blobs.delete(blob)
-            await turn.stand_back()
-
-    async def _give_up_uploads(self) -> None:
-        before = await self.server_ms() - UPLOAD_MS
-        key = f"{self._store.prefix}uploading"
-        (stale,) = await self._store.read([("ZRANGEBYSCORE", key, "-inf", str(before), "LIMIT", "0", "10")])
-        for batch_id in stale:
-            await self._store.call("batch", "cancel", batch_id)
+            await turn.stand_back(more)
 
 
 def _lock_call(owner: str, for_ms: int) -> Call:

@@ -12,8 +12,9 @@ from viiwork.devices.simulated import SimulatedDevices
 from viiwork.errors import UsageError
 
 log = logging.getLogger(__name__)
-STALE_S = 5.0
-"""Figures of a look that was so long ago are not known any more: its driver does not answer, or nobody looked."""
+STALE_S = 7.0
+"""Figures of a look that was so long ago are not known any more: its driver does not answer, or nobody looked. An idle
+worker looks every four seconds."""
 
 RENEW_S = 2.0
 """A simulated card is told the same again after this: telling it is six times the work of looking at it."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from viiwork.devices import State
 from viiwork.errors import EngineDied, Unavailable, ViiworkError
+from viiwork.power.heat import heat_of
 from viiwork.roster import AWAITS_CARD, AWAITS_TURN, NO_WATTS
 from viiwork.work import Answer, EngineWork
 from viiwork_workers.engines.base import PLAIN, Engine, Manner, Signals
@@ -22,6 +23,9 @@ from viiwork_workers.orders import Orders, free
 
 log = logging.getLogger(__name__)
 LOOK_S = 1.0
+RESTING = 4
+"""An engine with nothing in it, on a cool card, is looked at so many times less often: to look is three wakings of an
+idle worker, a third of all that it cost (measured). The first job ends that."""
 LOADING = "loading"
 VramBytes = Callable[[float], int]
 """What an engine holds of its card's memory when so much of its cache of keys and values is full, 0 to 1."""
@@ -63,6 +67,7 @@ class SeatedEngine:
         self._ready = asyncio.Event()
         self._inside: set[asyncio.Timeout] = set()
         """A handle on each job that is in the engine."""
+        self._stirred = asyncio.Event()
         self._deaths = Deaths()
         self._ended = 0
         """Starts of the engines that are over."""
@@ -88,6 +93,7 @@ class SeatedEngine:
         try:
             async with asyncio.timeout(None) as until_lost:
                 self._inside.add(until_lost)
+                self._stirred.set()
                 return await self._engine.run(work, manner)
         except TimeoutError as error:
             if not until_lost.expired():
@@ -134,7 +140,7 @@ class SeatedEngine:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(pause_s(self._look_s, now_s=asyncio.get_running_loop().time()))
+            await self._next_look()
             state = await self._looked()
             if state != self._state:
                 log.warning("the card is %s", state)
@@ -143,6 +149,25 @@ class SeatedEngine:
                 await self._lose()
             elif not self._runs and state == "ok" and self._orders().may_load:
                 await self._try_again()
+
+    async def _next_look(self) -> None:
+        """About a second; longer while it rests, and then a second from the first job on."""
+        clock = asyncio.get_running_loop().time
+        if self._rests:
+            self._stirred.clear()
+            rest_s = pause_s(self._look_s, now_s=clock()) + (RESTING - 1) * self._look_s
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._stirred.wait()
+            if not self._stirred.is_set():
+                return
+        await asyncio.sleep(pause_s(self._look_s, now_s=clock()))
+
+    @property
+    def _rests(self) -> bool:
+        """Whether nothing is in it, and nothing is the matter with its cards."""
+        cool = all(heat_of(reading).level == "cool" for _, reading in self.seat.readings())
+        return self._runs and self._state == "ok" and not self._inside and cool
 
     async def _looked(self) -> State:
         """How the card is; as before where that takes too long to tell."""

@@ -20,6 +20,8 @@ class Board:
         self._diary = diary
         self._phase = Phase(stage="starting")
         self._since_s = time.monotonic()
+        self._load: Load | None = None
+        """What was told last of how loaded it is."""
 
     @property
     def phase(self) -> Phase:
@@ -33,17 +35,25 @@ class Board:
     def move(self, stage: Stage, **changes: Any) -> None:
         """To a stage; what is said of its reasons and its address is said anew each time."""
         before = self._phase
-        reasons = {"url": "", "key": "", "why": "", "advice": "", "fault_of": ""}
+        reasons = {"url": "", "key": "", "why": "", "advice": "", "fault_of": "", "awaits_turn": False}
         self._phase = before.model_copy(update={**reasons, **changes, "stage": stage})
         if stage != before.stage:
             self._since_s = time.monotonic()
         if self._phase != before:
+            self._load = None
             self._diary.note(_noted(self._phase))
             self._tell(self.phase)
 
     def load(self, load: Load) -> None:
-        """Tell how loaded it is."""
-        self._tell(load)
+        """Tell how loaded it is, if that was not told already."""
+        if load != self._load:
+            self._load = load
+            self._tell(load)
+
+    def again(self) -> Phase:
+        """Where it stands, for whoever may not have heard; the load is told at the next look."""
+        self._load = None
+        return self.phase
 
 
 def _noted(phase: Phase) -> str:

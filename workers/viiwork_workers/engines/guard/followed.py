@@ -42,8 +42,8 @@ END_S = 40.0
 """What an engine's end may take beyond its grace: the card's memory comes back."""
 LAST_WORD_S = 5.0
 MANY_SILENT = 10
-"""Seconds without a word, by our own count, after which a guard is lost: it speaks once a second. Time in which we
-ourselves were stopped is not counted."""
+"""Seconds without a word, by our own count, after which a guard is lost: it speaks every third at least. Time in which
+we ourselves were stopped is not counted."""
 KILL_S = 5.0
 GUARD_KILLED = "the engine's guard was killed"
 GUARD_SILENT = "the engine's guard did not answer any more"

@@ -54,8 +54,8 @@ class End(Wire):
 
 
 class Phase(Wire):
-    """Where the engine stands; said at once to whoever connects, at every change, and once a second: a guard that says
-    nothing for long is not one any more."""
+    """Where the engine stands; said at once to whoever connects, at every change, and every few seconds: a guard that
+    says nothing for long is not one any more."""
 
     kind: Literal["phase"] = "phase"
     stage: Stage
@@ -76,10 +76,12 @@ class Phase(Wire):
     advice: str = ""
     fault_of: FaultOf = ""
     """Whose fault the end of the life before was."""
+    awaits_turn: bool = False
+    """Whether it is started again as soon as the host's power room lets it load."""
 
 
 class Load(Wire):
-    """How loaded it is, by its own metrics; said once a second while it is ready."""
+    """How loaded it is, by its own metrics; said once a second while it is ready and that changes."""
 
     kind: Literal["load"] = "load"
     running: int = 0

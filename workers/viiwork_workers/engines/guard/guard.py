@@ -32,14 +32,15 @@ from viiwork_workers.engines.guard.record import (
     write_record,
 )
 from viiwork_workers.engines.guard.tree import Person, family
+from viiwork_workers.engines.guard.turn import Turn
 from viiwork_workers.engines.guard.watch import STALE_S
 
 FIRST_WORD_S = 30.0
 """A guard to which no worker speaks ends itself."""
 PULSE_S = 1.0
-QUIET_S = 1.5
-"""After so much silence it says where it stands; a worker counts to ten. The load is told about once a second, and each
-word wakes the worker: four such wakings were all that an idle engine's loop did."""
+QUIET_S = 2.5
+"""After so much silence it says where it stands; a worker counts to ten. The load is told once a second while it
+changes. Each word wakes the worker: four such wakings were all that an idle engine's loop did."""
 
 
 class Guard:
@@ -84,11 +85,14 @@ class Guard:
             pulse.cancel()
 
     async def _pulse(self) -> None:
-        """A guard that says nothing is taken for a lost one; one that told its load has said something."""
+        """A guard that says nothing is taken for a lost one; one that told its load has said something.
+
+        Of an engine whose load stays as it is it says the whole again.
+        """
         while True:
             await asyncio.sleep(PULSE_S)
             if self._door.quiet_s > QUIET_S:
-                self._door.tell_if_heard(self._board.phase)
+                self._door.tell_if_heard(self._board.again())
 
     async def _lead(self) -> None:
         """One engine after the other, as the worker asks for them."""
@@ -120,6 +124,7 @@ class Guard:
             reaper=self._reaper,
             log=self._log,
             card=Card(launch.vram_used_file),
+            turn=Turn(self._files.state_dir, self._files.worker),
             marks=self._marks,
             busy=self._busy_now,
             note=self._diary.note,
@@ -160,7 +165,7 @@ class Guard:
             self._changed.set()
             if self._lives is not None:
                 self._board.move("starting", why="another engine is wanted")
-        self._door.tell(self._board.phase)
+        self._door.tell(self._board.again())
 
     def _lost(self) -> None:
         """The worker is gone: its engine waits for the next one for a while."""

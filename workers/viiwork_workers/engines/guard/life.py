@@ -20,6 +20,7 @@ from viiwork_workers.engines.guard.first import first
 from viiwork_workers.engines.guard.frames import Busy
 from viiwork_workers.engines.guard.log import EngineLog
 from viiwork_workers.engines.guard.serving import Post, Serving
+from viiwork_workers.engines.guard.turn import Turn
 
 TEND_S = 1.0
 NOT_INSTALLED = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR})
@@ -36,6 +37,7 @@ class Ground:
     reaper: Reaper
     log: EngineLog
     card: Card
+    turn: Turn
     marks: Mapping[str, str]
     """Variables that every process of the engine carries."""
     busy: Callable[[], Busy | None]

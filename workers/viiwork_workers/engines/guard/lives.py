@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 
 from viiwork_workers.engines.guard.board import Board
@@ -59,7 +60,7 @@ class Lives:
         while True:
             self._life = Life(self._ground, self._board, sane=self._sane)
             fall = await fall_of(self._life)
-            self._life = None
+            self._life, fell_s = None, time.monotonic()
             self._course = self._course.after(fall, pace=self._pace)
             self._tell(fall)
             await self._clear_away(grace_s=HUNG_GRACE_S if fall.how == "hung" else self.launch.stop_grace_s)
@@ -70,6 +71,16 @@ class Lives:
                 self._board.move("starting", deaths=0)
             else:
                 await asyncio.sleep(self._course.pause_s * self._pace)
+            if fall.was_ready:  # one that fell while it loaded still has its turn
+                await self._await_turn(fell_s)
+
+    async def _await_turn(self, fell_s: float) -> None:
+        """The one that its power room gives it after it fell, where there is such a room."""
+        turn = self._ground.turn
+        if not self.launch.url and not turn.has_come(fell_s=fell_s):
+            phase = self._board.phase
+            self._board.move("restarting", why=phase.why, advice=phase.advice, awaits_turn=True)
+            await turn.wait(fell_s=fell_s)
 
     def _sane(self) -> None:
         self._course = self._course.sane()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from viiwork.roster import AWAITS_AGAIN
 from viiwork_workers.engines.base import Signals
 from viiwork_workers.engines.guard.frames import Load, Phase
 
@@ -27,6 +28,8 @@ def state_of(phase: Phase, *, here_s: float = 0.0) -> str:
     """For people: `loading (35 s)`, `restarting (3 deaths)`, `failed: ...`."""
     if phase.stage == "loading":
         return f"loading ({phase.since_s + here_s:.0f} s)"
+    if phase.awaits_turn:
+        return AWAITS_AGAIN
     if phase.stage == "restarting" and phase.deaths:
         return f"restarting ({phase.deaths} death{'s' if phase.deaths > 1 else ''})"
     return f"failed: {_why(phase)}" if phase.stage == "failed" else phase.stage
