@@ -13,7 +13,9 @@ from viiwork.cli.fitting import Column, FittedTable
 from viiwork.cli.rates import Rates
 from viiwork.cli.screen import plain
 from viiwork.cli.tables import fleet_view
+from viiwork.cli.up import fleet_table
 from viiwork.devices import Device, Link, Reading, Temperature
+from viiwork.fleet.report import FleetReport, ProcessReport
 from viiwork.jobs import READER_MODEL, Lane
 from viiwork.roster import CardStatus, FleetStatus, QueueDepth, WorkerCard, WorkerStatus
 
@@ -167,6 +169,21 @@ def test_a_screen_too_narrow_for_any_table_has_a_block_a_row() -> None:
     assert lines[0] == "a-rather-long-name"
     assert lines[1].split() == ["What", "is", "it:", "x" * 20][: len(lines[1].split())]
     assert {"x" * 20, "7", "six", "Count", "Said"} <= words(lines)
+
+
+@pytest.mark.parametrize("columns", SCREENS)
+def test_what_up_prints_has_a_line_a_process_and_tears_no_path(columns: int) -> None:
+    """A socket's path is left out rather than broken, and that is said."""
+    engine = ProcessReport(
+        name="gpu0", role="engine", pid=18328, state="ready", engine="simulated Radeon VII", model=MODEL, slots=16
+    )
+    path = "unix:///home/kim/.local/state/viiwork/default/redis.sock"
+    server = ProcessReport(name="redis", role="server", pid=18319, state="ready", engine="Valkey 9.1.2", address=path)
+    report = FleetReport(fleet="default", state_dir="/", pid=1, api_url="", processes=(server, engine))
+    lines = shown(fleet_table(report), columns=columns)
+    assert max(map(len, lines)) <= columns
+    assert any(line.startswith("gpu0") and "engine: simulated" in line and MODEL in line for line in lines)
+    assert path in words(lines) or lines[-1].startswith("Left out")
 
 
 def test_a_table_without_rows_is_its_headings() -> None:

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 
+from viiwork.cli.fitting import Column, FittedTable
 from viiwork.cli.options import say_passed_over
 from viiwork.cli.pace import Milestones
 from viiwork.cli.screen import err, out, plain, print_json, say
@@ -184,17 +184,29 @@ class Screen:
             print_json(fleet.model_dump(mode="json"))
             return
         console = out()
+        console.print(plain(f"Fleet {fleet.fleet}\n", "bold"))
         console.print(fleet_table(fleet))
+        console.print()
         for line in advice(fleet, stop=self._stop):
             console.print(plain(line), soft_wrap=True)
         sys.stdout.flush()
 
 
-def fleet_table(fleet: FleetReport) -> Table:
+FLEET_COLUMNS = (
+    Column("Name"),
+    Column("What", wraps=True),
+    Column("State", wraps=True),
+    Column("PID", rank=3, right=True),
+    Column("Model", rank=1),
+    Column("Slots", rank=2, right=True),
+    Column("Address", rank=4),
+)
+"""Where the API and Flower are stands below the table once more."""
+
+
+def fleet_table(fleet: FleetReport) -> FittedTable:
     """What runs where."""
-    table = Table(title=f"Fleet {fleet.fleet}")
-    for column in ("Name", "What", "State", "PID", "Model", "Slots", "Address"):
-        table.add_column(column, justify="right" if column in ("PID", "Slots") else "left", overflow="fold")
+    table = FittedTable(*FLEET_COLUMNS)
     for row in fleet.processes:
         slots = str(row.slots) if row.slots else ""
         cells = (row.name, what(row), row.state, str(row.pid or ""), row.model, slots, row.address)

@@ -44,9 +44,9 @@ def cards(facts: CardsFacts) -> Finding:
 
 def without_cards(facts: CardsFacts, why: str) -> str:
     """What was looked for: a person may have thought that there are some."""
-    looked = facts.why_none.replace("\n", " ")
     if facts.simulated:
-        return f"none found in this computer, and none wanted: the fleet has simulated ones. {looked}".strip()
+        return "none found in this computer, and none wanted: the fleet has simulated ones"
+    looked = facts.why_none.replace("\n", " ")
     return f"none found and none wanted ({why}): engines run on the processor. {looked}".strip()
 
 
