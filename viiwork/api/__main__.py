@@ -46,8 +46,9 @@ async def serve(settings: Settings) -> None:
     store = await open_store(settings)
     await meet_blobs(store)
     announce(listener, settings.api.host)
+    taken = settings.api.model_copy(update={"port": listener.getsockname()[1]})  # 0 took a free one
     config = uvicorn.Config(
-        create_app(settings, store),
+        create_app(settings.model_copy(update={"api": taken}), store),
         access_log=False,  # addresses and query strings are nobody's business
         server_header=False,
         log_level="warning",

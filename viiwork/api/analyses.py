@@ -43,6 +43,7 @@ FORM_SCHEMA = {
         "model": {"type": "string"},
         "deadline_s": {"type": "number", "description": "seconds until nobody wants the answers any more"},
         "priority": {"type": "string", "enum": ["low", "normal", "high"]},
+        "callback_url": {"type": "string", "description": "told of the analysis' end"},
         "documents": {"type": "string", "description": "JSON list of {name, custom_id, metadata}, one a file"},
     },
 }

@@ -10,7 +10,22 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from viiwork.api import analyses, blobs, dead, drains, events, fleet, hold, jobs, metrics, problems, quarantine, swaps
+from viiwork.api import (
+    analyses,
+    blobs,
+    callbacks,
+    dead,
+    drains,
+    endpoints,
+    events,
+    fleet,
+    hold,
+    jobs,
+    metrics,
+    problems,
+    quarantine,
+    swaps,
+)
 from viiwork.api.door import Door
 from viiwork.api.intake import Intake
 from viiwork.api.requests import AnalysisBody, JobBody, LineBody
@@ -30,7 +45,8 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         if store is None:
             _furnish(app, opened, settings)
         try:
-            yield
+            async with app.state.callbacks:
+                yield
         finally:
             await app.state.watch.close()
             if store is None:
@@ -42,7 +58,21 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         _furnish(app, store, settings)
     problems.install(app)
     app.add_exception_handler(blobs.Shut, blobs.refuse)
-    for room in (jobs, analyses, dead, events, fleet, hold, quarantine, metrics, blobs, drains, swaps):
+    for room in (
+        jobs,
+        analyses,
+        dead,
+        events,
+        fleet,
+        hold,
+        quarantine,
+        metrics,
+        blobs,
+        drains,
+        swaps,
+        endpoints,
+        callbacks,
+    ):
         app.include_router(room.router)
     app.add_middleware(Door, bound_host=settings.api.host)
     _describe_bodies(app)
@@ -53,6 +83,7 @@ def _furnish(app: FastAPI, store: Store, settings: Settings) -> None:
     app.state.intake = Intake(store, settings)
     app.state.watch = Watch(store.client, prefix=store.prefix)
     app.state.asker = Gathering(store)
+    app.state.callbacks = app.state.intake.callbacks
     tokens = WorkerTokens(settings.state_dir)
     app.state.shelf = blobs.Shelf(store.directory, tokens, limit_bytes=settings.api.max_document_bytes)
 
@@ -75,6 +106,7 @@ def _describe_bodies(app: FastAPI) -> None:
         of_rooms = (
             *(analyses.PriorityBody, dead.SomeDead, hold.HoldBody, hold.LiftBody, quarantine.SomeWorkers),
             *(drains.DrainBody, drains.SomeCards, swaps.SwapBody),
+            *(endpoints.EndpointBody, endpoints.RotationBody, callbacks.SomeCallbacks),
         )
         models = (AnalysisBody, JobBody, LineBody, *of_rooms)
         _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)

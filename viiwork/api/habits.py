@@ -47,7 +47,7 @@ IN_OTHER_WORDS = {
     ),
 }
 """What to write where no field of ours is meant, and the field by which a body is one that takes this."""
-OF_THE_FILE = ("lane", "priority", "deadline", "deadline_s", "keep_s")
+OF_THE_FILE = ("lane", "priority", "deadline", "deadline_s", "keep_s", "callback_url")
 """Said once, of all lines of a file of jobs."""
 MISTAKEN = {
     ("int_type", "logprobs"): "must be a number, 0 to 20: how many alternatives each token comes with",
@@ -84,4 +84,4 @@ def body_at(body: type[BaseModel] | None, place: Sequence[object]) -> type[BaseM
 def _flag(name: str) -> str:
     query = "deadline_s" if name == "deadline" else name
     said = f"the query parameter {query}"
-    return said if name == "keep_s" else f"`viiwork submit --{name.removesuffix('_s')}`, or {said}"
+    return said if name == "keep_s" else f"`viiwork submit --{name.removesuffix('_s').replace('_', '-')}`, or {said}"

@@ -15,6 +15,7 @@ from viiwork.api.requests import JobBody
 from viiwork.api.scales import Load, Misfit, Scales, Weight, misfits
 from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
+from viiwork.callbacks.bureau import Bureau
 from viiwork.documents.room import narrowest
 from viiwork.errors import Gone, ModelNotServed, NotFound, StoreUnavailable, Unavailable, UsageError, ViiworkError
 from viiwork.jobs import BatchState, BatchStatus, Job, Status, child_id, new_id
@@ -67,6 +68,7 @@ class Intake:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store, self.settings = store, settings
+        self.callbacks = Bureau(store, settings)
         self.gauge = Gauge(store, min_free_bytes=settings.api.min_free_bytes)
         self._scales = Scales()
         self._fleet: FleetStatus | None = None
@@ -100,6 +102,7 @@ class Intake:
     async def submit_job(self, body: JobBody, who: Sender) -> Status:
         """One job on its own."""
         model = await self.model(body.model)
+        await self.callbacks.check_request(body.callback_url, tenant=who.tenant)
         async with self.turn(who):
             fresh_id = new_id("job")
             job_id = await self.admit(who, partial(print_of, body), fresh_id)
@@ -144,6 +147,7 @@ class Intake:
         unsent = dict(enumerate(order.items))
         async with self.turn(who):
             try:
+                await self.callbacks.check_request(order.callback_url, tenant=who.tenant)
                 batch_id = await self.admit(who, lambda: fingerprint("analysis", order.canonical()), fresh_id)
                 known = await self.known(batch_id) if batch_id != fresh_id else None
                 if known is None or known.state is BatchState.UPLOADING:
@@ -169,6 +173,7 @@ class Intake:
             total=len(order.items),
             deadline_s=order.deadline_s,
             priority=order.priority,
+            callback_url=order.callback_url,
         )
         timeout_s = self.settings.queue.job_timeout_s
         for start in range(0, len(order.items), SLICE):

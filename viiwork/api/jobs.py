@@ -31,7 +31,7 @@ BODY = {
     },
 }
 QUERY_OF_JOB = ("wait",)
-QUERY_OF_FILE = ("lane", "model", "deadline_s", "priority", "keep_s")
+QUERY_OF_FILE = ("lane", "model", "deadline_s", "priority", "keep_s", "callback_url")
 OfFile = Query(description=f"Of a file of jobs ({FILE}) alone.")
 
 
@@ -45,6 +45,7 @@ async def submit(
     deadline_s: Annotated[float | None, Query(gt=0, le=LONGEST_DEADLINE_S, description=OfFile.description)] = None,
     priority: Annotated[Priority | None, OfFile] = None,
     keep_s: Annotated[float | None, Query(gt=0, le=LONGEST_DEADLINE_S, description=OfFile.description)] = None,
+    callback_url: Annotated[str | None, Query(min_length=1, max_length=2048, description=OfFile.description)] = None,
 ) -> JSONResponse:
     """Submit one job; with `wait` the answer may already hold its result. Or a file of jobs, one a line."""
     desk: Intake = request.app.state.intake
@@ -61,6 +62,7 @@ async def submit(
             sha256=announced_digest(request),
             lines=announced_lines(request.headers),
             keep_s=keep_s,
+            callback_url=callback_url,
         )
         return await _submit_file(request, desk, order, who)
     if kind != "application/json":
@@ -77,6 +79,7 @@ async def _submit_file(request: Request, desk: Intake, order: FileOrder, who: Se
     if who.key is not None and order.sha256 is None:
         message = "Content-Digest: a file of jobs that carries an Idempotency-Key must carry its digest too."
         raise UsageError(message, hint="Send `sha-256=:<base64>:`.", param="Content-Digest")
+    await desk.callbacks.check_request(order.callback_url, tenant=who.tenant)
     limits = desk.settings.api
     check_announced(request.headers, limits.max_upload_bytes, "the file", "max_upload_bytes", param="body")
     if order.lines > limits.max_lines:

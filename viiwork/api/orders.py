@@ -88,14 +88,14 @@ async def _order(body: OrderBody, items: list[Item], desk: Intake, *, param: str
         deadline_s=body.deadline_s,
         priority=body.priority,
         items=items,
+        callback_url=body.callback_url,
     )
 
 
 async def _checked(body: OrderBody, desk: Intake) -> tuple[TaskOptions, str]:
     """The options and the model to run on."""
     if body.callback_url is not None:
-        message = "callback_url: callbacks are not available yet."
-        raise UsageError(message, hint="Poll GET /v1/analyses/{id} instead.", param="callback_url")
+        desk.callbacks.check_url(body.callback_url, param="callback_url")
     options = body.options.to_wire(body.task)
     await asyncio.to_thread(check_options, body.task, options)  # a schema may take half a second to look through
     model = await desk.model(body.model)

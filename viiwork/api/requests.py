@@ -36,6 +36,7 @@ Deadline = Annotated[float, Field(strict=True, gt=0, le=LONGEST_DEADLINE_S)]
 """Seconds from submission until nobody wants the answer any more."""
 Keep = Annotated[float, Field(strict=True, gt=0, le=LONGEST_DEADLINE_S)]
 """Seconds after its end that the answer is kept, if that is shorter than the fleet keeps answers."""
+CallbackUrl = Annotated[str, Field(min_length=1, max_length=2048)]
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[
@@ -152,6 +153,7 @@ class JobBody(WorkBody):
     lane: Lane = Lane.INTERACTIVE
     deadline_s: Deadline | None = None
     keep_s: Keep | None = None
+    callback_url: CallbackUrl | None = None
 
 
 class LineBody(WorkBody):
@@ -220,7 +222,7 @@ class OrderBody(Body):
     model: ModelAlias | None = None
     deadline_s: Deadline | None = None
     priority: Priority = Priority.NORMAL
-    callback_url: str | None = None
+    callback_url: CallbackUrl | None = None
 
 
 class AnalysisBody(OrderBody):

@@ -132,6 +132,7 @@ class Submission:
             deadline_s=self._order.deadline_s,
             priority=self._order.priority,
             keep_s=self._order.keep_s,
+            callback_url=self._order.callback_url,
         )
         self._open = True
 

@@ -60,11 +60,13 @@ class Order:
     items: Sequence[Item]
     deadline_s: float | None = None
     priority: Priority = Priority.NORMAL
+    callback_url: str | None = None
 
     def canonical(self) -> list[Any]:
         options = self.options.model_dump(mode="json")
         said = [self.task, options, self.lane, self.asked_model, self.deadline_s, self.priority]
-        return [*said, [item.canonical() for item in self.items]]
+        told = [self.callback_url] if self.callback_url else []
+        return [*said, [item.canonical() for item in self.items], *told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,13 @@ class FileOrder:
     sha256: bytes | None = None
     lines: int = 0
     keep_s: float | None = None
+    callback_url: str | None = None
 
     def canonical(self) -> list[Any]:
         said = [self.lane, self.asked_model, self.deadline_s, self.priority]
         kept = [] if self.keep_s is None else [self.keep_s]  # a request of an earlier client stays the same
-        return [*said, self.sha256.hex() if self.sha256 else None, *kept]
+        told = [self.callback_url] if self.callback_url else []
+        return [*said, self.sha256.hex() if self.sha256 else None, *kept, *told]
 
 
 def sender(request: Request) -> Sender:
@@ -121,7 +125,8 @@ def fingerprint(kind: str, canonical: object) -> str:
 def single(body: JobBody, model: str, tenant: str, job_id: str, default_timeout_s: float) -> Job:
     """The job of `POST /v1/jobs`."""
     job = engine_job(body, model, job_id=job_id, tenant=tenant, lane=body.lane, default_timeout_s=default_timeout_s)
-    return job.model_copy(update={"deadline_s": body.deadline_s, "keep_s": body.keep_s})
+    said = {"deadline_s": body.deadline_s, "keep_s": body.keep_s, "callback_url": body.callback_url or ""}
+    return job.model_copy(update=said)
 
 
 def engine_job(

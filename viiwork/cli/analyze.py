@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from viiwork.cli.callbacks import CallbackUrl
 from viiwork.cli.facts import documents
 from viiwork.cli.options import AsJson, Server, connect, model_by_flag, server_flag
 from viiwork.cli.progress import display
@@ -66,6 +67,7 @@ def analyze(
     model: Annotated[str, typer.Option(help="The model to use. Default: the only one served.")] = "",
     deadline: Deadline = "",
     priority: Urgency = "normal",
+    callback_url: CallbackUrl = "",
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Rows as they come, JSON Lines.")
     ] = None,
@@ -104,6 +106,7 @@ def analyze(
             model=model or None,
             deadline_s=deadline_s,
             priority=urgency,
+            callback_url=callback_url or None,
         )
         with model_by_flag():
             status = send(order)

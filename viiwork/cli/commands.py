@@ -14,6 +14,7 @@ from viiwork.cli.analyze import analyze
 from viiwork.cli.ask import ask
 from viiwork.cli.backup import backup, restore
 from viiwork.cli.bench import bench
+from viiwork.cli.callbacks import callbacks
 from viiwork.cli.cancel import cancel
 from viiwork.cli.compose import compose
 from viiwork.cli.dead import dead
@@ -59,6 +60,7 @@ for of_the_host in (doctor, gpus, gc, backup, restore):
     app.command()(of_the_host)
 app.command("plan")(plan_command)
 app.command()(compose)
+app.add_typer(callbacks, name="callbacks")
 app.add_typer(dead, name="dead")
 app.add_typer(models, name="models")
 app.add_typer(power, name="power")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from viiwork.cli.analyze import LANES, check_out, choose_lane, finish, started
+from viiwork.cli.callbacks import CallbackUrl
 from viiwork.cli.checkedfile import Faults, check, readable
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.progress import display
@@ -31,6 +32,7 @@ def submit(
     model: Annotated[str, typer.Option(help="For lines that name none. Default: the only one served.")] = "",
     deadline: Deadline = "",
     priority: Urgency = "normal",
+    callback_url: CallbackUrl = "",
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With --wait: rows as they come, JSON Lines.")
     ] = None,
@@ -59,6 +61,7 @@ def submit(
                 model=model or None,
                 deadline_s=deadline_s,
                 priority=urgency,
+                callback_url=callback_url or None,
                 on_upload=tell,
                 idempotency_key=send_key,
             )

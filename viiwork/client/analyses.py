@@ -38,6 +38,7 @@ class Analyses(Wired):
         model: str | None = None,
         deadline_s: float | None = None,
         priority: Priority | str = Priority.NORMAL,
+        callback_url: str | None = None,
         on_upload: OnUpload | None = None,
         idempotency_key: str | None = None,
     ) -> BatchStatus:
@@ -55,6 +56,7 @@ class Analyses(Wired):
             **({"model": model} if model else {}),
             **({"deadline_s": deadline_s} if deadline_s else {}),
             **({} if priority == Priority.NORMAL else {"priority": str(priority)}),
+            **({"callback_url": callback_url} if callback_url else {}),
         }
         if texts:
             order["documents"] = [note(text) | {"text": text.text} for text in texts]

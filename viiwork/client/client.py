@@ -8,6 +8,7 @@ import socket
 from types import TracebackType
 
 from viiwork.client.analyses import Analyses
+from viiwork.client.callbacks import Callbacks
 from viiwork.client.deadjobs import DeadJobs
 from viiwork.client.fleet import Fleet
 from viiwork.client.jobs import Jobs
@@ -17,7 +18,7 @@ READ_TIMEOUT_S = 300.0
 """An upload of thousands of files is answered once all of them are safely on disk."""
 
 
-class Client(Analyses, Jobs, DeadJobs, Fleet):
+class Client(Analyses, Jobs, DeadJobs, Fleet, Callbacks):
     """A connection to one VIIWork service. Every method raises a ViiworkError, Unavailable if nothing answers.
 
     Lost connections are tried again `retries` times; each POST carries an Idempotency-Key, so nothing is done twice.

@@ -58,6 +58,7 @@ class Jobs(Wired):
         deadline_s: float | None = None,
         priority: Priority | str = Priority.NORMAL,
         keep_s: float | None = None,
+        callback_url: str | None = None,
         on_upload: OnUpload | None = None,
         idempotency_key: str | None = None,
     ) -> BatchStatus:
@@ -74,6 +75,7 @@ class Jobs(Wired):
             "deadline_s": deadline_s,
             "priority": str(priority),
             "keep_s": keep_s,
+            "callback_url": callback_url,
         }
         params = {name: value for name, value in said.items() if value}
         headers = jobs.headers() | {"idempotency-key": idempotency_key or new_key()}

@@ -1,6 +1,7 @@
 """Everything that can be set: tables of `viiwork.toml`, `VIIWORK_*` variables, flags."""
 
 from viiwork.settings.blobs import BlobsSection
+from viiwork.settings.callbacks import CallbacksSection
 from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, ServeEntry, WorkersSection
 from viiwork.settings.known import names, section_of, tables, variables
 from viiwork.settings.load import load_settings
@@ -19,6 +20,7 @@ __all__ = [
     "SERVE",
     "ApiSection",
     "BlobsSection",
+    "CallbacksSection",
     "DevicesSection",
     "EngineSection",
     "FleetSection",

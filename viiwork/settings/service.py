@@ -57,6 +57,12 @@ class ApiSection(Section):
     min_free_bytes: Annotated[int, Field(ge=0)] = 1024 * MIB
     """No new work is taken while the disk of the blob directory has less than this."""
 
+    @property
+    def url(self) -> str:
+        """Where a program on this machine reaches it."""
+        here = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - read here, not bound
+        return f"http://{here.get(self.host, f'[{self.host}]' if ':' in self.host else self.host)}:{self.port}"
+
 
 class FlowerSection(Section):
     """Flower, the fleet's page."""

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from viiwork.settings.blobs import BlobsSection
+from viiwork.settings.callbacks import CallbacksSection
 from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, ServeEntry, WorkersSection
 from viiwork.settings.file import read_file
 from viiwork.settings.naming import SCHEDULE, SERVE
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     redis: RedisSection = RedisSection()
     api: ApiSection = ApiSection()
     blobs: BlobsSection = BlobsSection()
+    callbacks: CallbacksSection = CallbacksSection()
     flower: FlowerSection = FlowerSection()
     engine: EngineSection = EngineSection()
     serve: tuple[ServeEntry, ...] = ()

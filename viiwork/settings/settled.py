@@ -13,12 +13,15 @@ from viiwork.settings.settings import Settings
 
 def settled(settings: Settings) -> Settings:
     """The same for a process that is handed what this one settled. Raises SettingsError."""
-    blobs, workers = settings.blobs, settings.workers
+    blobs, callbacks, workers = settings.blobs, settings.callbacks, settings.workers
     if blobs.token_file and not blobs.token:
         blobs = blobs.model_copy(update={"token": _held_in(blobs.token_file, "blobs.token_file")})
+    if callbacks.key_file and not callbacks.key:
+        callbacks = callbacks.model_copy(update={"key": _held_in(callbacks.key_file, "callbacks.key_file")})
     if settings.joined and "readers" not in workers.model_fields_set:
         workers = workers.model_copy(update={"readers": 0})
-    return settings.model_copy(update={"redis": _redis(settings.redis), "blobs": blobs, "workers": workers})
+    held = {"redis": _redis(settings.redis), "blobs": blobs, "callbacks": callbacks, "workers": workers}
+    return settings.model_copy(update=held)
 
 
 def _redis(redis: RedisSection) -> RedisSection:

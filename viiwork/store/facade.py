@@ -106,15 +106,20 @@ class Store(Steering):
         deadline_s: float | None = None,
         priority: Priority = Priority.NORMAL,
         keep_s: float | None = None,
+        callback_url: str | None = None,
     ) -> None:
         """Make a batch that items can be submitted to. Idempotent by id.
 
-        `keep_s` is for results that are to be kept for less time than the fleet keeps them.
+        `keep_s` is for results that are to be kept for less time than the fleet keeps them; `callback_url` is told of
+        its end.
         """
         fields = ("tenant", tenant, "lane", lane.value, "model", model, "task", task)
+        told = ("callback_url", callback_url) if callback_url else ()
         weight = () if priority is Priority.NORMAL else ("priority", priority.value, "weight", priority.weight)
         deadline_ms = int((deadline_s or 0) * 1000)
-        await self.call("open", id, deadline_ms, *fields, "total", total, "ttl_ms", self._kept_ms(keep_s), *weight)
+        await self.call(
+            "open", id, deadline_ms, *fields, "total", total, "ttl_ms", self._kept_ms(keep_s), *weight, *told
+        )
 
     async def submit(self, jobs: Sequence[Job], *, fence: Fence | None = None, max_backlog: int | None = None) -> int:
         """Take jobs in and release what there is room for; jobs that are there already are left alone.

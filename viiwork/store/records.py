@@ -57,6 +57,7 @@ def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> li
         "timeout_ms": str(int(job.timeout_s * 1000)),
         "ttl_ms": str(ttl_ms),
         "deadline_in_ms": str(int(job.deadline_s * 1000)) if job.deadline_s else "",
+        "callback_url": job.callback_url,
         "input": input_json,
         "input_blob": input_blob,
     }

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
+from viiwork.deliveries import EventType
 from viiwork.errors import Conflict, NotFound
 from viiwork.jobs import BatchStatus, Priority, State, Status
 from viiwork.store.blobs import Blobs
@@ -129,7 +130,7 @@ class Steering(Reading):
 
     async def quarantine(self, worker: str, why: str) -> None:
         """Let a worker take no jobs until that is lifted, the last one of its model too; an earlier reason stays."""
-        await self.read([("HSETNX", f"{self.prefix}quarantine", worker, why)])
+        await self.call("tell", "quarantine", worker, why, EventType.FLEET_CARD_QUARANTINED, worker, "worker", worker)
 
     async def lift_quarantine(self, *workers: str) -> list[str]:
         """Let workers take jobs again, all of them when none is named; answers those that were quarantined."""

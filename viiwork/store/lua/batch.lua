@@ -22,6 +22,8 @@ end
 
 local function end_early(reason)
   redis.call('HSET', key, 'state', 'cancelling', 'why', reason, 'total', redis.call('HGET', key, 'items') or 0, 'swept', 0)
+  -- Whoever sent what was never whole has had no answer that names it.
+  if state == 'uploading' then redis.call('HSET', key, 'untold', 1) end
   redis.call('SADD', P .. 'cancelling', id)
   redis.call('ZREM', P .. 'deadlines', id)
   withdraw(false)

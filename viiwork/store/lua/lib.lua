@@ -16,7 +16,7 @@ end
 local NOW = now_ms()
 local FIELDS = {'state', 'attempt', 'token', 'inc', 'queue', 'tenant', 'batch', 'item', 'settle', 'then', 'cost',
   'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent', 'bulk', 'suspect', 'deadline_ms', 'counted',
-  'started_ms', 'worker', 'of_generation'}
+  'started_ms', 'worker', 'of_generation', 'callback_url'}
 local MOST_TENANTS = 1000 -- whose energy is kept apart; what further ones use is kept together
 
 -- A clock that was put back leaves moments in the future: they count from now on, or nobody would see their age for as
@@ -246,6 +246,72 @@ local function keep_until(id, ttl_ms)
   return NOW + ttl_ms
 end
 
+-- A callback is a record, and a place in the lane of whoever is told, made by the very script that changes what it tells
+-- of: neither can be without the other. A lane has one callback under way at a time. `about`: field, value, … of it.
+local function post(kind, subject, tenant, lane, url, endpoint, about)
+  local time = redis.call('TIME')
+  local id = string.format('msg_%d%06d_%d', time[1], time[2], redis.call('INCR', P .. 'callbacks.n'))
+  redis.call('HSET', P .. 'callback:' .. id, 'type', kind, 'subject', subject, 'tenant', tenant, 'lane', lane, 'url', url,
+    'endpoint', endpoint, 'state', 'pending', 'created_ms', NOW, 'since_ms', NOW, unpack(about))
+  redis.call('ZADD', P .. 'callbacks.pending', NOW, id)
+  redis.call('ZADD', P .. 'callbacks.to:' .. lane, NOW, id)
+  redis.call('ZADD', P .. 'callbacks.lanes', 'LT', NOW, lane)
+  return id
+end
+
+-- Tells an event to every endpoint that wants it: of a tenant its own, of the fleet (no tenant) all.
+local function tell_endpoints(kind, subject, tenant, about)
+  for _, endpoint in ipairs(redis.call('SMEMBERS', P .. 'endpoints')) do
+    local e = redis.call('HMGET', P .. 'endpoint:' .. endpoint, 'tenant', 'events', 'url')
+    local wants = e[2] and (e[2] == '*' or string.find(' ' .. e[2] .. ' ', ' ' .. kind .. ' ', 1, true))
+    if wants and (tenant == '' or tenant == e[1]) then
+      post(kind, subject, e[1], endpoint, e[3], endpoint, about)
+    end
+  end
+end
+
+-- Tells the URL that came with the request, if one did. Its lane is its server: many URLs of a slow one are one lane.
+local function tell_url(url, kind, subject, tenant, about)
+  if not url or url == '' then return end
+  post(kind, subject, tenant, string.match(url, '^%a+://[^/?#]+') or url, url, '', about)
+end
+
+-- Field, value, … of a record, as they are now: a later purge or retry changes nothing in what is told.
+local function facts(key, names)
+  local said, values = {}, redis.call('HMGET', key, unpack(names))
+  for i, name in ipairs(names) do
+    if values[i] then
+      said[#said + 1] = name
+      said[#said + 1] = values[i]
+    end
+  end
+  return said
+end
+
+local OF_BATCH = {'task', 'model', 'total', 'succeeded', 'failed', 'cancelled', 'metadata', 'finished_ms', 'expires_ms'}
+local OF_JOB = {'model', 'custom_id', 'metadata', 'finished_ms', 'expires_ms'}
+local KINDS = {succeeded = 'completed', dead = 'failed'}
+
+-- One that came to its end without a single answer has failed.
+local function tell_batch_end(id, state)
+  local key = batch_key(id)
+  local b = redis.call('HMGET', key, 'tenant', 'callback_url', 'succeeded', 'failed', 'untold')
+  if b[5] then return end
+  if not b[2] and redis.call('EXISTS', P .. 'endpoints') == 0 then return end
+  local none = state == 'completed' and tonumber(b[3] or 0) == 0 and tonumber(b[4] or 0) > 0
+  local kind, about = 'analysis.' .. (none and 'failed' or state), facts(key, OF_BATCH)
+  about[#about + 1], about[#about + 2] = 'ended', state
+  tell_url(b[2], kind, id, b[1] or '', about)
+  if b[1] then tell_endpoints(kind, id, b[1], about) end
+end
+
+local function tell_job_end(job, state)
+  if not job.callback_url then return end
+  local about = facts(job_key(job.id), OF_JOB)
+  about[#about + 1], about[#about + 2] = 'ended', state
+  tell_url(job.callback_url, 'job.' .. (KINDS[state] or state), job.id, job.tenant, about)
+end
+
 -- Ends the batch once its last item has settled. The time to live starts here, never before.
 local function end_batch_if_done(id)
   local key = batch_key(id)
@@ -264,6 +330,7 @@ local function end_batch_if_done(id)
     redis.call('SADD', P .. 'cancelling', id)
     redis.call('HSET', key, 'swept', 0)
   end
+  tell_batch_end(id, state)
   tell(id, state)
 end
 
@@ -284,6 +351,7 @@ local function settle(job, state)
     end_batch_if_done(job.batch)
   else
     redis.call('HSET', job_key(item), 'expires_ms', keep_until(item, job.ttl_ms))
+    tell_job_end(job, state)
   end
 end
 
@@ -420,8 +488,10 @@ local function acquit(job)
     if worker ~= job.worker then
       local against = redis.call('HINCRBY', P .. 'against', worker, 1)
       if against >= 2 and able_besides(job.queue, worker) > 0 then
-        redis.call('HSETNX', P .. 'quarantine', worker,
-          'It died under ' .. against .. ' jobs that succeeded on other workers.')
+        local why = 'It died under ' .. against .. ' jobs that succeeded on other workers.'
+        if redis.call('HSETNX', P .. 'quarantine', worker, why) == 1 then
+          tell_endpoints('fleet.card_quarantined', worker, '', {'worker', worker})
+        end
       end
     end
   end
