@@ -248,3 +248,21 @@ async def test_an_engine_that_never_gets_ready_ends_the_swap(settings: Settings,
     failed = await roll.carry_out(Change(ended=berths, started=tuple(new)))
     assert failed == "gpu0 was not ready within 0.5 s."
     assert running(crew) == {"gpu0": SMALL, "gpu1": SMALL}
+
+
+async def test_a_defect_in_the_middle_leaves_no_swap_under_way(
+    settings: Settings, crew: Crew, fake_store: Store
+) -> None:
+    """Every other swap would be refused until the next start."""
+
+    def broken(berth: Berth) -> ProcessSpec:
+        raise LookupError(berth.name)
+
+    made = tending(settings, crew, fake_store)
+    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    made._spec_of = broken
+    await ask_swaps(fake_store, [ASKED])
+    with pytest.raises(LookupError):
+        await made.turn()
+    (swap,) = await swaps(fake_store)
+    assert (swap.state, "LookupError" in swap.why) == ("failed", True)

@@ -13,11 +13,14 @@ from tests.terminal import Terminal
 from tests.unit.test_cli import Cli, cli
 from viiwork.cli.cardholders import Holders, holders
 from viiwork.cli.cardtable import NOBODY, NONE_DRAINED, card_table
+from viiwork.cli.gpus import drained_here
 from viiwork.devices import Device, Link, Reading, Temperature, open_devices
 from viiwork.devices.simulated import FOLDER
 from viiwork.errors import UsageError
 from viiwork.jobs import Lane
 from viiwork.roster import CardStatus, FleetStatus, WorkerCard, WorkerStatus
+from viiwork.settings import load_settings
+from viiwork.statedir import Run, StateDir, SupervisorRecord
 
 __all__ = ["cli"]
 
@@ -146,6 +149,16 @@ class TestHolders:
         (line,) = (line for line in text.splitlines() if "Radeon VII" in line)
         assert line.split("gfx906")[1].split() == ["drained:", "fan", "rattles"]
         assert "gone" in shown((CARD, Reading(state="gone")), drains={"gpu0": ""})
+
+    def test_a_drain_is_of_the_fleets_own_cards(self, tmp_path: Path) -> None:
+        """Others have the same names: simulated ones, and this computer's while the fleet has simulated ones."""
+        seen = load_settings({"fleet": {"state_dir": tmp_path}})
+        spec, drains = "simulated:2xRadeonVII", {"gpu1": "fan"}
+        record = SupervisorRecord(pid=1, identity="x", drained=drains, devices=spec)
+        StateDir(tmp_path).write_run(Run(fleet="lab", supervisor=record))
+        assert drained_here(seen, shown=spec) == drains
+        assert drained_here(seen, shown="simulated:4xRadeonVII") == {}
+        assert drained_here(seen, shown="auto") == {}
 
     def test_workers_of_other_hosts_have_none_of_these_cards(self) -> None:
         """Simulated ones are called alike everywhere."""

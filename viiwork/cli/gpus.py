@@ -22,6 +22,8 @@ from viiwork.cli.tables import NO_REASON
 from viiwork.cli.toldcards import show_told
 from viiwork.cli.up import settings_from
 from viiwork.devices import Device, Devices, Reading
+from viiwork.devices.choose import SIMULATED
+from viiwork.fleet.running import simulated_cards
 from viiwork.settings import Settings
 from viiwork.statedir import StateDir
 
@@ -65,7 +67,7 @@ def gpus(
         say(remark)
 
     def ask() -> Whose:
-        return holders_here(settings), drained_here(settings)
+        return holders_here(settings), drained_here(settings, shown=whose.spec)
 
     show = print_cards if as_json else print_table
     try:
@@ -106,10 +108,14 @@ def print_cards(seen: Seen, of_whom: Whose) -> None:
         print_json(asdict(device) | asdict(reading) | whose | {"drained": drains.get(f"gpu{device.index}")})
 
 
-def drained_here(settings: Settings) -> Mapping[str, str]:
-    """The cards that the fleet of this computer leaves out, as its supervisor wrote down."""
+def drained_here(settings: Settings, *, shown: str) -> Mapping[str, str]:
+    """The cards that the fleet of this computer leaves out, as its supervisor wrote down; none where others are shown.
+
+    Simulated cards have the same names as real ones.
+    """
     run = StateDir(settings.state_dir).read_run()
-    return run.supervisor.drained if run is not None and run.supervisor is not None else {}
+    others = simulated_cards(run) != (shown if shown.startswith(SIMULATED) else "")
+    return {} if others or run is None or run.supervisor is None else run.supervisor.drained
 
 
 def say_drained(drains: Mapping[str, str]) -> None:

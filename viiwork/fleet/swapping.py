@@ -15,6 +15,7 @@ from viiwork.hosts import Swap
 from viiwork.placement.cards import PlanCard
 
 Cards = Mapping[str, PlanCard]
+DEFECT = "a defect of VIIWork ({}) broke it off, so that workers of either model may run. Start the fleet again."
 
 
 class Swapping:
@@ -35,6 +36,9 @@ class Swapping:
             return mender
         try:
             return await self._answer(self._now, mender, cards, drained)
+        except Exception as error:  # else it would be under way for ever, and every other refused
+            await self._desk.say(self._now, "failed", DEFECT.format(type(error).__name__))
+            raise
         finally:
             self._now, self.coming = None, ()
 
