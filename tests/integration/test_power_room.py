@@ -16,6 +16,7 @@ from tests.rigging import Watts, cards_of, done_once, up, workers
 from tests.workers import ROOT, eventually, make_job
 from viiwork.jobs import Job, Lane, State
 from viiwork.power.loads import READY
+from viiwork.power.standing import UNWATCHED
 from viiwork.powerfile import PowerFile, power_file, read_power
 from viiwork.roster import WorkerCard
 from viiwork.settings import ScheduleEntry, Settings
@@ -231,3 +232,36 @@ async def test_a_lane_that_the_hours_close_waits_the_other_is_served_and_whoever
             asking.send_signal(signal.SIGINT)
             assert await asyncio.to_thread(asking.wait, 30) == 130
         assert line == f"{told} The question waits there; Ctrl-C cancels it.\n"
+
+
+async def test_when_up_is_killed_its_workers_finish_what_they_have_and_take_nothing_until_another_up(
+    settings: Settings, real_store: Store
+) -> None:
+    """They go on for as long as what it told last is believed; then `viiwork status` says why they stand still.
+
+    The caps hold all the while, and the next `up` has the jobs done and gives the caps back.
+    """
+    settings = simulated(settings, cards=2, host_watts=600.0, control_s=1.0)
+    devices = cards_of(settings)
+    room_w = (600.0 - settings.power.base_watts) * settings.power.supply_efficiency
+    with up(settings, until_ready=False) as running:
+        await eventually(lambda: all_ready(real_store, 2), within_s=60, what="both engines are ready")
+        async with fed(real_store) as jobs:
+            running.kill()
+
+            async def stands_still() -> bool:
+                cards = (await workers(real_store)).values()
+                unwatched = all(card.limit == 0 and UNWATCHED in card.throttle for card in cards)
+                return unwatched and not sum(q.running for q in (await real_store.fleet()).queues)
+
+            await eventually(stands_still, within_s=60, what="nothing runs and nothing is taken")
+        assert sum(devices.read(card).cap_w or 0.0 for card in devices.found()) <= room_w
+        run = StateDir(settings.state_dir).read_run()
+        assert run is not None
+        status = viiwork("status", url=run.api_url)
+        out, _ = await asyncio.to_thread(status.communicate)
+        assert UNWATCHED in " ".join(out.split())
+        assert sum(q.waiting + q.queued for q in (await real_store.fleet()).queues)
+    with up(settings, until_ready=False):
+        await check_done_once(real_store, jobs)
+    assert [devices.read(card).cap_w for card in devices.found()] == [250.0] * 2

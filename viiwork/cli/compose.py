@@ -62,10 +62,11 @@ def compose(
         title=found.title,
         mounts=found.mounts,
         groups=found.groups,
+        unkept=found.unkept,
         cpu_engine="extractive" if engine == "auto" else engine,
     )
     _write(text, out, force=force)
-    for remark in found.remarks:
+    for remark in (*found.remarks, *found.unkept):
         say(remark)
     for remark in to_be_set(must_set(found.containers)):
         say(remark)

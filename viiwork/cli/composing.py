@@ -19,6 +19,7 @@ from viiwork.models.find import find
 from viiwork.placement.cards import PlanCard, cards_named, cards_of
 from viiwork.placement.plan import plan
 from viiwork.placement.wish import SEQUENCES, Wish, asked_for
+from viiwork.power.unkept import unkept
 from viiwork.recipes.check import BUILT_IN
 from viiwork.settings import Settings
 
@@ -46,19 +47,27 @@ class Found:
     mounts: tuple[str, ...] = ()
     groups: tuple[str, ...] = NAMED_GROUPS
     remarks: tuple[str, ...] = ()
+    unkept: tuple[str, ...] = ()
+    """Limits that are set and that nobody keeps in containers."""
     complete: bool = True
 
 
 def for_named(request: Request, cards: str) -> Found:
     """For cards that are not here: their nodes, groups and identities are assumed, or to be filled in."""
-    made = _planned(request, cards_named(cards), Cards())
-    return replace(made, title=cards, remarks=(*made.remarks, ASSUMED))
+    named = cards_named(cards)
+    made = _planned(request, named, Cards())
+    limits = unkept(settings_from(request.config), cards=len(named))
+    return replace(made, title=cards, remarks=(*made.remarks, ASSUMED), unkept=limits)
 
 
 def for_here(request: Request, spec: str) -> Found:
     settings = settings_from(request.config)
     source = open_devices(spec, state_dir=settings.state_dir)
     found = () if spec in (NONE, CPU) else source.found()
+    return replace(_for_found(request, spec, source, found), unkept=unkept(settings, cards=len(found)))
+
+
+def _for_found(request: Request, spec: str, source: Devices, found: tuple[Device, ...]) -> Found:
     if spec.startswith(SIMULATED):
         return _of_simulated(request, spec, found)
     if not any(device.openable for device in found):

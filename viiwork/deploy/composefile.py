@@ -20,11 +20,12 @@ def compose_file(
     title: str = "",
     mounts: Sequence[str] = (),
     groups: Sequence[str] = NAMED_GROUPS,
+    unkept: Sequence[str] = (),
     cpu_engine: str = "extractive",
 ) -> str:
     """The whole text. Without containers of engines the fleet has one worker on the CPU.
 
-    `command` is how it is written again, `title` what it was made for.
+    `command` is how it is written again, `title` what it was made for, `unkept` what it does not keep to.
     """
     recipes = sorted({each.environment["VIIWORK_ENGINE_KIND"] for each in containers if each.image})
     return fill(
@@ -35,6 +36,7 @@ def compose_file(
         title=title,
         volumes=[STATE, *mounts],
         groups=list(groups),
+        unkept=unkept,
         cpu_engine=cpu_engine,
         must_set=must_set(containers),
         drain_s=DRAIN_S,

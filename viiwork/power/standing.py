@@ -11,6 +11,7 @@ from viiwork.recipes.cards import numbers
 from viiwork.roster import HostWatts
 
 NOT_WRITTEN = "the watts of this machine are not dealt out yet"
+UNWATCHED = "nobody watches the power budget any more (does `viiwork up` run?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,7 @@ def standing_of(told: PowerFile | None, *, worker: str, now_s: float) -> Standin
         lanes, power = frozenset(told.lanes), _watts(told)
         return Standing(share, share, order.may_run, order.may_load, order.why, lanes, told.opens, power)
     if told.host_watts is not None:
-        why = "nobody watches the power budget any more (does `viiwork up` run?)"
-        return Standing(0.0, share, may_run=order.may_run, may_load=False, why=why)
+        return Standing(0.0, share, may_run=order.may_run, may_load=False, why=UNWATCHED)
     over = told.until_s is not None and now_s > told.until_s
     lanes, opens = (frozenset(Lane), {}) if over else (frozenset(told.lanes), told.opens)
     return Standing(share, share, order.may_run, order.may_load, order.why, lanes, opens)

@@ -29,7 +29,7 @@ from viiwork_workers.governor import Governor
 from viiwork_workers.lease import Beats
 from viiwork_workers.ledger import Ledger
 from viiwork_workers.meter import Meter
-from viiwork_workers.orders import Orders, free, orders_of
+from viiwork_workers.orders import Orders, free, orders_of, unheard
 from viiwork_workers.outcome import Runner
 from viiwork_workers.station import LoopThread, Station
 
@@ -104,6 +104,8 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
             "store": lambda: _wait_for(thread, store.close),
         }
         self._close = lambda: _close_all(steps, thread)
+        if loaded.engine is not None and (told := unheard(parts.settings, environ=os.environ)):
+            log.warning("%s: %s", parts.name, told)
         log.info("%s holds %s after %.1f s", parts.name, parts.facts.model, time.monotonic() - begin)
 
     def stop(self, w: Any) -> None:  # noqa: ARG002 - Celery's signature

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 
-from viiwork.power.needs import rules
+from viiwork.power.needs import limits_watts, rules
 from viiwork.power.standing import FREE, Standing, standing_of
 from viiwork.powerfile import PowerFile, power_file, read_power
 from viiwork.processes import SUPERVISED_BY
@@ -25,6 +25,13 @@ def orders_of(settings: Settings, worker: str, *, environ: Mapping[str, str]) ->
     """Where a worker hears what it may do; one that `viiwork up` does not keep has nobody who would tell."""
     ruled = rules(settings) and SUPERVISED_BY in environ
     return PowerOrders(settings, worker).now if ruled else free
+
+
+def unheard(settings: Settings, *, environ: Mapping[str, str]) -> str:
+    """What to say of limits that are set for a worker whom nobody tells of them; empty where there are none."""
+    if not (limits_watts(settings) or settings.schedule) or SUPERVISED_BY in environ:
+        return ""
+    return "a power budget, a cap or a schedule is set, and only workers that `viiwork up` starts keep to it"
 
 
 class PowerOrders:
