@@ -57,6 +57,7 @@ def test_what_would_fit_does_when_it_is_typed(count: int, written: list[str]) ->
     for refusal in made.refusals:
         for remedy in refusal.would_fit:
             after, name = followed(written, refusal.model, remedy, count)
+            assert name == refusal.model or name not in {each.partition(",")[0] for each in written}
             assert not refused(after, name), remedy
             assert {each.model for each in after.refusals} <= lacking
 

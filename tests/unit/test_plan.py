@@ -275,6 +275,12 @@ def test_where_there_is_no_room_beside_all_others_one_of_them_is_named() -> None
     assert not planned("10xRadeonVII", "llama-3-70b:int4", "qwen3-32b").refusals
 
 
+def test_what_is_wanted_as_well_is_not_suggested_in_its_place() -> None:
+    """Named twice it would be refused."""
+    (refusal,) = planned("3xRadeonVII", "mistral-7b:int4,replicas=2", "mistral-7b").refusals
+    assert [hint for hint in refusal.would_fit if hint.startswith("as")] == ["as --model mistral-7b:int8 (1 card)"]
+
+
 def test_a_model_of_ones_own_needs_other_files_for_narrower_weights() -> None:
     """No name of the catalogue is suggested for it."""
     wish = replace(read_wish("llama-2-13b"), catalogued=False)

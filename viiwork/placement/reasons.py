@@ -83,7 +83,8 @@ def _why_more(fewer: int, held: Layout, count: int, layout: Layout) -> str:
     """Why not the fewest cards that hold it."""
     few, many = held.fit.in_flight, layout.fit.in_flight
     if many > few:
-        return f"{fewer} cards hold it with {few} documents in flight, {count} with {many}."
+        documents = "1 document" if few == 1 else f"{few} documents"
+        return f"{fewer} cards hold it with {documents} in flight, {count} with {many}."
     rest = "need none" if layout.pp == 1 else f"one of {layout.pp}"
     return f"{fewer} cards hold it in a pipeline of {held.pp}, {count} {rest}."
 

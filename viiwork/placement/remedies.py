@@ -36,8 +36,8 @@ class Remedies:
             yield from self._narrower_and_shorter()
         fewer = self._without(self._wanted)
         if fewer:
-            yield fewer
-        elif not weights:
+            yield f"without {' and '.join(fewer)}"
+        if not weights and len(fewer) != 1:
             yield from self._narrower_without()
 
     def alone(self, replicas: int) -> Allotment | None:
@@ -48,15 +48,25 @@ class Remedies:
     def _wanted(self) -> Wish:
         return self.found.wishes[self.wish]
 
+    @property
+    def _others(self) -> list[Wish]:
+        return [each for place, each in enumerate(self.found.wishes) if place != self.wish]
+
+    def _forms(self) -> list[Wish]:
+        """It with narrower weights, but for what is wanted as well: one thing cannot be asked for twice."""
+        taken = {each.shape.name for each in self._others}
+        forms = narrower(self._wanted, engine=self.found.bounds.engine)
+        return [each for each in forms if each.shape.name not in taken]
+
     def _narrower(self) -> Iterator[str]:
-        for wish in narrower(self._wanted, engine=self.found.bounds.engine):
+        for wish in self._forms():
             tried = self._with(wish)
             if tried is not None:
                 yield f"{worded(wish)} ({self._size(tried)})"
 
     def _narrower_and_shorter(self) -> Iterator[str]:
         """Where neither is enough."""
-        for wish in narrower(self._wanted, engine=self.found.bounds.engine):
+        for wish in self._forms():
             longest = self._longest(wish)
             tried = self._with(replace(wish, context_tokens=longest)) if longest else None
             if tried is not None:
@@ -87,23 +97,22 @@ class Remedies:
 
     def _narrower_without(self) -> Iterator[str]:
         """Where no room can be made beside all others."""
-        for wish in narrower(self._wanted, engine=self.found.bounds.engine):
+        for wish in self._forms():
             fewer = self._without(wish)
             if fewer:
-                yield f"{worded(wish)} {fewer}"
+                yield f"{worded(wish)} without {' and '.join(fewer)}"
 
-    def _without(self, wish: Wish) -> str:
-        """Which other has to go: one if that does and leaves nobody else with less, else all. Empty if none helps."""
-        others = [each for place, each in enumerate(self.found.wishes) if place != self.wish]
+    def _without(self, wish: Wish) -> tuple[str, ...]:
+        """Which others have to go: one if that does and leaves nobody else with less, else all. None if none helps."""
         short = {self.found.wishes[place].shape.name for place in lacking(self.found)}
-        for one in others:
-            kept = [wish, *(each for each in others if each is not one)]
+        for one in self._others:
+            kept = [wish, *(each for each in self._others if each is not one)]
             tried = self._reached(kept, self.cards, 0)
             if tried is not None and {kept[place].shape.name for place in lacking(tried)} <= short:
-                return f"without {one.shape.name}"
-        if not others or self._reached([wish], self.cards, 0) is None:
-            return ""
-        return f"without {' and '.join(each.shape.name for each in others)}"
+                return (one.shape.name,)
+        if not self._others or self._reached([wish], self.cards, 0) is None:
+            return ()
+        return tuple(each.shape.name for each in self._others)
 
     def _with(self, wish: Wish, *, more: Sequence[PlanCard] = ()) -> Allotment | None:
         """The plan in which this wish is another one, if it comes true there and no other has to give way."""
