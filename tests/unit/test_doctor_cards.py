@@ -95,6 +95,7 @@ class TestMachines:
         assert finding.verdict is FAIL
         assert "2 wanted, none can be opened. AMD: there is no /dev/kfd" in finding.found
         assert "workers.gpus to 0" in finding.advice
+        assert "--devices simulated:4xRadeonVII" in finding.advice
 
     def test_an_engine_of_both_makers_is_on_the_cards_that_there_are(self, tmp_path: Path) -> None:
         """llama.cpp is pinned by CUDA's variable, which its build for AMD heeds."""

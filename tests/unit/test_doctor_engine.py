@@ -81,3 +81,13 @@ def test_an_engine_on_cards_takes_none_of_the_hosts_memory(model: Path, python: 
 def test_a_wrong_engine_is_a_fact_and_no_fault(tmp_path: Path) -> None:
     assert "no engine 'vlm'" in str(engine_facts(settings_of(tmp_path, kind="vlm"), {}).error)
     assert engine_facts(settings_of(tmp_path, kind="noop", alias="n"), {}).alias == "n"
+
+
+def test_memory_that_was_not_reckoned_is_not_called_ok() -> None:
+    """Nothing is known of an engine that could not be started."""
+    finding = memory(EngineFacts(title="vllm", alias="", error=SettingsError("no.", hint="do.")))
+    assert (finding.verdict, finding.found.startswith("not checked"), bool(finding.advice)) == (
+        Verdict.WARN,
+        True,
+        True,
+    )

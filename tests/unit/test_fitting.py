@@ -186,5 +186,12 @@ def test_what_up_prints_has_a_line_a_process_and_tears_no_path(columns: int) -> 
     assert path in words(lines) or lines[-1].startswith("Left out")
 
 
+def test_a_mark_without_a_heading_stands_beside_the_name_in_a_block() -> None:
+    """As `doctor` has its verdicts."""
+    table = FittedTable(Column("Check"), Column(""), Column("Found", wraps=True))
+    table.add_row(plain("Engine image"), plain("warn"), plain("y" * 25))
+    assert shown(table, columns=34) == ["Engine image  warn", "  Found: " + "y" * 25]
+
+
 def test_a_table_without_rows_is_its_headings() -> None:
     assert shown(FittedTable(Column("Name"), Column("Said", wraps=True)), columns=80)[0].split() == ["Name", "Said"]

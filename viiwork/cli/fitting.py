@@ -104,15 +104,16 @@ class FittedTable:
         return table
 
     def _blocks(self, columns: int) -> Iterator[RenderableType]:
-        """A row a block: its first cell, and below it the others with their headings."""
+        """A row a block: its first cell with those that have no heading, and below it the others with theirs."""
         for row in self._rows:
-            yield Text.assemble((row[0].plain, "bold"))
-            yield from _packed(self._pairs(row[1:]), columns)
+            marks = [cell for column, cell in zip(self._columns[1:], row[1:], strict=True) if not column.heading]
+            yield Text(" " * GAP).join([Text(row[0].plain, "bold"), *marks])
+            yield from _packed(self._pairs(row), columns)
 
-    def _pairs(self, cells: Sequence[Text]) -> Iterator[Text]:
-        for column, cell in zip(self._columns[1:], cells, strict=True):
-            if cell.plain:
-                yield plain(f"{column.name}: " if column.name else "", "dim") + cell
+    def _pairs(self, row: Sequence[Text]) -> Iterator[Text]:
+        for column, cell in zip(self._columns[1:], row[1:], strict=True):
+            if cell.plain and column.heading:
+                yield plain(f"{column.name}: ", "dim") + cell
 
 
 def _packed(pairs: Iterator[Text], columns: int) -> Iterator[RenderableType]:

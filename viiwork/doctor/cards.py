@@ -16,9 +16,10 @@ GFX906 = "9.0.6"
 PASSES_THROUGH = frozenset({"iommu=pt", "iommu.passthrough=1", "amd_iommu=off", "intel_iommu=off", "iommu=off"})
 ENGINES = ("vllm-gfx906", "llama-cpp")
 NOT_FOR_GFX906 = frozenset({"vllm", "tgi"})
+TRY_WITHOUT = "To try it without a card: viiwork up --engine simulated --devices simulated:4xRadeonVII"
 TRY = (
     "With a card in this computer: load its driver, and let this user open its devices (groups video and render). "
-    "To try it without one: viiwork up --engine simulated --devices simulated:4xRadeonVII"
+    f"{TRY_WITHOUT}"
 )
 BF16 = frozenset({"bfloat16", "bf16"})
 
@@ -55,7 +56,10 @@ def short_of_cards(facts: CardsFacts) -> Finding:
     count = "none can" if not facts.open else f"{facts.open} can"
     if not facts.cards:
         why = facts.why_none.replace("\n", " ")
-        advice = "Load the driver, give a container the devices, or set workers.gpus to 0 and run on the processor."
+        advice = (
+            "Load the driver, or give a container the devices. On the processor: --devices none, workers.gpus to 0."
+        )
+        advice = f"{advice} {TRY_WITHOUT}"
         return fail("Cards", f"{facts.wanted} wanted, {count} be opened. {why}".strip(), advice)
     mend = "Mend what is said of them above"
     advice = f"{mend}, or set workers.gpus to {facts.open}." if facts.open else f"{mend}."

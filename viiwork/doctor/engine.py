@@ -19,7 +19,9 @@ def engine(facts: EngineFacts) -> Finding:
 
 def memory(facts: EngineFacts) -> Finding:
     """Engines on the CPU that do not fit are killed by the system when they have loaded."""
-    if facts.error is not None or facts.cards_wanted or not facts.needs_bytes:
+    if facts.error is not None:
+        return warn("Engine memory", "not checked: the engine could not be started", "Mend what fails above first.")
+    if facts.cards_wanted or not facts.needs_bytes:
         return ok("Engine memory", "not in this host's RAM")
     found = f"about {in_units(facts.needs_bytes)} needed, {in_units(facts.available_bytes)} available"
     if facts.needs_bytes > facts.available_bytes:
