@@ -47,10 +47,6 @@ class Swapping:
         if self._now is not None:
             await self._desk.refuse_others(self._now)
 
-    async def break_off(self) -> None:
-        """The fleet ends: what is under way is not done, and not kept."""
-        await self._desk.break_off()
-
     async def _answer(self, swap: Swap, mender: Mender, cards: Cards, drained: Collection[str]) -> Mender:
         try:
             found = await asyncio.to_thread(self._desk.considered, mender, swap, cards, frozenset(drained))
