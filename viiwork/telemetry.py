@@ -57,6 +57,8 @@ class Snapshot:
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     energy: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Millijoules of the workers' cards by kind and worker, `unmeasured` milliseconds, `unknown` jobs."""
+    callbacks: Mapping[str, int] = field(default_factory=dict)
+    """How many there are, by state."""
     memory_used_bytes: int = 0
     memory_limit_bytes: int = 0
 
@@ -81,6 +83,8 @@ def families(snapshot: Snapshot) -> Iterator[Metric]:
         return
     yield gauge("viiwork_closing", "Whether the fleet takes no new work.", [((), snapshot.fleet.closing)])
     yield gauge("viiwork_dead_letters", "Dead jobs that wait for a person.", [((), snapshot.fleet.dead)])
+    told = [((state,), count) for state, count in snapshot.callbacks.items()]
+    yield gauge("viiwork_callbacks", "Callbacks that can be listed, by state.", told, ("state",))
     used, limit = snapshot.memory_used_bytes, snapshot.memory_limit_bytes
     yield gauge("viiwork_redis_memory_used_bytes", "Memory that Redis uses.", [((), used)])
     yield gauge("viiwork_redis_memory_limit_bytes", "Memory that Redis may use; 0 is no limit.", [((), limit)])

@@ -202,6 +202,40 @@ async def test_a_sender_that_is_killed_in_the_middle_loses_nothing(settings: Set
         assert told == set(jobs)
 
 
+async def test_two_api_processes_send_each_callback_once(settings: Settings, hands: Hands) -> None:
+    """Redis hands a receiver to one of them at a time."""
+    with Door(settings, **QUICK) as one, Door(settings, **QUICK) as two, Receiver() as receiver:
+        desks = [Desk(door.url, hands) for door in (one, two)]
+        desks[0].secret()
+        jobs = [await desks[n % 2].job(f"{receiver.url}?n={n}") for n in range(8)]
+        receiver.wait(8)
+
+        async def all_delivered() -> bool:
+            return len(desks[0].listed("delivered")) == 8
+
+        await eventually(all_delivered, what="eight callbacks that were delivered")
+        assert sorted(each.path for each in receiver.heard) == [f"/hook?n={n}" for n in range(8)]
+        assert len(set(jobs)) == 8
+        for desk in desks:
+            desk.http.close()
+
+
+async def test_an_answer_that_was_lost_is_given_again_under_its_key(desk: Desk) -> None:
+    """The secret with it: whoever asks once more has no other way to know it, and no second endpoint is made."""
+    key = {"idempotency-key": "once"}
+    path, body = "/v1/callbacks/endpoints", {"url": "https://a.example/"}
+    first, again = (desk.http.post(path, json=body, headers=key) for _ in range(2))
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert first.headers["cache-control"] == "no-store"
+    rotate = f"{path}/{first.json()['endpoint']['id']}/rotate"
+    turned, heard = (desk.http.post(rotate, headers={"idempotency-key": "turn"}).json() for _ in range(2))
+    assert turned == heard
+    assert turned["secret"] != first.json()["secret"]
+    other = desk.http.post(rotate, headers={"x-viiwork-submitter": "ben@lab"})
+    assert other.status_code == 404
+
+
 async def test_an_endpoint_is_told_and_both_secrets_sign_during_a_rotation(desk: Desk) -> None:
     """Added, tried out, rotated, removed; a secret is shown in the answer that makes it alone."""
     with Receiver() as receiver:

@@ -6,8 +6,10 @@ import pytest
 
 from tests.hands import Hands, depths, keys, ready_hints, recount, sealed_batch, state, upkeep
 from tests.workers import make_job
+from viiwork.deliveries import DeliveryState, Endpoint
 from viiwork.jobs import State
-from viiwork.store import Store
+from viiwork.store import Store, callbacks, endpoints
+from viiwork.store.endpoints import SealedPair
 from viiwork.store.leases import Claim, Stale, Verdict
 
 QUEUE = "batch.noop"
@@ -156,7 +158,9 @@ async def test_who_was_stopped_on_purpose_makes_no_suspects(store: Store) -> Non
 
 
 async def test_a_card_under_which_two_jobs_died_that_succeed_elsewhere_is_quarantined(store: Store) -> None:
-    """And its worker is told by its next beat; the last card of a model never is."""
+    """And its worker is told by its next beat, and whoever watches the fleet, in the same commit."""
+    watcher = Endpoint(id="ep_1", url="https://a.example/", tenant="anna@lab", events=("fleet.card_quarantined",))
+    await endpoints.add(store, watcher, SealedPair("sealed"))
     bad, good = await crew(store, 2)
     for n in range(2):
         job = make_job()
@@ -171,6 +175,8 @@ async def test_a_card_under_which_two_jobs_died_that_succeed_elsewhere_is_quaran
         await kept.beat(bad.card, queues=[QUEUE], in_flight={}, held=[])
         assert bool(kept.quarantined) == (n == 1)
     assert "succeeded on other workers" in kept.quarantined
+    ((_, told),) = await callbacks.listed(store, DeliveryState.PENDING)
+    assert (told["type"], told["subject"]) == ("fleet.card_quarantined", bad.card.name)
     await store.lift_quarantine()
     await kept.beat(bad.card, queues=[QUEUE], in_flight={}, held=[])
     assert kept.quarantined == ""

@@ -11,6 +11,7 @@ from prometheus_client.exposition import choose_encoder
 
 from viiwork.api.intake import Intake
 from viiwork.errors import StoreUnavailable
+from viiwork.store import callbacks
 from viiwork.store.gauges import oldest_s
 from viiwork.store.meters import by_worker
 from viiwork.store.watch import Watch
@@ -48,6 +49,7 @@ async def _whole(desk: Intake, *, version: str, listeners: int, began_s: float) 
     ages = await oldest_s(store, known_queues(fleet))
     counts = await store.stats()
     energy = await by_worker(store)
+    told = {state.value: count for state, count in (await callbacks.counts(store)).items()}
     return Snapshot(
         version=version,
         listeners=listeners,
@@ -56,6 +58,7 @@ async def _whole(desk: Intake, *, version: str, listeners: int, began_s: float) 
         oldest_s=ages,
         counts=counts,
         energy=energy,
+        callbacks=told,
         memory_used_bytes=memory.used_bytes,
         memory_limit_bytes=memory.limit_bytes,
         scrape_s=time.monotonic() - began_s,

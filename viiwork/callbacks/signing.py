@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from viiwork.callbacks.vault import Sealed, Vault, new_secret, signatures
+from viiwork.errors import SettingsError
 from viiwork.store import Store, endpoints
 from viiwork.store.callbacks import now_ms
 from viiwork.store.endpoints import SealedPair, tenant_owner
@@ -62,6 +63,8 @@ class Signing:
             secrets = [self._vault.open(each, owner=owner) for each in pair.at(at_ms)]
         except Sealed as error:
             raise Unsigned("Its secret cannot be opened with this callbacks.key; rotate it.") from error
+        except SettingsError as error:
+            raise Unsigned(error.message) from error
         at_s = at_ms // 1000
         return {
             "content-type": "application/json",

@@ -74,7 +74,9 @@ async def listed(
     start = 0
     if before is not None:
         (rank,) = await store.read([("ZREVRANK", shelf, before)])
-        start = 0 if rank is None else int(rank) + 1
+        if rank is None:  # it is of another state by now: to begin anew would never end
+            return []
+        start = int(rank) + 1
     (ids,) = await store.read([("ZREVRANGE", shelf, str(start), str(start + limit - 1))])
     records = await store.read([("HGETALL", f"{store.prefix}callback:{each}") for each in ids]) if ids else []
     pairs = ((one, as_hash(record)) for one, record in zip(ids, records, strict=True))
