@@ -14,6 +14,7 @@ from tests.unit.test_cli import Cli, cli, service
 from tests.unit.test_fitting import EIGHT as EIGHT_CARDS
 from viiwork.devices.simulated import FOLDER
 from viiwork.doctor import CardsFacts, EngineFacts, Finding, Verdict, diagnose, of_cards, of_engine
+from viiwork.fleet.describe import supervisor_record
 from viiwork.fleet.examine import examine
 from viiwork.fleet.machineroom import machine_facts
 from viiwork.fleet.running import neighbours_with_cards, running_here, simulated_cards
@@ -68,6 +69,11 @@ class TestRunning:
         assert run is not None
         assert simulated_cards(run) == EIGHT
         assert running_here(runs(tmp_path / "b", alive=False)) is None
+
+    def test_a_supervisor_writes_down_the_cards_and_the_engine_that_flags_may_have_named(self, tmp_path: Path) -> None:
+        asked = settings(tmp_path, devices={"spec": EIGHT}, engine={"kind": "simulated"})
+        record = supervisor_record(asked, [], drained={})
+        assert (record.devices, record.engine) == (EIGHT, "simulated")
 
     def test_real_cards_are_looked_up_where_they_are(self, tmp_path: Path) -> None:
         assert simulated_cards(running_here(runs(tmp_path, devices="amd"))) == ""
