@@ -277,7 +277,7 @@ def test_where_there_is_no_room_beside_all_others_one_of_them_is_named() -> None
 
 def test_what_is_wanted_as_well_is_not_suggested_in_its_place() -> None:
     """Named twice it would be refused."""
-    (refusal,) = planned("3xRadeonVII", "mistral-7b:int4,replicas=2", "mistral-7b").refusals
+    (refusal,) = planned("2xRadeonVII", "mistral-7b:int4", "mistral-7b").refusals
     assert [hint for hint in refusal.would_fit if hint.startswith("as")] == ["as --model mistral-7b:int8 (1 card)"]
 
 
