@@ -17,6 +17,7 @@ import pypdf
 from docx.opc.packuri import PackURI
 from docx.opc.part import Part
 from fpdf import FPDF
+from fpdf.enums import TextMode
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject, TextStringObject
@@ -38,6 +39,33 @@ def make_pdf(pages: Sequence[str], *, title: str = "") -> bytes:
         pdf.add_page()
         if text:
             pdf.multi_cell(0, 6, text)
+    return bytes(pdf.output())
+
+
+def make_pdf_with_hidden_text(text: str) -> bytes:
+    """Six pages: one that is plain, then the text invisible, white, white on blue, of 1 point, and transparent."""
+    pdf = FPDF()
+    pdf.set_font("helvetica", size=12)
+    pdf.add_page()
+    pdf.cell(text="Plain")
+    pdf.add_page()
+    pdf.text_mode = TextMode.INVISIBLE
+    pdf.cell(text=text)
+    pdf.text_mode = TextMode.FILL
+    pdf.set_text_color(255)
+    pdf.add_page()
+    pdf.cell(text=text)
+    pdf.set_fill_color(0, 0, 90)
+    pdf.add_page()
+    pdf.cell(text=text, fill=True)
+    pdf.set_text_color(0)
+    pdf.set_font_size(1)
+    pdf.add_page()
+    pdf.cell(text=text)
+    pdf.set_font_size(12)
+    pdf.add_page()
+    with pdf.local_context(fill_opacity=0):
+        pdf.cell(text=text)
     return bytes(pdf.output())
 
 

@@ -10,6 +10,8 @@ from selectolax.lexbor import LexborHTMLParser
 
 from viiwork.documents.document import Document, find_headings, tidy, title_of
 from viiwork.documents.htmltables import write_tables
+from viiwork.documents.htmlunseen import unseen_on
+from viiwork.documents.unseen import notes_for
 
 MAX_SLOPPY_DEPTH = 400
 """Of elements inside each other as written: lexbor takes 94 s for 200,000 `div`, 3 s for 20,000 `ul` and `li`."""
@@ -52,12 +54,17 @@ def read_html(text: str, notes: tuple[str, ...]) -> Document:
     markup = tree.html or ""
     if _depth(_ELEMENT, markup) > MAX_DEPTH or max(map(len, markup.split("<"))) > MAX_RUN_CHARACTERS:
         return _without_layout(text, notes)
+    for node in tree.css("[hidden]"):
+        node.attrs["style"] = "display:none"
+    unseen = unseen_on(tree)
     write_tables(tree)
     page = tidy(get_text(tree.html or ""))
     found = [(int((node.tag or "h1")[1]), node.text()) for node in tree.css("h1, h2, h3, h4, h5, h6")]
     headings = find_headings(page, found)
     title = title or (headings[0].text if headings else "")
-    return Document(media_type="text/html", pages=(page,), title=title, headings=headings, notes=notes)
+    return Document(
+        media_type="text/html", pages=(page,), title=title, headings=headings, notes=(*notes, *notes_for(unseen))
+    )
 
 
 def sloppy_depth(text: str) -> int:

@@ -22,6 +22,10 @@ OUTCOMES = MappingProxyType(
         ),
         "empty": ("The file has no content{detail}.", "Check that it was saved and uploaded whole."),
         "encrypted": ("The document is protected by a password.", "Save a copy without the password."),
+        "garbled": (
+            "None of the pages has text that can be read: the letters of its fonts have no meaning.",
+            "Run OCR over it, for example with ocrmypdf --force-ocr.",
+        ),
         "no_text_layer": (
             "None of the pages has text: the document is probably a scan, and there is no text recognition (OCR) here.",
             "Run OCR on it first, for example with ocrmypdf.",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pypdfium2
 import pypdfium2.raw as pdfium
 
 from viiwork.documents.document import Document, named, tidy, title_of
+from viiwork.documents.legible import Legibility, legibility
 from viiwork.documents.outcomes import Unread
+from viiwork.documents.pdfunseen import Unseen, look
+from viiwork.documents.unseen import notes_by_page
 
 MAX_FIELDS = 10_000
 
@@ -19,17 +23,29 @@ _BROKEN_WORD = re.compile("\ufffe(?=[a-z\u00df-\u00ff])")
 _BROKEN_COMPOUND = re.compile("\ufffe(?=\\w)")
 
 
+NOTHING = Unseen()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page; `text` is None when it cannot be opened."""
+
+    text: str | None
+    legibility: Legibility = Legibility.GOOD
+    unseen: Unseen = NOTHING
+
+
 def read_pdf(data: bytes) -> Document:
-    """The text of each page; pages without any are kept, empty, and named in the notes."""
+    """The text of each page; pages without any that can be read are kept, empty, and named in the notes."""
     pdf = _open(data)
-    pages = tuple(_page_text(pdf, index) for index in range(len(pdf)))
-    if all(page is None for page in pages):
+    pages = tuple(_page(pdf, index) for index in range(len(pdf)))
+    if all(page.text is None for page in pages):
         raise Unread("damaged")
-    if not any(pages):
-        raise Unread("no_text_layer")
+    if not any(page.text for page in pages):
+        raise Unread("garbled" if any(page.legibility is Legibility.NONE for page in pages) else "no_text_layer")
     return Document(
         media_type="application/pdf",
-        pages=tuple(page or "" for page in pages),
+        pages=tuple(page.text or "" for page in pages),
         title=_title(pdf),
         notes=_notes(pages),
     )
@@ -46,18 +62,20 @@ def _open(data: bytes) -> pypdfium2.PdfDocument:
     return pdf
 
 
-def _page_text(pdf: pypdfium2.PdfDocument, index: int) -> str | None:
-    """The page's text, or None when the page cannot be opened."""
+def _page(pdf: pypdfium2.PdfDocument, index: int) -> Page:
     try:
         page = pdf[index]
         textpage = page.get_textpage()
     except pypdfium2.PdfiumError:
-        return None
-    text = _BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", textpage.get_text_range()))
+        return Page(None)
+    raw = textpage.get_text_range()
+    read = legibility(raw)
+    text = "" if read is Legibility.NONE else _BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", raw))
     fields = "\n".join(_filled_fields(page))
+    unseen = look(page, textpage) if text else NOTHING
     textpage.close()
     page.close()
-    return tidy(f"{text}\n\n{fields}")
+    return Page(tidy(f"{text}\n\n{fields}"), read, unseen)
 
 
 def _filled_fields(page: pypdfium2.PdfPage) -> Iterator[str]:
@@ -86,12 +104,18 @@ def _title(pdf: pypdfium2.PdfDocument) -> str:
     return "" if re.search(r"\.(docx?|odt|rtf|tex|indd|pages|dvi)$", title, re.IGNORECASE) else title
 
 
-def _notes(pages: tuple[str | None, ...]) -> tuple[str, ...]:
-    bare = [number for number, page in enumerate(pages, 1) if page == ""]
-    lost = [number for number, page in enumerate(pages, 1) if page is None]
-    notes = []
-    if bare:
-        notes.append(f"{named('Page', bare)} no text layer (no OCR).")
-    if lost:
-        notes.append(f"{named('Page', lost)} damage and could not be read.")
-    return tuple(notes)
+def _notes(pages: Sequence[Page]) -> tuple[str, ...]:
+    told = {
+        "no text layer (no OCR).": [page.text == "" and page.legibility is Legibility.GOOD for page in pages],
+        "damage and could not be read.": [page.text is None for page in pages],
+        "a text layer whose letters have no meaning; it was left out (no OCR).": [
+            page.legibility is Legibility.NONE for page in pages
+        ],
+        "text that can hardly be read: its letters may be the wrong ones.": [
+            page.legibility is Legibility.DOUBTFUL for page in pages
+        ],
+        "text that lies invisibly over a picture, as text recognition leaves it.": [page.unseen.scan for page in pages],
+    }
+    where = ((what, [number for number, holds in enumerate(which, 1) if holds]) for what, which in told.items())
+    unseen = notes_by_page([page.unseen.kinds for page in pages])
+    return (*(f"{named('Page', numbers)} {what}" for what, numbers in where if numbers), *unseen)

@@ -21,6 +21,8 @@ from viiwork.documents.limits import Limits
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.package import DAMAGE, check_package, parse_xml
 from viiwork.documents.tables import markdown_table
+from viiwork.documents.unseen import notes_for
+from viiwork.documents.wordunseen import unseen_in
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 MAX_SPAN = 64
@@ -46,6 +48,7 @@ def read_docx(data: bytes, limits: Limits) -> Document:
         package = docx.Document(io.BytesIO(data))
         blocks = list(_blocks(package.element.body, _heading_levels(package)))
         blocks += [(0, note) for note in _footnotes(package)]
+        unseen = unseen_in(package.element.body, package.styles.element)
         title = title_of(package.core_properties.title or "")
     except BROKEN as error:
         raise Unread("damaged") from error
@@ -56,6 +59,7 @@ def read_docx(data: bytes, limits: Limits) -> Document:
         pages=(page,),
         title=title or (headings[0].text if headings else ""),
         headings=headings,
+        notes=notes_for(unseen),
     )
 
 
