@@ -12,7 +12,7 @@ LOST_SHARE = 0.5
 DOUBTFUL_SHARE = 0.1
 MIN_LETTERS = 200
 MIN_VOWELS = 0.2
-"""Of Latin letters; accented ones and y included. Of English 0.4 are vowels; in shifted codes of it 0.15."""
+"""Of Latin letters, accented ones and y included. English has 0.37 and more; shifted codes of it, 0.12 to 0.15."""
 
 # Private use, replaced, controls: what PDFium gives for a sign whose meaning the font does not tell.
 _DEAD = re.compile("[\ue000-\uf8ff\ufffd\x00-\x08\x0e-\x1f\x7f-\x9f\U000f0000-\U0010fffd]")
