@@ -19,8 +19,9 @@ from viiwork_workers.execute import Executor
 from viiwork_workers.failed_engine import PATIENCE, FailedEngine
 from viiwork_workers.governor import Governor
 from viiwork_workers.ledger import Ledger
+from viiwork_workers.loopthread import LoopThread
 from viiwork_workers.outcome import Product
-from viiwork_workers.station import LoopThread, Station
+from viiwork_workers.station import Station
 
 NAME = "gpu0@here"
 CARD = WorkerCard(name=NAME, incarnation="gpu0-1", host="h", pid=1, engine="fragile", model="m", slots=4)

@@ -22,8 +22,9 @@ from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals
 from viiwork_workers.execute import Executor
 from viiwork_workers.governor import Governor
 from viiwork_workers.ledger import Ledger
+from viiwork_workers.loopthread import LoopThread
 from viiwork_workers.outcome import Product
-from viiwork_workers.station import LoopThread, Station
+from viiwork_workers.station import Station
 
 SLOTS = 8
 

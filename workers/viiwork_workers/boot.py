@@ -28,10 +28,11 @@ from viiwork_workers.execute import Executor
 from viiwork_workers.governor import Governor
 from viiwork_workers.lease import Beats
 from viiwork_workers.ledger import Ledger
+from viiwork_workers.loopthread import LoopThread
 from viiwork_workers.meter import Meter
 from viiwork_workers.orders import Orders, free, orders_of, unheard
 from viiwork_workers.outcome import Runner
-from viiwork_workers.station import LoopThread, Station
+from viiwork_workers.station import Station
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

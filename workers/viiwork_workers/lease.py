@@ -20,7 +20,8 @@ from viiwork.store import Store
 from viiwork.store.collector import Collector
 from viiwork.store.upkeep import Upkeep
 from viiwork_workers.drops import hear_drops
-from viiwork_workers.station import LoopThread, Station
+from viiwork_workers.loopthread import LoopThread
+from viiwork_workers.station import Station
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +110,9 @@ class Beats:
                 keeping = None
             if await self._turn(upkeep, asks=keeping is None):
                 keeping = asyncio.create_task(self._keep(upkeep))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), self._settings.beat_s)
+            with suppress(TimeoutError):  # not `wait_for`, which makes a task each time
+                async with asyncio.timeout(self._settings.beat_s):
+                    await self._stop.wait()
         if keeping is not None:
             await keeping
 
