@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from tests.workers import ROOT, eventually
+from tests.workers import ROOT, bare_environ, eventually, make_job
 from viiwork.devices import open_devices
 from viiwork.devices.simulated import SimulatedDevices
 from viiwork.fleet.plan import settings_env
-from viiwork.jobs import Job, State
+from viiwork.jobs import Job, Lane, State
 from viiwork.power.control import NEAR_W
 from viiwork.powerfile import PowerFile, read_power
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
+from viiwork.work import ChatInput, Message
 
 
 @contextmanager
 def up(settings: Settings, *, until_ready: bool = True) -> Iterator[subprocess.Popen[bytes]]:
     """A real `viiwork up`, ended as a person would; what it says of trouble is in `up.err` of the state directory."""
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")} | settings_env(settings)
+    environ = bare_environ() | settings_env(settings)
     command = [sys.executable, "-m", "viiwork.cli", "up", "--json"]
     Path(settings.state_dir).mkdir(parents=True, exist_ok=True)
     out = subprocess.PIPE if until_ready else subprocess.DEVNULL
@@ -55,6 +55,40 @@ async def workers(store: Store) -> dict[str, WorkerCard]:
 async def placed(store: Store) -> dict[str, str]:
     """Who serves what, of those whose engine runs."""
     return {name: card.model for name, card in (await workers(store)).items() if card.engine_state in ("", "ready")}
+
+
+async def submit(
+    store: Store, model: str, count: int, *, tokens: int, lanes: Sequence[Lane] = tuple(Lane)
+) -> list[Job]:
+    """So many chats for a model, in turns by lane: batches alone leave a quarter of the slots free."""
+    asked = [
+        ChatInput(messages=(Message(role="user", content=f"job {n}"),), max_output_tokens=tokens) for n in range(count)
+    ]
+    jobs = [make_job(model=model, lane=lanes[n % len(lanes)], input=work) for n, work in enumerate(asked)]
+    await store.submit(jobs)
+    return jobs
+
+
+@asynccontextmanager
+async def fed(store: Store, *models: str, tokens: int, many: int) -> AsyncIterator[list[Job]]:
+    """Always more jobs than slots for each of the models, for as long as it takes; the jobs that were sent."""
+    jobs: list[Job] = []
+
+    async def feed() -> None:
+        while True:
+            queues = (await store.fleet()).queues
+            for model in models:
+                if sum(queue.waiting + queue.queued for queue in queues if queue.model == model) < many:
+                    jobs.extend(await submit(store, model, many, tokens=tokens))
+            await asyncio.sleep(0.1)
+
+    feeding = asyncio.create_task(feed())
+    try:
+        yield jobs
+    finally:
+        feeding.cancel()
+        with suppress(asyncio.CancelledError):
+            await feeding
 
 
 async def settled(store: Store) -> bool:

@@ -38,8 +38,7 @@ class Fleet:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """Start workers by name: `cpu0`, `gpu1`, `reader0`. `code` is a tree of another version to run them from."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")}
-        env = inherited | settings_env(settings or self.settings) | dict(environ or {})
+        env = bare_environ() | settings_env(settings or self.settings) | dict(environ or {})
         if code != ROOT:
             env["PYTHONPATH"] = f"{code}{os.pathsep}{code / 'workers'}"
         for name in names:
@@ -95,6 +94,11 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(timeout=10)
+
+
+def bare_environ() -> dict[str, str]:
+    """The environment, less every setting of VIIWork's: a test's process has those that it is given."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
 
 
 def make_job(*, lane: Lane = Lane.BATCH, model: str = "noop", text: str = "hello", **fields: object) -> Job:

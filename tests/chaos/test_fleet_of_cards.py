@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
+from tests import rigging
 from tests.rigging import cards_of, done_once, placed, up
-from tests.workers import eventually, make_job
+from tests.workers import eventually
 from viiwork.client import Client
 from viiwork.devices.simulated import SimulatedDevices
 from viiwork.errors import Conflict, NotFound
 from viiwork.hosts import Drained
-from viiwork.jobs import Job
+from viiwork.jobs import Lane
 from viiwork.settings import ServeEntry, Settings
 from viiwork.statedir import StateDir
 from viiwork.store import Store, drains
 from viiwork.store.swaps import swaps
-from viiwork.work import ChatInput, Message
 
 SMALL, LARGE, OTHER = "mistral-7b-int4", "llama-2-13b-int8", "llama-2-7b-int4"
 SPEC = "simulated:4xRadeonVII@60"
-TOKENS = 120
+submit = partial(rigging.submit, tokens=120, lanes=(Lane.BATCH,))
 
 
 @pytest.fixture
@@ -41,15 +42,6 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def devices(settings: Settings) -> SimulatedDevices:
     return cards_of(settings)
-
-
-async def submit(store: Store, model: str, count: int) -> list[Job]:
-    works = [
-        ChatInput(messages=(Message(role="user", content=f"{n}"),), max_output_tokens=TOKENS) for n in range(count)
-    ]
-    jobs = [make_job(model=model, input=work) for work in works]
-    await store.submit(jobs)
-    return jobs
 
 
 async def serving(store: Store, model: str, *, cards: int, without: str = "-") -> bool:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 
 import httpx
 import pytest
 
-from tests.rigging import Watts, cards_of, done_once, placed, up, workers
-from tests.workers import ROOT, eventually, make_job
+from tests.rigging import Watts, cards_of, done_once, fed, placed, up, workers
+from tests.workers import ROOT, bare_environ, eventually
 from viiwork.devices.base import Device
 from viiwork.fleet.plan import FLOWER_USER
-from viiwork.jobs import Job, Lane
 from viiwork.settings import ServeEntry, Settings
 from viiwork.statedir import StateDir
 from viiwork.store import Store
-from viiwork.work import ChatInput, Message
 
 SMALL, LARGE = "mistral-7b-int4", "llama-2-13b-int8"
 CARDS, SLOTS, TOKENS, MANY = 8, 4, 480, 40
@@ -45,38 +40,6 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={**sections, "serve": serve})
 
 
-async def submit(store: Store, model: str, count: int) -> list[Job]:
-    """In both lanes."""
-    works = [
-        ChatInput(messages=(Message(role="user", content=f"{n}"),), max_output_tokens=TOKENS) for n in range(count)
-    ]
-    jobs = [make_job(model=model, lane=list(Lane)[n % 2], input=work) for n, work in enumerate(works)]
-    await store.submit(jobs)
-    return jobs
-
-
-@asynccontextmanager
-async def fed(store: Store) -> AsyncIterator[list[Job]]:
-    """Always more jobs than slots for both models, for as long as it takes; the jobs that were sent."""
-    jobs: list[Job] = []
-
-    async def feed() -> None:
-        while True:
-            queues = (await store.fleet()).queues
-            for model in (SMALL, LARGE):
-                if sum(queue.waiting + queue.queued for queue in queues if queue.model == model) < MANY:
-                    jobs.extend(await submit(store, model, MANY))
-            await asyncio.sleep(0.1)
-
-    feeding = asyncio.create_task(feed())
-    try:
-        yield jobs
-    finally:
-        feeding.cancel()
-        with suppress(asyncio.CancelledError):
-            await feeding
-
-
 async def test_heat_watts_and_a_lost_card_cost_no_job_and_everybody_can_see_them(
     settings: Settings, real_store: Store
 ) -> None:
@@ -89,7 +52,7 @@ async def test_heat_watts_and_a_lost_card_cost_no_job_and_everybody_can_see_them
         assert sum(name.count("gpu") for name in before) == CARDS
         hot, lost = (_card(devices.found(), name.split("+")[0]) for name in (alone, group))
         cool_c = _hottest(settings, hot)
-        async with watts.watched(), fed(real_store) as jobs:
+        async with watts.watched(), fed(real_store, SMALL, LARGE, tokens=TOKENS, many=MANY) as jobs:
 
             async def warmer() -> bool:
                 return _hottest(settings, hot) > cool_c + 10
@@ -153,10 +116,11 @@ def _hottest(settings: Settings, card: Device) -> float:
 def _viiwork(settings: Settings, *arguments: str) -> str:
     run = StateDir(settings.state_dir).read_run()
     assert run is not None
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")}
     known = {"VIIWORK_URL": run.api_url, "VIIWORK_FLEET_STATE_DIR": str(settings.state_dir)}
     command = [sys.executable, "-m", "viiwork.cli", *arguments, "--devices", settings.devices.spec]
-    return subprocess.run(command, cwd=ROOT, env=clean | known, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        command, cwd=ROOT, env=bare_environ() | known, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def _flower(settings: Settings) -> list[dict[str, str]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ import psutil
 
 from tests.chaos.server import Server
 from tests.chaos.stage import Stage
-from tests.workers import ROOT, Fleet
-from viiwork.fleet.plan import settings_env
+from tests.rigging import up
+from tests.workers import Fleet
 from viiwork.settings import Settings
 from viiwork.statedir import StateDir
 
@@ -64,28 +62,15 @@ class UpStage(Stage):
     def __init__(self, settings: Settings, *, names: Sequence[str]) -> None:
         workers = settings.workers.model_copy(update={"gpus": len(names), "readers": 0})
         api = settings.api.model_copy(update={"port": 0})
-        self._up = subprocess.Popen(
-            [sys.executable, "-m", "viiwork.cli", "up", "--json"],
-            cwd=ROOT,
-            env={k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")}
-            | settings_env(settings.model_copy(update={"workers": workers, "api": api})),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._ends = ExitStack()
+        self._ends.enter_context(up(settings.model_copy(update={"workers": workers, "api": api})))
         try:
-            assert self._up.stdout is not None
-            assert self._up.stdout.readline().strip(), "`viiwork up` did not come up"
             super().__init__(Server(settings), names=names)
         except BaseException:
-            self._end()
+            self._ends.close()
             raise
         self.fleet = UpFleet(self.settings)
 
     def close(self) -> None:
         self.proxy.close()
-        self._end()
-
-    def _end(self) -> None:
-        self._up.terminate()
-        self._up.communicate(timeout=90)
+        self._ends.close()

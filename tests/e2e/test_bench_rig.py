@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.door import Door
-from tests.workers import ROOT, Fleet
+from tests.workers import ROOT, Fleet, bare_environ
 from viiwork.client import Client
 from viiwork.roster import FleetStatus
 from viiwork.settings import DevicesSection, EngineSection, Settings, WorkersSection
@@ -73,7 +72,7 @@ def told(status: FleetStatus) -> str:
 
 def bench(door: Door, *arguments: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "viiwork.cli.main", "bench", "--server", door.url, *SMALL, *arguments]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
+    kept = bare_environ()
     pipe = subprocess.PIPE
     return subprocess.Popen(argv, cwd=ROOT, env={**kept, "COLUMNS": "160"}, stdout=pipe, stderr=pipe, text=True)
 

@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.workers import bare_environ
 from viiwork.fleet.plan import TAG
 from viiwork.processes import tagged
 from viiwork.statedir import Run, StateDir
@@ -33,7 +34,7 @@ class Box:
 
     def __init__(self, root: Path) -> None:
         self.state = StateDir(root)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
+        kept = bare_environ()
         self.env = {**kept, "VIIWORK_FLEET_STATE_DIR": str(root), "COLUMNS": "200"}
         self.started: list[subprocess.Popen[str]] = []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers import ROOT, Fleet, eventually, make_job, ready
+from tests.workers import ROOT, Fleet, bare_environ, eventually, make_job, ready
 from viiwork.fleet.plan import settings_env
 from viiwork.jobs import Job, Lane, State
 from viiwork.store import Store
@@ -84,7 +84,7 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start_earlier(fleet: Fleet, code: Path) -> None:
     """`cpu0` from that code, with the settings that it knows: they were fewer."""
     known = {name: value for name, value in settings_env(fleet.settings).items() if not name.startswith(LATER)}
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
+    inherited = bare_environ()
     with (fleet.logs / "cpu0.log").open("ab") as log:
         fleet.processes["cpu0"] = subprocess.Popen(
             [sys.executable, "-m", "viiwork_workers", "cpu0"],

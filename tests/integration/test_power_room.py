@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.rigging import Watts, cards_of, done_once, up, workers
-from tests.workers import ROOT, eventually, make_job
+from tests.rigging import Watts, cards_of, done_once, fed, up, workers
+from tests.workers import ROOT, bare_environ, eventually, make_job
 from viiwork.jobs import Job, Lane, State
 from viiwork.power.loads import READY
 from viiwork.power.standing import UNWATCHED
@@ -22,7 +20,6 @@ from viiwork.roster import WorkerCard
 from viiwork.settings import ScheduleEntry, Settings
 from viiwork.statedir import StateDir
 from viiwork.store import Store
-from viiwork.work import ChatInput, Message
 
 SLOTS = 8
 TOKENS = 480
@@ -45,36 +42,6 @@ def simulated(settings: Settings, *, cards: int, pace: int = 20, **power: Any) -
     )
 
 
-async def submit(store: Store, count: int) -> list[Job]:
-    """Of both lanes, since batches alone leave a quarter of the slots free."""
-    works = [
-        ChatInput(messages=(Message(role="user", content=f"job {n}"),), max_output_tokens=TOKENS) for n in range(count)
-    ]
-    jobs = [make_job(model="sim", lane=list(Lane)[n % 2], input=work) for n, work in enumerate(works)]
-    await store.submit(jobs)
-    return jobs
-
-
-@asynccontextmanager
-async def fed(store: Store) -> AsyncIterator[list[Job]]:
-    """Always more jobs than slots, for as long as it takes; the jobs that were sent."""
-    jobs: list[Job] = []
-
-    async def feed() -> None:
-        while True:
-            if sum(q.waiting + q.queued for q in (await store.fleet()).queues) < MANY:
-                jobs.extend(await submit(store, MANY))
-            await asyncio.sleep(0.1)
-
-    feeding = asyncio.create_task(feed())
-    try:
-        yield jobs
-    finally:
-        feeding.cancel()
-        with suppress(asyncio.CancelledError):
-            await feeding
-
-
 async def all_ready(store: Store, count: int) -> bool:
     return [card.engine_state in READY for card in (await workers(store)).values()].count(True) == count
 
@@ -92,7 +59,7 @@ async def test_a_card_that_warms_up_takes_less_a_hot_one_nothing_and_a_cool_one_
     devices = cards_of(settings)
     with up(settings, until_ready=False):
         await eventually(lambda: all_ready(real_store, 2), within_s=60, what="both engines are ready")
-        async with fed(real_store) as jobs:
+        async with fed(real_store, "sim", tokens=TOKENS, many=MANY) as jobs:
             warmed = set()
 
             async def warm() -> bool:
@@ -159,7 +126,7 @@ async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_
         why = "not started: the budget leaves 369 W for cards: 1 of the engines cannot run"
         assert sorted(states) == ["", "", "", why]
         async with watts.watched():
-            async with fed(real_store) as jobs:
+            async with fed(real_store, "sim", tokens=TOKENS, many=MANY) as jobs:
 
                 async def busy() -> bool:
                     return bool(watts.told) and (watts.told[max(watts.told)].drawn_w or 0.0) > 300
@@ -181,7 +148,7 @@ async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_
 
 
 def viiwork(*arguments: str, url: str) -> subprocess.Popen[str]:
-    environ = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")} | {"VIIWORK_URL": url}
+    environ = bare_environ() | {"VIIWORK_URL": url}
     command = [sys.executable, "-m", "viiwork.cli", *arguments]
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     return subprocess.Popen(command, cwd=ROOT, env=environ, stdin=null, stdout=pipe, stderr=pipe, text=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ import pytest
 from tests.terminal import Terminal
 from tests.vllm.conftest import MODEL
 from tests.vllm.tiny import ALIAS, CONTEXT, START_S
+from tests.workers import bare_environ
 from viiwork.fleet.plan import TAG
 from viiwork.processes import tagged
 
@@ -31,7 +31,7 @@ class Fleet:
     """The command line on a state directory of its own."""
 
     def __init__(self, root: Path) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
+        kept = bare_environ()
         self.state_dir = root / "state"
         self.env = {**kept, "VIIWORK_FLEET_STATE_DIR": str(self.state_dir), "COLUMNS": "200"}
         self.root = root

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import pytest
 
 from tests.chaos.load import Load
 from tests.chaos.stage import MODEL, Stage
-from tests.workers import ROOT, eventually
+from tests.workers import ROOT, bare_environ, eventually
 from viiwork.api.intake import SLICE
 from viiwork.client import Client
 from viiwork.errors import Unavailable
@@ -63,7 +62,7 @@ class Door:
     def _start(self) -> subprocess.Popen[bytes]:
         api = self._settings.api.model_copy(update={"port": self._port})
         self._starts += 1
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("VIIWORK_")}
+        inherited = bare_environ()
         env = inherited | settings_env(self._settings.model_copy(update={"api": api}))
         with self._log.open("ab") as log:
             return subprocess.Popen([sys.executable, "-m", "viiwork.api"], cwd=ROOT, env=env, stdout=log, stderr=log)
