@@ -14,7 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from viiwork.callbacks.body import body_of
 from viiwork.callbacks.patience import Patience, asked_s
 from viiwork.callbacks.stalls import QueueLook, Stalls, unheld
-from viiwork.callbacks.vault import KEY_FILE, Sealed, Vault, new_secret, signatures
+from viiwork.callbacks.vault import KEY_FILE, Sealed, Vault, make_key, new_secret, signatures
 from viiwork.errors import SettingsError
 from viiwork.jobs import Lane
 from viiwork.roster import FleetStatus, WorkerCard, WorkerStatus
@@ -107,6 +107,14 @@ class TestSecrets:
                 wrong.open(sealed, owner=owner)
         with pytest.raises(Sealed):
             vault.open("not base64!", owner="ep_1")
+
+    def test_of_processes_that_make_the_key_at_once_the_first_ones_stays(self, tmp_path: Path) -> None:
+        """Each has seen that there is none. What one of them sealed could else never be opened again."""
+        make_key(tmp_path / "state" / KEY_FILE)
+        sealed = Vault(CallbacksSection(), tmp_path / "state").seal("secret", owner="ep_1")
+        make_key(tmp_path / "state" / KEY_FILE)
+        assert Vault(CallbacksSection(), tmp_path / "state").open(sealed, owner="ep_1") == "secret"
+        assert [path.name for path in (tmp_path / "state").iterdir()] == [KEY_FILE]
 
     def test_a_key_that_is_too_short_or_unreadable_is_refused_and_never_replaced(self, tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="at least 32"):

@@ -7,6 +7,7 @@ import binascii
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -77,9 +78,18 @@ class Vault:
         path = self._state_dir / KEY_FILE
         try:
             if not path.exists():
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                write_private(path, secrets.token_hex(SECRET_BYTES) + "\n")
+                make_key(path)
             return path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise SettingsError(f"{path} cannot be read or made: {reason}.", param="callbacks.key_file") from error
+
+
+def make_key(path: Path) -> None:
+    """Of several processes that make it at once all go by the one that was first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    write_private(fresh, secrets.token_hex(SECRET_BYTES) + "\n")
+    with suppress(FileExistsError):
+        path.hardlink_to(fresh)
+    fresh.unlink()
