@@ -29,6 +29,7 @@ class Ability(StrEnum):
     ASK = "ask"
     PROMPT = "prompt"
     EXTRACT = "extract"
+    WISHES = "wishes"
 
 
 WORDS = {
@@ -42,20 +43,28 @@ WORDS = {
     Ability.ASK: "answer a question about a document",
     Ability.PROMPT: "follow a prompt",
     Ability.EXTRACT: "fill a schema",
+    Ability.WISHES: "write to a wished length, style or language",
 }
 FIELDS = {Ability.CHAT: "messages", Ability.COMPLETION: "prompt", Ability.EMBEDDING: "input", Ability.TOOLS: "tools"}
 
 
 def wanted(work: EngineWork | AnalysisTask) -> tuple[Ability, ...]:
     """What an engine must be able to do for it."""
-    if isinstance(work, AnalysisTask | StepInput):
-        return (Ability(work.value if isinstance(work, AnalysisTask) else work.task.value),)
+    if isinstance(work, AnalysisTask):
+        return (Ability(work.value),)
+    if isinstance(work, StepInput):
+        return (Ability(work.task.value), *([Ability.WISHES] if wishes(work) else []))
     beside = []
     if isinstance(work, ChatInput) and work.tools:
         beside.append(Ability.TOOLS)
     if isinstance(work, ChatInput | CompletionInput) and work.shape:
         beside.append(Ability.SHAPE)
     return (Ability(work.kind), *beside)
+
+
+def wishes(step: StepInput) -> list[str]:
+    """What its text is wished to be, by the names of the options."""
+    return [name for name in ("length", "style", "language") if getattr(step.options, name)]
 
 
 def missing(work: EngineWork | AnalysisTask, cannot: Collection[str]) -> Ability | None:
@@ -78,6 +87,8 @@ def field_of(ability: Ability, work: EngineWork | AnalysisTask) -> str:
     """The field of a request that asked for it."""
     if ability is Ability.SHAPE and isinstance(work, ChatInput | CompletionInput) and work.shape:
         return shape_field(work.shape)
+    if ability is Ability.WISHES and isinstance(work, StepInput):
+        return wishes(work)[0]
     return FIELDS.get(ability, "task")
 
 
@@ -89,7 +100,7 @@ def shape_field(shape: Shape) -> str:
 def advice(ability: Ability, cannot: Collection[str]) -> str:
     """What to do instead, in a sentence."""
     tasks = [task.value for task in AnalysisTask if task.value not in cannot]
-    if ability in (Ability.TOOLS, Ability.SHAPE):
+    if ability in (Ability.TOOLS, Ability.SHAPE, Ability.WISHES):
         instead = "Leave it out"
     elif ability is Ability.COMPLETION and Ability.CHAT not in cannot:
         instead = "Send messages instead of prompt"

@@ -120,6 +120,10 @@ class TaskOptions(Wire):
     question: str = ""
     prompt: str = ""
     """What to do with the document, in the user's own words."""
+    length: Literal["", "short", "medium", "long"] = ""
+    style: Literal["", "prose", "bullets"] = ""
+    language: str = ""
+    """Of a summary; empty: that of the document."""
     json_schema: dict[str, Any] | None = None
     """What the document is extracted to: an object, whose properties are the fields that are looked for."""
     quotes: bool = True

@@ -88,6 +88,7 @@ def work_of(ability: Ability) -> EngineWork:
         Ability.TOOLS: chat().model_copy(update={"tools": (TOOL,)}),
         Ability.SHAPE: chat(shape=SHAPES["choice"]),
         Ability.PROMPT: step(task=AnalysisTask.PROMPT, options=TaskOptions(prompt="List all dates.")),
+        Ability.WISHES: step(options=TaskOptions(style="bullets", max_output_tokens=60)),
         Ability.EXTRACT: step(task=AnalysisTask.EXTRACT, options=LEASE),
     }
     return plain[ability] if ability in plain else step(task=AnalysisTask(ability.value))

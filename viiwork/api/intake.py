@@ -23,7 +23,7 @@ from viiwork.roster import FleetStatus
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.said import listen
-from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, TaskOptions
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, StepInput, TaskOptions
 
 FLEET_AGE_S = 1.0
 SLICE = 500
@@ -131,7 +131,9 @@ class Intake:
 
     async def room(self, model: str, task: AnalysisTask, options: TaskOptions) -> None:
         """Raises UsageError when no worker of the model does such a task, or its options leave a document no room."""
-        for unable in filter(None, misfits([task], model, await self.fleet())):
+        for unable in filter(
+            None, misfits([StepInput(task=task, options=options, text="")], model, await self.fleet())
+        ):
             raise unable.error()
         card = narrowest((worker.card for worker in (await self.fleet()).workers), model)
         card = card or await self.store.model_card(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
@@ -175,6 +175,9 @@ class OptionsBody(Body):
     labels: Annotated[tuple[LabelBody, ...], Field(max_length=256)] = ()
     question: Annotated[str, Field(max_length=8192)] = ""
     prompt: Annotated[str, Field(max_length=32_768)] = ""
+    length: Literal["", "short", "medium", "long"] = ""
+    style: Literal["", "prose", "bullets"] = ""
+    language: Annotated[str, Field(max_length=64)] = ""
     schema_: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
     quotes: Annotated[bool, Field(strict=True)] = True
     max_output_tokens: OutputTokens = 256
@@ -193,6 +196,9 @@ class OptionsBody(Body):
             labels=tuple(Label(name=label.name, description=label.description) for label in self.labels),
             question=self.question,
             prompt=self.prompt,
+            length=self.length,
+            style=self.style,
+            language=self.language,
             json_schema=self.schema_,
             quotes=self.quotes,
             max_output_tokens=self.max_output_tokens if said else USUAL_TOKENS.get(task, self.max_output_tokens),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from viiwork.cli.callbacks import CallbackUrl
 from viiwork.cli.facts import documents
 from viiwork.cli.options import AsJson, Server, connect, model_by_flag, server_flag
+from viiwork.cli.owntask import OwnTask, find_own, own_folder, read_own, read_schema
 from viiwork.cli.progress import display
 from viiwork.cli.report import Report
 from viiwork.cli.rowfile import check_new, open_rows
@@ -45,7 +46,13 @@ def analyze(
         typer.Argument(metavar="PATH…", help="Files and folders; hidden files and links in them are skipped."),
     ],
     *,
-    task: Annotated[str, typer.Option(help=f"One of {TASKS}. Default: what the other options ask for.")] = "",
+    task: Annotated[
+        str,
+        typer.Option(
+            metavar="TASK|FILE.toml",
+            help=f"One of {TASKS}, or a task of your own. Default: what the other options ask for.",
+        ),
+    ] = "",
     labels: Annotated[str, typer.Option(help="Classes: `invoice,letter:mail from a person,other`.")] = "",
     labels_file: Annotated[
         Path | None, typer.Option(help="Classes from a file, one `name: description` a line.")
@@ -53,6 +60,9 @@ def analyze(
     question: Annotated[str, typer.Option(help="What to ask of each document.")] = "",
     prompt: Annotated[str, typer.Option(help="What to do with each document, in your own words.")] = "",
     prompt_file: Annotated[Path | None, typer.Option(help="The same from a file.")] = None,
+    length: Annotated[str, typer.Option(help="Of a summary: short, medium or long.")] = "",
+    style: Annotated[str, typer.Option(help="Of a summary: prose or bullets.")] = "",
+    language: Annotated[str, typer.Option(help="Of a summary: `German`. Default: the document's own.")] = "",
     schema: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Which fields to look for: a JSON schema of an object.")
     ] = None,
@@ -80,12 +90,21 @@ def analyze(
 
     Exit code: 0 all documents have an answer, 1 some have none, 130 detached with Ctrl-C.
     """
+    own = own_task(task)
+    if own is not None:
+        task, question = own.task.value, question or own.question
+        prompt = prompt or ("" if prompt_file else own.prompt)
+        max_tokens = max_tokens or own.max_tokens
     prompt = read_prompt(prompt, prompt_file)
     asked = {"labels": bool(labels or labels_file), "question": bool(question), "prompt": bool(prompt)}
     chosen = choose_task(task, **asked, schema=schema is not None)
-    classes = read_labels(labels, labels_file)
-    wanted = None if schema is None else read_schema(schema)
-    options = TaskOptions(labels=classes, question=question, prompt=prompt, json_schema=wanted, quotes=quotes)
+    classes = read_labels(labels, labels_file) or (own.classes if own else ())
+    wanted = read_schema(schema) if schema is not None else own.form if own else None
+    wishes = read_wishes(own, length=length, style=style, language=language)
+    options = TaskOptions.model_validate(
+        {"labels": classes, "question": question, "prompt": prompt, "json_schema": wanted, **wishes}
+    )
+    quotes = quotes and (own is None or own.quotes)
     check_flags(chosen, options, labels_file=bool(labels_file and not labels), prompt_file=bool(prompt_file))
     travel, urgency, deadline_s = choose_lane(lane), choose_priority(priority), seconds_of(deadline)
     if out_file is not None:
@@ -101,6 +120,9 @@ def analyze(
             prompt=prompt,
             schema=wanted,
             quotes=quotes,
+            length=wishes["length"],
+            style=wishes["style"],
+            language=wishes["language"],
             max_output_tokens=max_tokens,
             lane=travel,
             model=model or None,
@@ -163,10 +185,31 @@ def finish(
     return status
 
 
+def own_task(task: str) -> OwnTask | None:
+    """The task of one's own that `--task` names; None for a built-in one. Raises UsageError."""
+    found = find_own(task, os.environ)
+    return None if found is None else read_own(found)
+
+
+def read_wishes(own: OwnTask | None, *, length: str, style: str, language: str) -> dict[str, str]:
+    """What a summary shall be: the flags', else those of one's own task. Raises UsageError."""
+    kept = {"length": own.length, "style": own.style, "language": own.language} if own else {}
+    told = {"length": length, "style": style, "language": language}
+    for flag, known in (("length", ("short", "medium", "long")), ("style", ("prose", "bullets"))):
+        if told[flag] and told[flag] not in known:
+            hint = f"Choose one of {', '.join(known)}."
+            raise UsageError(f"--{flag} {told[flag]}: there is no such {flag}.", hint=hint, param=flag)
+    return {name: value or kept.get(name, "") for name, value in told.items()}
+
+
 def choose_task(task: str, *, labels: bool, question: bool, prompt: bool = False, schema: bool = False) -> AnalysisTask:
     """The task that was named, or that the other options ask for. Raises UsageError."""
     if task and task not in frozenset(AnalysisTask):
-        raise UsageError(f"--task {task}: there is no such task.", hint=f"Choose one of {TASKS}.", param="task")
+        raise UsageError(
+            f"--task {task}: there is no such task.",
+            hint=f"Choose one of {TASKS}, a file of your own (FILE.toml), or one in {own_folder()}.",
+            param="task",
+        )
     if task:
         return AnalysisTask(task)
     asked = {
@@ -225,19 +268,6 @@ def read_prompt(prompt: str, prompt_file: Path | None) -> str:
     if not words:
         raise UsageError(f"{prompt_file}: there is no prompt in it.", param="prompt-file")
     return words
-
-
-def read_schema(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises UsageError naming the line that is no JSON."""
-    try:
-        schema = json.loads(read_words(path, "schema"))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}:{error.lineno}: is no JSON ({error.msg}).", param="schema") from error
-    except RecursionError as error:
-        raise UsageError(f"{path}: is nested too deep.", param="schema") from error
-    if not isinstance(schema, dict):
-        raise UsageError(f"{path}: is no JSON schema of an object.", param="schema")
-    return schema
 
 
 def read_words(path: Path, flag: str) -> str:

@@ -33,6 +33,9 @@ class Analyses(Wired):
         prompt: str = "",
         schema: Mapping[str, Any] | type[BaseModel] | None = None,
         quotes: bool = True,
+        length: str = "",
+        style: str = "",
+        language: str = "",
         max_output_tokens: int | None = None,
         lane: Lane | str = Lane.BATCH,
         model: str | None = None,
@@ -45,8 +48,11 @@ class Analyses(Wired):
         """Send documents (paths or `TextDocument`s) and start a task on each; answers with the analysis' id.
 
         `schema` is a JSON schema, or a model of pydantic whose one is meant; without `quotes` it is filled unproved.
+        A summary's `length` is short, medium or long, its `style` prose or bullets.
         """
         options = task_options(labels, question, prompt, max_output_tokens) | schema_options(schema, quotes=quotes)
+        wishes = {"length": length, "style": style, "language": language}
+        options |= {name: wish for name, wish in wishes.items() if wish}
         files, texts = sorted_out(documents)
         key = {"idempotency-key": idempotency_key or new_key()}
         order: dict[str, Any] = {

@@ -20,23 +20,6 @@ REPAIR_TOKENS = 120
 DEFAULT_OUTPUT_TOKENS = 1024
 QUOTE = {"type": "string", "maxLength": MAX_QUOTE_CHARACTERS}
 NULL = {"type": "null"}
-_FORM = {
-    True: (
-        'Write each field as {"quote": …, "value": …}: first the words of the document that give it, copied exactly, '
-        "at most 25 of them, then the value as the schema has it. Write each item of a list so too."
-    ),
-    False: "Write each field as the schema has it.",
-}
-
-
-def instruction(options: TaskOptions) -> str:
-    """The task in words: the same for every passage."""
-    return (
-        "Task: fill in this JSON schema from the document.\n"
-        f"{compact(options.json_schema)}\n"
-        f"Answer with one JSON object with the schema's fields in their order. {_FORM[options.quotes]} "
-        "A field that the document does not give is null: never guess."
-    )
 
 
 def repair(why: str) -> str:

@@ -13,6 +13,7 @@ from viiwork.documents.consensus import agree
 from viiwork.documents.document import tidy
 from viiwork.documents.provenance import placed, trace
 from viiwork.documents.tasks import NOT_ANSWERED
+from viiwork.documents.tasktexts import task_text
 from viiwork.documents.tokens import TokenCounter, cut
 from viiwork.work import AnalysisTask, Answer, Evidence, StepInput, TaskOptions, Usage
 
@@ -32,14 +33,15 @@ def combine(
     """
     if not answers:
         raise ValueError("there are no answers to combine")
-    if task is AnalysisTask.EXTRACT:
+    rule = task_text(task).merge
+    if rule == "agree":
         whole = agree(options, answers)
         return _together(whole, answers, evidence=whole.evidence)
     if len(answers) == 1:
         return answers[0]
-    if task is AnalysisTask.CLASSIFY:
+    if rule == "vote":
         return _by_scores(options, answers) if all(answer.scores for answer in answers) else _by_votes(options, answers)
-    if task is AnalysisTask.ASK and (settled := _settled_ask(answers)):
+    if rule == "best" and (settled := _settled_ask(answers)):
         return settled
     return _step(task, options, BETWEEN.join(_told(task, answers)), title=title, part=0, parts=1)
 
