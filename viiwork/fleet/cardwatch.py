@@ -7,8 +7,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
-from viiwork.devices import Device, Devices
+from viiwork.devices import Device, Devices, open_devices
 from viiwork.placement.cards import PlanCard, cards_of
+from viiwork.settings import Settings
 
 log = logging.getLogger(__name__)
 EVERY_S = 1.5
@@ -64,3 +65,11 @@ class CardWatch:
 
 
 LOST = "it has left the bus"
+
+
+def card_watch(settings: Settings, known: Mapping[str, PlanCard]) -> CardWatch | None:
+    """Who looks at the cards that a plan was made for; None where there is no plan that they could change."""
+    if not known:
+        return None
+    devices = open_devices(settings.devices.spec, state_dir=settings.state_dir)
+    return CardWatch(devices, known, most=settings.workers.gpus)

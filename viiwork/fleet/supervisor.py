@@ -6,17 +6,17 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
-from viiwork.devices import open_devices
 from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
 from viiwork.fleet.berths import Berth
 from viiwork.fleet.cards import settle_cards
-from viiwork.fleet.cardwatch import CardWatch
+from viiwork.fleet.cardwatch import card_watch
 from viiwork.fleet.child import Child
 from viiwork.fleet.crew import Crew
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
+from viiwork.fleet.herald import Herald
 from viiwork.fleet.hostboard import HostBoard
 from viiwork.fleet.hostname import HostName
 from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
@@ -30,13 +30,12 @@ from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.posting import Posting, post
 from viiwork.fleet.powerroom import PowerRoom, make_room
 from viiwork.fleet.readiness import Readiness
-from viiwork.fleet.report import Event, EventKind, FleetReport, Report
+from viiwork.fleet.report import FleetReport, Report
 from viiwork.fleet.serverkeeper import ServerKeeper
 from viiwork.fleet.settling import Settling
 from viiwork.fleet.swapdesk import SwapDesk
 from viiwork.fleet.swapped import read_swaps, told, with_swaps
 from viiwork.fleet.tending import Tending
-from viiwork.placement.cards import PlanCard
 from viiwork.power.needs import caps_cards, in_vain
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
@@ -59,7 +58,7 @@ class Supervisor:
     def __init__(self, settings: Settings, *, report: Report, planner: Planner | None = None) -> None:
         self.settings = settings
         self.state = StateDir(settings.state_dir)
-        self._report = report
+        self._herald = Herald(report)
         self._planner = planner
         self._posting = Posting(())
         self._stop = asyncio.Event()
@@ -103,7 +102,7 @@ class Supervisor:
         """As SIGTERM does: the first time in order, the second time in a hurry."""
         if self._stop.is_set():
             self._hurry.set()
-            self._tell("notice", "Stopping at once.")
+            self._herald.notice("Stopping at once.")
         self._stop.set()
 
     def placements(self) -> dict[str, tuple[str, ...]]:
@@ -122,9 +121,9 @@ class Supervisor:
     async def _bring_up(self, undo: AsyncExitStack) -> Readiness:
         orphans = await self._end_orphans()
         for text in await asyncio.to_thread(shared_cards, self.settings, self.state.root):
-            self._tell("notice", text)
+            self._herald.notice(text)
         for text in (*self._swaps, *self._posting.remarks()):
-            self._tell("notice", text)
+            self._herald.notice(text)
         self.settings = self.settings if self.settings.joined else settle_ports(self.settings)
         undo.callback(self._forget_run)
         await self._open_power_room(undo)
@@ -137,7 +136,7 @@ class Supervisor:
         undo.push_async_callback(self._name.release)
         if self.settings.joined:
             await check_blobs(self.settings, store)
-            self._head = HeadWatch(store, tell=lambda text: self._tell("notice", text))
+            self._head = HeadWatch(store, tell=self._herald.notice)
         await self._greet(store, orphans)
         self._store = store
         undo.push_async_callback(self._stop_children, store)
@@ -155,14 +154,14 @@ class Supervisor:
         """What a killed `up` left behind; answers the process ids."""
         leftovers = self._leftovers()
         if await asyncio.to_thread(leftovers.present):
-            self._tell("progress", "ending what an earlier run left behind")
+            self._herald.progress("ending what an earlier run left behind")
         return await asyncio.to_thread(leftovers.end, grace_s=ORPHAN_GRACE_S)
 
     async def _open_power_room(self, undo: AsyncExitStack) -> None:
         """Before anything could load; it ends after the last engine has, since what still runs must be held to it."""
         if text := in_vain(self.settings):
-            self._tell("notice", text)
-        tell = self._teller("notice")
+            self._herald.notice(text)
+        tell = self._herald.from_afar("notice")
         if not caps_cards(self.settings):
             await asyncio.to_thread(give_back, self.settings.state_dir, tell=tell)
         self._power = make_room(self.settings, placements=self.placements, environ=os.environ, tell=tell)
@@ -174,17 +173,17 @@ class Supervisor:
         if self.settings.redis.url != "embedded":
             await asyncio.to_thread(embedded.end_server, self.state)  # left by a run with other settings
             return
-        self._tell("progress", "starting the embedded Redis server")
-        self._server = ServerKeeper(self.settings, tell=lambda text: self._tell("notice", text))
+        self._herald.progress("starting the embedded Redis server")
+        self._server = ServerKeeper(self.settings, tell=self._herald.notice)
         undo.push_async_callback(self._server.stop)
         await self._server.start()
         if self._server.adopted:
-            self._tell("notice", "The Redis server of an earlier run is still alive and was taken over, with its data.")
+            self._herald.notice("The Redis server of an earlier run is still alive and was taken over, with its data.")
 
     async def _greet(self, store: Store, orphans: Sequence[int]) -> None:
         """Open the doors again, and give the orphans' jobs back at once."""
         for concern in (await check_server(store.client)).concerns:
-            self._tell("notice", concern)
+            self._herald.notice(concern)
         if not self.settings.joined:
             await store.set_closing(False)
         for pid in orphans:
@@ -211,13 +210,13 @@ class Supervisor:
             self._crew,
             board=HostBoard(store, host=self._host),
             host=self._host,
-            desk=SwapDesk(given, store, host=self._host, tell=lambda text: self._tell("notice", text)),
+            desk=SwapDesk(given, store, host=self._host, tell=self._herald.notice),
             trouble_of=lambda child: engine_failure(child, self._readiness.cards if self._readiness else {}),
             is_held=lambda child: is_held(child, self._readiness.cards if self._readiness else {}),
             watch=card_watch(settings, known),
             settling=Settling(known, settle_s=settings.devices.settle_s),
             spec_of=lambda berth: engine_worker(settings, berth, environ=os.environ, end_s=end_s),
-            tell=lambda text: self._tell("notice", text),
+            tell=self._herald.notice,
         )
 
     async def _watch(self, readiness: Readiness) -> None:
@@ -239,11 +238,11 @@ class Supervisor:
                 self._write_run(seen)
             if not announced:
                 judge_start(self._crew.children, readiness.cards)
-                self._tell("progress", readiness.progress())
+                self._herald.progress(readiness.progress())
                 announced = is_up(self._crew.children, readiness.cards) or time.monotonic() > deadline
                 if announced:
                     self._crew.announced()
-                    self._tell("ready", fleet=self._fleet_report(readiness))
+                    self._herald.tell("ready", fleet=self._fleet_report(readiness))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 4 * TICK_S if announced else TICK_S)
 
@@ -253,11 +252,11 @@ class Supervisor:
             with suppress(ViiworkError):  # else nobody would start it again; the leases run out by themselves
                 await self._store.reap_host(host=self._host, pid=pid, crashed=not child.stopping)
         if text := death_notice(child, returncode):
-            self._tell("notice", text)
+            self._herald.notice(text)
 
     async def _stop_children(self, store: Store) -> None:
         """The API refuses new work, engines drain, then readers, the API and Flower end. Who joined closes nothing."""
-        self._tell("progress", "stopping: no new work is taken, running work is finished")
+        self._herald.progress("stopping: no new work is taken, running work is finished")
         if not self.settings.joined:
             with suppress(StoreUnavailable):
                 await store.set_closing(True)
@@ -270,17 +269,7 @@ class Supervisor:
 
     def _leftovers(self) -> Leftovers:
         """They end in a thread, and tell of it in ours."""
-        return Leftovers(self.state, tell=self._teller("progress"))
-
-    def _teller(self, kind: EventKind) -> Callable[[str], None]:
-        """Tells in our thread what is said in another one."""
-        loop = asyncio.get_running_loop()
-
-        def tell(text: str) -> None:
-            with suppress(RuntimeError):  # the loop has ended: nobody listens
-                loop.call_soon_threadsafe(self._tell, kind, text)
-
-        return tell
+        return Leftovers(self.state, tell=self._herald.from_afar("progress"))
 
     def _supervisor_record(self) -> SupervisorRecord:
         drained = self._tending.drained if self._tending is not None else {}
@@ -299,19 +288,6 @@ class Supervisor:
     def _fleet_report(self, readiness: Readiness) -> FleetReport:
         server = self._server.row() if self._server is not None else None
         return fleet_report(self.settings, self._crew.children, server=server, cards=readiness.cards)
-
-    def _tell(self, kind: EventKind, text: str = "", *, fleet: FleetReport | None = None) -> None:
-        # The terminal may be gone, or the reader of a pipe (for which Rich would leave the program); the fleet stays.
-        with suppress(OSError, ValueError, SystemExit):
-            self._report(Event(kind=kind, text=text, fleet=fleet))
-
-
-def card_watch(settings: Settings, known: Mapping[str, PlanCard]) -> CardWatch | None:
-    """Who looks at the cards that a plan was made for; None where there is no plan that they could change."""
-    if not known:
-        return None
-    devices = open_devices(settings.devices.spec, state_dir=settings.state_dir)
-    return CardWatch(devices, known, most=settings.workers.gpus)
 
 
 def _disk_error(error: OSError) -> StartupError:
