@@ -8,6 +8,7 @@ the same by their identity are one, and so are items of two parts whose quotes o
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,12 @@ from viiwork.work import Alternative, Answer, Evidence, TaskOptions
 IDENTITY = "x-identity"
 """Beside `properties` of a list's items: the names of those that tell items apart; without it all of them do."""
 MAX_ALTERNATIVES = 100
+STRETCH = 500
+"""Characters; more than a quote has, mostly."""
+
+
+Quotes = Mapping[str, Evidence]
+"""Of one part, by the fields that they give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +48,14 @@ def agree(options: TaskOptions, answers: Sequence[Answer]) -> Answer:
     """
     schema = options.json_schema or {}
     value, evidence, others = dict[str, Any](), list[Evidence](), list[Alternative]()
+    quotes = [{piece.field: piece for piece in answer.evidence} for answer in answers]
     for name, node in fields(schema).items():
         if is_list(node):
-            items = _joined(_items(answers, name), _identity(schema, node))
+            items = _joined(_items(answers, quotes, name), _identity(schema, node))
             if any(name in _values(answer) for answer in answers):
                 value[name] = [item.value for item in items]
             evidence += (_at(item, pointer(name, at)) for at, item in enumerate(items) if item.evidence)
-        elif found := list(_found(answers, name)):
+        elif found := list(_found(answers, quotes, name)):
             chosen, rest = _chosen(found)
             value[name] = chosen.value
             evidence += [_at(chosen, pointer(name))] if chosen.evidence else []
@@ -61,27 +69,23 @@ def _values(answer: Answer) -> Mapping[str, Any]:
     return answer.value if isinstance(answer.value, dict) else {}
 
 
-def _found(answers: Sequence[Answer], name: str) -> Iterable[Found]:
+def _found(answers: Sequence[Answer], quotes: Sequence[Quotes], name: str) -> Iterable[Found]:
     for part, answer in enumerate(answers):
         if (value := _values(answer).get(name)) is not None:
-            yield Found(value, part, _quote_of(answer, pointer(name)))
+            yield Found(value, part, quotes[part].get(pointer(name)))
 
 
-def _items(answers: Sequence[Answer], name: str) -> Iterable[Found]:
+def _items(answers: Sequence[Answer], quotes: Sequence[Quotes], name: str) -> Iterable[Found]:
     for part, answer in enumerate(answers):
-        quotes = {piece.field: piece for piece in answer.evidence}
         for at, value in enumerate(_values(answer).get(name, ())):
-            yield Found(value, part, quotes.get(pointer(name, at)))
-
-
-def _quote_of(answer: Answer, field: str) -> Evidence | None:
-    return next((piece for piece in answer.evidence if piece.field == field), None)
+            yield Found(value, part, quotes[part].get(pointer(name, at)))
 
 
 def _chosen(found: Sequence[Found]) -> tuple[Found, list[Found]]:
     """The value to keep, filled up from those that agree with it, and the first of each other one."""
     votes = [_same(one.value) for one in found]
-    best = max(range(len(found)), key=lambda at: (found[at].grounded, votes.count(votes[at]), -at))
+    counts = Counter(votes)
+    best = max(range(len(found)), key=lambda at: (found[at].grounded, counts[votes[at]], -at))
     kept, others = found[best], dict[str, Found]()
     for at in sorted(range(len(found)), key=lambda at: not found[at].grounded):
         if _compatible(kept.value, found[at].value):
@@ -92,18 +96,28 @@ def _chosen(found: Sequence[Found]) -> tuple[Found, list[Found]]:
 
 
 def _joined(items: Iterable[Found], identity: Sequence[str]) -> list[Found]:
-    kept, places = list[Found](), dict[str, int]()
+    kept, places, near = list[Found](), dict[str, int](), dict[int, list[int]]()
     for item in items:
         key = _key(item.value, identity)
         at = places.get(key)
         if at is None or (not identity and kept[at].part == item.part and _apart(kept[at], item)):
-            at = next((at for at, other in enumerate(kept) if _overlap(other, item)), None)
+            around = (at for stretch in _stretches(item) for at in near.get(stretch, ()))
+            at = next((at for at in around if _overlap(kept[at], item)), None)
         if at is None:
             places.setdefault(key, len(kept))
+            for stretch in _stretches(item):
+                near.setdefault(stretch, []).append(len(kept))
             kept.append(item)
         else:
             kept[at] = _one(kept[at], item)
     return kept
+
+
+def _stretches(item: Found) -> range:
+    """The stretches of the document that its quote touches, so that not each item need be held against each other."""
+    if item.evidence is None or item.evidence.start is None:
+        return range(0)
+    return range(item.evidence.start // STRETCH, (item.evidence.end or 0) // STRETCH + 1)
 
 
 def _one(first: Found, second: Found) -> Found:
