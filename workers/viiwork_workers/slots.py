@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from celery import bootsteps
@@ -23,7 +22,6 @@ from kombu.transport.virtual import QoS
 from viiwork.jobs import Lane
 from viiwork.queues import lane_queue, queue_name
 from viiwork_workers.bell import Bell
-from viiwork_workers.engines.unison import pause_s
 from viiwork_workers.events import EventFlush
 from viiwork_workers.hub_script import HubScript
 from viiwork_workers.ledger import Held, Ledger, may_take
@@ -38,8 +36,7 @@ every idle worker once a second, for a fifth of its hub's time (measured)."""
 
 
 POP_S = 2
-"""For how long a BRPOP waits, about: kombu's second woke an idle worker twice as often. Those of both lanes run out at
-the same moment, which is one waking instead of two."""
+"""For how long a BRPOP waits: kombu's second woke an idle worker twice as often."""
 ASKED_S = 0.002
 """Redis has answered by then a BRPOP for which something lay ready."""
 
@@ -64,7 +61,6 @@ class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
         # A reply that Redis has popped already must be accepted: at most one over, and never one lost.
         if self.channel._in_poll:
             return True
-        self.channel.brpop_timeout = pause_s(POP_S, now_s=monotonic())  # of the pop that is sent next
         held = self._ledger.held(batch_asks=bool(self._batch_channel._in_poll))
         if self._may_take(held):
             return True
@@ -134,6 +130,7 @@ class Slots(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyped
         queues = {lane: queue_name(lane, station.card.model) for lane in Lane}
         for channel, lane in ((interactive, Lane.INTERACTIVE), (batch, Lane.BATCH)):
             channel.do_restore = False
+            channel.brpop_timeout = POP_S
             turn_away(channel)
             channel._qos = LaneQoS(
                 channel, lane=lane, ledger=station.ledger, batch_channel=batch, later=partial(_later, c.hub, station)

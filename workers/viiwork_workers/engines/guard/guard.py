@@ -38,9 +38,10 @@ from viiwork_workers.engines.guard.watch import STALE_S
 FIRST_WORD_S = 30.0
 """A guard to which no worker speaks ends itself."""
 PULSE_S = 1.0
-QUIET_S = 2.5
-"""After so much silence it says where it stands; a worker counts to ten. The load is told once a second while it
-changes. Each word wakes the worker: four such wakings were all that an idle engine's loop did."""
+QUIET_S = 1.5
+"""After so much silence it says the load again at the next look, and a second later, where there is none to tell, where
+it stands; a worker counts to ten. Each word wakes the worker: four such wakings were all that an idle engine's loop
+did."""
 
 
 class Guard:
@@ -87,12 +88,14 @@ class Guard:
     async def _pulse(self) -> None:
         """A guard that says nothing is taken for a lost one; one that told its load has said something.
 
-        Of an engine whose load stays as it is it says the whole again.
+        Of an engine whose load stays as it is it says that again.
         """
         while True:
             await asyncio.sleep(PULSE_S)
-            if self._door.quiet_s > QUIET_S:
-                self._door.tell_if_heard(self._board.again())
+            quiet_s = self._door.quiet_s
+            phase = self._board.again() if quiet_s > QUIET_S else self._board.phase
+            if quiet_s > QUIET_S + PULSE_S:
+                self._door.tell_if_heard(phase)
 
     async def _lead(self) -> None:
         """One engine after the other, as the worker asks for them."""
