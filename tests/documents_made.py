@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import warnings
 import zipfile
@@ -22,6 +23,7 @@ from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject, TextStringObject
 
+DAY = dt.datetime(2024, 2, 29, 13, 5)
 # the smallest header, palette and pixel that make a valid picture
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
@@ -29,9 +31,12 @@ PNG = bytes.fromhex(
 )
 
 
-def make_pdf(pages: Sequence[str], *, title: str = "") -> bytes:
+def make_pdf(pages: Sequence[str], *, title: str = "", author: str = "") -> bytes:
     """A PDF with one page for each text; an empty text makes a page without a text layer."""
     pdf = FPDF()
+    pdf.set_creation_date(DAY)
+    if author:
+        pdf.set_author(author)
     if title:
         pdf.set_title(title)
     pdf.set_font("helvetica", size=12)
@@ -116,10 +121,11 @@ def make_bomb_pdf(unpacked_bytes: int) -> bytes:
     )
 
 
-def make_docx(*, title: str = "") -> bytes:
+def make_docx(*, title: str = "", author: str = "python-docx") -> bytes:
     """Headings, paragraphs and a table between them."""
     document = docx.Document()
-    document.core_properties.title = title
+    told = document.core_properties
+    told.title, told.author, told.created = title, author, DAY
     document.add_heading("Lease", level=1)
     document.add_paragraph("The tenant pays 900 euros a month.")
     table = document.add_table(rows=2, cols=2)
@@ -132,10 +138,11 @@ def make_docx(*, title: str = "") -> bytes:
     return packed.getvalue()
 
 
-def make_pptx(slides: Sequence[tuple[str, str]], *, notes: str = "", title: str = "") -> bytes:
+def make_pptx(slides: Sequence[tuple[str, str]], *, notes: str = "", title: str = "", author: str = "") -> bytes:
     """A slide for each title and body; `notes` are those of the first."""
     deck = pptx.Presentation()
-    deck.core_properties.title = title
+    told = deck.core_properties
+    told.title, told.author, told.created = title, author, DAY
     for heading, body in slides:
         slide = deck.slides.add_slide(deck.slide_layouts[1])
         slide.shapes.title.text, slide.placeholders[1].text = heading, body
@@ -160,11 +167,14 @@ def make_pptx_with_figures() -> bytes:
     return _saved(deck)
 
 
-def make_xlsx(sheets: dict[str, Sequence[Sequence[object]]], *, hidden: Sequence[str] = (), title: str = "") -> bytes:
+def make_xlsx(
+    sheets: dict[str, Sequence[Sequence[object]]], *, hidden: Sequence[str] = (), title: str = "", author: str = ""
+) -> bytes:
     """A workbook of these sheets and rows; formulas in it have no stored result."""
     book = openpyxl.Workbook()
     book.remove(book.active)
-    book.properties.title = title
+    told = book.properties
+    told.title, told.creator, told.created = title, author, DAY
     for name, rows in sheets.items():
         sheet = book.create_sheet(name)
         sheet.sheet_state = "hidden" if name in hidden else "visible"

@@ -166,6 +166,17 @@ class ReadInput(Wire):
     model: str
 
 
+class About(Wire):
+    """What a document says of itself; empty where it says nothing."""
+
+    title: str = ""
+    author: str = ""
+    created: str = ""
+    """A day, as ISO 8601 writes it."""
+    language: str | None = None
+    """The code of the language that most of it is in (`de`); None where that is not clear."""
+
+
 class MergeInput(Wire):
     """Combine the answers of `parts` (job ids) to the document's answer, or to one more engine job."""
 
@@ -184,6 +195,7 @@ class MergeInput(Wire):
     characters: int = 0
     notes: tuple[str, ...] = ()
     """What a reader of the answer must know about the document, such as pages without text."""
+    about: About | None = None
 
 
 EngineWork = ChatInput | CompletionInput | EmbeddingInput | StepInput
@@ -232,6 +244,8 @@ class Answer(Wire):
     pages: int = 0
     parts: int = 1
     notes: tuple[str, ...] = ()
+    about: About | None = None
+    """What the document says of itself; of whole documents only."""
     finish_reason: str = ""
     """`stop`, `length` or `tool_calls`, from engines that say so."""
     value: Any = None

@@ -34,6 +34,7 @@ from tests.documents_made import (
 from viiwork.documents import Document, Limits
 from viiwork.documents.document import MAX_HEADINGS
 from viiwork.documents.legible import Legibility, legibility
+from viiwork.documents.origin import day_of
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.parse import parse
 
@@ -630,6 +631,49 @@ class TestMail:
         )
         with suppress(Unread, RecursionError):  # the child turns the second into `damaged`
             read(b"Subject: x\nFrom: a@b.c\nMIME-Version: 1.0\n" + deep, "a.eml")
+
+
+class TestWhatADocumentSaysOfItself:
+    @pytest.mark.parametrize(
+        ("data", "name"),
+        [
+            (make_docx(author="Ada  Müller"), "a.docx"),
+            (make_pptx([("Plan", "x")], author="Ada Müller"), "a.pptx"),
+            (make_xlsx({"S": [["a"]]}, author="Ada Müller"), "a.xlsx"),
+            (make_pdf(["Text"], author="Ada Müller"), "a.pdf"),
+            (b"From: Ada =?utf-8?q?M=C3=BCller?=\nSubject: x\nDate: Thu, 29 Feb 2024 23:05:00 -0500\n\nText", "a.eml"),
+            (
+                "<html><head><meta name=Author content='Ada Müller'><meta name=date content='2024-02-29T13:05'>"
+                "</head><body>Text</body></html>".encode(),
+                "a.html",
+            ),
+        ],
+    )
+    def test_its_author_and_its_day_are_told(self, read, data, name):
+        document = read(data, name)
+        assert (document.author, document.created) == ("Ada Müller", "2024-02-29")
+
+    @pytest.mark.parametrize("told", ["", "D:1", "yesterday", "2024-13-01", "1970-01-01", "D:99999999", "20240229" * 3])
+    def test_what_is_no_day_is_left_out(self, told):
+        assert day_of(told) == ""
+
+    def test_libraries_are_no_authors(self, read):
+        assert read(make_docx(), "a.docx").author == ""
+
+    @pytest.mark.parametrize(
+        ("text", "language"),
+        [
+            ("The tenant pays the rent on the first of each month.", "en"),
+            ("Der Mieter zahlt die Miete am Ersten jedes Monats.", "de"),
+            ("Le locataire paie le loyer le premier du mois.", "fr"),
+            ("Уважаемые господа, сообщаем вам о расторжении договора.", "ru"),
+            ("12.50 EUR, 300 A-77, X9, 4711, 0815, B-12", None),
+            ("Yes.", None),
+            ("ACGTACGTAACCGTACGTACGTACGATCGATTA", None),
+        ],
+    )
+    def test_the_language_is_told_where_it_is_clear(self, read, text, language):
+        assert read(text.encode(), "a.txt").language == language
 
 
 class TestUnsupported:

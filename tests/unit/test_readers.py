@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from viiwork.documents import Document
+from typing import Any
+
+from viiwork.documents import Document, Limits
 from viiwork.documents.room import Room
-from viiwork_workers.readers import _worded
+from viiwork.work import About, AnalysisTask, Answer, MergeInput
+from viiwork_workers.readers import ReaderSteps, _about, _worded
 
 
 def test_a_part_without_a_word_is_not_sent_to_an_engine() -> None:
@@ -20,3 +23,14 @@ def test_a_part_without_a_word_is_not_sent_to_an_engine() -> None:
 def test_a_document_of_nothing_but_marks_has_no_part() -> None:
     document = Document(media_type="text/plain", pages=("* * *\n" * 50,))
     assert _worded(document, Room(100, 0, False, lambda text: len(text) // 4)) == []
+
+
+async def test_what_a_document_says_of_itself_reaches_its_row() -> None:
+    """Title, author, day and language go with the answer, whoever put it together."""
+    about = About(title="Lease", author="Ada", created="2024-02-29", language="en")
+    document = Document(media_type="x", pages=("x",), title="Lease", author="Ada", created="2024-02-29", language="en")
+    assert _about(document) == about
+    work = MergeInput(parts=("a",), task=AnalysisTask.SUMMARIZE, model="m", about=about, pages=1, notes=("n",))
+    unused: Any = None  # only answers of trees with levels below are looked up in the store
+    finished = await ReaderSteps(unused, limits=Limits())._finish(work, Answer(text="x"))
+    assert (finished.about, finished.notes) == (about, ("n",))

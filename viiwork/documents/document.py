@@ -45,6 +45,11 @@ class Document:
     headings: tuple[Heading, ...] = ()
     notes: tuple[str, ...] = ()
     """Plain sentences, such as which pages have no text."""
+    author: str = ""
+    created: str = ""
+    """A day, as ISO 8601 writes it."""
+    language: str | None = None
+    """The code of the language that most of it is in; None where that is not clear."""
 
     @cached_property
     def text(self) -> str:

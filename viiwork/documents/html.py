@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html as entities
 import re
+from collections.abc import Sequence
 
 from inscriptis import get_text
 from selectolax.lexbor import LexborHTMLParser
@@ -11,6 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 from viiwork.documents.document import Document, find_headings, tidy, title_of
 from viiwork.documents.htmltables import write_tables
 from viiwork.documents.htmlunseen import unseen_on
+from viiwork.documents.origin import author_of, day_of
 from viiwork.documents.unseen import notes_for
 
 MAX_SLOPPY_DEPTH = 400
@@ -19,6 +21,7 @@ MAX_DEPTH = 200
 """Of elements as parsed: libxml2, below the layout, drops all text under 254 of them without a word."""
 MAX_RUN_CHARACTERS = 2_000_000
 """Of text without markup: libxml2 drops one of more than 10 MB in the same way."""
+MAX_METAS = 1_000
 NOT_READ = ["script", "style", "noscript", "template", "svg", "iframe", "object", "head"]
 
 # Elements that a browser closes by itself (p, li, td, …) would count as nested in sloppy but shallow pages.
@@ -50,6 +53,8 @@ def read_html(text: str, notes: tuple[str, ...]) -> Document:
         return _without_layout(text, notes)
     tree = LexborHTMLParser(text)
     title = title_of(node.text() if (node := tree.css_first("title")) else "")
+    author = author_of(_meta(tree, ("author", "dc.creator", "article:author")))
+    created = day_of(_meta(tree, ("date", "dc.date", "dcterms.created", "article:published_time")))
     tree.strip_tags(NOT_READ)
     markup = tree.html or ""
     if _depth(_ELEMENT, markup) > MAX_DEPTH or max(map(len, markup.split("<"))) > MAX_RUN_CHARACTERS:
@@ -63,8 +68,23 @@ def read_html(text: str, notes: tuple[str, ...]) -> Document:
     headings = find_headings(page, found)
     title = title or (headings[0].text if headings else "")
     return Document(
-        media_type="text/html", pages=(page,), title=title, headings=headings, notes=(*notes, *notes_for(unseen))
+        media_type="text/html",
+        pages=(page,),
+        title=title,
+        headings=headings,
+        notes=(*notes, *notes_for(unseen)),
+        author=author,
+        created=created,
     )
+
+
+def _meta(tree: LexborHTMLParser, names: Sequence[str]) -> str:
+    """What the page says of itself under the first of these names that it has."""
+    told: dict[str, str] = {}
+    for node in tree.css("meta[content]")[:MAX_METAS]:
+        name = node.attributes.get("name") or node.attributes.get("property") or ""
+        told.setdefault(name.lower(), node.attributes.get("content") or "")
+    return next((told[name] for name in names if told.get(name)), "")
 
 
 def sloppy_depth(text: str) -> int:

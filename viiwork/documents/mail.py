@@ -6,9 +6,11 @@ from email import message_from_bytes
 from email.errors import MessageError
 from email.message import EmailMessage, MIMEPart
 from email.policy import default
+from email.utils import parseaddr
 
 from viiwork.documents.document import Document, tidy, title_of
 from viiwork.documents.html import read_html
+from viiwork.documents.origin import day_of_mail
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.text import decode
 
@@ -27,7 +29,14 @@ def read_mail(data: bytes) -> Document:
         # the standard library's parser answers malformed headers with almost any of these
         raise Unread("damaged") from error
     page = tidy("\n".join(headers) + "\n\n" + body)
-    return Document(media_type="message/rfc822", pages=(page,), title=title_of(_header(mail, "Subject")), notes=notes)
+    return Document(
+        media_type="message/rfc822",
+        pages=(page,),
+        title=title_of(_header(mail, "Subject")),
+        notes=notes,
+        author=_sender(_header(mail, "From")),
+        created=day_of_mail(_header(mail, "Date")),
+    )
 
 
 def _header(mail: EmailMessage, name: str) -> str:
@@ -36,6 +45,11 @@ def _header(mail: EmailMessage, name: str) -> str:
     except (ValueError, LookupError, AttributeError, TypeError, IndexError):
         return ""  # one header that cannot be parsed must not cost the whole message
     return " ".join(str(value).split())[:2000]
+
+
+def _sender(header: str) -> str:
+    """The first sender's name, or the address of one without."""
+    return title_of(next(filter(None, parseaddr(header)), header))
 
 
 def _body(mail: EmailMessage) -> tuple[str, tuple[str, ...]]:

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from viiwork.documents.language import load_identifier
 from viiwork.documents.limits import MAX_REQUEST_BYTES, Limits
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.parse import parse
@@ -216,6 +217,7 @@ def main() -> None:
     """Serve the owner at the other end of standard input."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the owner's business
     decode("Grüße aus Köln, façade, déjà vu".encode("latin-1"))  # load the guesser's tables before the first fork
+    load_identifier()
     gc.collect()
     gc.freeze()  # keep the collector from touching, and so copying, the pages that the children share
     with socket.socket(fileno=os.dup(0)) as owner:

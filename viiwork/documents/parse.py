@@ -11,6 +11,7 @@ from pathlib import Path
 from viiwork.documents import sniff
 from viiwork.documents.document import Document
 from viiwork.documents.html import declared_charset, read_html
+from viiwork.documents.language import language_of
 from viiwork.documents.limits import Limits
 from viiwork.documents.mail import read_mail
 from viiwork.documents.outcomes import Unread
@@ -41,7 +42,8 @@ def parse(path: Path, *, name: str, limits: Limits) -> Document:
     kind, document = _read(data, suffix, limits)
     if not document.text.strip():
         raise Unread("empty", ": there is no text in it")
-    return replace(document, notes=(*sniff.wrong_name_note(kind, suffix), *document.notes))
+    notes = (*sniff.wrong_name_note(kind, suffix), *document.notes)
+    return replace(document, notes=notes, language=language_of(document.text))
 
 
 def load(path: Path, limits: Limits) -> bytes:

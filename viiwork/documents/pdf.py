@@ -12,6 +12,7 @@ import pypdfium2.raw as pdfium
 
 from viiwork.documents.document import Document, named, tidy, title_of
 from viiwork.documents.legible import Legibility, legibility
+from viiwork.documents.origin import author_of, day_of
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.pdfunseen import Unseen, look
 from viiwork.documents.unseen import notes_by_page
@@ -48,6 +49,8 @@ def read_pdf(data: bytes) -> Document:
         pages=tuple(page.text or "" for page in pages),
         title=_title(pdf),
         notes=_notes(pages),
+        author=author_of(pdf.get_metadata_value("Author")),
+        created=day_of(pdf.get_metadata_value("CreationDate")),
     )
 
 

@@ -17,6 +17,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from viiwork.documents.document import PAGE_BREAK, Document, find_headings, tidy, title_of
 from viiwork.documents.limits import Limits
+from viiwork.documents.origin import author_of, day_of
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.package import DAMAGE, check_package
 from viiwork.documents.tables import markdown_table
@@ -63,7 +64,7 @@ def read_xlsx(data: bytes, limits: Limits) -> Document:
             warnings.simplefilter("ignore")  # of styles and extensions that do not matter to the text
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True, keep_links=False)
         sheets = [(title_of(sheet.title), sheet.sheet_state, _sheet(sheet, budget)) for sheet in book.worksheets]
-        title = title_of(book.properties.title or "")
+        told = book.properties
         uncounted = _uncounted(data)
     except BROKEN as error:
         raise Unread("damaged") from error
@@ -71,7 +72,9 @@ def read_xlsx(data: bytes, limits: Limits) -> Document:
     return Document(
         media_type=MEDIA_TYPE,
         pages=pages,
-        title=title,
+        title=title_of(told.title or ""),
+        author=author_of(told.creator or ""),
+        created=day_of(told.created),
         headings=find_headings(PAGE_BREAK.join(pages), ((1, name) for name, _, text in sheets if text)),
         notes=_notes([name for name, state, text in sheets if text and state != "visible"], budget.cut, uncounted),
     )

@@ -19,6 +19,7 @@ from pptx.oxml.ns import qn
 
 from viiwork.documents.document import PAGE_BREAK, Document, find_headings, named, tidy, title_of
 from viiwork.documents.limits import Limits
+from viiwork.documents.origin import author_of, day_of
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.package import DAMAGE, check_package, parse_xml
 from viiwork.documents.tables import markdown_table
@@ -49,7 +50,8 @@ def read_pptx(data: bytes, limits: Limits) -> Document:
         deck = pptx.Presentation(io.BytesIO(data))
         slides = [_slide(slide) for slide in deck.slides]
         hidden = [number for number, slide in enumerate(deck.slides, 1) if slide.element.get("show") in ("0", "false")]
-        title = title_of(deck.core_properties.title or "")
+        told = deck.core_properties
+        title, author, created = title_of(told.title or ""), author_of(told.author or ""), day_of(told.created)
     except BROKEN as error:
         raise Unread("damaged") from error
     pages = tuple(tidy("\n\n".join(blocks)) for _, blocks in slides)
@@ -60,6 +62,8 @@ def read_pptx(data: bytes, limits: Limits) -> Document:
         title=title or (headings[0].text if headings else ""),
         headings=headings,
         notes=_notes(pages, hidden),
+        author=author,
+        created=created,
     )
 
 

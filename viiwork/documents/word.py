@@ -18,6 +18,7 @@ from lxml import etree  # type: ignore[import-untyped]  # lxml ships no types
 
 from viiwork.documents.document import Document, find_headings, tidy, title_of
 from viiwork.documents.limits import Limits
+from viiwork.documents.origin import author_of, day_of
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.package import DAMAGE, check_package, parse_xml
 from viiwork.documents.tables import markdown_table
@@ -49,7 +50,8 @@ def read_docx(data: bytes, limits: Limits) -> Document:
         blocks = list(_blocks(package.element.body, _heading_levels(package)))
         blocks += [(0, note) for note in _footnotes(package)]
         unseen = unseen_in(package.element.body, package.styles.element)
-        title = title_of(package.core_properties.title or "")
+        told = package.core_properties
+        title, author, created = title_of(told.title or ""), author_of(told.author or ""), day_of(told.created)
     except BROKEN as error:
         raise Unread("damaged") from error
     page = tidy("\n\n".join(text for _, text in blocks))
@@ -60,6 +62,8 @@ def read_docx(data: bytes, limits: Limits) -> Document:
         title=title or (headings[0].text if headings else ""),
         headings=headings,
         notes=notes_for(unseen),
+        author=author,
+        created=created,
     )
 
 

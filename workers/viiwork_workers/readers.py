@@ -16,7 +16,7 @@ from viiwork.jobs import READER_MODEL, Job, Result, Settle, State, TaskName
 from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.leases import Claim
-from viiwork.work import Answer, JobInput, MergeInput, ReadInput, StepInput
+from viiwork.work import About, Answer, JobInput, MergeInput, ReadInput, StepInput
 from viiwork_workers.outcome import HandedOn, Product
 
 BULK_PARTS = 16
@@ -66,6 +66,7 @@ class ReaderSteps:
             pages=len(document.pages),
             characters=document.characters,
             notes=document.notes,
+            about=_about(document),
             leaves=len(steps),
         )
         await self._submit(claim, tree.level(0, merge, steps, [room.frame_tokens + piece.tokens for piece in chunks]))
@@ -114,7 +115,9 @@ class ReaderSteps:
         if work.below:
             answer = fold(answer, _answers(await self._store.results(work.below)))
         notes = tuple(dict.fromkeys((*work.notes, *answer.notes)))
-        return answer.model_copy(update={"pages": work.pages, "parts": work.leaves, "notes": notes})
+        return answer.model_copy(
+            update={"pages": work.pages, "parts": work.leaves, "notes": notes, "about": work.about}
+        )
 
     async def _submit(self, claim: Claim, jobs: Sequence[Job]) -> None:
         await self._store.submit(jobs, fence=claim.fence)
@@ -163,6 +166,10 @@ class Tree:
             waits_for=waits_for,
             max_output_tokens=work.options.max_output_tokens if is_step else 0,
         )
+
+
+def _about(document: Document) -> About:
+    return About(title=document.title, author=document.author, created=document.created, language=document.language)
 
 
 def _worded(document: Document, room: Room) -> list[Chunk]:
