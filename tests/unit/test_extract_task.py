@@ -14,8 +14,10 @@ from pydantic import BaseModel
 from service import Service
 from standin import StandIn
 from test_abilities import served
+from viiwork.api.work import Order
 from viiwork.cli.main import run
 from viiwork.client import Client
+from viiwork.jobs import Lane
 from viiwork.multipart import TextDocument
 from viiwork.schema import schema_of
 from viiwork.store.leases import Claim
@@ -148,3 +150,14 @@ def test_workers_of_the_version_before_leave_extractions_alone() -> None:
     assert schema_of(asked) == schema_of(MergeInput(parts=(), task=asked.task, options=options, model="m")) == SCHEMA
     known = StepInput(task=AnalysisTask.SUMMARIZE, text="x", start=900)
     assert schema_of(known) == 1
+
+
+def test_an_option_that_nobody_used_makes_no_other_request_of_an_old_one() -> None:
+    """An Idempotency-Key is good for a day, and the service may be upgraded in it."""
+
+    def said(**options: Any) -> Any:
+        made = TaskOptions(question="Why?", **options)
+        return Order(AnalysisTask.ASK, made, Lane.BATCH, "m", None, ()).canonical()[1]
+
+    assert said() == {"labels": [], "question": "Why?", "prompt": "", "max_output_tokens": 256}
+    assert said(json_schema=RENT)["json_schema"] == RENT

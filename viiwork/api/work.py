@@ -16,6 +16,7 @@ from starlette.requests import Request
 from viiwork.api.requests import JobBody, WorkBody
 from viiwork.errors import UsageError
 from viiwork.jobs import READER_MODEL, Job, Lane, Priority, Settle, TaskName, child_id
+from viiwork.schema import OF_FIRST
 from viiwork.store.blobs import BlobRef
 from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, ReadInput, TaskOptions
 
@@ -63,7 +64,9 @@ class Order:
     callback_url: str | None = None
 
     def canonical(self) -> list[Any]:
-        options = self.options.model_dump(mode="json")
+        # what came with a later version counts only where it is said: a request that is repeated stays the same one
+        later = self.options.model_dump(mode="json", exclude=set(OF_FIRST[TaskOptions]), exclude_defaults=True)
+        options = self.options.model_dump(mode="json", include=set(OF_FIRST[TaskOptions])) | later
         said = [self.task, options, self.lane, self.asked_model, self.deadline_s, self.priority]
         told = [self.callback_url] if self.callback_url else []
         return [*said, [item.canonical() for item in self.items], *told]
