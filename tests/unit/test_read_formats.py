@@ -318,14 +318,19 @@ class TestSheets:
         assert document.text == "S\n\nPrices\n\n| A | B |\n| --- | --- |\n| 1 | 2 |\n\nEnd"
 
     def test_a_formula_is_told_by_its_stored_result_and_one_without_is_counted(self, read):
-        counted = (
-            '<row r="1"><c r="A1"><f>1+1</f><v>2</v></c><c r="B1"><f>2+2</f><v></v></c><c r="C1"><f>3</f></c></row>'
-        )
-        document = read(make_xlsx_of(counted), "a.xlsx")
+        counted = '<c r="A1"><f>1+1</f><v>2</v></c><c r="B1"><f>2+2</f><v></v></c><c r="C1"><f t="shared" si="0"/></c>'
+        document = read(make_xlsx_of(f'<row r="1">{counted}</row>'), "a.xlsx")
         assert document.text == "Sheet\n\n2"
         assert document.notes == (
             "2 formulas have no stored result: open it in a spreadsheet program and save it again.",
         )
+
+    @pytest.mark.parametrize(
+        "padding", ["<!--" + "<f " * 300_000 + "-->", "<c><f>1</f>" + " " * 300_000 + "<v>1</v></c>"]
+    )
+    def test_what_only_begins_like_a_formula_takes_no_longer_than_its_length(self, read, padding):
+        document = read(make_xlsx_of(f'<row r="1"><c r="A1"><v>1</v></c>{padding}</row>'), "a.xlsx")
+        assert document.notes == ()
 
     def test_hidden_sheets_are_read_and_named(self, read):
         document = read(make_xlsx({"Open": [["a"]], "Secret": [["b"]]}, hidden=["Secret"]), "a.xlsx")

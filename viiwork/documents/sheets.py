@@ -16,7 +16,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.utils.exceptions import InvalidFileException
 
 from viiwork.documents.document import PAGE_BREAK, Document, find_headings, tidy, title_of
-from viiwork.documents.limits import Limits
+from viiwork.documents.limits import MIB, Limits
 from viiwork.documents.origin import author_of, day_of
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.package import DAMAGE, check_package
@@ -30,10 +30,13 @@ MAX_PLACES = 2_000_000
 MAX_GAPS = 4
 """Times as many places as cells make a block a table; with more, each cell is told with its address."""
 FEW_PLACES = 2_000
+MAX_SEARCHED_BYTES = 64 * MIB
+"""Of a sheet that is searched for formulas without a result: it is unpacked whole for that."""
 BROKEN = (InvalidFileException, *DAMAGE)
 
 # A formula, and right after it the end of its cell: no program has stored what it comes to.
-_UNCOUNTED = re.compile(rb"(?:</f>|<f\b[^>]*/>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>")
+# Nothing in it is tried twice: a sheet may hold megabytes of blanks, or of the beginnings of formulas in a comment.
+_UNCOUNTED = re.compile(rb"(?:</f>|<f\b[^<>]*+(?<=/)>)\s*+(?:<v\s*+/>|<v>\s*+</v>)?+\s*+</c>")
 
 Cells = list[tuple[int, str]]
 """The filled cells of a row: column (from 1) and text."""
@@ -137,7 +140,8 @@ def _uncounted(data: bytes) -> int:
     """How many formulas have no stored result, as programs leave them that do not calculate."""
     with zipfile.ZipFile(io.BytesIO(data)) as package:
         parts = [name for name in package.namelist() if name.startswith("xl/worksheets/") and name.endswith(".xml")]
-        return sum(len(_UNCOUNTED.findall(package.read(name))) for name in parts)
+        told = [name for name in parts if package.getinfo(name).file_size <= MAX_SEARCHED_BYTES]
+        return sum(len(_UNCOUNTED.findall(package.read(name))) for name in told)
 
 
 def _notes(hidden: Sequence[str], cut: Sequence[str], uncounted: int) -> tuple[str, ...]:
