@@ -363,6 +363,12 @@ class TestSheets:
         cells = '<row r="1"><c r="ZZZZZZZZZZZZ1"><v>1</v></c></row>'
         assert refusal(make_xlsx_of(cells), "a.xlsx").code == "damaged"
 
+    def test_a_package_that_does_not_say_where_its_workbook_is_is_damaged(self, refusal):
+        types = b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
+        assert (
+            refusal(replace_part(make_xlsx({"S": [["a"]]}), "[Content_Types].xml", types), "a.xlsx").code == "damaged"
+        )
+
     def test_a_workbook_without_any_cell_is_empty(self, refusal):
         assert refusal(make_xlsx({"S": []}), "a.xlsx").code == "empty"
 

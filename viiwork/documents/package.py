@@ -20,7 +20,7 @@ RATIO_FROM_BYTES = 16 * MIB
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, etree.LxmlError, SyntaxError),  # ElementTree's ParseError is the last
     *(LookupError, ValueError, AttributeError, TypeError, ArithmeticError),  # all trust that each part is as it should
-    *(NotImplementedError, AssertionError),
+    *(NotImplementedError, AssertionError, OSError),  # the last is openpyxl's for a package without a workbook
 )
 """What the libraries answer broken packages with, besides errors of their own."""
 
