@@ -540,3 +540,14 @@ class TestTheFleet:
             answer = await http.get("/health/ready")
         assert (answer.status_code, error(answer)["code"]) == (503, "store_unavailable")
         await store.close()
+
+
+async def test_a_model_says_what_its_last_analyses_took(api: Api) -> None:
+    """The next one can be reckoned by them; a name that no model can have is refused."""
+    assert (await api.http.get("/v1/fleet/runs", params={"model": MODEL})).json() == {"runs": []}
+    started = await api.analyze()
+    await api.worker.work()
+    (run,) = (await api.http.get("/v1/fleet/runs", params={"model": MODEL})).json()["runs"]
+    assert (run["task"], run["calls"], run["slots"]) == ("summarize", 2, 4)
+    assert started.json()["tenant"] not in json.dumps(run)
+    assert (await api.http.get("/v1/fleet/runs", params={"model": "../x"})).status_code == 400

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
 from viiwork.api.priced import priced_fleet
 from viiwork.heldback import notices
+from viiwork.jobs import MODEL_PATTERN
+from viiwork.power.cost import cost_of
 from viiwork.roster import FleetStatus
+from viiwork.runs import Runs
 from viiwork.store.gauges import surveyed
+from viiwork.store.runs import last_runs
 from viiwork.wire import public
 
 router = APIRouter()
@@ -25,6 +30,16 @@ async def fleet(request: Request) -> JSONResponse:
     status = priced_fleet(status, desk.settings.power)
     told = status.model_copy(update={"notices": notices(status, now=datetime.now(UTC))})
     return JSONResponse({**public(told), "models": list(status.models)})
+
+
+@router.get("/v1/fleet/runs", response_model=Runs, tags=["fleet"])
+async def runs(request: Request, model: Annotated[str, Query(pattern=MODEL_PATTERN)]) -> JSONResponse:
+    """What the last 20 analyses of a model took that ended: the measure for the next one. Not told: whose they were."""
+    desk: Intake = request.app.state.intake
+    power = desk.settings.power
+    found = await last_runs(desk.store, model)
+    priced = tuple(run.model_copy(update={"cost": cost_of(run.energy_j, power)}) for run in found)
+    return JSONResponse(public(Runs(runs=priced)))
 
 
 @router.get("/health/live", tags=["health"])

@@ -8,6 +8,7 @@ from viiwork.client.keys import new_key
 from viiwork.client.wired import Wired
 from viiwork.hosts import Drained, Drains, Swap, Swaps, Undrained
 from viiwork.roster import FleetStatus, Held, Lifted, Quarantine, Quarantined
+from viiwork.runs import Run, Runs
 
 
 class Fleet(Wired):
@@ -16,6 +17,10 @@ class Fleet(Wired):
     def fleet(self) -> FleetStatus:
         """Workers, models and queues at this moment."""
         return self._wire.ask(FleetStatus, "GET", "/v1/fleet")
+
+    def runs(self, model: str) -> tuple[Run, ...]:
+        """What the last analyses of a model took that ended, the last one first: the measure for the next one."""
+        return self._wire.ask(Runs, "GET", "/v1/fleet/runs", params={"model": model}).runs
 
     def quarantined(self) -> tuple[Quarantined, ...]:
         """Workers that may take no jobs until a person lifts that, by name, and why."""

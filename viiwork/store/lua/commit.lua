@@ -33,6 +33,16 @@ local function correct_cost(used)
   redis.call('ZADD', groups_key(job.queue, job.tenant), 'XX', 'INCR', (used - job.cost) / (batch.weight or 1), group)
 end
 
+-- What a batch's calls of engines came to, and from when to when they ran: the next one is reckoned by it.
+local function add_up(of, taken, written)
+  local key = batch_key(of.batch)
+  redis.call('HINCRBY', key, 'calls', 1)
+  redis.call('HINCRBY', key, 'prompt_tokens', taken)
+  redis.call('HINCRBY', key, 'output_tokens', written)
+  redis.call('HSETNX', key, 'ran_from_ms', of.started_ms or NOW)
+  redis.call('HSET', key, 'ran_to_ms', NOW)
+end
+
 redis.call('HSET', job_key(id), 'verdict', verdict)
 meter(job, ARGV[11], ARGV[12], ARGV[13] == '1')
 if BACK[verdict] then
@@ -52,6 +62,7 @@ redis.call('HSET', job_key(id), 'result', ARGV[5], 'result_blob', ARGV[6], 'prom
   'output_tokens_used', output)
 count('prompt_tokens', job.queue, prompt)
 count('output_tokens', job.queue, output)
+if job.batch and job.task == 'viiwork.run' then add_up(job, prompt, output) end
 correct_cost(prompt + output)
 finish(job, verdict == 'continues' and 'succeeded' or verdict, verdict == 'continues')
 if job.suspect and job.state == 'succeeded' then acquit(job) end

@@ -51,7 +51,7 @@ local VERBS = {
   end,
 }
 
-if verb == 'pause' then redis.call('HSET', key, 'paused', 1) end
+if verb == 'pause' then redis.call('HSET', key, 'paused', 1, 'rested', 1) end
 if verb == 'resume' then redis.call('HDEL', key, 'paused') end
 if verb == 'weigh' then redis.call('HSET', key, 'weight', ARGV[3], 'priority', ARGV[4]) end
 BATCHES = {}
