@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from viiwork_workers.lease import CLOCK_JUMP_S, Contact
+from viiwork.settings import QueueSection
+from viiwork_workers.lease import CLOCK_JUMP_S, Contact, pause_s
 
 
 def test_nobody_is_called_dead_before_a_whole_lease_of_contact() -> None:
@@ -72,3 +73,13 @@ def test_a_clock_that_stood_still_with_the_machine_is_a_jump() -> None:
     contact.seen(here_s=10.0, server_s=110.0)
     contact.seen(here_s=11.0, server_s=711.0)
     assert not contact.long_enough(here_s=11.0)
+
+
+def test_a_worker_at_rest_beats_half_as_often_and_still_four_times_in_a_lease() -> None:
+    usual = QueueSection(beat_s=1.0, lease_ttl_s=10.0)
+    assert pause_s(usual, at_rest=False) == 1.0
+    assert pause_s(usual, at_rest=True) == 2.0
+    short = QueueSection(beat_s=1.0, lease_ttl_s=5.0)
+    assert pause_s(short, at_rest=True) == 1.25
+    shortest = QueueSection(beat_s=1.0, lease_ttl_s=3.0)
+    assert pause_s(shortest, at_rest=True) == 1.0, "what its settings ask for holds"

@@ -153,6 +153,12 @@ class Bearing:
         }
         return {name: value for name, value in told.items() if value is not None}
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is in its hands and nothing keeps it from work: nobody waits to hear of it then."""
+        ready = self._engine is None or self._engine.ready
+        return ready and not (self._quarantine or self._held_back or any(self.ledger.counts().values()))
+
     def _set_limit(self) -> None:
         limit = 0 if self._quarantine or self._fleet_closed or self._shut else self._engine_limit
         limit = limit if self._at_most is None else min(limit, self._at_most)

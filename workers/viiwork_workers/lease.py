@@ -26,6 +26,10 @@ from viiwork_workers.station import Station
 log = logging.getLogger(__name__)
 
 CLOCK_JUMP_S = 2.0
+AT_REST = 2
+"""Times as long between beats of a worker at rest: they are a third of what it costs then (measured)."""
+MISSABLE = 4
+"""Beats in a lease, at least: one that is late or lost must not make anybody look dead."""
 
 
 @dataclass(slots=True)
@@ -111,7 +115,7 @@ class Beats:
             if await self._turn(upkeep, asks=keeping is None):
                 keeping = asyncio.create_task(self._keep(upkeep))
             with suppress(TimeoutError):  # not `wait_for`, which makes a task each time
-                async with asyncio.timeout(self._settings.beat_s):
+                async with asyncio.timeout(pause_s(self._settings, at_rest=self._station.at_rest)):
                     await self._stop.wait()
         if keeping is not None:
             await keeping
@@ -165,6 +169,13 @@ class Beats:
             await upkeep.reap(self._station.card.incarnation, crashed=False)
         except StoreUnavailable as error:
             log.warning("could not leave the roster: %s", error)
+
+
+def pause_s(settings: QueueSection, *, at_rest: bool) -> float:
+    """From one beat to the next. Pure."""
+    if not at_rest:
+        return settings.beat_s
+    return max(settings.beat_s, min(AT_REST * settings.beat_s, settings.lease_ttl_s / MISSABLE))
 
 
 async def may_reap(contact: Contact, upkeep: Upkeep) -> bool:
