@@ -213,7 +213,7 @@ async def test_when_up_is_killed_its_workers_finish_what_they_have_and_take_noth
     room_w = (600.0 - settings.power.base_watts) * settings.power.supply_efficiency
     with up(settings, until_ready=False) as running:
         await eventually(lambda: all_ready(real_store, 2), within_s=60, what="both engines are ready")
-        async with fed(real_store) as jobs:
+        async with fed(real_store, "sim", tokens=TOKENS, many=MANY) as jobs:
             running.kill()
 
             async def stands_still() -> bool:

@@ -24,14 +24,14 @@ from tests.hands import (
 )
 from tests.workers import make_job
 from viiwork.errors import Conflict, StoreUnavailable
-from viiwork.jobs import BatchState, Job, Lane, Settle, State
+from viiwork.jobs import BatchState, Job, Lane, State
 from viiwork.store import Fence, Store
 from viiwork.store.endpoint import connect
 from viiwork.store.facade import SLICE, SLICE_BYTES, _slices
 from viiwork.store.leases import Verdict
 from viiwork.store.scripts import Call
 from viiwork.wire import SCHEMA
-from viiwork.work import CompletionInput
+from viiwork.work import AnalysisTask, CompletionInput, StepInput, TaskOptions
 
 
 async def test_a_job_goes_in_once_however_often_it_is_submitted(store: Store) -> None:
@@ -398,10 +398,10 @@ async def test_an_idempotency_key_is_forgotten_after_a_day(store: Store) -> None
 
 async def test_records_say_which_schema_they_are_of(store: Store) -> None:
     """The oldest that will do."""
-    plain, new = make_job(settle=Settle.ALWAYS), make_job(input=CompletionInput(prompt="x"))
-    await store.submit([plain, new])
-    assert await field(store, plain.id, "schema") == "1"
-    assert await field(store, new.id, "schema") == str(SCHEMA)
+    filled = StepInput(task=AnalysisTask.EXTRACT, options=TaskOptions(json_schema={"type": "object"}), text="x")
+    plain, second, new = make_job(), make_job(input=CompletionInput(prompt="x")), make_job(input=filled)
+    await store.submit([plain, second, new])
+    assert [await field(store, job.id, "schema") for job in (plain, second, new)] == ["1", "2", str(SCHEMA)]
 
 
 async def test_many_submitters_at_once_lose_and_double_nothing(real_store: Store) -> None:
