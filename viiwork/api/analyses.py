@@ -20,6 +20,8 @@ from viiwork.api.uploads import Upload, discard
 from viiwork.api.work import Order, sender
 from viiwork.errors import NotFound, UsageError
 from viiwork.jobs import ID_PATTERN, BatchStatus, Priority
+from viiwork.receipts import Receipt
+from viiwork.store.removal import remove
 from viiwork.wire import public
 from viiwork.work import AnalysisTask
 
@@ -83,6 +85,14 @@ async def status(request: Request, analysis_id: str) -> JSONResponse:
     """How far an analysis is."""
     desk: Intake = request.app.state.intake
     return JSONResponse(told(desk, await desk.store.batch(checked(analysis_id))))
+
+
+@router.delete("/{analysis_id}", response_model=Receipt, responses={202: {"model": Receipt}})
+async def delete(request: Request, analysis_id: str) -> JSONResponse:
+    """Delete it and all that is kept of it; what runs is stopped first. 202 while the last of it is still going."""
+    desk: Intake = request.app.state.intake
+    done = await remove(desk.store, checked(analysis_id))
+    return JSONResponse(public(done), 200 if done.finished else 202)
 
 
 @router.post("/{analysis_id}/cancel", response_model=BatchStatus)

@@ -18,6 +18,7 @@ from viiwork.cli.callbacks import callbacks
 from viiwork.cli.cancel import cancel
 from viiwork.cli.compose import compose
 from viiwork.cli.dead import dead
+from viiwork.cli.delete import delete
 from viiwork.cli.doctor import doctor
 from viiwork.cli.down import down
 from viiwork.cli.drain import drain, undrain
@@ -52,7 +53,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Documents in, answers out: a fleet of workers on a box of GPUs.",
 )
-for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority, bench):
+for command in (
+    up,
+    down,
+    ask,
+    analyze,
+    submit,
+    watch,
+    results,
+    status,
+    top,
+    cancel,
+    pause,
+    resume,
+    priority,
+    bench,
+    delete,
+):
     app.command()(command)
 for of_cards in (drain, undrain, swap):
     app.command()(of_cards)

@@ -15,6 +15,7 @@ from viiwork.client.uploads import Document, OnUpload, note, size_bytes, sorted_
 from viiwork.client.wired import Wired
 from viiwork.jobs import BatchStatus, Lane, Priority, Row
 from viiwork.multipart import FileDocument, multipart_body
+from viiwork.receipts import Receipt
 from viiwork.work import Label
 
 LOOK_EVERY_S = 0.5
@@ -85,6 +86,10 @@ class Analyses(Wired):
     def cancel_analysis(self, analysis_id: str) -> BatchStatus:
         """Cancel what has not ended yet."""
         return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/cancel")
+
+    def delete_analysis(self, analysis_id: str) -> Receipt:
+        """Delete it and all that is kept of it, running or not; look at `.finished`. Asking again does no harm."""
+        return self._wire.ask(Receipt, "DELETE", f"/v1/analyses/{safe(analysis_id)}")
 
     def pause_analysis(self, analysis_id: str) -> BatchStatus:
         """Start nothing more of it until it is resumed; what runs is finished."""

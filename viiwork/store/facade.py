@@ -117,9 +117,11 @@ class Store(Steering):
         told = ("callback_url", callback_url) if callback_url else ()
         weight = () if priority is Priority.NORMAL else ("priority", priority.value, "weight", priority.weight)
         deadline_ms = int((deadline_s or 0) * 1000)
-        await self.call(
+        opened = await self.call(
             "open", id, deadline_ms, *fields, "total", total, "ttl_ms", self._kept_ms(keep_s), *weight, *told
         )
+        if opened == "gone":
+            await self.batch(id)  # raises Gone with the date
 
     async def submit(self, jobs: Sequence[Job], *, fence: Fence | None = None, max_backlog: int | None = None) -> int:
         """Take jobs in and release what there is room for; jobs that are there already are left alone.
@@ -133,15 +135,16 @@ class Store(Steering):
         taken = 0
         for start in range(0, len(slices), SLICES_A_TRIP):
             some = slices[start : start + SLICES_A_TRIP]
-            taken += await self._submit(
-                [Call("submit", (*proof, max_backlog or 0, *(f for entry in part for f in entry))) for part in some],
-                queues,
-            )
+            taken += await self._submit((*proof, max_backlog or 0), some, queues)
         return taken
 
-    async def _submit(self, calls: Sequence[Call], queues: Sequence[str]) -> int:
+    async def _submit(self, proof: tuple[Arg, ...], some: Sequence[list[list[str]]], queues: Sequence[str]) -> int:
+        calls = [Call("submit", (*proof, *(f for entry in part for f in entry))) for part in some]
         release = Call("release", (self.envelope, READ_AHEAD, *queues))
         *answers, _ = await self.call_many([*calls, release])
+        for answer, part in zip(answers, some, strict=True):
+            if not isinstance(answer, Exception) and answer < len(part):
+                await self._discard_unnamed(part)
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
@@ -201,6 +204,14 @@ class Store(Steering):
     def _entry(self, job: Job, body: str, blob: str) -> list[str]:
         fields = job_fields(job, input_json="" if blob else body, input_blob=blob, ttl_ms=self._kept_ms(job.keep_s))
         return [job.id, str(len(fields)), *fields]
+
+    async def _discard_unnamed(self, part: Sequence[list[str]]) -> None:
+        """Remove the files of inputs that were not taken: text that nobody asked to keep must not lie about."""
+        written = {entry[0]: entry[entry.index("input_blob", 2) + 1] for entry in part if "input_blob" in entry[2::2]}
+        named = await self.read([("HGET", f"{self.prefix}job:{job}", "input_blob") for job in written])
+        for blob, name in zip(written.values(), named, strict=True):
+            if blob != name:
+                await self.blobs.delete(blob)
 
     def _kept_ms(self, keep_s: float | None) -> int:
         """How long results are kept; 0 is for ever."""

@@ -63,6 +63,8 @@ class Reading(Connection):
         record = _as_hash(record)
         if not record.get("state"):
             await self._raise_missing(batch_id)
+        if record.get("removed"):
+            await self._raise_missing(batch_id)
         status = batch_status_of(batch_id, record, suspects=int(suspects))
         await self._raise_if_over(status.expires_ms)
         return status
@@ -157,6 +159,8 @@ class Reading(Connection):
         if not all(roots):
             await self._raise_missing(items[0])  # the batch is being cleared away while it is read
         ends = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{r['item_by']}") for r in roots)]
+        if not all(ends):
+            await self._raise_missing(items[0])
         pairs = zip(items, roots, ends, strict=True)
         return [row_of(item, root, await self._result(end)) for item, root, end in pairs]
 
@@ -166,8 +170,12 @@ class Reading(Connection):
         return result_of(record, record.get("result", ""))
 
     async def _raise_missing(self, any_id: str) -> None:
-        keys = [any_id, batch_of(any_id) or any_id]
-        for when in await self.read(("GET", f"{self.prefix}gone:{key}") for key in keys):
+        batch_id = batch_of(any_id) or any_id
+        told = [("GET", f"{self.prefix}gone:{key}") for key in (any_id, batch_id)]
+        deleted_ms, *over = await self.read([("HGET", f"{self.prefix}deleted:{batch_id}", "at_ms"), *told])
+        if deleted_ms:
+            raise Gone(f"This analysis was deleted at {_moment(int(deleted_ms))}.", code="deleted")
+        for when in over:
             if when:
                 raise Gone(_over(int(when)))
         raise NotFound(
@@ -193,8 +201,11 @@ def _now_ms(time: Sequence[Any]) -> int:
 
 
 def _over(when_ms: int) -> str:
-    day = datetime.fromtimestamp(when_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"These results were kept until {day} and are gone."
+    return f"These results were kept until {_moment(when_ms)} and are gone."
+
+
+def _moment(when_ms: int) -> str:
+    return datetime.fromtimestamp(when_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _worker(record: Hash, now_ms: int, put_away: Hash, hold: Hash) -> WorkerStatus:

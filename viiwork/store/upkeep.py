@@ -12,13 +12,12 @@ from viiwork.jobs import Lane
 from viiwork.roster import WorkerCard
 from viiwork.store.facade import IDEMPOTENCY_MS, Fence, Store
 from viiwork.store.meters import Unclaimed
+from viiwork.store.removal import purge, unlink_left
 from viiwork.store.scripts import Arg, Call
 from viiwork.wire import as_json
 
 UPLOAD_MS = IDEMPOTENCY_MS
 """How long a batch may stay without its last item: a retry under the same Idempotency-Key may finish it until then."""
-TOMBSTONE_MS = 365 * 86_400_000
-"""How long a purged batch answers 410 with its date rather than 404; a single job does for as long as it was kept."""
 SWEPT_A_TURN = 5
 UPLOADS_A_TURN = 10
 GAPS_A_LEASE = 4
@@ -177,10 +176,9 @@ class Upkeep:
 
     async def _purge(self) -> None:
         turn, more = Turn(), True
+        await unlink_left(self._store)
         while more and turn.goes_on:
-            more, *blobs = await self._store.call("purge", TOMBSTONE_MS)
-            for blob in blobs:
-                await self._store.blobs.delete(blob)
+            more = await purge(self._store)
             await turn.stand_back(more)
 
 

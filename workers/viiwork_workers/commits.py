@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from viiwork.errors import StoreRefused, StoreUnavailable
+from viiwork.errors import StoreRefused, StoreUnavailable, ViiworkError
 from viiwork.jobs import Fault
 from viiwork.power.energy import Energy
 from viiwork.retry import backoff_s
@@ -19,6 +20,9 @@ from viiwork_workers.outcome import CANNOT_END, Outcome, where
 from viiwork_workers.tick import Tick
 
 log = logging.getLogger(__name__)
+
+BLOB_AT = 5
+"""Where the script `commit` takes the name of an answer's file."""
 
 COMMIT_PAUSE_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 """How long to wait before a commit is tried again; the last one repeats."""
@@ -71,6 +75,8 @@ class Commits:
                     call, outcome = await self._ending(claim, outcome, pause_s=pause_s, energy=energy)
                 answer, state, *woken = await self._tick.call(call, release=queue)
                 await self._store.release(*woken)  # a merge whose last part this was need not wait for the upkeep
+                if answer == "fenced":
+                    await self._discard(call)
                 return _end(answer, state, outcome)
             except StoreUnavailable as error:
                 log.warning("job %s waits to be committed: %s", claim.fence.job, error)
@@ -79,6 +85,13 @@ class Commits:
                     call, outcome = None, CANNOT_END
                 await asyncio.sleep(COMMIT_PAUSE_S[min(tries, len(COMMIT_PAUSE_S) - 1)])
         return End("stale")
+
+    async def _discard(self, call: Call) -> None:
+        """Remove the file of an answer that nobody took: its analysis may have been deleted meanwhile."""
+        blob = str(call.args[BLOB_AT])
+        with suppress(OSError, ViiworkError):  # else the sweeper finds it
+            if blob:
+                await self._store.blobs.delete(blob)
 
     async def _ending(
         self, claim: Claim, outcome: Outcome, *, pause_s: float, energy: Energy | None

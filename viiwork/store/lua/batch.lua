@@ -1,7 +1,9 @@
 #!lua flags=allow-oom
 -- The life of a batch after `open`. ARGV: verb, batch id.
 -- seal: all items are submitted. cancel, expire: flip the flag; what waits follows in slices. slice: ends the next slice
--- of what a cancelled batch, or one that is over, left behind. stop: ends what runs now, a slice at a time.
+-- of what a cancelled batch, or one that is over, left behind. stop: ends what runs now, a slice at a time. remove: it is
+-- deleted: nobody sees it any more, and `purge` may clear it away; the third argument is for how long, in milliseconds,
+-- its tombstone and its receipt stand.
 -- Answers the batch's state, or nil where there is none; `slice` and `stop` answer 1 while there is more to do.
 
 local verb, id = ARGV[1], ARGV[2]
@@ -29,6 +31,24 @@ local function end_early(reason)
   withdraw(false)
   tell(id, 'cancelling')
   end_batch_if_done(id)
+end
+
+-- From here on it is over for everybody who asks, and `expiry` has it until the last of it is gone: whoever clears it
+-- away may die. What its receivers would be told of is deleted with it, so they are told nothing.
+local function begin_removal(stands_ms)
+  local receipt = P .. 'deleted:' .. id
+  if redis.call('HSETNX', receipt, 'at_ms', NOW) == 1 then
+    redis.call('HSET', receipt, 'was', state, 'documents', redis.call('HGET', key, 'items') or 0)
+    redis.call('PEXPIRE', receipt, stands_ms)
+    redis.call('SET', P .. 'gone:' .. id, NOW, 'PX', stands_ms)
+  end
+  redis.call('HSET', key, 'removed', 1, 'untold', 1, 'expires_ms', NOW)
+  if state == 'uploading' or state == 'running' then end_early('cancelled') end
+  redis.call('HSET', key, 'state', 'cancelling')
+  redis.call('ZREM', P .. 'deadlines', id)
+  redis.call('ZADD', P .. 'expiry', NOW, id)
+  withdraw(true)
+  tell(id, 'removed')
 end
 
 -- What the workers hold of this batch: found from their side, since a batch may have a million jobs.
@@ -74,6 +94,8 @@ elseif verb == 'cancel' and (state == 'uploading' or state == 'running') then
   end_early('cancelled')
 elseif verb == 'expire' and (state == 'uploading' or state == 'running') then
   end_early('expired')
+elseif verb == 'remove' then
+  begin_removal(ARGV[3])
 elseif verb == 'stop' then
   return stop_running()
 elseif verb == 'slice' then

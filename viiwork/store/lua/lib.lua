@@ -257,6 +257,8 @@ local function post(kind, subject, tenant, lane, url, endpoint, about)
   redis.call('ZADD', P .. 'callbacks.pending', NOW, id)
   redis.call('ZADD', P .. 'callbacks.to:' .. lane, NOW, id)
   redis.call('ZADD', P .. 'callbacks.lanes', 'LT', NOW, lane)
+  -- A batch knows what is told of it, so that this goes with it.
+  if redis.call('EXISTS', batch_key(subject)) == 1 then redis.call('SADD', batch_key(subject) .. ':callbacks', id) end
   return id
 end
 
@@ -327,8 +329,8 @@ end
 local function end_batch_if_done(id)
   local key = batch_key(id)
   local b = redis.call('HMGET', key, 'state', 'total', 'succeeded', 'failed', 'cancelled', 'ttl_ms', 'strays', 'why',
-    'paused')
-  if b[1] ~= 'running' and b[1] ~= 'cancelling' then return end
+    'paused', 'removed')
+  if (b[1] ~= 'running' and b[1] ~= 'cancelling') or b[10] then return end -- one that is deleted has no other end
   local settled = tonumber(b[3] or 0) + tonumber(b[4] or 0) + tonumber(b[5] or 0)
   if settled < tonumber(b[2]) then return end
   local state = b[1] == 'cancelling' and (b[8] or 'cancelled') or 'completed'
@@ -349,6 +351,7 @@ end
 -- A job's end is the end of its item: once only, however many jobs of the item end after it.
 local function settle(job, state)
   local item = job.item or job.id
+  if job.item and redis.call('EXISTS', job_key(item)) == 0 then return end -- deleted: this must not make it anew
   -- What its document's earlier generation left behind no longer speaks for it. A worker of an older version's does.
   if job.of_generation and job.of_generation ~= (redis.call('HGET', job_key(item), 'generation') or '0') then return end
   if redis.call('HSETNX', job_key(item), 'item_state', state) == 0 then return end

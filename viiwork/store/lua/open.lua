@@ -1,9 +1,11 @@
 #!lua
--- Makes a batch that items can be submitted to; one that is there already is left as it is. A full server makes none.
--- ARGV: batch id, milliseconds to its deadline (0: none), then its field/value entries. Answers the batch's state.
+-- Makes a batch that items can be submitted to; one that is there already is left as it is, and one that was cleared
+-- away is not made again. A full server makes none.
+-- ARGV: batch id, milliseconds to its deadline (0: none), then its field/value entries. Answers the batch's state, or `gone`.
 
 local key = batch_key(ARGV[1])
 if redis.call('EXISTS', key) == 0 then
+  if redis.call('EXISTS', P .. 'gone:' .. ARGV[1]) == 1 then return 'gone' end
   redis.call('HSET', key, 'state', 'uploading', 'created_ms', NOW, unpack(ARGV, 3))
   redis.call('ZADD', P .. 'uploading', NOW, ARGV[1]) -- nobody may ever seal it
   if tonumber(ARGV[2]) > 0 then

@@ -1,17 +1,42 @@
 #!lua flags=allow-oom
--- Removes what has outlived its time, a slice at a time. ARGV: how long a batch's tombstone answers 410, in milliseconds.
--- Answers {1 if there may be more, blob id, …}: the blobs that nothing names any more.
+-- Removes what has outlived its time, and what was deleted, a slice at a time. ARGV: how long a batch's tombstone answers
+-- 410, in milliseconds, and a batch that is deleted (empty: whatever is due).
+-- Answers {1 if there may be more, blob id, …}: the blobs that nothing names any more. They stand in `unlinking` until
+-- whoever removes them says so.
 
-local due = redis.call('ZRANGEBYSCORE', P .. 'expiry', '-inf', NOW, 'LIMIT', 0, SLICE, 'WITHSCORES')
+local only = ARGV[2] or ''
+local function due_now()
+  if only == '' then return redis.call('ZRANGEBYSCORE', P .. 'expiry', '-inf', NOW, 'LIMIT', 0, SLICE, 'WITHSCORES') end
+  if redis.call('HEXISTS', batch_key(only), 'removed') == 0 then return {} end
+  return {only, redis.call('ZSCORE', P .. 'expiry', only) or NOW}
+end
+
+local due = due_now()
 local blobs = {#due > 0 and 1 or 0}
-local function remove(job_id)
-  local job = load(job_id)
+
+-- What a receipt says of a deleted batch.
+local function write_down(batch, name, by)
+  if batch and by > 0 and redis.call('EXISTS', P .. 'deleted:' .. batch) == 1 then
+    redis.call('HINCRBY', P .. 'deleted:' .. batch, name, by)
+  end
+end
+
+local function remove(job_id, batch)
+  local job, before = load(job_id), #blobs
+  if job and job.state == 'running' then redis.call('PUBLISH', P .. 'drop:' .. job.inc, job_id .. ' cancelled') end
   if job and not TERMINAL[job.state] then move(job, 'cancelled') end -- left behind: keep the counters exact
   if job then count_off(job) end -- ended by a worker of an older version
   redis.call('ZREM', P .. 'dead', job_id)
   local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob')
-  for i = 1, 3 do if kept[i] and kept[i] ~= '' then blobs[#blobs + 1] = kept[i] end end
-  redis.call('DEL', job_key(job_id), P .. 'said:' .. job_id, P .. 'ears:' .. job_id)
+  for i = 1, 3 do
+    if kept[i] and kept[i] ~= '' then
+      blobs[#blobs + 1] = kept[i]
+      redis.call('SADD', P .. 'unlinking', kept[i])
+    end
+  end
+  write_down(batch, 'blobs', #blobs - before)
+  write_down(batch, 'jobs', redis.call('DEL', job_key(job_id)))
+  redis.call('DEL', P .. 'said:' .. job_id, P .. 'ears:' .. job_id)
 end
 
 local function bury(id, when, for_ms)
@@ -23,16 +48,51 @@ local function forget(id)
   redis.call('SREM', P .. 'cancelling', id)
 end
 
+-- What was told of a batch goes with it. One whose time is over owes its receivers their callbacks still, without what
+-- its sender wrote to it; one that was deleted owes nothing.
+local function forget_callbacks(id, deleted)
+  local key = batch_key(id) .. ':callbacks'
+  for _, one in ipairs(redis.call('SMEMBERS', key)) do
+    local record = P .. 'callback:' .. one
+    local told = redis.call('HMGET', record, 'state', 'lane')
+    if told[1] == 'pending' and not deleted then
+      redis.call('HDEL', record, 'metadata')
+    elseif told[1] then
+      for _, state in ipairs({'pending', 'delivered', 'dead'}) do redis.call('ZREM', P .. 'callbacks.' .. state, one) end
+      redis.call('ZREM', P .. 'callbacks.to:' .. told[2], one)
+      write_down(id, 'callbacks', redis.call('DEL', record))
+    end
+  end
+  redis.call('DEL', key)
+end
+
+-- Work of a batch that was deleted in its middle may have been put back into a list since.
+local function forget_lists(id)
+  local tenant = redis.call('HGET', batch_key(id), 'tenant') or ''
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
+    local list = list_key(queue, id, tenant)
+    leave(queue, tenant, id)
+    redis.call('UNLINK', list, bulk_list(list))
+  end
+end
+
 -- Answers the number of its jobs that were removed.
 local function purge_batch(id, when)
   local key = batch_key(id)
+  local deleted = redis.call('HEXISTS', key, 'removed') == 1
   bury(id, when, tonumber(ARGV[1]))
   local ids = redis.call('LRANGE', key .. ':jobs', 0, SLICE - 1)
-  for _, job_id in ipairs(ids) do remove(job_id) end
+  for _, job_id in ipairs(ids) do remove(job_id, deleted and id) end
   redis.call('LTRIM', key .. ':jobs', #ids, -1)
   if #ids < SLICE then
+    forget_callbacks(id, deleted)
+    if deleted then
+      forget_lists(id)
+      redis.call('HSETNX', P .. 'deleted:' .. id, 'done_ms', NOW)
+    end
     redis.call('UNLINK', key, key .. ':jobs', key .. ':rows', key .. ':suspected')
     forget(id)
+    if only == id then blobs[1] = 0 end
   end
   return #ids
 end

@@ -35,6 +35,8 @@ local function unsettle(id)
 end
 
 unsettle(root.id)
+local blob = redis.call('HGET', job_key(root.id), 'result_blob')
+if blob and blob ~= '' then redis.call('SADD', P .. 'unlinking', blob) end -- no record names it any more
 redis.call('HDEL', job_key(root.id), 'item_state', 'item_by', 'item_ms', 'row', 'expires_ms', 'finished_ms', 'result',
   'result_blob', 'last_result', 'fault_code', 'fault_message', 'strikes', 'suspect', 'marks', 'verdict', 'commits',
   'parent', 'card')

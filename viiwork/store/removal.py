@@ -1,0 +1,80 @@
+"""Deleting an analysis, and clearing away what is deleted or has outlived its time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from viiwork.receipts import Receipt
+from viiwork.store.callbacks import as_hash
+from viiwork.store.steering import Steering
+
+TOMBSTONE_MS = 365 * 86_400_000
+"""How long a purged batch answers 410 with its date rather than 404, and a deleted one its receipt; a single job does
+for as long as it was kept."""
+PATIENCE_S = 5.0
+"""How long whoever deletes clears away; the fleet's upkeep does the rest."""
+UNLINKED_AT_ONCE = 500
+
+
+async def remove(store: Steering, batch_id: str, *, for_s: float = PATIENCE_S) -> Receipt:
+    """Delete a batch and everything that is kept of it, whatever its state; what runs of it is stopped first.
+
+    Asking again goes on with it, and answers the same. Raises NotFound, or Gone when its time was over before.
+    """
+    if await store.call("batch", "remove", batch_id, TOMBSTONE_MS):
+        await store.stop_running(batch_id)
+        await _clear(store, batch_id, for_s=for_s)
+    found = await receipt(store, batch_id)
+    if found is None:
+        await store.batch(batch_id)  # raises what there is to say of it
+        raise AssertionError("a batch that is there has a receipt")
+    return found
+
+
+async def receipt(store: Steering, batch_id: str) -> Receipt | None:
+    """What was written down of a batch's deletion; None where there was none."""
+    (raw,) = await store.read([("HGETALL", f"{store.prefix}deleted:{batch_id}")])
+    record = as_hash(raw)
+    if not record:
+        return None
+    counts = {name: int(record.get(name) or 0) for name in ("documents", "jobs", "blobs", "callbacks")}
+    ended_ms = int(record["done_ms"]) if record.get("done_ms") else None
+    return Receipt(
+        id=batch_id,
+        deleted_ms=int(record["at_ms"]),
+        finished=ended_ms is not None,
+        finished_ms=ended_ms,
+        was=record.get("was", ""),
+        **counts,
+    )
+
+
+async def purge(store: Steering, batch_id: str = "") -> bool:
+    """Clear a slice away of what is due, or of this deleted batch; true while there may be more."""
+    more, *blobs = await store.call("purge", TOMBSTONE_MS, batch_id)
+    await _unlink(store, blobs)
+    return bool(more)
+
+
+async def unlink_left(store: Steering) -> None:
+    """Remove the files that whoever died between a record and its files left standing."""
+    (left,) = await store.read([("SRANDMEMBER", f"{store.prefix}unlinking", str(UNLINKED_AT_ONCE))])
+    await _unlink(store, left)
+
+
+async def _clear(store: Steering, batch_id: str, *, for_s: float) -> None:
+    """Slice by slice, standing back after each for as long as it took: others need the server too."""
+    clock = asyncio.get_running_loop()
+    until = clock.time() + for_s
+    while clock.time() < until:
+        begin = clock.time()
+        if not await purge(store, batch_id):
+            return
+        await asyncio.sleep(clock.time() - begin)
+
+
+async def _unlink(store: Steering, blobs: list[str]) -> None:
+    for blob in blobs:
+        await store.blobs.delete(blob)
+    if blobs:
+        await store.read([("SREM", f"{store.prefix}unlinking", *blobs)])
