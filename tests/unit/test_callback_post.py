@@ -101,6 +101,15 @@ async def test_a_body_that_never_ends_is_not_waited_for() -> None:
         assert (await post.send(f"http://127.0.0.1:{port}/", b"{}", {})).delivered
 
 
+async def test_a_receivers_cookies_are_not_kept() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nset-cookie: who=someone; path=/\r\ncontent-length: 0\r\n\r\n"
+    async with server(answer) as (port, heads), Post(HERE, timeout_s=10) as post:
+        for _ in range(2):
+            assert (await post.send(f"http://127.0.0.1:{port}/", b"{}", {})).delivered
+    assert len(heads) == 2
+    assert b"cookie" not in heads[1].lower()
+
+
 async def test_a_certificate_must_be_of_the_name_that_was_written(tmp_path: Path) -> None:
     """Though the connection goes to an address: one of 127.0.0.1 will do for that, not for a name that leads there."""
     authority = Authority(tmp_path)

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -63,6 +64,7 @@ class Post:
             trust_env=False,
             follow_redirects=False,
             limits=limits,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             timeout=self._timeout_s,
         )
         return self
