@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,53 @@ def test_a_cancelled_analysis_ends_and_says_so(home: Shell, tmp_path: Path) -> N
     assert status["state"] == "cancelled"
     counts = status["counts"]
     assert counts["succeeded"] + counts["failed"] + counts["cancelled"] == counts["total"] == 1000
+
+
+BAD = (("cut.pdf", b"%PDF-1.7 cut off"), ("empty.txt", b""), ("noise.bin", bytes(range(256)) * 9))
+
+
+def mixed_files(folder: Path, count: int) -> None:
+    """Texts, pages and letters of very different lengths, every tenth of them bad."""
+    folder.mkdir()
+    for n in range(count):
+        sentence = f"Paragraph {n} of this paper says something new about subject {n * 7 % 31}."
+        words = " ".join([sentence] * (n * 9 % 700 + 3))
+        if n % 10 == 9:
+            name, content = BAD[n // 10 % 3]
+            (folder / f"{n:03}-{name}").write_bytes(content)
+        elif n % 3 == 0:
+            (folder / f"{n:03}.html").write_text(f"<title>Paper {n}</title><h1>Part one</h1><p>{words}</p>")
+        elif n % 3 == 1:
+            (folder / f"{n:03}.txt").write_text(words)
+        else:
+            (folder / f"{n:03}.md").write_text(f"# Paper {n}\n\n## Findings\n\n{words}\n")
+
+
+def test_an_estimate_says_what_the_run_then_takes(home: Shell, tmp_path: Path) -> None:
+    """Documents, reasons, pages and calls to the last one; tokens but for what the engine reckons for a template.
+
+    The next one is reckoned by that run.
+    """
+    folder = tmp_path / "mixed"
+    mixed_files(folder, 60)
+    order = ("analyze", str(folder), "--task", "summarize")
+    told = json.loads(home.run(*order, "--estimate", "--json"))
+    found = rows(home.run(*order, "--json", code=1))
+    reasons = Counter(row["error"]["code"] for row in found if row.get("error"))
+    answers = [row["answer"] for row in found if row.get("answer")]
+    assert (told["files"], told["documents"], told["unreadable"]) == (60, len(answers), dict(sorted(reasons.items())))
+    assert told["pages"] == sum(answer["pages"] for answer in answers)
+    maps, merges = sum(answer["parts"] for answer in answers), sum(answer["parts"] > 1 for answer in answers)
+    assert told["calls"] == {"maps": maps, "merges": [merges, merges]}
+    assert merges > 0
+    taken = sum(answer["usage"]["prompt_tokens"] for answer in answers)
+    low, high = told["prompt_tokens"]
+    slack = 40 * (maps + merges) + 100 * merges
+    assert low - slack <= taken <= high + slack
+    assert sum(answer["usage"]["output_tokens"] for answer in answers) <= told["output_tokens_at_most"]
+    again = json.loads(home.run(*order, "--estimate", "--json"))
+    assert {run["task"] for run in again["reckoned_by"]} == {"summarize"}
+    assert 0 < again["seconds"][0] <= again["seconds"][1]
+    words = home.run(*order, "--estimate")
+    assert "Reckoned by" in words
+    assert "imulated" in words

@@ -498,3 +498,16 @@ class TestChoiceOfModel:
         assert said.err.splitlines()[-1] == f"viiwork: --model: say which one; served here are other-model, {MODEL}."
         wrong = cli(*command, "--model", "nobody")
         assert (wrong.code, "--model: nobody serves" in wrong.err, MODEL in wrong.err) == (2, True, True)
+
+
+class TestEstimate:
+    def test_it_sends_nothing_and_says_what_the_model_says_of_itself(
+        self, cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A model that does not say how much it takes is named as such."""
+        with Service(tmp_path / "state") as running:
+            monkeypatch.setenv("VIIWORK_URL", running.url)
+            said = cli("analyze", folder, "--estimate")
+            assert said.code == 2
+            assert "says how much it takes" in said.err
+            assert not running.blob_files()

@@ -6,15 +6,16 @@ from typing import Any
 
 from viiwork.documents import Document, Limits
 from viiwork.documents.room import Room
+from viiwork.documents.unfold import worded
 from viiwork.work import About, AnalysisTask, Answer, MergeInput
-from viiwork_workers.readers import ReaderSteps, _about, _worded
+from viiwork_workers.readers import ReaderSteps, _about
 
 
 def test_a_part_without_a_word_is_not_sent_to_an_engine() -> None:
     """Rules and dot leaders are ordinary content; they must not fail a document that has good parts."""
     words = "Every sentence here has some words. " * 40
     document = Document(media_type="text/plain", pages=(words + ". " * 4000 + words,))
-    parts = _worded(document, Room(100, 0, False, lambda text: len(text) // 4))
+    parts = worded(document, Room(100, 0, False, lambda text: len(text) // 4))
     assert parts
     assert all(any(map(str.isalnum, part.text)) for part in parts)
     assert sum(part.text.count("sentence") for part in parts) == 80
@@ -22,7 +23,7 @@ def test_a_part_without_a_word_is_not_sent_to_an_engine() -> None:
 
 def test_a_document_of_nothing_but_marks_has_no_part() -> None:
     document = Document(media_type="text/plain", pages=("* * *\n" * 50,))
-    assert _worded(document, Room(100, 0, False, lambda text: len(text) // 4)) == []
+    assert worded(document, Room(100, 0, False, lambda text: len(text) // 4)) == []
 
 
 async def test_what_a_document_says_of_itself_reaches_its_row() -> None:

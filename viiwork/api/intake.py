@@ -13,11 +13,12 @@ from weakref import WeakValueDictionary
 from viiwork.api.pressure import Gauge
 from viiwork.api.requests import JobBody
 from viiwork.api.scales import Load, Misfit, Scales, Weight, misfits
+from viiwork.api.served import choose_model
 from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
 from viiwork.callbacks.bureau import Bureau
 from viiwork.documents.room import narrowest
-from viiwork.errors import Gone, ModelNotServed, NotFound, StoreUnavailable, Unavailable, UsageError, ViiworkError
+from viiwork.errors import Gone, NotFound, StoreUnavailable, Unavailable, ViiworkError
 from viiwork.jobs import BatchState, BatchStatus, Job, Status, child_id, new_id
 from viiwork.roster import FleetStatus
 from viiwork.settings import Settings
@@ -29,23 +30,6 @@ FLEET_AGE_S = 1.0
 SLICE = 500
 DURABILITY = "x-viiwork-durability"
 PROMPTED = ChatInput | CompletionInput | EmbeddingInput
-
-
-def choose_model(wanted: str | None, served: Sequence[str]) -> str:
-    """The model that an order runs on; the only served one is the default.
-
-    Raises ModelNotServed, UsageError when the choice is open, Unavailable when nobody serves anything yet.
-    """
-    if wanted and wanted not in served:
-        known = f"Served here: {', '.join(served)}." if served else "No engine worker is up."
-        raise ModelNotServed("model: nobody serves the model that was asked for.", hint=known, param="model")
-    if wanted:
-        return wanted
-    if not served:
-        raise Unavailable("No engine worker is up yet.", hint="Try again in a moment, or look at `viiwork status`.")
-    if len(served) > 1:
-        raise UsageError(f"model: say which one; served here are {', '.join(served)}.", param="model")
-    return served[0]
 
 
 def with_weight(job: Job, weight: Weight) -> Job | Misfit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,13 @@ from viiwork.cli.sources import find_files
 from viiwork.cli.urgency import Deadline, Urgency, choose_priority, seconds_of
 from viiwork.cli.watch import DETACHED, Sink, exit_code, follow_or_detach, raw_printer, row_reader
 from viiwork.client import Client
+from viiwork.documents.extraction import DEFAULT_OUTPUT_TOKENS
 from viiwork.documents.tasks import check_options
 from viiwork.errors import UsageError
 from viiwork.jobs import BatchStatus, Lane
 from viiwork.labels import parse_labels
+from viiwork.multipart import FileDocument
+from viiwork.settings import load_settings
 from viiwork.wire import public
 from viiwork.work import AnalysisTask, Label, TaskOptions
 
@@ -81,6 +84,13 @@ def analyze(
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Rows as they come, JSON Lines.")
     ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Read the files and say what it will take: ask no model, send nothing."),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask first, however many hours it takes (`analyze.ask_above_hours`).")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Follow it to its end.")] = True,
     recursive: Annotated[bool, typer.Option("--recursive/--no-recursive", "-r", help="Folders in folders too.")] = True,
     server: Server = None,
@@ -110,7 +120,15 @@ def analyze(
     if out_file is not None:
         check_out(out_file, wait=wait)
     files = find_files(paths, recursive=recursive)
+    full = options.model_copy(update={"quotes": quotes, "max_output_tokens": max_tokens or usual_tokens(chosen)})
     with connect(server) as client:
+        if estimate:
+            with model_by_flag():
+                tell_estimate(client, files, task=chosen, options=full, model=model, as_json=as_json)
+            return
+        if not yes:
+            with model_by_flag():
+                ask_first(client, files, task=chosen, options=full, model=model)
         order = partial(
             client.analyze,
             files,
@@ -137,6 +155,37 @@ def analyze(
             return
         status = finish(client, status, out_file=out_file, as_json=as_json, server=server)
     raise typer.Exit(exit_code(status))
+
+
+def usual_tokens(task: AnalysisTask) -> int:
+    """How long an answer may be where nobody says."""
+    return DEFAULT_OUTPUT_TOKENS if task is AnalysisTask.EXTRACT else TaskOptions().max_output_tokens
+
+
+def tell_estimate(
+    client: Client,
+    files: Sequence[FileDocument],
+    *,
+    task: AnalysisTask,
+    options: TaskOptions,
+    model: str,
+    as_json: bool,
+) -> None:
+    """`--estimate`."""
+    from viiwork.cli.estimate import told_estimate  # noqa: PLC0415 - readers and tokenizers, once they are asked for
+
+    told_estimate(client, files, task=task, options=options, model=model, as_json=as_json)
+
+
+def ask_first(
+    client: Client, files: Sequence[FileDocument], *, task: AnalysisTask, options: TaskOptions, model: str
+) -> None:
+    """Ask, where it may take hours. Raises UsageError where nobody can be asked, and Exit where somebody says no."""
+    from viiwork.cli.consent import check_wanted, whom_to_ask  # noqa: PLC0415 - as above
+    from viiwork.cli.estimate import reckoner  # noqa: PLC0415 - as above
+
+    if known := reckoner(client, task=task, options=options, model=model):
+        check_wanted(known, files, above_hours=load_settings().analyze.ask_above_hours, asks=whom_to_ask())
 
 
 def send(order: Callable[..., BatchStatus]) -> BatchStatus:

@@ -64,6 +64,13 @@ class ApiSection(Section):
         return f"http://{here.get(self.host, f'[{self.host}]' if ':' in self.host else self.host)}:{self.port}"
 
 
+class AnalyzeSection(Section):
+    """What `viiwork analyze` does before it starts."""
+
+    ask_above_hours: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    """It asks first where it may take longer, by what the fleet has measured."""
+
+
 class FlowerSection(Section):
     """Flower, the fleet's page."""
 

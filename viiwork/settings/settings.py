@@ -26,7 +26,15 @@ from viiwork.settings.naming import SCHEDULE, SERVE
 from viiwork.settings.places import default_models_dir, default_state_dir
 from viiwork.settings.power import PowerSection, ScheduleEntry
 from viiwork.settings.section import Section
-from viiwork.settings.service import ApiSection, FleetSection, FlowerSection, QueueSection, RedisSection, ResultsSection
+from viiwork.settings.service import (
+    AnalyzeSection,
+    ApiSection,
+    FleetSection,
+    FlowerSection,
+    QueueSection,
+    RedisSection,
+    ResultsSection,
+)
 
 COMPOSE_ONLY = frozenset({"viiwork_redis_maxmemory"})
 """Variables of compose.yaml that look like a setting of ours; people keep them in their environment."""
@@ -50,6 +58,7 @@ class Settings(BaseSettings):
     blobs: BlobsSection = BlobsSection()
     callbacks: CallbacksSection = CallbacksSection()
     flower: FlowerSection = FlowerSection()
+    analyze: AnalyzeSection = AnalyzeSection()
     engine: EngineSection = EngineSection()
     serve: tuple[ServeEntry, ...] = ()
     models: ModelsSection = ModelsSection()

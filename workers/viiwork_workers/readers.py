@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 
 from viiwork.documents import Document, Limits, inline_document
-from viiwork.documents.chunk import Chunk, chunk
+from viiwork.documents.chunk import Chunk
 from viiwork.documents.merge import combine, fold, reduce_steps
 from viiwork.documents.reader import Reader
 from viiwork.documents.room import Room, at_hand, narrowest, room_for
 from viiwork.documents.tokens import TokenCounter
+from viiwork.documents.unfold import title_over, worded
 from viiwork.errors import DocumentError, JobRefused
 from viiwork.jobs import READER_MODEL, Job, Result, Settle, State, TaskName
 from viiwork.roster import WorkerCard
@@ -52,7 +53,7 @@ class ReaderSteps:
         document = await self._document(work)
         card = await self._card(claim, work.model)
         room = await asyncio.to_thread(room_for, card, work.task, work.options)
-        chunks = await asyncio.to_thread(_worded, document, room)
+        chunks = await asyncio.to_thread(worded, document, room)
         if not chunks:
             raise DocumentError("The document has no text.", code="empty")
         steps = [_step(work, document, room, piece, part=part, parts=len(chunks)) for part, piece in enumerate(chunks)]
@@ -172,18 +173,11 @@ def _about(document: Document) -> About:
     return About(title=document.title, author=document.author, created=document.created, language=document.language)
 
 
-def _worded(document: Document, room: Room) -> list[Chunk]:
-    """The document's parts; those without a single letter or digit (rules, dot leaders) say nothing to an engine."""
-    pieces = chunk(document, limit_tokens=room.passage_tokens, count=room.count)
-    return [piece for piece in pieces if any(map(str.isalnum, piece.text))]
-
-
 def _step(work: ReadInput, document: Document, room: Room, piece: Chunk, *, part: int, parts: int) -> StepInput:
-    title = " — ".join(filter(None, (document.title, piece.heading if piece.heading != document.title else "")))
     return StepInput(
         task=work.task,
         options=work.options,
-        title=room.title(title),
+        title=title_over(piece, document, room),
         one_turn=room.one_turn,
         text=piece.text,
         part=part,
