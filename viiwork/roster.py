@@ -172,6 +172,18 @@ class FleetEnergy(Wire):
     """Of `energy_j`."""
 
 
+class Making(Wire):
+    """How an installation makes answers of documents: whatever may give others from the same file."""
+
+    version: str = ""
+    """Of VIIWork."""
+    reader: str = ""
+    chunker: str = ""
+    """Of what cuts documents to parts."""
+    words: dict[str, str] = Field(default_factory=dict)
+    """Of each task a digest of what models are told for it in every analysis."""
+
+
 class FleetStatus(Wire):
     """The fleet at one moment."""
 
@@ -194,6 +206,8 @@ class FleetStatus(Wire):
     """Each host's cards as its supervisor knows them, where that was asked for."""
     drained: tuple[Drained, ...] = ()
     """Cards that are left out until a person takes that back, likewise."""
+    making: Making | None = None
+    """Of the service's own installation, where that was asked for."""
 
     @property
     def models(self) -> tuple[str, ...]:

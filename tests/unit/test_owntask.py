@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from viiwork.abilities import Ability, missing
-from viiwork.cli.analyze import read_wishes
 from viiwork.cli.owntask import find_own, read_own
+from viiwork.cli.taskflags import read_wishes
 from viiwork.documents.tasks import check_options, messages_for
 from viiwork.documents.tasktexts import task_text
 from viiwork.errors import UsageError

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
 from viiwork.api.priced import priced_fleet
+from viiwork.documents.versions import making
 from viiwork.heldback import notices
 from viiwork.jobs import MODEL_PATTERN
 from viiwork.power.cost import cost_of
@@ -28,7 +29,7 @@ async def fleet(request: Request) -> JSONResponse:
     desk: Intake = request.app.state.intake
     status = await surveyed(desk.store, await desk.store.fleet())
     status = priced_fleet(status, desk.settings.power)
-    told = status.model_copy(update={"notices": notices(status, now=datetime.now(UTC))})
+    told = status.model_copy(update={"notices": notices(status, now=datetime.now(UTC)), "making": making()})
     return JSONResponse({**public(told), "models": list(status.models)})
 
 

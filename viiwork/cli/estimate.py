@@ -15,6 +15,7 @@ from viiwork.bigrun.bound import at_most
 from viiwork.bigrun.estimate import Estimate, estimate
 from viiwork.bigrun.survey import Survey, survey
 from viiwork.cli.estimateview import estimate_view
+from viiwork.cli.order import Order
 from viiwork.cli.readingbar import ReadingBar
 from viiwork.cli.screen import out, plain, print_json
 from viiwork.client import Client
@@ -90,17 +91,9 @@ def reckoner(client: Client, *, task: AnalysisTask, options: TaskOptions, model:
     )
 
 
-def told_estimate(
-    client: Client,
-    files: Sequence[FileDocument],
-    *,
-    task: AnalysisTask,
-    options: TaskOptions,
-    model: str,
-    as_json: bool,
-) -> None:
+def told_estimate(client: Client, files: Sequence[FileDocument], order: Order, *, as_json: bool) -> None:
     """`--estimate`. Raises ModelNotServed where no worker says how much the model takes, and what `reckoner` raises."""
-    known = reckoner(client, task=task, options=options, model=model)
+    known = reckoner(client, task=order.task, options=order.options, model=order.model)
     if known is None:
         raise ModelNotServed("--estimate: no worker of the model says how much it takes.", param="model")
     show_estimate(known.estimate(files), as_json=as_json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -39,7 +39,7 @@ def open_rows(path: Path, analysis_id: str) -> Iterator[RowFile]:
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param="--out") from error
     with file:
-        yield RowFile(path, file, _take_up(file, path, analysis_id) if file.readable() and file.seekable() else 0)
+        yield RowFile(path, file, take_up(file, path, (analysis_id,)) if file.readable() and file.seekable() else 0)
 
 
 def check_new(path: Path) -> None:
@@ -51,13 +51,13 @@ def check_new(path: Path) -> None:
         raise UsageError(f"{path}: its directory does not exist.", param="--out")
 
 
-def _take_up(file: IO[bytes], path: Path, analysis_id: str) -> int:
+def take_up(file: IO[bytes], path: Path, owners: Collection[str]) -> int:
     """Cut a torn last line, check whose rows these are, and answer how many there are."""
     rows, whole_bytes = _count(file)
     if whole_bytes < os.fstat(file.fileno()).st_size and not _torn_row(file, whole_bytes):
         raise _not_rows(path)
     for line in _first_and_last(file, whole_bytes):
-        _check_owner(line, path, analysis_id)
+        _check_owner(line, path, owners)
     file.truncate(whole_bytes)
     file.seek(whole_bytes)
     return rows
@@ -102,12 +102,12 @@ def _line(file: IO[bytes]) -> bytes:
     return bytes(line.partition(b"\n")[0])
 
 
-def _check_owner(line: bytes, path: Path, analysis_id: str) -> None:
+def _check_owner(line: bytes, path: Path, owners: Collection[str]) -> None:
     try:
         owner = json.loads(line)["analysis"]
     except (ValueError, KeyError, TypeError) as error:
         raise _not_rows(path) from error
-    if owner != analysis_id:
+    if owner not in owners:
         hint = "Name another file."
         raise UsageError(f"{path}: holds the rows of another analysis, {str(owner)[:64]}.", hint=hint, param="--out")
 

@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from viiwork.cli.analyze import LANES, check_out, choose_lane, finish, started
+from viiwork.cli.analyze import LANES, check_out, choose_lane
 from viiwork.cli.callbacks import CallbackUrl
 from viiwork.cli.checkedfile import Faults, check, readable
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.progress import display
 from viiwork.cli.screen import say
+from viiwork.cli.sending import finish, started
 from viiwork.cli.urgency import Deadline, Urgency, choose_priority, seconds_of
 from viiwork.cli.watch import DETACHED, exit_code, patiently
 from viiwork.client import OnUpload, new_key

@@ -46,12 +46,12 @@ Sink = Callable[[bytes], None]
 
 
 def follow_or_detach(
-    client: Client, analysis_id: str, sinks: list[Sink], *, server: str | None, met: bool
+    client: Client, analysis_id: str, sinks: list[Sink], *, server: str | None, met: bool, had: int = 0
 ) -> BatchStatus:
-    """`follow` with a display; Ctrl-C leaves with directions for coming back."""
+    """`follow` with a display; Ctrl-C leaves with directions for coming back. The first `had` rows are known."""
     try:
         with display() as shown:
-            return follow(client, analysis_id, sinks, shown, met=met)
+            return follow(client, analysis_id, sinks, shown, met=met, had=had)
     except KeyboardInterrupt:
         flag = server_flag(server)
         say(f"Detached; {analysis_id} goes on.")
@@ -61,12 +61,14 @@ def follow_or_detach(
         raise typer.Exit(DETACHED) from None
 
 
-def follow(client: Client, analysis_id: str, sinks: list[Sink], shown: Display, *, met: bool) -> BatchStatus:
+def follow(
+    client: Client, analysis_id: str, sinks: list[Sink], shown: Display, *, met: bool, had: int = 0
+) -> BatchStatus:
     """Hand every row to every sink as it comes, until the analysis has ended.
 
     A service that answered once (`met`: before this) is waited for when it goes away; one that never did is not.
     """
-    had, pause_s = 0, LOOK_EVERY_S[0]
+    pause_s = LOOK_EVERY_S[0]
 
     def look() -> BatchStatus:
         nonlocal had, met

@@ -1,0 +1,245 @@
+"""Runs of `viiwork analyze` with a record: sampled, taken up again, repeated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import Service
+from standin import MODEL
+from viiwork.bigrun.methods import methods
+from viiwork.bigrun.record import Engine, Part, RunRecord, SentFile, Tally, beside, read_record, write_record
+from viiwork.bigrun.setup import Setup
+from viiwork.cli.main import run
+from viiwork.errors import UsageError
+from viiwork.work import AnalysisTask, TaskOptions, Usage
+
+Cli = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    with Service(tmp_path / "state") as running:
+        monkeypatch.setenv("VIIWORK_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: Service) -> Cli:
+    """The exit code, and what was said on standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object) -> tuple[int, str]:
+        code = run([str(argument) for argument in arguments])
+        return code, capfd.readouterr().err
+
+    return call
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six documents."""
+    root = tmp_path / "papers"
+    root.mkdir()
+    for n in range(6):
+        (root / f"{n}.txt").write_text(f"Paper number {n}.")
+    return root
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "rows.jsonl"
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def names(path: Path) -> list[str]:
+    return sorted(row["document"] for row in rows(path))
+
+
+class TestSampleAndResume:
+    def test_the_full_run_uses_the_rows_of_the_sample(self, cli: Cli, folder: Path, out: Path) -> None:
+        """Two are drawn, four are done by `--resume`, and none twice; then there is nothing left to do."""
+        assert cli("analyze", folder, "--sample", 2, "--seed", 7, "--out", out)[0] == 0
+        drawn = names(out)
+        assert len(drawn) == 2
+        code, said = cli("analyze", folder, "--out", out, "--resume")
+        assert (code, "2 of 6 files are done already" in said) == (0, True)
+        assert names(out) == [f"{n}.txt" for n in range(6)]
+        record = read_record(beside(out))
+        assert [(part.sample, part.seed, len(part.files)) for part in record.parts] == [(2, 7, 2), (None, None, 4)]
+        assert record.tally.documents == 6
+        assert "2 documents of them were a random pilot, drawn by seed 7." in record.methods
+        before = out.read_bytes()
+        assert cli("analyze", folder, "--out", out, "--resume")[0] == 0
+        assert out.read_bytes() == before
+
+    def test_the_same_seed_draws_the_same(self, cli: Cli, folder: Path, tmp_path: Path) -> None:
+        for name in ("a", "b"):
+            cli("analyze", folder, "--sample", 3, "--out", tmp_path / name)
+        assert names(tmp_path / "a") == names(tmp_path / "b")
+
+    def test_what_failed_is_done_again_and_has_one_row(self, cli: Cli, folder: Path, out: Path) -> None:
+        """And what has an answer is not: its row stays as it was."""
+        (folder / "bad.txt").write_text("broken")
+        assert cli("analyze", folder, "--out", out)[0] == 1
+        first = {row["document"]: row["analysis"] for row in rows(out)}
+        assert cli("analyze", folder, "--out", out, "--resume")[0] == 1
+        second = {row["document"]: row["analysis"] for row in rows(out)}
+        assert len(rows(out)) == 7
+        assert {name for name in first if first[name] != second[name]} == {"bad.txt"}
+        assert read_record(beside(out)).tally.failures == {"damaged": 1}
+
+    def test_a_renamed_file_is_done_and_another_content_is_not(self, cli: Cli, folder: Path, out: Path) -> None:
+        cli("analyze", folder, "--out", out)
+        (folder / "0.txt").rename(folder / "zero.txt")
+        (folder / "1.txt").write_text("Another paper.")
+        assert "5 of 6 files are done already" in cli("analyze", folder, "--out", out, "--resume")[1]
+        assert len(rows(out)) == 7
+
+    @pytest.mark.parametrize(
+        ("flags", "named"),
+        [
+            (("--question", "When?"), "the question"),
+            (("--question", "Who?", "--max-tokens", "9"), "the options"),
+            (("--prompt", "Do it."), "the task"),
+        ],
+    )
+    def test_what_has_changed_is_named_and_nothing_is_sent(
+        self, cli: Cli, folder: Path, out: Path, flags: tuple[str, ...], named: str
+    ) -> None:
+        cli("analyze", folder, "--question", "Who?", "--out", out)
+        code, said = cli("analyze", folder, *flags, "--out", out, "--resume")
+        assert (code, named in said) == (2, True)
+        assert len(rows(out)) == 6
+
+    def test_a_run_whose_command_died_is_collected_and_not_sent_again(self, cli: Cli, folder: Path, out: Path) -> None:
+        """The service went on with it; the file had one row and half of another."""
+        cli("analyze", folder, "--out", out)
+        whole, record = out.read_bytes(), read_record(beside(out))
+        write_record(beside(out), record.with_part(record.parts[0].model_copy(update={"finished_ms": None})))
+        out.write_bytes(whole[: whole.index(b"\n") + 20])
+        code, said = cli("analyze", folder, "--out", out, "--resume")
+        assert (code, "was begun earlier" in said) == (0, True)
+        assert out.read_bytes() == whole
+        assert len(read_record(beside(out)).parts) == 1
+
+    def test_an_analysis_that_the_service_has_lost_is_done_again(self, cli: Cli, folder: Path, out: Path) -> None:
+        cli("analyze", folder, "--out", out)
+        record = read_record(beside(out))
+        gone = record.parts[0].model_copy(update={"finished_ms": None, "id": "an_01ff00000000000000000000aa"})
+        write_record(beside(out), record.model_copy(update={"parts": (gone,)}))
+        out.unlink()
+        code, said = cli("analyze", folder, "--out", out, "--resume")
+        assert (code, "is gone" in said) == (0, True)
+        assert len(rows(out)) == 6
+
+    def test_flags_that_do_not_go_together_are_refused(self, cli: Cli, folder: Path, out: Path) -> None:
+        assert cli("analyze", folder, "--resume")[0] == 2
+        assert cli("analyze", folder, "--seed", 3)[0] == 2
+        assert cli("analyze", folder, "--estimate", "--sample", 3)[0] == 2
+        assert cli("analyze")[0] == 2
+        out.write_text('{"analysis": "an_x"}\n')
+        code, said = cli("analyze", folder, "--out", out, "--resume")
+        assert (code, "is not there" in said) == (2, True)
+
+
+class TestFrom:
+    def test_a_record_repeats_its_run(self, cli: Cli, folder: Path, out: Path, tmp_path: Path) -> None:
+        """The same question of the same files, and a remark on what is not as it was."""
+        cli("analyze", folder, "--question", "Who signed?", "--out", out)
+        again = tmp_path / "again.jsonl"
+        code, said = cli("analyze", "--from", beside(out), "--out", again)
+        assert (code, "Not as then" in said) == (0, False)
+        assert names(again) == names(out)
+        (folder / "6.txt").write_text("One more.")
+        code, said = cli("analyze", "--from", beside(out), "--out", tmp_path / "third.jsonl")
+        assert "1 files have other content or are new" in said
+        record = read_record(beside(again))
+        assert (record.task, record.options.question) == (AnalysisTask.ASK, "Who signed?")
+
+    def test_a_sample_is_drawn_again(self, cli: Cli, folder: Path, out: Path, tmp_path: Path) -> None:
+        cli("analyze", folder, "--sample", 2, "--seed", 3, "--out", out)
+        cli("analyze", "--from", beside(out), "--out", tmp_path / "again")
+        assert names(tmp_path / "again") == names(out)
+
+    def test_other_flags_and_other_files_are_refused(self, cli: Cli, folder: Path, out: Path, tmp_path: Path) -> None:
+        cli("analyze", folder, "--out", out)
+        code, said = cli("analyze", "--from", beside(out), "--question", "Who?")
+        assert (code, "--question" in said) == (2, True)
+        code, said = cli("analyze", "--from", out)
+        assert (code, "is no record of a run" in said) == (2, True)
+        assert cli("analyze", "--from", tmp_path / "none.run.json")[0] == 2
+
+
+class TestRecord:
+    def test_it_says_what_was_asked_of_what_and_holds_no_text_of_a_document(
+        self, cli: Cli, folder: Path, out: Path
+    ) -> None:
+        """Files by name and digest, who answered, when, and what it took."""
+        cli("analyze", folder, "--labels", "paper,letter", "--out", out)
+        told = json.loads(beside(out).read_text())
+        assert told["setup"]["model"] == MODEL
+        assert told["engine"]["engine"] == "stand-in"
+        assert {file["name"] for file in told["parts"][0]["files"]} == {f"{n}.txt" for n in range(6)}
+        assert told["parts"][0]["finished_ms"] >= told["parts"][0]["created_ms"]
+        assert "Paper number" not in beside(out).read_text()
+        assert "6 documents" in told["methods"]
+        assert told["setup"]["words"]
+        assert told["setup"]["reader"]
+
+    def test_an_earlier_record_is_not_overwritten(self, cli: Cli, folder: Path, out: Path) -> None:
+        """Rows that were not written yet would be lost with it."""
+        beside(out).write_text("{}")
+        code, said = cli("analyze", folder, "--out", out)
+        assert (code, "--resume" in said) == (2, True)
+
+    def test_the_paragraph_names_model_cards_sampling_failures_and_energy(self) -> None:
+        part = Part(
+            id="an_1",
+            files=(SentFile(name="a", sha256="0"),) * 3,
+            created_ms=1_790_000_000_000,
+            finished_ms=1_790_090_000_000,
+            energy_j=7_200_000.0,
+            energy_simulated=True,
+        )
+        record = RunRecord(
+            version="0.1.0",
+            output="rows.jsonl",
+            paths=("/papers",),
+            task=AnalysisTask.CLASSIFY,
+            options=TaskOptions(),
+            setup=Setup(task=AnalysisTask.CLASSIFY, model="m", sampling={"temperature": 0.0}),
+            engine=Engine(engine="vLLM", cards={"Radeon VII": 4}, context_tokens=8192),
+            parts=(part,),
+            tally=Tally(
+                documents=3,
+                answered=2,
+                failures={"encrypted": 1},
+                pages=9,
+                parts=4,
+                usage=Usage(prompt_tokens=5000, output_tokens=70),
+            ),
+        )
+        said = methods(record)
+        for words in (
+            "3 documents (9 pages) were classified with VIIWork 0.1.0 from 2026-09-21 to 2026-09-22.",
+            "The model was m, served by vLLM on 4 Radeon VII.",
+            "temperature 0.",
+            "8,192 tokens",
+            "1 document had no answer (1 encrypted).",
+            "the simulated cards used 2 kWh.",
+        ):
+            assert words in said
+
+    def test_a_record_is_replaced_in_one_step_and_a_bad_one_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "x.run.json"
+        path.write_text('{"viiwork_run": 2}')
+        with pytest.raises(UsageError, match=r"x\.run\.json"):
+            read_record(path)

@@ -1,0 +1,98 @@
+"""A paragraph for a methods section, out of a run's record. Pure; what is not known is not in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from viiwork.bigrun.record import Engine, RunRecord
+from viiwork.power.energy import JOULES_PER_KWH
+
+DOES = {
+    "summarize": "summarised",
+    "classify": "classified",
+    "ask": "searched for the answer to a question",
+    "prompt": "worked on by a prompt",
+    "extract": "searched for the fields of a JSON schema",
+}
+
+
+def methods(record: RunRecord) -> str:
+    """What was done to what, by whom, when, and what it took."""
+    sentences = (_what(record), _who(record), _how(record), _failed(record), _drawn(record), _took(record))
+    return " ".join(filter(None, sentences))
+
+
+def _what(record: RunRecord) -> str:
+    tally, days = record.tally, _days(record)
+    pages = f" ({_many(tally.pages, 'page')})" if tally.pages else ""
+    release = f" {record.version}" if record.version else ""
+    verb = "was" if tally.documents == 1 else "were"
+    done = DOES[record.task.value]
+    return f"{_many(tally.documents, 'document')}{pages} {verb} {done} with VIIWork{release}{days}."
+
+
+def _who(record: RunRecord) -> str:
+    setup, engine = record.setup, record.engine
+    exact = [f"revision {setup.revision}"] if setup.revision else []
+    exact += [setup.quantization] if setup.quantization else []
+    model = setup.model + (f" ({', '.join(exact)})" if exact else "")
+    said = f"The model was {model}, served by {engine.engine or 'an engine that is not named'}{_cards(engine)}."
+    return f"{said} {engine.notice}".strip()
+
+
+def _cards(engine: Engine) -> str:
+    if not engine.cards:
+        return f" with {_many(engine.workers, 'worker')}" if engine.workers else ""
+    return " on " + " and ".join(f"{count} {name}" for name, count in sorted(engine.cards.items()))
+
+
+def _how(record: RunRecord) -> str:
+    setup, engine = record.setup, record.engine
+    temperature = setup.sampling.get("temperature")
+    drawn = "" if temperature is None else f"Tokens were chosen at temperature {temperature:g}. "
+    fits = f" of a context of {engine.context_tokens:,} tokens" if engine.context_tokens else ""
+    cut = f"Documents that did not fit into one call{fits} were cut into parts, {record.tally.parts:,} in all, "
+    words = f" (digest of the instructions: {setup.words[:16]})" if setup.words else ""
+    return f"{drawn}{cut}and the parts' answers put together; document text was marked as data{words}."
+
+
+def _failed(record: RunRecord) -> str:
+    tally = record.tally
+    missing = tally.documents - tally.answered
+    if not missing:
+        return "All documents have an answer."
+    reasons = ", ".join(f"{count} {code}" for code, count in sorted(tally.failures.items()))
+    return f"{_many(missing, 'document')} had no answer ({reasons})."
+
+
+def _drawn(record: RunRecord) -> str:
+    drawn = [part for part in record.parts if part.sample is not None]
+    if not drawn:
+        return ""
+    first = drawn[0]
+    if len(drawn) == len(record.parts):
+        return f"They are a random sample, drawn by seed {first.seed}."
+    return f"{_many(len(first.files), 'document')} of them were a random pilot, drawn by seed {first.seed}."
+
+
+def _took(record: RunRecord) -> str:
+    usage = record.tally.usage
+    tokens = f"{usage.prompt_tokens:,} tokens were read and {usage.output_tokens:,} written"
+    known = [part.energy_j for part in record.parts if part.energy_j is not None]
+    if not known:
+        return f"{tokens}."
+    least = "at least " if len(known) < len(record.parts) or any(p.energy_unknown_jobs for p in record.parts) else ""
+    simulated = "simulated " if any(part.energy_simulated for part in record.parts) else ""
+    return f"{tokens}; the {simulated}cards used {least}{sum(known) / JOULES_PER_KWH:.4g} kWh."
+
+
+def _days(record: RunRecord) -> str:
+    moments = [ms for part in record.parts for ms in (part.created_ms, part.finished_ms) if ms]
+    if not moments:
+        return ""
+    first, last = (datetime.fromtimestamp(ms / 1000, UTC).date().isoformat() for ms in (min(moments), max(moments)))
+    return f" on {first}" if first == last else f" from {first} to {last}"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,150 @@
+"""From what the flags of `viiwork analyze` say to what is asked of each document. Raises UsageError naming the flag."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from viiwork.cli.owntask import OwnTask, find_own, own_folder, read_own, read_schema
+from viiwork.documents.extraction import DEFAULT_OUTPUT_TOKENS
+from viiwork.documents.tasks import check_options
+from viiwork.errors import UsageError
+from viiwork.labels import parse_labels
+from viiwork.work import AnalysisTask, Label, TaskOptions
+
+TASKS = ", ".join(AnalysisTask)
+WORDS = {
+    AnalysisTask.CLASSIFY: "classify",
+    AnalysisTask.ASK: "ask",
+    AnalysisTask.PROMPT: "follow the prompt",
+    AnalysisTask.EXTRACT: "extract",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFlags:
+    """The flags that say what is asked, as they were given."""
+
+    task: str = ""
+    labels: str = ""
+    labels_file: Path | None = None
+    question: str = ""
+    prompt: str = ""
+    prompt_file: Path | None = None
+    length: str = ""
+    style: str = ""
+    language: str = ""
+    schema: Path | None = None
+    quotes: bool = True
+    max_tokens: int | None = None
+
+    @property
+    def given(self) -> dict[str, object]:
+        """Those that say anything, by the names that people type."""
+        said = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "quotes"}
+        return {name.replace("_", "-"): value for name, value in said.items()} | {"no-quotes": not self.quotes}
+
+    def settle(self) -> tuple[AnalysisTask, TaskOptions]:
+        """The task, and all its options. Raises UsageError."""
+        own = own_task(self.task)
+        task, question = (own.task.value, self.question or own.question) if own else (self.task, self.question)
+        prompt = self.prompt or ("" if self.prompt_file or own is None else own.prompt)
+        prompt = read_prompt(prompt, self.prompt_file)
+        asked = {"labels": bool(self.labels or self.labels_file), "question": bool(question), "prompt": bool(prompt)}
+        chosen = choose_task(task, **asked, schema=self.schema is not None)
+        classes = read_labels(self.labels, self.labels_file) or (own.classes if own else ())
+        wanted = read_schema(self.schema) if self.schema is not None else own.form if own else None
+        wishes = read_wishes(own, length=self.length, style=self.style, language=self.language)
+        most = self.max_tokens or (own.max_tokens if own else None) or usual_tokens(chosen)
+        quotes = self.quotes and (own is None or own.quotes)
+        said = {"labels": classes, "question": question, "prompt": prompt, "json_schema": wanted, **wishes}
+        options = TaskOptions.model_validate({**said, "quotes": quotes, "max_output_tokens": most})
+        in_files = {"labels_file": bool(self.labels_file and not self.labels), "prompt_file": bool(self.prompt_file)}
+        check_flags(chosen, options, **in_files)
+        return chosen, options
+
+
+def usual_tokens(task: AnalysisTask) -> int:
+    """How long an answer may be where nobody says."""
+    return DEFAULT_OUTPUT_TOKENS if task is AnalysisTask.EXTRACT else TaskOptions().max_output_tokens
+
+
+def own_task(task: str) -> OwnTask | None:
+    """The task of one's own that `--task` names; None for a built-in one. Raises UsageError."""
+    found = find_own(task, os.environ)
+    return None if found is None else read_own(found)
+
+
+def read_wishes(own: OwnTask | None, *, length: str, style: str, language: str) -> dict[str, str]:
+    """What a summary shall be: the flags', else those of one's own task. Raises UsageError."""
+    kept = {"length": own.length, "style": own.style, "language": own.language} if own else {}
+    told = {"length": length, "style": style, "language": language}
+    for flag, known in (("length", ("short", "medium", "long")), ("style", ("prose", "bullets"))):
+        if told[flag] and told[flag] not in known:
+            hint = f"Choose one of {', '.join(known)}."
+            raise UsageError(f"--{flag} {told[flag]}: there is no such {flag}.", hint=hint, param=flag)
+    return {name: value or kept.get(name, "") for name, value in told.items()}
+
+
+def choose_task(task: str, *, labels: bool, question: bool, prompt: bool = False, schema: bool = False) -> AnalysisTask:
+    """The task that was named, or that the other options ask for. Raises UsageError."""
+    if task and task not in frozenset(AnalysisTask):
+        raise UsageError(
+            f"--task {task}: there is no such task.",
+            hint=f"Choose one of {TASKS}, a file of your own (FILE.toml), or one in {own_folder()}.",
+            param="task",
+        )
+    if task:
+        return AnalysisTask(task)
+    asked = {
+        AnalysisTask.CLASSIFY: labels,
+        AnalysisTask.ASK: question,
+        AnalysisTask.PROMPT: prompt,
+        AnalysisTask.EXTRACT: schema,
+    }
+    meant = [kind for kind, given in asked.items() if given]
+    if len(meant) > 1:
+        raise UsageError(f"--task: say whether to {' or '.join(WORDS[kind] for kind in meant)}.", param="task")
+    return meant[0] if meant else AnalysisTask.SUMMARIZE
+
+
+def check_flags(task: AnalysisTask, options: TaskOptions, *, labels_file: bool, prompt_file: bool = False) -> None:
+    """Raises UsageError, naming the flag, for what the service would refuse after the upload."""
+    try:
+        check_options(task, options)
+    except UsageError as error:
+        from_file = {"labels": labels_file, "prompt": prompt_file}
+        option = (error.param or "").partition(".")[0]
+        flag = f"{option}-file" if from_file.get(option) else option
+        message = error.message.removeprefix("schema: ")
+        raise UsageError(f"--{flag}: {message}", hint=error.hint, param=flag) from error
+
+
+def read_labels(labels: str, labels_file: Path | None) -> tuple[Label, ...]:
+    """Classes from the option, the file, or both. Raises UsageError."""
+    if labels_file is None:
+        return parse_labels(labels)
+    return parse_labels(labels) + parse_labels(read_words(labels_file, "labels-file"), separator="\n")
+
+
+def read_prompt(prompt: str, prompt_file: Path | None) -> str:
+    """The prompt from the option or the file. Raises UsageError for both, and for a file without one."""
+    if prompt_file is None:
+        return prompt
+    if prompt:
+        raise UsageError("--prompt-file: has no place beside --prompt; give one of them.", param="prompt-file")
+    words = read_words(prompt_file, "prompt-file").strip()
+    if not words:
+        raise UsageError(f"{prompt_file}: there is no prompt in it.", param="prompt-file")
+    return words
+
+
+def read_words(path: Path, flag: str) -> str:
+    """The text of a file that a flag names. Raises UsageError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param=flag) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not UTF-8 text.", param=flag) from error
