@@ -1,17 +1,14 @@
-"""One service over HTTP: lost connections are tried again, and every failure becomes an error of ours."""
+"""Where a service is, and what its answers and silences mean: every failure becomes an error of ours. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 import math
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
 from viiwork.errors import (
     Busy,
@@ -25,16 +22,9 @@ from viiwork.errors import (
     UsageError,
     ViiworkError,
 )
-from viiwork.eventstream import Event, events_of
 
 DEFAULT_URL = "http://127.0.0.1:8400"
-CONNECT_TIMEOUT_S = 5.0
-EVENTS_TIMEOUT = httpx.Timeout(45.0, connect=CONNECT_TIMEOUT_S)
-"""A stream of events is never silent for longer than 15 s while its service lives."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
-BUSY_PATIENCE_S = 120.0
-"""How long a service that takes no more work for now is asked again before that becomes an error."""
-DURABILITY = "x-viiwork-durability"
 BY_STATUS: Mapping[int, type[ViiworkError]] = {
     404: NotFound,
     409: Conflict,
@@ -43,156 +33,6 @@ BY_STATUS: Mapping[int, type[ViiworkError]] = {
     503: Unavailable,
     507: Full,
 }
-
-M = TypeVar("M", bound=BaseModel)
-T = TypeVar("T")
-OnRemark = Callable[[str], None]
-"""Hears what a person should know while something goes well: why it waits, what a power cut may cost."""
-
-
-class Connection:
-    """Sends requests to `url`; lost connections are tried again `retries` times, with growing pauses.
-
-    Whoever sends a POST through it gives an Idempotency-Key, so that nothing is done twice.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        retries: int,
-        timeout_s: float,
-        on_remark: OnRemark = lambda _text: None,
-        busy_patience_s: float = BUSY_PATIENCE_S,
-    ) -> None:
-        self.url = checked_url(url)
-        self._shown = without_login(self.url)
-        self._retries = retries
-        self._on_remark, self._busy_patience_s = on_remark, busy_patience_s
-        self._remarked: set[str] = set()
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers=dict(headers),
-            timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
-            trust_env=not is_loopback(self.url),  # a proxy must not be asked for this computer's own service
-            verify=self.url.startswith("https:"),  # reading the certificate store takes 20 ms; plain HTTP needs none
-        )
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def ask(
-        self,
-        model: type[M],
-        method: str,
-        path: str,
-        *,
-        body: Callable[[], Iterator[bytes]] | None = None,
-        **request: Any,
-    ) -> M:
-        """The answer to one request as `model`; `body` makes a fresh stream for each try."""
-
-        def send() -> httpx.Response:
-            return self._http.request(method, path, content=None if body is None else body(), **request)
-
-        response = self._patiently(send)
-        self._check(response)
-        if (said := response.headers.get(DURABILITY, "synced")) != "synced":
-            self._remark_once(f"The service does not wait for its disk: {said}.")
-        return self.parsed(model, response.content)
-
-    def lines(self, path: str, *, after: int, limit: int | None) -> Iterator[bytes]:
-        """The lines of a stream that can be taken up anywhere; where it breaks it goes on by itself."""
-        had, failures = 0, 0
-        while limit is None or had < limit:
-            params = {"after": after + had} | ({} if limit is None else {"limit": limit - had})
-            try:
-                for line in self._stream(path, params=params):
-                    yield line
-                    had, failures = had + 1, 0
-            except httpx.TransportError as error:
-                if failures >= self._retries:
-                    raise self._lost(error) from error
-                time.sleep(pause_s(failures))
-                failures += 1
-            else:
-                return
-
-    def events(self, path: str) -> Generator[Event, None, None]:
-        """A stream's events; when it breaks off or ends it is asked for again, so the caller says which is the last.
-
-        The service is told the last event that had come, so that it can say what is void.
-        """
-        failures, last = 0, ""
-        while True:
-            lost: Exception = httpx.ReadError("The stream has ended.")
-            try:
-                headers = {"last-event-id": last} if last else {}
-                for event in events_of(self._stream(path, timeout=EVENTS_TIMEOUT, headers=headers)):
-                    failures, last = 0, event.id or last
-                    yield event
-            except (httpx.TransportError, Unavailable) as error:
-                lost = error
-            if failures >= self._retries:
-                raise self._lost(lost) if isinstance(lost, httpx.TransportError) else lost from None
-            time.sleep(pause_s(failures))
-            failures += 1
-
-    def parsed(self, model: type[M], content: bytes) -> M:
-        """`content` as `model`. Raises Unavailable for what no VIIWork service says."""
-        try:
-            return model.model_validate_json(content)
-        except ValidationError as error:
-            raise stranger(self._shown) from error
-
-    def _patiently(self, send: Callable[[], httpx.Response]) -> httpx.Response:
-        """The answer; a service that is busy is asked again when it says so, and once more when patience ends."""
-        until_s = time.monotonic() + self._busy_patience_s
-        while True:
-            response = self._persistently(send)
-            left_s = until_s - time.monotonic()
-            if response.status_code != httpx.codes.TOO_MANY_REQUESTS or left_s <= 0:
-                return response
-            wait_s = min(retry_after_s(response.headers), left_s)
-            error = error_of(response.status_code, response.content, url=self._shown)
-            self._on_remark(f"{error.message} Trying again in {wait_s:.0f} s.")
-            time.sleep(wait_s)
-
-    def _remark_once(self, text: str) -> None:
-        if text not in self._remarked:
-            self._remarked.add(text)
-            self._on_remark(text)
-
-    def _persistently(self, send: Callable[[], T]) -> T:
-        for failures in range(self._retries):
-            try:
-                return send()
-            except httpx.TransportError:
-                time.sleep(pause_s(failures))
-        try:
-            return send()
-        except httpx.TransportError as error:
-            raise self._lost(error) from error
-
-    def _stream(self, path: str, **request: Any) -> Iterator[bytes]:
-        with self._http.stream("GET", path, **request) as response:
-            if response.is_error:
-                response.read()
-                self._check(response)
-            yield from split_lines(response.iter_bytes())
-
-    def _check(self, response: httpx.Response) -> None:
-        if not response.is_success:
-            wait_s = retry_after_s(response.headers)
-            raise error_of(response.status_code, response.content, url=self._shown, wait_s=wait_s)
-
-    def _lost(self, error: httpx.TransportError) -> Unavailable:
-        hint = "Start one with `viiwork up`, or name another with --server or VIIWORK_URL."
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return Unavailable(f"No VIIWork service answers at {self._shown}.", hint=hint)
-        return Unavailable(f"The connection to {self._shown} broke off.", hint="Is the service still up?")
 
 
 def error_of(status: int, content: bytes, *, url: str, wait_s: float = 0.0) -> ViiworkError:
@@ -225,14 +65,29 @@ def stranger(url: str, *, status: int | None = None) -> Unavailable:
     )
 
 
-def split_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+class LineSplitter:
     """Lines parted by \\n alone: JSON may hold other line separators, at which `str.splitlines` would cut."""
-    pending = b""
-    for chunk in chunks:
-        *lines, pending = (pending + chunk).split(b"\n")
-        yield from lines
-    if pending:
-        yield pending
+
+    def __init__(self) -> None:
+        self._pending = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The lines that are whole now."""
+        *lines, self._pending = (self._pending + chunk).split(b"\n")
+        return lines
+
+    def end(self) -> list[bytes]:
+        """What stands after the last line break."""
+        rest, self._pending = self._pending, b""
+        return [rest] if rest else []
+
+
+def lost(error: httpx.TransportError, url: str) -> Unavailable:
+    """What a connection that failed for good means."""
+    hint = "Start one with `viiwork up`, or name another with --server or VIIWORK_URL."
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return Unavailable(f"No VIIWork service answers at {url}.", hint=hint)
+    return Unavailable(f"The connection to {url} broke off.", hint="Is the service still up?")
 
 
 def pause_s(failures: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -16,18 +15,25 @@ class Event:
     """What a reader that comes back says it had last."""
 
 
-def events_of(lines: Iterable[bytes]) -> Iterator[Event]:
-    """The events in a stream's lines, without comments and pauses, and without one that is cut off at the end."""
-    name, data, last = "", [], ""
-    for line in lines:
+class EventReader:
+    """Makes events of a stream's lines, without comments and pauses, and without one that is cut off at the end."""
+
+    def __init__(self) -> None:
+        self._name, self._last = "", ""
+        self._data: list[bytes] = []
+
+    def hear(self, line: bytes) -> Event | None:
+        """The event that ends with this line."""
         field, _, value = line.rstrip(b"\r").partition(b":")
         value = value.removeprefix(b" ")
         if field == b"event":
-            name = value.decode()
+            self._name = value.decode()
         elif field == b"data":
-            data.append(value)
+            self._data.append(value)
         elif field == b"id":
-            last = value.decode()
-        elif not line.strip() and data:
-            yield Event(name or "message", b"\n".join(data), last)
-            name, data = "", []
+            self._last = value.decode()
+        elif not line.strip() and self._data:
+            event = Event(self._name or "message", b"\n".join(self._data), self._last)
+            self._name, self._data = "", []
+            return event
+        return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from viiwork.errors import UsageError
 
@@ -69,3 +70,23 @@ def chunks(file: IO[bytes]) -> Iterator[bytes]:
     """The bytes of an open file, piece by piece."""
     while chunk := file.read(CHUNK_BYTES):
         yield chunk
+
+
+def write_jobs(path: Path, jobs: Iterable[Mapping[str, Any]]) -> None:
+    """A file of these jobs, one a line. Raises UsageError for none at all, and for what is no job or no JSON."""
+    number = -1
+    with path.open("w", encoding="utf-8") as file:
+        for number, job in enumerate(jobs):
+            file.write(f"{_line(number, job)}\n")
+    if number < 0:
+        raise UsageError("jobs: there is nothing to submit.", param="jobs")
+
+
+def _line(number: int, job: object) -> str:
+    if not isinstance(job, Mapping):
+        hint = 'Such as {"messages": [{"role": "user", "content": "Hello"}]}.'
+        raise UsageError(f"jobs: number {number} is no object of fields.", hint=hint, param=f"line.{number}")
+    try:
+        return json.dumps(dict(job), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"jobs: number {number} cannot be sent as JSON: {error}.", param=f"line.{number}") from error

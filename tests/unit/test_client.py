@@ -17,7 +17,7 @@ import pytest
 from service import Service
 from standin import MODEL
 from viiwork.client import Client
-from viiwork.connection import split_lines
+from viiwork.connection import LineSplitter
 from viiwork.errors import ModelNotServed, NotFound, TooLarge, Unavailable, UsageError
 from viiwork.fleet.readiness import is_up
 from viiwork.jobs import Row, State
@@ -303,7 +303,9 @@ class TestThePieces:
         """However the bytes are cut."""
         raw = "a\u2028b\n\r\x0b\nlast".encode()
         chunks = [raw[at : at + size] for at in range(0, len(raw), size)]
-        assert list(split_lines(chunks)) == ["a\u2028b".encode(), b"\r\x0b", b"last"]
+        splitter = LineSplitter()
+        lines = [line for chunk in chunks for line in splitter.feed(chunk)]
+        assert [*lines, *splitter.end()] == ["a\u2028b".encode(), b"\r\x0b", b"last"]
 
     def test_names_are_quoted_as_browsers_do(self) -> None:
         """The three characters that would end the parameter or the header."""

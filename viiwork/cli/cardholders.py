@@ -24,7 +24,7 @@ def holders_here(settings: Settings) -> Holders:
     if not url:
         return {}
     try:
-        with Client(url, retries=0, timeout_s=PATIENCE_S) as client:
+        with Client(url, retries=0, timeout_s=PATIENCE_S, away_patience_s=0) as client:
             return holders(client.fleet(), host=settings.host)
     except ViiworkError:
         return {}

@@ -47,7 +47,7 @@ class Order:
             priority=self.priority,
             callback_url=self.callback_url or None,
             on_upload=on_upload,
-        )
+        ).status
 
 
 def order_again(record: RunRecord, *, model: str = "") -> Order:

@@ -31,7 +31,7 @@ def results(
     Exit code: 0, or 1 when the analysis has ended and some documents have no answer.
     """
     with connect(server) as client:
-        status = client.analysis(analysis_id)
+        status = client.analysis_status(analysis_id)
         if out_file is not None:
             save(client, status, out_file, as_json=as_json)
         else:

@@ -43,7 +43,7 @@ def look(client: Client, any_id: str, *, tenants: bool = False) -> tuple[BaseMod
         view = fleet_view(fleet)
         return fleet, Group(view, tenants_table(fleet.tenants)) if tenants else view
     if is_analysis(any_id):
-        analysis = client.analysis(any_id)
+        analysis = client.analysis_status(any_id)
         return analysis, analysis_view(analysis)
     job = client.job(any_id)
     return job, job_view(job)

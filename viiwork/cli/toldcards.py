@@ -41,7 +41,7 @@ def asked(url: str) -> FleetStatus | None:
     try:
         if not is_loopback(url):
             return None
-        with Client(url, retries=0, timeout_s=PATIENCE_S) as client:
+        with Client(url, retries=0, timeout_s=PATIENCE_S, away_patience_s=0) as client:
             return client.fleet()
     except ViiworkError:
         return None

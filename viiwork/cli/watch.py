@@ -72,7 +72,7 @@ def follow(
 
     def look() -> BatchStatus:
         nonlocal had, met
-        status = client.analysis(analysis_id)
+        status = client.analysis_status(analysis_id)
         met = True
         if status.counts.settled > had or status.finished:
             for line in client.result_lines(analysis_id, after=had):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from viiwork.client.keys import new_key, safe
+from viiwork.client.batches import Batch
+from viiwork.client.handles import starting
+from viiwork.client.keys import new_key
+from viiwork.client.operation import operation, streaming
+from viiwork.client.steps import Emit, Flow, Steps, aside
 from viiwork.client.uploads import Document, OnUpload, note, size_bytes, sorted_out
 from viiwork.client.wired import Wired
 from viiwork.jobs import BatchStatus, Lane, Priority, Row
@@ -18,15 +21,14 @@ from viiwork.multipart import FileDocument, multipart_body
 from viiwork.receipts import Receipt
 from viiwork.work import Label
 
-LOOK_EVERY_S = 0.5
-
 
 class Analyses(Wired):
     """What can be asked of analyses."""
 
+    @starting
     def analyze(
         self,
-        documents: Iterable[Document],
+        documents: Document | Iterable[Document],
         *,
         task: str,
         labels: Sequence[Label | str] = (),
@@ -45,8 +47,12 @@ class Analyses(Wired):
         callback_url: str | None = None,
         on_upload: OnUpload | None = None,
         idempotency_key: str | None = None,
-    ) -> BatchStatus:
-        """Send documents (paths or `TextDocument`s) and start a task on each; answers with the analysis' id.
+    ) -> Steps[BatchStatus]:
+        """Send documents (paths of files and folders, or `TextDocument`s) and start a task on each of them.
+
+            analysis = client.analyze("letters/", task="classify", labels=["invoice", "complaint", "other"])
+            for row in analysis:
+                print(row.document, row.answer.label if row.answer else row.error.message)
 
         `schema` is a JSON schema, or a model of pydantic whose one is meant; without `quotes` it is filled unproved.
         A summary's `length` is short, medium or long, its `style` prose or bullets.
@@ -54,10 +60,11 @@ class Analyses(Wired):
         options = task_options(labels, question, prompt, max_output_tokens) | schema_options(schema, quotes=quotes)
         wishes = {"length": length, "style": style, "language": language}
         options |= {name: wish for name, wish in wishes.items() if wish}
-        files, texts = sorted_out(documents)
+        remark = self._wire.remark
+        files, texts = yield from aside(lambda: sorted_out(documents, on_skipped=remark))
         key = {"idempotency-key": idempotency_key or new_key()}
         order: dict[str, Any] = {
-            "task": task,
+            "task": str(task),
             "options": options,
             "lane": str(lane),
             **({"model": model} if model else {}),
@@ -67,55 +74,72 @@ class Analyses(Wired):
         }
         if texts:
             order["documents"] = [note(text) | {"text": text.text} for text in texts]
-            return self._wire.ask(BatchStatus, "POST", "/v1/analyses", json=order, headers=key)
-        return self._upload(order, files, headers=key, on_upload=on_upload)
+            return (yield from self._wire.ask(BatchStatus, "POST", "/v1/analyses", json=order, headers=key))
+        return (yield from self._upload(order, files, headers=key, on_upload=on_upload))
 
-    def analysis(self, analysis_id: str) -> BatchStatus:
+    @starting
+    def analysis(self, analysis_id: str) -> Steps[BatchStatus]:
+        """Take an analysis up again, or the batch of a file of jobs: from another program, a day later.
+
+        analysis = client.analysis("an_01m7…")
+        print(analysis.state, analysis.progress)
+        """
+        return (yield from Batch(self._wire, analysis_id).look())
+
+    @operation
+    def analysis_status(self, analysis_id: str) -> Steps[BatchStatus]:
         """How far an analysis is."""
-        return self._wire.ask(BatchStatus, "GET", f"/v1/analyses/{safe(analysis_id)}")
+        return (yield from Batch(self._wire, analysis_id).look())
 
-    def wait_analysis(self, analysis_id: str, *, timeout_s: float | None = None) -> BatchStatus:
+    @operation
+    def wait_analysis(self, analysis_id: str, *, timeout_s: float | None = None) -> Steps[BatchStatus]:
         """Wait for an analysis' end, or for `timeout_s`; look at `.finished`."""
-        until = None if timeout_s is None else time.monotonic() + timeout_s
-        status = self.analysis(analysis_id)
-        while not status.finished and (until is None or time.monotonic() < until):
-            time.sleep(LOOK_EVERY_S)
-            status = self.analysis(analysis_id)
-        return status
+        return (yield from Batch(self._wire, analysis_id).wait(timeout_s=timeout_s))
 
-    def cancel_analysis(self, analysis_id: str) -> BatchStatus:
+    @operation
+    def cancel_analysis(self, analysis_id: str) -> Steps[BatchStatus]:
         """Cancel what has not ended yet."""
-        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/cancel")
+        return (yield from Batch(self._wire, analysis_id).act("cancel"))
 
-    def delete_analysis(self, analysis_id: str) -> Receipt:
+    @operation
+    def delete_analysis(self, analysis_id: str) -> Steps[Receipt]:
         """Delete it and all that is kept of it, running or not; look at `.finished`. Asking again does no harm."""
-        return self._wire.ask(Receipt, "DELETE", f"/v1/analyses/{safe(analysis_id)}")
+        return (yield from Batch(self._wire, analysis_id).delete())
 
-    def pause_analysis(self, analysis_id: str) -> BatchStatus:
+    @operation
+    def pause_analysis(self, analysis_id: str) -> Steps[BatchStatus]:
         """Start nothing more of it until it is resumed; what runs is finished."""
-        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/pause")
+        return (yield from Batch(self._wire, analysis_id).act("pause"))
 
-    def resume_analysis(self, analysis_id: str) -> BatchStatus:
+    @operation
+    def resume_analysis(self, analysis_id: str) -> Steps[BatchStatus]:
         """Go on with a paused analysis."""
-        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/resume")
+        return (yield from Batch(self._wire, analysis_id).act("resume"))
 
-    def prioritise_analysis(self, analysis_id: str, priority: Priority | str) -> BatchStatus:
+    @operation
+    def prioritise_analysis(self, analysis_id: str, priority: Priority | str) -> Steps[BatchStatus]:
         """Say how it stands among the other analyses of its submitter: `low`, `normal` or `high`."""
-        body = {"priority": str(priority)}
-        return self._wire.ask(BatchStatus, "POST", f"/v1/analyses/{safe(analysis_id)}/priority", json=body)
+        return (yield from Batch(self._wire, analysis_id).act("priority", priority=str(priority)))
 
-    def analysis_events(self, analysis_id: str) -> Iterator[BatchStatus]:
+    @streaming
+    def analysis_events(self, analysis_id: str) -> Flow[BatchStatus]:
         """An analysis' status at once and whenever it changes, up to its end; lost connections are taken up again."""
-        return self._events(BatchStatus, f"/v1/analyses/{safe(analysis_id)}/events")
+        yield from Batch(self._wire, analysis_id).changes().all()
 
-    def results(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Row]:
+    @streaming
+    def results(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Flow[Row]:
         """The settled documents so far, in the order they settled, from the `after`-th on."""
-        for line in self.result_lines(analysis_id, after=after, limit=limit):
-            yield self._wire.parsed(Row, line)
+        batch = Batch(self._wire, analysis_id)
+        lines = batch.lines(after=after, limit=limit)
+        while (line := (yield from lines.next())) is not None:
+            yield Emit(batch.row(line))
 
-    def result_lines(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Iterator[bytes]:
+    @streaming
+    def result_lines(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Flow[bytes]:
         """The same as JSON lines (without the line break). A broken connection is taken up where it broke."""
-        return self._wire.lines(f"/v1/analyses/{safe(analysis_id)}/results", after=after, limit=limit)
+        lines = Batch(self._wire, analysis_id).lines(after=after, limit=limit)
+        while (line := (yield from lines.next())) is not None:
+            yield Emit(line)
 
     def _upload(
         self,
@@ -124,10 +148,10 @@ class Analyses(Wired):
         *,
         headers: dict[str, str],
         on_upload: OnUpload | None,
-    ) -> BatchStatus:
+    ) -> Steps[BatchStatus]:
         fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in order.items()}
         fields["documents"] = json.dumps([note(file) for file in files])
-        total_bytes = sum(size_bytes(file.path) for file in files)
+        total_bytes = yield from aside(lambda: sum(size_bytes(file.path) for file in files))
         boundary = f"viiwork-{secrets.token_hex(16)}"
         headers = headers | {"content-type": f"multipart/form-data; boundary={boundary}"}
 
@@ -138,7 +162,7 @@ class Analyses(Wired):
         def body() -> Iterator[bytes]:
             return multipart_body(fields, files, boundary=boundary, on_sent=tell)
 
-        return self._wire.ask(BatchStatus, "POST", "/v1/analyses", body=body, headers=headers)
+        return (yield from self._wire.ask(BatchStatus, "POST", "/v1/analyses", body=body, headers=headers))
 
 
 def schema_options(schema: Mapping[str, Any] | type[BaseModel] | None, *, quotes: bool) -> dict[str, Any]:

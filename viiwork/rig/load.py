@@ -57,7 +57,7 @@ class Load:
         """See how far each file is; those that are done are forgotten."""
         for batch_id, before in list(self._open.items()):
             try:
-                status = self._open[batch_id] = self._client.analysis(batch_id)
+                status = self._open[batch_id] = self._client.analysis_status(batch_id)
             except (Gone, NotFound):  # all of it was done, and the fleet has cleared it away
                 self._ended += before.counts.total
                 del self._open[batch_id]
