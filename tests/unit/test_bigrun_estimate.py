@@ -13,6 +13,7 @@ from tests.documents_made import make_pdf
 from viiwork.bigrun.bound import at_most
 from viiwork.bigrun.estimate import Estimate, estimate
 from viiwork.bigrun.survey import Survey, survey
+from viiwork.cli.estimateview import energy_words
 from viiwork.documents.limits import Limits
 from viiwork.documents.room import Room
 from viiwork.multipart import FileDocument
@@ -164,3 +165,12 @@ def test_the_bound_by_sizes_is_never_under_what_is_read() -> None:
     bound = at_most([0, 10, 5000], passage_tokens=500)
     assert (bound.documents, bound.passage_tokens) == (3, 5011)
     assert bound.parts == {1: 2, 10: 1}
+
+
+async def test_little_energy_is_told_in_watt_hours() -> None:
+    """A pilot's is thousandths of a kilowatt-hour, which would read as none."""
+    calls = documents(128, seed=5)
+    found = reckoned(calls, [await run_of(calls)])
+    assert found.by is not None
+    assert found.by.energy_j is not None
+    assert energy_words(found.by.energy_j) == "0.278 Wh"

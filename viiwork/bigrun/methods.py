@@ -83,7 +83,7 @@ def _took(record: RunRecord) -> str:
         return f"{tokens}."
     least = "at least " if len(known) < len(record.parts) or any(p.energy_unknown_jobs for p in record.parts) else ""
     simulated = "simulated " if any(part.energy_simulated for part in record.parts) else ""
-    return f"{tokens}; the {simulated}cards used {least}{sum(known) / JOULES_PER_KWH:.4g} kWh."
+    return f"{tokens}; the {simulated}cards used {least}{sum(known) / JOULES_PER_KWH:.3g} kWh."
 
 
 def _days(record: RunRecord) -> str:

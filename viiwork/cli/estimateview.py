@@ -6,7 +6,7 @@ from rich.table import Table
 
 from viiwork.bigrun.estimate import Estimate
 from viiwork.bigrun.workload import Span
-from viiwork.cli.energy import cost_words, figures
+from viiwork.cli.energy import cost_words, wh
 from viiwork.cli.facts import facts_view, moment
 from viiwork.cli.pace import duration
 from viiwork.expense import Cost
@@ -50,14 +50,14 @@ def hours_words(seconds: Span) -> str:
 
 
 def energy_words(joules: Span) -> str:
-    """In kilowatt-hours."""
-    low, high = (figures(end / JOULES_PER_KWH) for end in (joules.low, joules.high))
-    return f"{low} kWh" if low == high else f"{low} to {high} kWh"
+    """`12.3 Wh to 14.1 Wh`."""
+    low, high = wh(joules.low), wh(joules.high)
+    return low if low == high else f"{low} to {high}"
 
 
 def wall_words(costs: tuple[Cost, Cost]) -> str:
     """What comes out of the wall for the cards, and what that costs."""
-    ends = [", ".join([f"{figures(cost.cards_kwh_at_wall)} kWh", *cost_words(cost)]) for cost in costs]
+    ends = [", ".join([wh(cost.cards_kwh_at_wall * JOULES_PER_KWH), *cost_words(cost)]) for cost in costs]
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
 
