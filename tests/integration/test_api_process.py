@@ -118,7 +118,7 @@ async def test_redis_going_away_is_503_not_a_crash(tmp_path: Path) -> None:
     settings = Settings(fleet={"name": "door", "state_dir": tmp_path}, redis={"url": "embedded"})
     server = embedded.start(settings)
     try:
-        with Door(settings) as door, Client(door.url, retries=0) as client:
+        with Door(settings) as door, Client(door.url, retries=0, away_patience_s=0) as client:
             client.fleet()
             server.stop()
             with pytest.raises(Unavailable):
