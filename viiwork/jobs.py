@@ -17,7 +17,7 @@ from pydantic import Field
 from viiwork.expense import Cost
 from viiwork.schema import schema_of
 from viiwork.wire import Wire
-from viiwork.work import Answer, JobInput
+from viiwork.work import Answer, JobInput, Usage
 
 MODEL_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 READER_MODEL = "read"
@@ -238,10 +238,31 @@ class BatchStatus(Wire):
     """Its jobs of which some attempt was not measured, or not to its end."""
     energy_simulated: bool | None = None
     cost: Cost | None = None
+    usage: Usage | None = None
+    """Tokens of all engine calls that ended so far; None from batches of an earlier version."""
+    calls: int = 0
+    """How many these were."""
+    started_ms: int | None = None
+    """When the first of them began."""
+    metadata: dict[str, str] = Field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
         return self.state in (BatchState.COMPLETED, BatchState.CANCELLED, BatchState.EXPIRED)
+
+
+class Made(Wire):
+    """How a row came about. What is not known is None."""
+
+    task_hash: str | None = None
+    """Of the task, what it was asked, and the words in which models are told: the same hash, the same request."""
+    model: str | None = None
+    revision: str | None = None
+    quantization: str | None = None
+    engine: str | None = None
+    engine_version: str | None = None
+    attempt: int | None = None
+    """How often the document had been begun by then; a retry goes on counting."""
 
 
 class Row(Wire):
@@ -260,6 +281,7 @@ class Row(Wire):
     """What the cards used for all its jobs so far, as far as it was measured; None where nothing was."""
     energy_unknown_jobs: int = 0
     energy_simulated: bool | None = None
+    made: Made | None = None
 
 
 def new_id(prefix: Literal["job", "an"]) -> str:

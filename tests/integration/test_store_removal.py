@@ -169,3 +169,19 @@ async def test_inputs_that_nobody_took_leave_no_file(store: Store) -> None:
 async def test_what_never_was_has_no_receipt(store: Store) -> None:
     with pytest.raises(NotFound):
         await remove(store, "an_00000000000000000000000000")
+
+
+async def test_a_file_that_cannot_be_removed_is_tried_again_and_holds_no_other_up(store: Store) -> None:
+    """A directory stands in its place here; on a real disk it is one that somebody made read-only."""
+    batch = await sealed_batch(store, 2, text=LONG)
+    stuck = store.directory.path(min(blobs_of(store)))
+    stuck.unlink()
+    stuck.mkdir()
+    assert not (await remove(store, batch)).finished
+    assert blobs_of(store) == []
+    assert await store.client.smembers(f"{store.prefix}unlinking") == {stuck.name}
+    stuck.rmdir()
+    stuck.write_bytes(b"as it was")
+    await upkeep(store).sweep()
+    assert blobs_of(store) == []
+    assert (await remove(store, batch)).finished

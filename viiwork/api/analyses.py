@@ -16,12 +16,12 @@ from viiwork.api.limits import announced_bytes, check_announced
 from viiwork.api.orders import check_fields, json_body, order_of_form, order_of_json
 from viiwork.api.priced import priced
 from viiwork.api.requests import AnalysisBody
+from viiwork.api.tables import chosen, table
 from viiwork.api.uploads import Upload, discard
 from viiwork.api.work import Order, sender
 from viiwork.errors import NotFound, UsageError
 from viiwork.jobs import ID_PATTERN, BatchStatus, Priority
-from viiwork.receipts import Receipt
-from viiwork.store.removal import remove
+from viiwork.tabling.formats import MEDIA_TYPES, Format
 from viiwork.wire import public
 from viiwork.work import AnalysisTask
 
@@ -46,6 +46,8 @@ FORM_SCHEMA = {
         "deadline_s": {"type": "number", "description": "seconds until nobody wants the answers any more"},
         "priority": {"type": "string", "enum": ["low", "normal", "high"]},
         "callback_url": {"type": "string", "description": "told of the analysis' end"},
+        "retention_hours": {"type": "number", "description": "hours after its end until all of it is deleted"},
+        "metadata": {"type": "string", "description": "JSON object of strings: of the analysis, to find it again by"},
         "documents": {"type": "string", "description": "JSON list of {name, custom_id, metadata}, one a file"},
     },
 }
@@ -87,14 +89,6 @@ async def status(request: Request, analysis_id: str) -> JSONResponse:
     return JSONResponse(told(desk, await desk.store.batch(checked(analysis_id))))
 
 
-@router.delete("/{analysis_id}", response_model=Receipt, responses={202: {"model": Receipt}})
-async def delete(request: Request, analysis_id: str) -> JSONResponse:
-    """Delete it and all that is kept of it; what runs is stopped first. 202 while the last of it is still going."""
-    desk: Intake = request.app.state.intake
-    done = await remove(desk.store, checked(analysis_id))
-    return JSONResponse(public(done), 200 if done.finished else 202)
-
-
 @router.post("/{analysis_id}/cancel", response_model=BatchStatus)
 async def cancel(request: Request, analysis_id: str) -> JSONResponse:
     """Cancel what has not ended yet; what has stays."""
@@ -131,10 +125,16 @@ async def results(
     analysis_id: str,
     after: Annotated[int, Query(ge=0, le=MAX_POSITION)] = 0,
     limit: Annotated[int | None, Query(ge=1, le=MAX_POSITION)] = None,
+    form: Annotated[str, Query(alias="format", description="jsonl, csv or markdown")] = Format.JSONL.value,
 ) -> StreamingResponse:
-    """Settled documents as JSON Lines, in the order they settled, from the `after`-th on; that order never changes."""
+    """Settled documents, in the order they settled, from the `after`-th on; that order never changes."""
     desk: Intake = request.app.state.intake
-    await desk.store.batch(checked(analysis_id))  # an error must come before the first byte
+    status = await desk.store.batch(checked(analysis_id))  # an error must come before the first byte
+    if (wanted := chosen(form)) is not Format.JSONL:
+        ending = {Format.CSV: "csv", Format.MARKDOWN: "md"}[wanted]
+        headers = {"content-disposition": f'attachment; filename="{analysis_id}.{ending}"'}
+        text = table(desk.store, priced(status, desk.settings.power), wanted, after=after, limit=limit)
+        return StreamingResponse(text, media_type=MEDIA_TYPES[wanted], headers=headers)
     lines = _lines(desk, analysis_id, after=after, limit=limit)
     return StreamingResponse(lines, media_type="application/x-ndjson")
 

@@ -18,6 +18,7 @@ from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
 from viiwork.callbacks.bureau import Bureau
 from viiwork.documents.room import narrowest
+from viiwork.documents.taskhash import task_hash
 from viiwork.errors import Gone, NotFound, StoreUnavailable, Unavailable, ViiworkError
 from viiwork.jobs import BatchState, BatchStatus, Job, Status, child_id, new_id
 from viiwork.roster import FleetStatus
@@ -160,6 +161,9 @@ class Intake:
             deadline_s=order.deadline_s,
             priority=order.priority,
             callback_url=order.callback_url,
+            retain_s=None if order.retention_hours is None else order.retention_hours * 3600,
+            metadata=order.metadata,
+            task_hash=task_hash(order.task, order.options),
         )
         timeout_s = self.settings.queue.job_timeout_s
         for start in range(0, len(order.items), SLICE):

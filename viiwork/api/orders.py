@@ -20,11 +20,13 @@ from viiwork.documents.tasks import check_options
 from viiwork.errors import UsageError
 from viiwork.labels import parse_labels
 from viiwork.settings import ApiSection
+from viiwork.settings.service import ResultsSection
 from viiwork.work import TaskOptions
 
 M = TypeVar("M", bound=BaseModel)
 PLAIN_FIELDS = ("task", "lane", "model", "priority", "callback_url")
-FORM_FIELDS = frozenset({*PLAIN_FIELDS, "options", "labels", "question", "prompt", "schema", "documents", "deadline_s"})
+JSON_FIELDS = ("deadline_s", "retention_hours", "metadata")
+FORM_FIELDS = frozenset({*PLAIN_FIELDS, *JSON_FIELDS, "options", "labels", "question", "prompt", "schema", "documents"})
 NOTES = TypeAdapter(tuple[NoteBody, ...])
 UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
 
@@ -89,11 +91,14 @@ async def _order(body: OrderBody, items: list[Item], desk: Intake, *, param: str
         priority=body.priority,
         items=items,
         callback_url=body.callback_url,
+        retention_hours=body.retention_hours,
+        metadata=body.metadata,
     )
 
 
 async def _checked(body: OrderBody, desk: Intake) -> tuple[TaskOptions, str]:
     """The options and the model to run on."""
+    check_retention(body.retention_hours, desk.settings.results)
     if body.callback_url is not None:
         desk.callbacks.check_url(body.callback_url, param="callback_url")
     options = body.options.to_wire(body.task)
@@ -112,8 +117,7 @@ def _check_names(fields: Mapping[str, str]) -> None:
 def _form_body(fields: Mapping[str, str]) -> OrderBody:
     body: dict[str, Any] = {name: fields[name] for name in PLAIN_FIELDS if fields.get(name)}
     body["options"] = _form_options(fields)
-    if fields.get("deadline_s"):
-        body["deadline_s"] = _json(fields, "deadline_s")
+    body |= {name: _json(fields, name) for name in JSON_FIELDS if fields.get(name)}
     try:
         return OrderBody.model_validate(body)
     except ValidationError as error:
@@ -166,3 +170,11 @@ def _uploaded(file: UploadedFile, note: NoteBody, index: int) -> Item:
 def display_name(name: str) -> str:
     """A name fit to be shown; it is never used as a path."""
     return name.translate(UNPRINTABLE).strip()[:1024]
+
+
+def check_retention(hours: float | None, results: ResultsSection) -> None:
+    """Raises UsageError for more hours than the fleet lets anybody ask for."""
+    most = results.longest_hours
+    if hours is not None and most is not None and hours > most:
+        message = f"retention_hours: results are kept for at most {most:g} hours here."
+        raise UsageError(message, hint="Ask for fewer, or raise results.max_days.", param="retention_hours")

@@ -36,6 +36,8 @@ Deadline = Annotated[float, Field(strict=True, gt=0, le=LONGEST_DEADLINE_S)]
 """Seconds from submission until nobody wants the answer any more."""
 Keep = Annotated[float, Field(strict=True, gt=0, le=LONGEST_DEADLINE_S)]
 """Seconds after its end that the answer is kept, if that is shorter than the fleet keeps answers."""
+Retention = Annotated[float, Field(strict=True, gt=0, le=36_500 * 24)]
+"""Hours after its end that an analysis is kept; the fleet has a bound of its own (`results.max_days`)."""
 CallbackUrl = Annotated[str, Field(min_length=1, max_length=2048)]
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 Text = Annotated[str, Field(min_length=1)]
@@ -229,6 +231,8 @@ class OrderBody(Body):
     deadline_s: Deadline | None = None
     priority: Priority = Priority.NORMAL
     callback_url: CallbackUrl | None = None
+    retention_hours: Retention | None = None
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class AnalysisBody(OrderBody):

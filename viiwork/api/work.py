@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,13 +62,17 @@ class Order:
     deadline_s: float | None = None
     priority: Priority = Priority.NORMAL
     callback_url: str | None = None
+    retention_hours: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def canonical(self) -> list[Any]:
         # what came with a later version counts only where it is said: a request that is repeated stays the same one
         later = self.options.model_dump(mode="json", exclude=set(OF_FIRST[TaskOptions]), exclude_defaults=True)
         options = self.options.model_dump(mode="json", include=set(OF_FIRST[TaskOptions])) | later
         said = [self.task, options, self.lane, self.asked_model, self.deadline_s, self.priority]
-        told = [self.callback_url] if self.callback_url else []
+        told: list[Any] = [self.callback_url] if self.callback_url else []
+        kept = {"retention_hours": self.retention_hours, "metadata": dict(self.metadata)}
+        told += [{name: value for name, value in kept.items() if value}] if any(kept.values()) else []
         return [*said, [item.canonical() for item in self.items], *told]
 
 

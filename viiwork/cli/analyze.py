@@ -12,6 +12,7 @@ import typer
 from viiwork.bigrun.record import RunRecord, beside, read_record
 from viiwork.cli.again import check_alone, paths_again, sample_again
 from viiwork.cli.callbacks import CallbackUrl
+from viiwork.cli.notes import Metadata, Retention, labels_of
 from viiwork.cli.options import AsJson, Server, connect, model_by_flag
 from viiwork.cli.order import Order, order_again
 from viiwork.cli.output import Hashed, hashed
@@ -22,6 +23,7 @@ from viiwork.cli.urgency import Deadline, Urgency, choose_priority, seconds_of
 from viiwork.errors import UsageError
 from viiwork.jobs import Lane, Priority
 from viiwork.multipart import FileDocument
+from viiwork.tabling.formats import Format, format_of
 
 LANES = ", ".join(Lane)
 DEFAULT_SEED = 0
@@ -65,6 +67,8 @@ def analyze(
     deadline: Deadline = "",
     priority: Urgency = "normal",
     callback_url: CallbackUrl = "",
+    retention_hours: Retention = None,
+    metadata: Metadata = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Rows as they come, JSON Lines.")
     ] = None,
@@ -117,6 +121,7 @@ def analyze(
         rest = {"lane": lane != Lane.BATCH.value, "priority": priority != Priority.NORMAL.value}
         check_alone(flags.given | rest | {"resume": resume, "sample": sample, "seed": seed})
         order = replace(order_again(again, model=model), deadline_s=seconds_of(deadline), callback_url=callback_url)
+        order = replace(order, retention_hours=retention_hours, metadata=labels_of(metadata))
         paths = paths_again(again, paths or ())
         recursive, (sample, seed) = again.recursive, sample_again(again)
     else:
@@ -129,10 +134,13 @@ def analyze(
             priority=choose_priority(priority),
             deadline_s=seconds_of(deadline),
             callback_url=callback_url,
+            retention_hours=retention_hours,
+            metadata=labels_of(metadata),
         )
     if estimate and (resume or sample is not None):
         message = "--estimate: says what all files take; it has no place beside --sample and --resume."
         raise UsageError(message, param="estimate")
+    check_rows(out_file)
     check_run(paths, out_file, wait=wait, resume=resume, sample=sample, seed=seed)
     files = find_files(paths or (), recursive=recursive)
 
@@ -207,3 +215,10 @@ def choose_lane(lane: str) -> Lane:
     if lane not in frozenset(Lane):
         raise UsageError(f"--lane {lane}: there is no such lane.", hint=f"Choose one of {LANES}.", param="lane")
     return Lane(lane)
+
+
+def check_rows(path: Path | None) -> None:
+    """Raises UsageError for a file of rows that is named like a table or a report."""
+    if path is not None and format_of("", path) is not Format.JSONL:
+        hint = f"Name it FILE.jsonl; `viiwork results ID --out {path}` writes this one then."
+        raise UsageError(f"--out {path}: rows come as JSON Lines.", hint=hint, param="out")

@@ -24,6 +24,7 @@ from viiwork.cli.down import down
 from viiwork.cli.drain import drain, undrain
 from viiwork.cli.gc import gc
 from viiwork.cli.gpus import gpus
+from viiwork.cli.listing import list_analyses
 from viiwork.cli.models import models
 from viiwork.cli.pause import pause, resume
 from viiwork.cli.plan import plan_command
@@ -31,6 +32,7 @@ from viiwork.cli.power import power
 from viiwork.cli.priority import priority
 from viiwork.cli.quarantine import quarantine
 from viiwork.cli.results import results
+from viiwork.cli.retry import retry
 from viiwork.cli.screen import clean, say
 from viiwork.cli.service import service
 from viiwork.cli.status import status
@@ -53,24 +55,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Documents in, answers out: a fleet of workers on a box of GPUs.",
 )
-for command in (
-    up,
-    down,
-    ask,
-    analyze,
-    submit,
-    watch,
-    results,
-    status,
-    top,
-    cancel,
-    pause,
-    resume,
-    priority,
-    bench,
-    delete,
-):
+for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority, bench):
     app.command()(command)
+for of_analyses in (delete, retry):
+    app.command()(of_analyses)
+app.command("list")(list_analyses)
 for of_cards in (drain, undrain, swap):
     app.command()(of_cards)
 for of_the_host in (doctor, gpus, gc, backup, restore):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from viiwork.bigrun.record import RunRecord
 from viiwork.client import Client
@@ -25,6 +25,8 @@ class Order:
     priority: Priority = Priority.NORMAL
     deadline_s: float | None = None
     callback_url: str = ""
+    retention_hours: float | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def send(self, client: Client, files: Sequence[FileDocument], *, on_upload: OnUpload) -> BatchStatus:
         """Upload the files and start it."""
@@ -46,6 +48,8 @@ class Order:
             deadline_s=self.deadline_s,
             priority=self.priority,
             callback_url=self.callback_url or None,
+            retention_hours=self.retention_hours,
+            metadata=self.metadata,
             on_upload=on_upload,
         ).status
 

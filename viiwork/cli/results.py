@@ -12,17 +12,29 @@ from viiwork.cli.options import AsJson, Server, connect, server_flag
 from viiwork.cli.report import Report
 from viiwork.cli.rowfile import open_rows
 from viiwork.cli.screen import print_json, say
+from viiwork.cli.tablefile import Written, check_table, write_table
 from viiwork.cli.watch import raw_printer, row_reader
 from viiwork.client import Client
 from viiwork.jobs import BatchStatus
+from viiwork.tabling.formats import Format, format_of
+
+FORMATS = ", ".join(Format)
 
 
 def results(
     analysis_id: Annotated[str, typer.Argument(metavar="ID", help="The analysis, `an_…`.")],
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write rows to FILE (JSON Lines); a half-written one is continued."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Write rows to FILE: .csv, .md, .parquet, else JSON Lines, of which a half-written file is continued.",
+        ),
     ] = None,
+    *,
+    form: Annotated[str, typer.Option("--format", help=f"One of {FORMATS}. Default: as FILE ends.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write a table or report anew that is there.")] = False,
     server: Server = None,
     as_json: AsJson = False,
 ) -> None:
@@ -30,12 +42,17 @@ def results(
 
     Exit code: 0, or 1 when the analysis has ended and some documents have no answer.
     """
+    chosen = format_of(form, out_file)
+    if chosen is not Format.JSONL:
+        check_table(out_file, chosen, force=force)
     with connect(server) as client:
         status = client.analysis_status(analysis_id)
-        if out_file is not None:
+        if chosen is not Format.JSONL:
+            tell(out_file, write_table(client, status, out_file, chosen), status, as_json=as_json)
+        elif out_file is not None:
             save(client, status, out_file, as_json=as_json)
         else:
-            show(client, status, as_json=as_json, server=server)
+            show(client, status, as_json=as_json or bool(form), server=server)
     if not status.finished:
         say(f"{analysis_id} is not finished: {status.counts.settled} of {documents(status)} so far.")
     raise typer.Exit(1 if status.finished and status.counts.succeeded < status.counts.total else 0)
@@ -51,6 +68,18 @@ def save(client: Client, status: BatchStatus, path: Path, *, as_json: bool) -> N
         print_json({"analysis": status.id, "file": str(path), "rows": file.rows, "new": file.rows - had})
     else:
         say(f"{path}: {file.rows} rows, {file.rows - had} of them new.")
+
+
+def tell(path: Path | None, written: Written, status: BatchStatus, *, as_json: bool) -> None:
+    """Say what a table or report has in it, and what in it is not as it was."""
+    if as_json and path is not None:
+        told = {"analysis": status.id, "file": str(path), "rows": written.rows, "disarmed": written.disarmed}
+        print_json(told)
+    elif path is not None:
+        say(f"{path}: {written.rows} rows.")
+    if written.disarmed:
+        cells = "1 cell begins" if written.disarmed == 1 else f"{written.disarmed} cells begin"
+        say(f"{cells} like a formula and got an apostrophe before it: the column `disarmed` names which.")
 
 
 def show(client: Client, status: BatchStatus, *, as_json: bool, server: str | None) -> None:

@@ -45,6 +45,8 @@ class Analyses(Wired):
         deadline_s: float | None = None,
         priority: Priority | str = Priority.NORMAL,
         callback_url: str | None = None,
+        retention_hours: float | None = None,
+        metadata: Mapping[str, str] | None = None,
         on_upload: OnUpload | None = None,
         idempotency_key: str | None = None,
     ) -> Steps[BatchStatus]:
@@ -71,6 +73,8 @@ class Analyses(Wired):
             **({"deadline_s": deadline_s} if deadline_s else {}),
             **({} if priority == Priority.NORMAL else {"priority": str(priority)}),
             **({"callback_url": callback_url} if callback_url else {}),
+            **({"retention_hours": retention_hours} if retention_hours else {}),
+            **({"metadata": dict(metadata)} if metadata else {}),
         }
         if texts:
             order["documents"] = [note(text) | {"text": text.text} for text in texts]

@@ -21,13 +21,14 @@ from viiwork.client.exchange import AWAY_PATIENCE_S, BUSY_PATIENCE_S, CONNECT_TI
 from viiwork.client.fleet import Fleet
 from viiwork.client.jobs import Jobs
 from viiwork.client.operation import Awaiting, Blocking
+from viiwork.client.outcomes import Outcomes
 from viiwork.connection import DEFAULT_URL, checked_url, is_loopback, without_login
 
 READ_TIMEOUT_S = 300.0
 """An upload of thousands of files is answered once all of them are safely on disk."""
 
 
-class Requests(Analyses, Jobs, Asking, DeadJobs, Fleet, Callbacks):
+class Requests(Analyses, Outcomes, Jobs, Asking, DeadJobs, Fleet, Callbacks):
     """What can be asked of a service; where it is, and how patiently it is asked."""
 
     def __init__(

@@ -98,8 +98,17 @@ class ResultsSection(Section):
     """How long results live, counted from the end of the whole analysis."""
 
     ttl_days: Annotated[float, Field(gt=0, le=36_500)] | Literal["never"] = 30.0
+    """Of those that nobody said anything of (`retention_hours`)."""
+    max_days: Annotated[float, Field(gt=0, le=36_500)] | Literal["never"] | None = None
+    """The most that `retention_hours` may ask for. Default: `ttl_days`."""
 
     @property
     def ttl_ms(self) -> int:
         """In milliseconds; 0 means for ever."""
         return 0 if self.ttl_days == "never" else int(self.ttl_days * 86_400_000)
+
+    @property
+    def longest_hours(self) -> float | None:
+        """What a request may ask for at most; None means anything."""
+        most = self.ttl_days if self.max_days is None else self.max_days
+        return None if most == "never" else most * 24

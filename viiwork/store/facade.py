@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -107,18 +108,25 @@ class Store(Steering):
         priority: Priority = Priority.NORMAL,
         keep_s: float | None = None,
         callback_url: str | None = None,
+        retain_s: float | None = None,
+        metadata: Mapping[str, str] | None = None,
+        task_hash: str = "",
     ) -> None:
         """Make a batch that items can be submitted to. Idempotent by id.
 
-        `keep_s` is for results that are to be kept for less time than the fleet keeps them; `callback_url` is told of
+        `keep_s` is for results that are to be kept for less time than the fleet keeps them, `retain_s` for that time
+        itself, whatever the fleet does; `callback_url` is told of
         its end.
         """
         fields = ("tenant", tenant, "lane", lane.value, "model", model, "task", task)
         told = ("callback_url", callback_url) if callback_url else ()
+        labels = ("metadata", json.dumps(dict(metadata), separators=(",", ":"))) if metadata else ()
+        named = ("task_hash", task_hash) if task_hash else ()
+        ttl_ms = self._kept_ms(keep_s) if retain_s is None else max(1, int(retain_s * 1000))
         weight = () if priority is Priority.NORMAL else ("priority", priority.value, "weight", priority.weight)
         deadline_ms = int((deadline_s or 0) * 1000)
         opened = await self.call(
-            "open", id, deadline_ms, *fields, "total", total, "ttl_ms", self._kept_ms(keep_s), *weight, *told
+            "open", id, deadline_ms, *fields, "total", total, "ttl_ms", ttl_ms, *weight, *told, *labels, *named
         )
         if opened == "gone":
             await self.batch(id)  # raises Gone with the date

@@ -78,7 +78,8 @@ class Reading(Connection):
             (items,) = await self.read(
                 [("LRANGE", f"{self.prefix}batch:{batch_id}:rows", str(after), str(after + page - 1))]
             )
-            for row in await self._rows_of([item for item in items if item]):  # one that is run again is empty
+            settled = await self.rows_of([item for item in items if item])  # one that is run again is empty
+            for row in settled.values():
                 yield row
             after += len(items)
             if len(items) < page:
@@ -154,15 +155,29 @@ class Reading(Connection):
         ordered = tuple(sorted(workers, key=lambda worker: worker.card.name))
         return FleetStatus(fleet=self.fleet_name, workers=ordered, queues=queues, closing=bool(closing), dead=int(dead))
 
-    async def _rows_of(self, items: Sequence[str]) -> list[Row]:
+    async def settled_rows(self, batch_id: str) -> int:
+        """How many rows there are by now, those counted that are being run again."""
+        (count,) = await self.read([("LLEN", f"{self.prefix}batch:{batch_id}:rows")])
+        return int(count)
+
+    async def rows_of(self, items: Sequence[str]) -> dict[str, Row]:
+        """The rows of settled items; one that is being run again by now has none."""
+        if not items:
+            return {}
         roots = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{item}") for item in items)]
         if not all(roots):
             await self._raise_missing(items[0])  # the batch is being cleared away while it is read
-        ends = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{r['item_by']}") for r in roots)]
+        settled = [(item, root) for item, root in zip(items, roots, strict=True) if root.get("item_by")]
+        jobs = [root["item_by"] for _, root in settled]
+        batch = f"{self.prefix}batch:{batch_of(items[0])}"
+        asked, *found = await self.read(
+            [("HGET", batch, "task_hash"), *(("HGETALL", f"{self.prefix}job:{job}") for job in jobs)]
+        )
+        ends = [_as_hash(record) for record in found]
         if not all(ends):
             await self._raise_missing(items[0])
-        pairs = zip(items, roots, ends, strict=True)
-        return [row_of(item, root, await self._result(end)) for item, root, end in pairs]
+        pairs = zip(settled, ends, strict=True)
+        return {item: row_of(item, root, await self._result(end), task_hash=asked or "") for (item, root), end in pairs}
 
     async def _result(self, record: Hash) -> Result:
         if record.get("result_blob"):

@@ -15,6 +15,7 @@ from viiwork.jobs import (
     Fault,
     Job,
     Lane,
+    Made,
     Priority,
     Result,
     Row,
@@ -23,7 +24,7 @@ from viiwork.jobs import (
     TaskName,
 )
 from viiwork.wire import as_json
-from viiwork.work import Answer, ChatInput, CompletionInput, ReadInput
+from viiwork.work import Answer, ChatInput, CompletionInput, ReadInput, Usage
 
 INLINE_BYTES = 16 * 1024
 """Inputs and outputs over this go to the blob store."""
@@ -125,6 +126,10 @@ def batch_status_of(batch_id: str, record: Hash, *, suspects: int = 0) -> BatchS
         energy_j=_joules(record),
         energy_unknown_jobs=_unknown_jobs(record),
         energy_simulated=record.get("energy_simulated") == "1" or None,
+        usage=_usage(record),
+        calls=int(record.get("calls") or 0),
+        started_ms=_optional(record.get("ran_from_ms")),
+        metadata=json.loads(record.get("metadata") or "{}"),
     )
 
 
@@ -141,7 +146,7 @@ def _attempt(line: str) -> Attempt:
     )
 
 
-def row_of(item_id: str, root: Hash, result: Result) -> Row:
+def row_of(item_id: str, root: Hash, result: Result, *, task_hash: str = "") -> Row:
     """One settled item: `root` is the record of the job that stands for the document."""
     index = item_id.rpartition("-")[2]
     return Row(
@@ -156,6 +161,25 @@ def row_of(item_id: str, root: Hash, result: Result) -> Row:
         energy_j=_joules(root),
         energy_unknown_jobs=_unknown_jobs(root),
         energy_simulated=root.get("energy_simulated") == "1" or None,
+        made=_made(root, result.answer, task_hash),
+    )
+
+
+def _usage(record: Hash) -> Usage | None:
+    """What a batch's calls of engines came to; records of earlier versions do not say."""
+    if not record.get("calls"):
+        return None
+    taken, given = (int(record.get(name) or 0) for name in ("prompt_tokens", "output_tokens"))
+    return Usage(prompt_tokens=taken, output_tokens=given)
+
+
+def _made(root: Hash, answer: Answer | None, task_hash: str) -> Made:
+    """No worker tells its model's revision and weights, nor its engine's version: these stay unknown."""
+    return Made(
+        task_hash=task_hash or None,
+        model=(answer.model if answer else "") or None,
+        engine=(answer.engine if answer else "") or None,
+        attempt=_optional(root.get("attempt")),
     )
 
 

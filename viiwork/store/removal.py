@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 
+from viiwork.errors import NotFound
 from viiwork.receipts import Receipt
+from viiwork.store.blobs import Blobs, BlobStore
 from viiwork.store.callbacks import as_hash
 from viiwork.store.steering import Steering
 
@@ -14,6 +18,8 @@ for as long as it was kept."""
 PATIENCE_S = 5.0
 """How long whoever deletes clears away; the fleet's upkeep does the rest."""
 UNLINKED_AT_ONCE = 500
+
+log = logging.getLogger(__name__)
 
 
 async def remove(store: Steering, batch_id: str, *, for_s: float = PATIENCE_S) -> Receipt:
@@ -33,7 +39,9 @@ async def remove(store: Steering, batch_id: str, *, for_s: float = PATIENCE_S) -
 
 async def receipt(store: Steering, batch_id: str) -> Receipt | None:
     """What was written down of a batch's deletion; None where there was none."""
-    (raw,) = await store.read([("HGETALL", f"{store.prefix}deleted:{batch_id}")])
+    left, raw = await store.read(
+        [("SCARD", f"{store.prefix}unlinking"), ("HGETALL", f"{store.prefix}deleted:{batch_id}")]
+    )
     record = as_hash(raw)
     if not record:
         return None
@@ -42,7 +50,7 @@ async def receipt(store: Steering, batch_id: str) -> Receipt | None:
     return Receipt(
         id=batch_id,
         deleted_ms=int(record["at_ms"]),
-        finished=ended_ms is not None,
+        finished=ended_ms is not None and not int(left),  # a file that stays may be one of its own
         finished_ms=ended_ms,
         was=record.get("was", ""),
         **counts,
@@ -74,7 +82,18 @@ async def _clear(store: Steering, batch_id: str, *, for_s: float) -> None:
 
 
 async def _unlink(store: Steering, blobs: list[str]) -> None:
-    for blob in blobs:
-        await store.blobs.delete(blob)
-    if blobs:
-        await store.read([("SREM", f"{store.prefix}unlinking", *blobs)])
+    """Remove files, and note those that are gone. A host that joined forgets its copies; the head removes them."""
+    gone = [blob for blob in blobs if await _is_removed(store.blobs, blob)]
+    if gone and isinstance(store.blobs, BlobStore):
+        await store.read([("SREM", f"{store.prefix}unlinking", *gone)])
+
+
+async def _is_removed(blobs: Blobs, blob: str) -> bool:
+    try:
+        await blobs.delete(blob)
+    except NotFound:  # it cannot be the name of one
+        return True
+    except OSError as error:  # it is tried again, and must not hold the others up
+        log.warning("a deleted file cannot be removed yet: %s", os.strerror(error.errno or 0))
+        return False
+    return True

@@ -41,6 +41,7 @@ def server_config(address: Address, *, data: Path, password: str, limit_bytes: i
         "tcp-keepalive 60",
         "databases 16",
         "repl-diskless-sync-delay 0",  # there are no replicas to wait for: a backup may begin at once
+        "slowlog-max-len 0",  # it quotes commands, prompts among them, and nothing that is deleted goes out of it
     ]
     if address.socket:
         lines += [f"unixsocket {quoted(address.socket)}", "unixsocketperm 700"]

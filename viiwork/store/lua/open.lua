@@ -7,6 +7,8 @@ local key = batch_key(ARGV[1])
 if redis.call('EXISTS', key) == 0 then
   if redis.call('EXISTS', P .. 'gone:' .. ARGV[1]) == 1 then return 'gone' end
   redis.call('HSET', key, 'state', 'uploading', 'created_ms', NOW, unpack(ARGV, 3))
+  -- Numbered in the order of their making: a list of them goes on at a number, whatever comes or goes meanwhile.
+  redis.call('ZADD', P .. 'batches', redis.call('INCR', P .. 'batches.n'), ARGV[1])
   redis.call('ZADD', P .. 'uploading', NOW, ARGV[1]) -- nobody may ever seal it
   if tonumber(ARGV[2]) > 0 then
     redis.call('HSET', key, 'deadline_ms', NOW + tonumber(ARGV[2]))

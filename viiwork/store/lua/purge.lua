@@ -90,7 +90,8 @@ local function purge_batch(id, when)
       forget_lists(id)
       redis.call('HSETNX', P .. 'deleted:' .. id, 'done_ms', NOW)
     end
-    redis.call('UNLINK', key, key .. ':jobs', key .. ':rows', key .. ':suspected')
+    redis.call('UNLINK', key, key .. ':jobs', key .. ':rows', key .. ':items', key .. ':suspected')
+    redis.call('ZREM', P .. 'batches', id)
     forget(id)
     if only == id then blobs[1] = 0 end
   end

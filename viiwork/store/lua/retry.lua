@@ -1,13 +1,24 @@
 #!lua
 -- Starts a dead job again with a clean slate; a dead part of a document starts its whole document again, under a new
--- generation of part names. ARGV: job id. Answers {state afterwards, id of the job that starts}, or {why not}: 'gone',
--- 'over' (its batch was cancelled or has expired), or the state of a job that is not dead.
+-- generation of part names. ARGV: job id, and `row` where it is a document's, or a job's on its own, whose row says that
+-- it failed, expired or died. Answers {state afterwards, id of the job that starts, its queue}, or {why not}: 'gone',
+-- 'over' (its batch was cancelled or has expired), or the state of one that need not be started again.
 
+local AGAIN = {failed = true, expired = true, dead = true}
 local job = load(ARGV[1])
 if not job then return {'gone'} end
-if job.state ~= 'dead' then return {job.state} end
+if ARGV[2] == 'row' then
+  local ended = redis.call('HMGET', job_key(job.id), 'item_state', 'item_by')
+  if not AGAIN[ended[1]] then return {ended[1] or job.state} end
+  redis.call('ZREM', P .. 'dead', ended[2] or '')
+elseif job.state ~= 'dead' then
+  return {job.state}
+end
 local batch = batch_of(job)
 if is_over(batch) or (job.batch and not batch.state) then return {'over'} end
+-- Its time is over, and it is being cleared away.
+local until_ms = tonumber(job.batch and redis.call('HGET', batch_key(job.batch), 'expires_ms') or 0)
+if until_ms > 0 and until_ms <= NOW then return {'gone'} end
 
 redis.call('ZREM', P .. 'dead', job.id)
 local root = job

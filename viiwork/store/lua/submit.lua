@@ -56,9 +56,10 @@ local function take(id, first, last)
   local job = {id = id, state = 'waiting', waits_for = 0}
   for field = first, last, 2 do job[ARGV[field]] = ARGV[field + 1] end
   if job.batch then
-    local of_batch = by_batch[job.batch] or {ids = {}, items = 0}
+    local of_batch = by_batch[job.batch] or {ids = {}, items = 0, named = {}}
     by_batch[job.batch] = of_batch
     of_batch.ids[#of_batch.ids + 1] = id
+    if not job.item then of_batch.named[#of_batch.named + 1] = id end
     if not job.item then of_batch.items = of_batch.items + 1 end
   end
   if job.deadline_in_ms then
@@ -83,6 +84,7 @@ for queue, more in pairs(by_queue) do
 end
 for batch, of_batch in pairs(by_batch) do
   redis.call('RPUSH', batch_key(batch) .. ':jobs', unpack(of_batch.ids))
+  if #of_batch.named > 0 then redis.call('RPUSH', batch_key(batch) .. ':items', unpack(of_batch.named)) end
   if of_batch.items > 0 then redis.call('HINCRBY', batch_key(batch), 'items', of_batch.items) end
 end
 for tenant, more in pairs(taken_by) do redis.call('HINCRBY', P .. 'load', tenant, more) end
