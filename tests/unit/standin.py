@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import fakeredis
 
@@ -131,3 +132,15 @@ class StandIn:
 
 def _fence(claim: Claim) -> tuple[str, int, str]:
     return claim.fence.job, claim.fence.attempt, claim.fence.token
+
+
+class Listener(StandIn):
+    """A stand-in that keeps what it was asked."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.asked: list[Any] = []
+
+    async def _answer(self, claim: Claim) -> tuple[Any, Answer]:
+        self.asked.append(await claim.input(self.store))
+        return await super()._answer(claim)

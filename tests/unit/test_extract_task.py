@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from service import Service
-from standin import StandIn
+from standin import Listener
 from test_abilities import served
 from viiwork.api.work import Order
 from viiwork.cli.main import run
@@ -20,9 +20,8 @@ from viiwork.client import Client
 from viiwork.jobs import Lane
 from viiwork.multipart import TextDocument
 from viiwork.schema import schema_of
-from viiwork.store.leases import Claim
 from viiwork.wire import SCHEMA
-from viiwork.work import AnalysisTask, Answer, MergeInput, StepInput, TaskOptions
+from viiwork.work import AnalysisTask, MergeInput, StepInput, TaskOptions
 from viiwork_workers.engines.extractive.engine import CANNOT as EXTRACTIVE
 
 Cli = Callable[..., tuple[int, str, str]]
@@ -34,18 +33,6 @@ class Lease(BaseModel):
     """As a client may give it."""
 
     rent: int
-
-
-class Listener(StandIn):
-    """A stand-in that keeps what it was asked."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.asked: list[Any] = []
-
-    async def _answer(self, claim: Claim) -> tuple[Any, Answer]:
-        self.asked.append(await claim.input(self.store))
-        return await super()._answer(claim)
 
 
 @pytest.fixture

@@ -12,30 +12,17 @@ import pytest
 
 from model_made import make_model
 from service import Service
-from standin import MODEL, StandIn
+from standin import MODEL, Listener, StandIn
 from viiwork.cli.main import run
 from viiwork.cli.progress import doing
 from viiwork.client import Client
 from viiwork.errors import UsageError
 from viiwork.jobs import BatchStatus, Counts
 from viiwork.multipart import TextDocument
-from viiwork.store.leases import Claim
-from viiwork.work import AnalysisTask, Answer, CompletionInput, EmbeddingInput, StepInput, TaskOptions
+from viiwork.work import AnalysisTask, CompletionInput, EmbeddingInput, StepInput, TaskOptions
 
 Cli = Callable[..., tuple[int, str, str]]
 LIST = "List all dates."
-
-
-class Listener(StandIn):
-    """A stand-in that keeps what it was asked."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.asked: list[Any] = []
-
-    async def _answer(self, claim: Claim) -> tuple[Any, Answer]:
-        self.asked.append(await claim.input(self.store))
-        return await super()._answer(claim)
 
 
 @pytest.fixture
