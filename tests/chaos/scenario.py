@@ -56,7 +56,7 @@ async def under_load(fault: Fault, stage: Stage, volume: Volume) -> Load:
 
 
 async def settled(stage: Stage) -> bool:
-    return sum(queue.waiting + queue.queued + queue.running for queue in (await stage.store.fleet()).queues) == 0
+    return await stage.open_jobs() == 0
 
 
 async def longest_wait_s(stage: Stage, load: Load) -> float | None:

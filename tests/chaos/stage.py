@@ -123,6 +123,10 @@ class Stage:
 
         await eventually(check, within_s=60, what=f"{', '.join(names)} at work")
 
+    async def open_jobs(self) -> int:
+        """Jobs that have not ended."""
+        return sum(queue.waiting + queue.queued + queue.running for queue in (await self.store.fleet()).queues)
+
     async def now_ms(self) -> int:
         """Redis' clock."""
         (time,) = await self.store.read([("TIME",)])

@@ -39,32 +39,32 @@ class ServerFull:
     """Redis over its memory limit: no new work is taken, and what is there already is finished."""
 
     progress: int = 50
-    """Items that must end meanwhile."""
+    """Jobs that must end meanwhile."""
     name: str = "Redis full with jobs running"
 
     async def strike(self, stage: Stage, load: Load) -> None:
         client = stage.store.client
         before = str((await client.config_get("maxmemory"))["maxmemory"])
         await stage.busy(*stage.names)
+
+        async def at_hand() -> bool:
+            return await stage.open_jobs() >= self.progress
+
+        await eventually(at_hand, within_s=60, what=f"{self.progress} jobs at hand")
         await stage.note()
-        done = await succeeded(stage)
         await client.config_set("maxmemory", 1024 * 1024)
         try:
             with pytest.raises(Unavailable):
                 await stage.store.submit([load.job()])
+            # Nothing is added from here on. Some ended since they were counted: then what is left must end.
+            left = max(0, await stage.open_jobs() - self.progress)
 
             async def goes_on() -> bool:
-                return await succeeded(stage) >= done + self.progress
+                return await stage.open_jobs() <= left
 
             await eventually(goes_on, within_s=60, what=f"{self.progress} jobs done on a full server")
         finally:
             await client.config_set("maxmemory", before)
-
-
-async def succeeded(stage: Stage) -> int:
-    """Items of batches that have succeeded so far, and jobs on their own are left out."""
-    (batches,) = await stage.store.read([("KEYS", f"{stage.store.prefix}batch:*:rows")])
-    return sum(await stage.store.read([("LLEN", key) for key in batches])) if batches else 0
 
 
 @dataclass(frozen=True, slots=True)
