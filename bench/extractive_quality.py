@@ -74,7 +74,7 @@ def on_samples(embedder: Embedder) -> tuple[dict[str, float], list[str]]:
 def _of_document(
     name: str, facts: dict[str, Any], *, labels: tuple[Label, ...], embedder: Embedder
 ) -> Iterator[tuple[str, str, str]]:
-    document = parse(SAMPLES / "documents" / name, name=name, limits=Limits())
+    document = parse((SAMPLES / "documents" / name).read_bytes(), name=name, limits=Limits())
     found = _answered(document, AnalysisTask.CLASSIFY, TaskOptions(labels=labels), embedder=embedder)
     yield "label", "right" if found.label == facts["label"] else "wrong", f"{name}: {found.label}, not {facts['label']}"
     for question, accepted in facts["facts"].items():

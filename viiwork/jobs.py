@@ -110,6 +110,8 @@ class Job(Wire):
     schema_version: int = Field(default_factory=lambda known: schema_of(known["input"]))
     """What a worker must speak to run it: the oldest that will do, so that a fleet can be upgraded worker by worker."""
     custom_id: str = ""
+    digest: str = ""
+    """Of a document: the same for those that read the same; its batch answers the second with the first one's row."""
     metadata: dict[str, str] = Field(default_factory=dict)
     batch: str = ""
     """The analysis or batch that counts this job; empty for a job on its own."""
@@ -191,7 +193,7 @@ class Status(Wire):
 
 
 class Counts(Wire):
-    """How the items of a batch stand. `total` is final once the batch is sealed."""
+    """How the items of a batch stand. `total` grows while archives and e-mails among them are opened."""
 
     total: int = 0
     succeeded: int = 0
@@ -230,6 +232,8 @@ class BatchStatus(Wire):
     deadline_ms: int | None = None
     paused: bool = False
     priority: Priority = Priority.NORMAL
+    duplicates: int | None = None
+    """Its documents whose content is that of an earlier one; they are answered with its row, without an engine."""
     suspects: int = 0
     """Its unfinished jobs that were in an engine or worker that died: each worker runs one such at a time."""
     energy_j: float | None = None
@@ -269,8 +273,11 @@ class Row(Wire):
     """One line of an analysis' results: a document and what came of it."""
 
     index: int
+    """The place, from 0, among all that was sent; what was inside one file shares its place."""
     custom_id: str
     document: str
+    same_as: str | None = None
+    """An earlier document with the same content: this is answered with its row."""
     state: State
     answer: Answer | None = None
     error: Fault | None = None

@@ -22,9 +22,9 @@ from viiwork.work import (
     TaskOptions,
 )
 
-FIRST, ENGINES, TASKS = 1, 2, 3
+FIRST, ENGINES, TASKS, INSIDE = 1, 2, 3, 4
 """`ENGINES`: completions, vectors, shapes, sampling, tools, and a task in one's own words. `TASKS`: extractions, and
-what can be asked of the other tasks besides their labels, question or prompt."""
+what can be asked of the other tasks besides their labels, question or prompt. `INSIDE`: documents inside others."""
 OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
     # what streams is the same job: an older worker says its text at the end
     ChatInput: frozenset({"kind", "messages", "max_output_tokens", "temperature", "stream"}),
@@ -37,6 +37,8 @@ OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
 
 def schema_of(work: JobInput) -> int:
     """The oldest schema that understands this work."""
+    if isinstance(work, ReadInput) and work.way:
+        return INSIDE
     if isinstance(work, StepInput | ReadInput | MergeInput) and _is_later(work.task, work.options):
         return TASKS
     if isinstance(work, ChatInput):

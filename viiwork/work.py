@@ -161,6 +161,11 @@ class ReadInput(Wire):
     name: str
     blob: str | None = None
     text: str | None = None
+    way: tuple[int, ...] = ()
+    """Where it is in `blob`, when that is an archive or an e-mail that holds it; empty for the blob itself."""
+    code: str = ""
+    """Why it cannot be had from there, if it cannot; `detail` says more."""
+    detail: str = ""
     task: AnalysisTask
     options: TaskOptions = TaskOptions()
     model: str

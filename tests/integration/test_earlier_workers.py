@@ -56,6 +56,7 @@ NEW: list[JobInput] = [
     StepInput(task=ASK, options=WHY, text="x", one_turn=True),
     StepInput(task=PROMPT, options=LIST, text="x"),
     ReadInput(name="a", text="x", task=PROMPT, options=LIST, model="m"),
+    ReadInput(name="a", blob="b", way=(0,), task=ASK, options=WHY, model="m"),
     MergeInput(parts=("a",), task=PROMPT, options=LIST, model="m"),
 ]
 READ = """

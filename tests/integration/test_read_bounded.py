@@ -35,9 +35,9 @@ ENDLESS = """
 import socket, sys, time
 from pathlib import Path
 from viiwork.documents import nursery
-def endless(path, *, name, limits):
+def endless(path, *, name, limits, way):
     {act}
-nursery.parse = endless
+nursery.look_into = endless
 nursery.main()
 """
 

@@ -19,8 +19,7 @@ from viiwork.cli.main import run
 from viiwork.client import Client
 from viiwork.jobs import Lane
 from viiwork.multipart import TextDocument
-from viiwork.schema import schema_of
-from viiwork.wire import SCHEMA
+from viiwork.schema import TASKS, schema_of
 from viiwork.work import AnalysisTask, MergeInput, StepInput, TaskOptions
 from viiwork_workers.engines.extractive.engine import CANNOT as EXTRACTIVE
 
@@ -134,7 +133,7 @@ def test_workers_of_the_version_before_leave_extractions_alone() -> None:
     """They would fail the task, and drop a schema without a word; what they know they go on taking."""
     options = TaskOptions(json_schema=RENT)
     asked = StepInput(task=AnalysisTask.EXTRACT, options=options, text="x")
-    assert schema_of(asked) == schema_of(MergeInput(parts=(), task=asked.task, options=options, model="m")) == SCHEMA
+    assert schema_of(asked) == schema_of(MergeInput(parts=(), task=asked.task, options=options, model="m")) == TASKS
     known = StepInput(task=AnalysisTask.SUMMARIZE, text="x", start=900)
     assert schema_of(known) == 1
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from viiwork.documents import Document, Limits
 from viiwork.documents.room import Room
 from viiwork.documents.unfold import worded
-from viiwork.work import About, AnalysisTask, Answer, MergeInput
+from viiwork.errors import DocumentError
+from viiwork.jobs import Fault, Result, State
+from viiwork.store.reading import Settled
+from viiwork.work import About, AnalysisTask, Answer, MergeInput, Usage
+from viiwork_workers.items import answer_of
 from viiwork_workers.readers import ReaderSteps, _about
 
 
@@ -35,3 +41,26 @@ async def test_what_a_document_says_of_itself_reaches_its_row() -> None:
     unused: Any = None  # only answers of trees with levels below are looked up in the store
     finished = await ReaderSteps(unused, limits=Limits())._finish(work, Answer(text="x"))
     assert (finished.about, finished.notes) == (about, ("n",))
+
+
+ANSWER = Answer(text="yes", usage=Usage(prompt_tokens=9, output_tokens=3))
+
+
+def test_a_copy_has_the_answer_of_the_first_and_has_used_nothing() -> None:
+    first = Settled(State.SUCCEEDED, Result(answer=ANSWER), holds=False)
+    assert answer_of(first) == ANSWER.model_copy(update={"usage": Usage()})
+
+
+@pytest.mark.parametrize("code", ["encrypted", "damaged", "empty", "zip_bomb"])
+def test_a_copy_of_what_cannot_be_read_cannot_be_read(code: str) -> None:
+    fault = Fault(code=code, message="It cannot be read.", hint="Do something.")
+    with pytest.raises(DocumentError) as caught:
+        answer_of(Settled(State.FAILED, Result(fault=fault), holds=False))
+    assert (caught.value.code, caught.value.hint) == (code, "Do something.")
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [(State.DEAD, "dead"), (State.FAILED, "timeout"), (State.CANCELLED, "cancelled")]
+)
+def test_a_copy_of_what_failed_for_another_reason_is_tried_for_itself(state: State, code: str) -> None:
+    assert answer_of(Settled(state, Result(fault=Fault(code=code, message="x")), holds=False)) is None

@@ -57,3 +57,12 @@ def test_missing_and_unknown_rows_are_named() -> None:
         "empty.txt: has no row",
         "stranger.txt: is not on the list",
     )
+
+
+def test_what_is_attached_must_have_an_answer_of_its_own() -> None:
+    files = {"lease.docx": FILES["lease.docx"] | {"holds": ["plan.txt"]}}
+    plan = {"document": "lease.docx/plan.txt", "answer": {"text": "a plan", "label": "contract"}}
+    assert judge("classify", [ANSWERED, plan], files, question=QUESTION).line.endswith(
+        "1 of 1 labels are the expected ones"
+    )
+    assert judge("ask", [ANSWERED], files, question=QUESTION).complaints == ("lease.docx/plan.txt: has no row",)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from viiwork.cli.sources import find_files
+from viiwork.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +48,58 @@ def test_only_the_names_that_clash_get_longer() -> None:
         "even/a/report.txt": "even/a/report.txt",
         "a/report.txt": "report.txt",
     }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("odd/*/report.txt", ["a/report.txt", "b/report.txt"]),
+        ("odd/b/*", ["only.txt", "report.txt"]),
+        ("odd/*", ["a/report.txt", "only.txt", "b/report.txt"]),
+        ("odd/**", ["a/report.txt", "only.txt", "b/report.txt"]),
+        ("*/**/o*.txt", ["only.txt"]),
+        ("[oe]*/b/repor?.txt", ["report.txt"]),
+    ],
+)
+def test_a_pattern_that_no_shell_has_unfolded_is(pattern: str, names: list[str]) -> None:
+    """Folders that match are unfolded; `**` means all that is below."""
+    assert [file.name for file in find_files([pattern])] == names
+
+
+def test_a_file_that_is_called_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    Path("odd/[a].txt").write_text("x")
+    Path("odd/a.txt").write_text("x")
+    assert [file.name for file in find_files(["odd/[a].txt"])] == ["[a].txt"]
+
+
+@pytest.mark.parametrize("pattern", ["odd/*.pdf", "nowhere/**", "odd/.*"])
+def test_a_pattern_that_nothing_matches_is_refused(pattern: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_files([pattern])
+    assert pattern in caught.value.message
+
+
+def test_links_that_go_in_circles_are_not_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("odd/b/round").symlink_to(Path("..").absolute() / "odd", target_is_directory=True)
+    for path in ("odd", "odd/**"):
+        assert [Path(file.path).name for file in find_files([path])] == ["report.txt", "only.txt", "report.txt"]
+    assert "skipped 1 symbolic link; name one yourself" in capsys.readouterr().err
+
+
+def test_what_is_left_out_of_a_folder_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Hidden files and folders, and what is no file."""
+    Path("odd/.secret").write_text("x")
+    Path("odd/a/.git").mkdir()
+    os.mkfifo("odd/pipe")
+    assert len(find_files(["odd"])) == 3
+    said = capsys.readouterr().err
+    assert "odd: skipped 2 hidden files and folders; name one yourself to have it read." in said
+    assert "odd: skipped 1 pipe, socket or device; they are no files." in said
+
+
+def test_a_name_that_is_no_text_is_sent_as_it_can_be_shown() -> None:
+    folder = Path("odd/c")
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9\n.txt")).write_text("x")
+    (found,) = find_files(["odd/c"])
+    assert found.shown_name == "caf�\n.txt"

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.requests import Request
 
 from viiwork.api.requests import JobBody, WorkBody
+from viiwork.documents.contents import likeness
 from viiwork.errors import UsageError
 from viiwork.jobs import READER_MODEL, Job, Lane, Priority, Settle, TaskName, child_id
 from viiwork.schema import OF_FIRST
@@ -45,8 +46,17 @@ class Item:
 
     def canonical(self) -> list[Any]:
         """What makes this document the same as another; where its bytes lie does not."""
-        digest = self.blob.sha256 if self.blob else hashlib.sha256((self.text or "").encode()).hexdigest()
-        return [self.name, self.custom_id, self.metadata, digest]
+        return [self.name, self.custom_id, self.metadata, self.sha256]
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes, or of its text."""
+        return self.blob.sha256 if self.blob else hashlib.sha256((self.text or "").encode()).hexdigest()
+
+    @property
+    def digest(self) -> str:
+        """The same for documents that read the same."""
+        return likeness(self.sha256, self.name) if self.blob else f"text:{self.sha256[:32]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +192,7 @@ def reading(batch_id: str, order: Order, index: int, item: Item, *, tenant: str,
         model=READER_MODEL,
         input=source,
         custom_id=item.custom_id,
+        digest=item.digest,
         metadata=item.metadata,
         batch=batch_id,
         settle=Settle.ON_FAILURE,

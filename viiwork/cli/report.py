@@ -90,6 +90,8 @@ class Report:
             console.print(plain(f"Without an answer: {status.counts.settled - status.counts.succeeded}", "bold"))
             for line in self.bad_lines():
                 console.print(line, soft_wrap=True)
+        if status.duplicates:
+            console.print(plain(duplicates_line(status.duplicates)), soft_wrap=True)
         if self.cut_off:
             console.print(plain(cut_off_line(self.cut_off), "yellow"), soft_wrap=True)
         if used := energy_of(status):
@@ -98,6 +100,12 @@ class Report:
             console.print(plain(notice, "italic"), soft_wrap=True)
         if self.rows > self.named:
             console.print(plain(f"{self.rows} rows in all; {more}"), soft_wrap=True)
+
+
+def duplicates_line(count: int) -> str:
+    """That some rows are those of others."""
+    said = "1 document has" if count == 1 else f"{count} documents have"
+    return f"{said} the same content as another, and its answer."
 
 
 def cut_off_line(count: int) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,13 @@ from viiwork.multipart import FileDocument
 
 OnSkipped = Callable[[str], None]
 """Hears of what was left out, in a sentence."""
+HIDDEN, LINK, ODD = "hidden", "link", "odd"
+SKIPPED = {
+    HIDDEN: ("hidden file or folder", "hidden files and folders", "name one yourself to have it read"),
+    LINK: ("symbolic link", "symbolic links", "name one yourself to have it read"),
+    ODD: ("pipe, socket or device", "pipes, sockets and devices", "they are no files"),
+}
+"""What is left out of folders: one, several, and what to do."""
 
 
 def find_files(
@@ -28,7 +36,7 @@ def find_files(
 
 def unfolded(path: str, *, recursive: bool = True, on_skipped: OnSkipped = lambda _text: None) -> list[FileDocument]:
     """The file at a path, or the files under it. Raises UsageError."""
-    found = _under(path, recursive=recursive, on_skipped=on_skipped)
+    found = _named(path, recursive=recursive, on_skipped=on_skipped)
     for file in found:
         if not os.access(file.path, os.R_OK):
             raise UsageError(f"{file.path}: permission denied.", param="PATH")
@@ -52,6 +60,32 @@ def _clashing(names: Sequence[tuple[str, ...]], places: Sequence[tuple[str, ...]
     return {name for name, where in having.items() if len(where) > 1}
 
 
+def _named(path: str, *, recursive: bool, on_skipped: OnSkipped) -> list[FileDocument]:
+    """What a path names; what matches it, where there is nothing of that very name."""
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return _under(path, recursive=recursive, on_skipped=on_skipped)
+    found = [file for match in _matching(path) for file in _under(match, recursive=recursive, on_skipped=on_skipped)]
+    if not found:
+        raise UsageError(f"{path}: no file matches this pattern (hidden ones are skipped).", param="PATH")
+    return found
+
+
+def _matching(pattern: str) -> list[str]:
+    """In order; `**` would give the folders besides what is in them, and go round in circles of links."""
+    matches = sorted(set(glob.glob(pattern, recursive=True)))  # noqa: PTH207 - it may begin anywhere
+    if "**" not in pattern:
+        return matches
+    steps = Path(pattern).parts
+    fixed = next(at for at, step in enumerate(steps) if glob.has_magic(step))
+    found = (Path(match) for match in matches)  # a folder that is not there matches its own `**`
+    return [str(path) for path in found if path.is_file() and not _behind_a_link(path, fixed)]
+
+
+def _behind_a_link(path: Path, fixed: int) -> bool:
+    """Whether one of its folders is a link, the first `fixed` ones aside: those were named."""
+    return any(folder.is_symlink() for folder in path.parents if len(folder.parts) > fixed)
+
+
 def _under(path: str, *, recursive: bool, on_skipped: OnSkipped) -> list[FileDocument]:
     where = Path(path)
     if where.is_dir():
@@ -66,18 +100,23 @@ def _under(path: str, *, recursive: bool, on_skipped: OnSkipped) -> list[FileDoc
 
 
 def _in_folder(folder: Path, *, recursive: bool, on_skipped: OnSkipped) -> Iterator[FileDocument]:
-    links = 0
+    found, skipped = 0, Counter[str]()
     for root, folders, names in os.walk(folder, onerror=_refused):
-        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
-        links += sum(Path(root, name).is_symlink() for name in folders)  # which `walk` does not enter
+        inside = [name for name in folders if recursive]
+        skipped[HIDDEN] += sum(name.startswith(".") for name in (*inside, *names))
+        folders[:] = sorted(name for name in inside if not name.startswith("."))
+        skipped[LINK] += sum(Path(root, name).is_symlink() for name in folders)  # which `walk` does not enter
         for path in (Path(root, name) for name in sorted(names) if not name.startswith(".")):
             if path.is_symlink():
-                links += 1
+                skipped[LINK] += 1
             elif path.is_file():
+                found += 1
                 yield FileDocument(path, name=str(path.relative_to(folder)))
-    if links:
-        many = f"{links} symbolic link{'' if links == 1 else 's'}"
-        on_skipped(f"{folder}: skipped {many}; name one yourself to have it read.")
+            else:
+                skipped[ODD] += 1
+    for kind, (one, several, what_to_do) in SKIPPED.items():
+        if found and (count := skipped[kind]):  # else it is an error that says so
+            on_skipped(f"{folder}: skipped {count} {one if count == 1 else several}; {what_to_do}.")
 
 
 def _refused(error: OSError) -> None:

@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
@@ -73,7 +73,7 @@ class Helper:
     def pid(self) -> int:
         return self._process.pid
 
-    async def read(self, path: str, *, name: str, limits: Limits) -> tuple[bytes, Ended]:
+    async def read(self, path: str, *, name: str, limits: Limits, way: Sequence[int] = ()) -> tuple[bytes, Ended]:
         """What the child wrote (one byte too many at most when it is over the limit) and how it ended.
 
         Raises HelperGone.
@@ -84,7 +84,8 @@ class Helper:
         finished = False
         try:
             async with asyncio.timeout(limits.wall_s + GRACE_S):
-                request = {"id": request_id, "path": path, "name": name[-255:], "limits": asdict(limits)}
+                told = {"path": path, "name": name[-255:], "way": list(way), "limits": asdict(limits)}
+                request = {"id": request_id, **told}
                 payload = await self._collect(request, limits.output_bytes)
                 if len(payload) > limits.output_bytes:
                     await self._send({"cancel": request_id})

@@ -22,3 +22,9 @@ class Limits:
     input_bytes: int = 256 * MIB
     unpacked_bytes: int = 512 * MIB
     """What a packed format (docx, pptx, xlsx) may claim to unpack to."""
+    members: int = 10_000
+    """Of an archive or an e-mail, and of those inside it."""
+    member_bytes: int = 128 * MIB
+    """Of one file inside another."""
+    members_bytes: int = 1024 * MIB
+    """Of all of them together."""

@@ -1,13 +1,13 @@
-"""E-mail (.eml): who wrote to whom about what, and the body. Attachments are named, not read."""
+"""E-mail (.eml): who wrote to whom about what, and the body. What is attached is named here and read by itself."""
 
 from __future__ import annotations
 
 from email import message_from_bytes
-from email.errors import MessageError
 from email.message import EmailMessage, MIMEPart
 from email.policy import default
 from email.utils import parseaddr
 
+from viiwork.documents.attachments import BROKEN, attached, name_of
 from viiwork.documents.document import Document, tidy, title_of
 from viiwork.documents.html import read_html
 from viiwork.documents.origin import day_of_mail
@@ -25,8 +25,7 @@ def read_mail(data: bytes) -> Document:
         headers = [f"{name}: {value}" for name in SHOWN_HEADERS if (value := _header(mail, name))]
         body, notes = _body(mail)
         notes += _attachments(mail)
-    except (MessageError, ValueError, LookupError, AttributeError, TypeError) as error:
-        # the standard library's parser answers malformed headers with almost any of these
+    except BROKEN as error:
         raise Unread("damaged") from error
     page = tidy("\n".join(headers) + "\n\n" + body)
     return Document(
@@ -74,8 +73,10 @@ def _part_text(part: MIMEPart) -> tuple[str, tuple[str, ...]]:
 
 
 def _attachments(mail: EmailMessage) -> tuple[str, ...]:
-    names = [title_of(part.get_filename() or part.get_content_type()) for part in mail.iter_attachments()]
+    names = [name_of(part) for part in attached(mail)]
     if not names:
         return ()
     shown = ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
-    return (f"{len(names)} attachment{'s' if len(names) > 1 else ''} not read: {shown}.",)
+    if len(names) == 1:
+        return (f"1 attachment is a document of its own: {shown}.",)
+    return (f"{len(names)} attachments are documents of their own: {shown}.",)

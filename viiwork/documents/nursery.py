@@ -1,8 +1,8 @@
 """The helper process that forks one bounded child for each document: `python -m viiwork.documents.nursery`.
 
 It has one thread, holds no document and no secret, and has the parsers loaded, so that a fork costs milliseconds.
-Its standard input is a sequenced-packet socket to its owner. The owner sends `{"id", "path", "name", "limits"}` with
-the write end of a pipe, or `{"cancel": id}`. The child writes its JSON to the pipe, and the helper reports
+Its standard input is a sequenced-packet socket to its owner. The owner sends `{"id", "path", "name", "way", "limits"}`
+with the write end of a pipe, or `{"cancel": id}`. The child writes its JSON to the pipe, and the helper reports
 `{"id", "status", "late"}` once the child has ended. When the owner's end closes, for whatever reason, the helper
 kills its children and ends; when the helper dies, the kernel kills them.
 """
@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 from viiwork.documents.language import load_identifier
 from viiwork.documents.limits import MAX_REQUEST_BYTES, Limits
 from viiwork.documents.outcomes import Unread
-from viiwork.documents.parse import parse
+from viiwork.documents.parse import look_into
 from viiwork.documents.text import decode
 
 MAX_DESCRIPTORS = 64
@@ -190,8 +190,9 @@ def _shut_in(limits: Limits) -> None:
 
 def _answer(request: dict[str, Any], limits: Limits) -> bytes:
     try:
-        document = parse(Path(request["path"]), name=request["name"], limits=limits)
-        answer = json.dumps({"document": asdict(document)}, ensure_ascii=False).encode()
+        way = tuple(request["way"])
+        found = look_into(Path(request["path"]), name=request["name"], limits=limits, way=way)
+        answer = json.dumps(asdict(found), ensure_ascii=False).encode()
     except Unread as reason:
         return _fault(reason.code, reason.detail)
     except MemoryError:
@@ -204,7 +205,7 @@ def _answer(request: dict[str, Any], limits: Limits) -> bytes:
 
 
 def _fault(code: str, detail: str) -> bytes:
-    return json.dumps({"code": code, "detail": detail}).encode()
+    return json.dumps({"document": None, "code": code, "detail": detail}).encode()
 
 
 def _write(output: int, answer: bytes) -> None:

@@ -34,6 +34,10 @@ OUTCOMES = MappingProxyType(
             "Reading the document took longer than a document may take.",
             "Split it, or export it as PDF or text.",
         ),
+        "too_deep": (
+            "The file lies inside more than three others, so it was not looked at.",
+            "Take it out of its archive, and send it by itself.",
+        ),
         "too_big": ("The document is too big to be read{detail}.", "Split it into smaller documents."),
         "unreadable": (
             "The file is not there, is not a regular file or may not be opened.",
@@ -41,7 +45,7 @@ OUTCOMES = MappingProxyType(
         ),
         "unsupported": (
             "The file is {detail}, a format that is not read here.",
-            "Read are PDF, docx, pptx, xlsx, HTML, Markdown, text and e-mail (.eml).",
+            "Read are PDF, docx, pptx, xlsx, HTML, Markdown, text, e-mail (.eml) and ZIP archives of these.",
         ),
         "zip_bomb": (
             "The document unpacks to far more than an honest one would, so it was not opened.",

@@ -1,4 +1,4 @@
-"""One file, from bytes to a Document. Runs in a reading process and nowhere else."""
+"""One file, from bytes to what is in it. Runs in a reading process and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from viiwork.documents import sniff
+from viiwork.documents.contents import Contents
 from viiwork.documents.document import Document
 from viiwork.documents.html import declared_charset, read_html
 from viiwork.documents.language import language_of
 from viiwork.documents.limits import Limits
 from viiwork.documents.mail import read_mail
+from viiwork.documents.members import container, members_of, reach
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.pdf import read_pdf
 from viiwork.documents.sheets import read_xlsx
@@ -35,9 +37,30 @@ TEXT_READERS: dict[sniff.Kind, TextReader] = {
 }
 
 
-def parse(path: Path, *, name: str, limits: Limits) -> Document:
-    """The document in the file; `name` is what people call it, for its ending. Raises Unread."""
-    data = load(path, limits)
+def look_into(path: Path, *, name: str, limits: Limits, way: tuple[int, ...] = ()) -> Contents:
+    """What is in the file, or in the one that the way inside it leads to, whose own files are not looked for again.
+
+    `name` is what people call it, for its ending. Raises Unread.
+    """
+    data = reach(load(path, limits), way, limits)
+    if not data:
+        raise Unread("empty")
+    if way:
+        return Contents(parse(data, name=name, limits=limits))
+    kind = container(data, sniff.suffix_of(name))
+    members = members_of(data, kind, limits)
+    if kind is sniff.ZIP:
+        return Contents(None, members)
+    try:
+        return Contents(parse(data, name=name, limits=limits), members)
+    except Unread as reason:
+        if not members:
+            raise
+        return Contents(None, members, code=reason.code, detail=reason.detail)
+
+
+def parse(data: bytes, *, name: str, limits: Limits) -> Document:
+    """The document that the bytes are. Raises Unread."""
     suffix = sniff.suffix_of(name)
     kind, document = _read(data, suffix, limits)
     if not document.text.strip():
@@ -78,6 +101,8 @@ def _read(data: bytes, suffix: str, limits: Limits) -> tuple[sniff.Kind, Documen
     packed = sniff.sniff_bytes(data)
     if packed is not None and packed in PACKAGE_READERS:
         return packed, PACKAGE_READERS[packed](data, limits)
+    if packed is sniff.ZIP:
+        raise Unread("unsupported", "a ZIP archive inside others")
     if packed is sniff.PDF:
         return packed, read_pdf(data)
     text, notes = decode(data, declared=declared_charset(data))

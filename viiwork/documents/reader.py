@@ -8,31 +8,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from viiwork.documents.contents import Contents
 from viiwork.documents.document import Document
 from viiwork.documents.helper import Helper, HelperGone
 from viiwork.documents.limits import Limits
 from viiwork.documents.outcomes import OUTCOMES, outcome
+from viiwork.errors import DocumentError
 
 SMALL_BYTES = 256 * 1024
 """Answers up to this size are decoded on the event loop; bigger ones in a thread."""
 
 
-class Refusal(BaseModel):
-    """What a child says when it cannot read the document."""
-
-    code: str
-    detail: str = ""
-
-
-class Reading(BaseModel):
-    """What a child says when it can."""
-
-    document: Document
-
-
-ANSWER: TypeAdapter[Refusal | Reading] = TypeAdapter(Refusal | Reading)
+ANSWER = TypeAdapter(Contents)
+"""What a child says: one that cannot read the document gives a code and nothing else."""
 
 
 class Reader:
@@ -49,16 +39,24 @@ class Reader:
         self._closed = False
 
     async def read(self, path: Path, *, name: str = "") -> Document:
-        """The document in the file; `name` is what its owner calls it (default: the file's own name).
+        """The document in the file, as `open` finds it. Raises DocumentError."""
+        found = await self.open(path, name=name)
+        if found.document is None:
+            raise refusal(found) or outcome("unsupported", "a ZIP archive, which is no document by itself")
+        return found.document
 
-        Cancelling the task kills the process that reads. Raises DocumentError.
+    async def open(self, path: Path, *, name: str = "", way: tuple[int, ...] = ()) -> Contents:
+        """What is in the file, or in the one inside it that the way leads to.
+
+        `name` is what its owner calls it (default: the file's own name). Cancelling the task kills the process that
+        reads. Raises DocumentError.
         """
         try:
-            return await self._attempt(path, name or path.name)
+            return await self._attempt(path, name or path.name, way)
         except HelperGone:
             pass  # the helper died, whoever killed it: once more with a fresh one
         try:
-            return await self._attempt(path, name or path.name)
+            return await self._attempt(path, name or path.name, way)
         except HelperGone as error:
             raise outcome("crash") from error
 
@@ -78,9 +76,9 @@ class Reader:
     ) -> None:
         await self.close()
 
-    async def _attempt(self, path: Path, name: str) -> Document:
+    async def _attempt(self, path: Path, name: str, way: tuple[int, ...]) -> Contents:
         helper = await self._living_helper()
-        payload, ended = await helper.read(_absolute(path), name=name, limits=self._limits)
+        payload, ended = await helper.read(_absolute(path), name=name, limits=self._limits, way=way)
         if len(payload) > self._limits.output_bytes:
             raise outcome("too_big", f": its text is over {self._limits.output_bytes:,} bytes")
         if ended.late or ended.status == -signal.SIGXCPU:
@@ -106,12 +104,19 @@ def _absolute(path: Path) -> str:
     return str(path.absolute())
 
 
-def judge(payload: bytes) -> Document:
-    """The document in a child's answer. Raises the DocumentError that the answer stands for."""
+def judge(payload: bytes) -> Contents:
+    """What a child has found. Raises the DocumentError that its answer stands for, where it found nothing."""
     try:
         answer = ANSWER.validate_json(payload)
     except ValidationError as error:
         raise outcome("crash") from error
-    if isinstance(answer, Reading):
-        return answer.document
-    raise outcome(answer.code if answer.code in OUTCOMES else "crash", answer.detail)
+    if answer.document is None and not answer.members:
+        raise refusal(answer) or outcome("crash")
+    return answer
+
+
+def refusal(found: Contents) -> DocumentError | None:
+    """Why the document itself could not be read, if it could not."""
+    if not found.code:
+        return None
+    return outcome(found.code if found.code in OUTCOMES else "crash", found.detail)

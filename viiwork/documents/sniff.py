@@ -26,6 +26,7 @@ PPTX = Kind("pptx", "a PowerPoint presentation", (".pptx", ".pptm", ".potx", ".p
 XLSX = Kind("xlsx", "an Excel workbook", (".xlsx", ".xlsm", ".xltx"))
 HTML = Kind("html", "an HTML page", (".html", ".htm", ".xhtml", ".shtml"))
 MAIL = Kind("mail", "an e-mail", (".eml", ".mht", ".mhtml"))
+ZIP = Kind("zip", "a ZIP archive", (".zip",))
 MARKDOWN = Kind("markdown", "Markdown", (".md", ".markdown", ".mdown"))
 TEXT = Kind("text", "plain text", ())
 PLEDGES = {suffix: kind for kind in (PDF, DOCX, PPTX, XLSX, HTML, MAIL, MARKDOWN) for suffix in kind.suffixes}
@@ -56,8 +57,13 @@ PACKED = (
     ("xl/workbook.bin", "a binary Excel workbook (.xlsb)"),
     ("META-INF/container.xml", "an e-book (EPUB)"),
     ("content.xml", "an OpenDocument file"),
+    ("META-INF/MANIFEST.MF", "a Java archive"),
+    ("AndroidManifest.xml", "an Android app"),
+    ("Index/Document.iwa", "an Apple iWork document"),
 )
 MAIN_PARTS = ((DOCX, "word/document.xml"), (PPTX, "ppt/presentation.xml"), (XLSX, "xl/workbook.xml"))
+ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+"""The second is one without any file."""
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 PDF_HEADER_WITHIN = 1024
 """PDF readers accept rubbish of up to this many bytes before the header."""
@@ -74,10 +80,10 @@ def sniff_bytes(data: bytes) -> Kind | None:
 
     Raises Unread: `unsupported` with the format's name, `encrypted`, `damaged`.
     """
+    if data.startswith(ZIP_STARTS):  # before PDF: an archive may begin with one that it does not pack
+        return _sniff_zip(data)
     if b"%PDF-" in data[:PDF_HEADER_WITHIN]:
         return PDF
-    if data.startswith(b"PK\x03\x04"):
-        return _sniff_zip(data)
     if data.startswith(OLE):
         # an Office document with a password is an old-style container around the encrypted package
         locked = "EncryptedPackage".encode("utf-16-le") in data
@@ -95,6 +101,11 @@ def sniff_text(text: str, suffix: str) -> Kind:
     if _HTML_START.match(text[:4096]) or (suffix in HTML.suffixes and _ANY_TAG.search(text[:65_536])):
         return HTML
     return MARKDOWN if suffix in MARKDOWN.suffixes else TEXT
+
+
+def is_mail(data: bytes, suffix: str) -> bool:
+    """Whether bytes that show no other format are an e-mail."""
+    return _looks_like_mail(data[:20_000].decode("latin-1"), suffix)
 
 
 def suffix_of(name: str) -> str:
@@ -124,7 +135,10 @@ def _sniff_zip(data: bytes) -> Kind:
         folder = main[: main.index("/") + 1]
         if main in names or (typed and "xl/workbook.bin" not in names and any(n.startswith(folder) for n in names)):
             return kind
-    raise Unread("unsupported", next((called for part, called in PACKED if part in names), "a zip archive"))
+    called = next((called for part, called in PACKED if part in names), None)
+    if called:
+        raise Unread("unsupported", called)
+    return ZIP
 
 
 def _looks_like_mail(start: str, suffix: str) -> bool:

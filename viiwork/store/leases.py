@@ -28,6 +28,7 @@ class Verdict(StrEnum):
 
     SUCCEEDED = "succeeded"
     CONTINUES = "continues"
+    UNFOLDS = "unfolds"
     FAILED = "failed"
     EXPIRED = "expired"
     RETRY = "retry"
@@ -57,6 +58,10 @@ class Claim:
     """Set when the whole document was started again: the names of its parts must be new ones."""
     cost_tokens: int = 1
     """What it is expected to take: its prompt, and the most that it may write."""
+    same_as: str = ""
+    """The document of its batch with the same content, whose row holds for this one too."""
+    digest: str = ""
+    """Of a document: the same for those that read the same."""
 
     async def input(self, store: Store) -> JobInput:
         """The job's input, from its record or the blob store. Raises NotFound when the blob is missing."""
@@ -80,7 +85,8 @@ def read_claim(reply: Sequence[str | int], *, job: str, token: str) -> Claim | S
     """What `claim` answered."""
     if reply[0] != "run":
         return Stale(str(reply[1]))
-    attempt, left, ends_by, task, queue, tenant, batch, item, body, blob, strikes, suspect, generation, cost = reply[1:]
+    attempt, left, ends_by, task, queue, tenant, batch, item, body, blob, *more = reply[1:]
+    strikes, suspect, generation, cost, same, digest = more
     lane, _, model = str(queue).partition(".")
     return Claim(
         fence=Fence(job, int(attempt), token),
@@ -98,6 +104,8 @@ def read_claim(reply: Sequence[str | int], *, job: str, token: str) -> Claim | S
         suspect=bool(int(suspect)),
         generation=str(generation),
         cost_tokens=int(cost),
+        same_as=str(same),
+        digest=str(digest),
     )
 
 

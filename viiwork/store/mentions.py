@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from viiwork.store.connection import Connection
 
-BLOB_FIELDS = ("input_blob", "result_blob", "document_blob")
+BLOB_FIELDS = ("input_blob", "result_blob", "document_blob", "text_blob")
 """The fields of a job's record that name blobs."""
 PAGE = 200
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,15 @@ from viiwork.store.records import Hash, batch_status_of, result_of, row_of, stat
 
 PAGE = 200
 """Rows read in one round trip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What an item came to, and whether files inside it became items too."""
+
+    state: State
+    result: Result
+    holds: bool
 
 
 class Reading(Connection):
@@ -92,6 +102,15 @@ class Reading(Connection):
         if not all(records):
             raise NotFound("A job that this one builds on is missing.")
         return [(State(record["state"]), await self._result(record)) for record in records]
+
+    async def settled(self, item: str) -> Settled | None:
+        """What an item came to; None while it has no row, and for one that never gets any, such as an archive."""
+        (root,) = await self.read([("HGETALL", f"{self.prefix}job:{item}")])
+        known = _as_hash(root)
+        if not known.get("item_by"):
+            return None
+        (end,) = await self.read([("HGETALL", f"{self.prefix}job:{known['item_by']}")])
+        return Settled(State(known["item_state"]), await self._result(_as_hash(end)), holds=known.get("holds") == "1")
 
     async def model_card(self, model: str) -> WorkerCard:
         """What the last worker that served `model` told of it. Raises ModelNotServed when there never was one."""

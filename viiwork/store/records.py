@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -29,6 +30,9 @@ from viiwork.work import Answer, ChatInput, CompletionInput, ReadInput, Usage
 INLINE_BYTES = 16 * 1024
 """Inputs and outputs over this go to the blob store."""
 
+PLACE = re.compile("[0-9]{1,9}")
+"""Of what was sent, at the beginning of an item's own name; what was inside it shares its place."""
+
 Hash = Mapping[str, str]
 UNREADABLE = Result(
     fault=Fault(code="unreadable_result", message="What was kept of this job cannot be read.", hint="Send it again.")
@@ -54,6 +58,7 @@ def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> li
         "bulk": "1" if job.bulk else "",
         "stream": "1" if isinstance(job.input, ChatInput | CompletionInput) and job.input.stream else "",
         "custom_id": job.custom_id,
+        "digest": job.digest,
         "metadata": json.dumps(job.metadata, separators=(",", ":")) if job.metadata else "",
         "timeout_ms": str(int(job.timeout_s * 1000)),
         "ttl_ms": str(ttl_ms),
@@ -122,6 +127,7 @@ def batch_status_of(batch_id: str, record: Hash, *, suspects: int = 0) -> BatchS
         deadline_ms=_optional(record.get("deadline_ms")),
         paused=record.get("paused") == "1",
         priority=Priority(record.get("priority", Priority.NORMAL)),
+        duplicates=_optional(record.get("same")),
         suspects=suspects,
         energy_j=_joules(record),
         energy_unknown_jobs=_unknown_jobs(record),
@@ -148,11 +154,12 @@ def _attempt(line: str) -> Attempt:
 
 def row_of(item_id: str, root: Hash, result: Result, *, task_hash: str = "") -> Row:
     """One settled item: `root` is the record of the job that stands for the document."""
-    index = item_id.rpartition("-")[2]
+    place = PLACE.match(item_id.rpartition("-")[2])
     return Row(
-        index=int(index) if index.isdigit() else 0,
+        index=int(place[0]) if place else 0,
         custom_id=root.get("custom_id", ""),
         document=root.get("document", ""),
+        same_as=root.get("same_document") or None,
         state=State(root["item_state"]),
         answer=result.answer,
         error=result.fault,

@@ -19,7 +19,7 @@ from viiwork.work import Answer
 from viiwork_workers.commits import Commits, End, Retries
 from viiwork_workers.hands import Hands
 from viiwork_workers.meter import Meter, Use
-from viiwork_workers.outcome import HandedOn, Outcome, Runner, normalise, out_of_time
+from viiwork_workers.outcome import HandedOn, Outcome, Runner, Unfolded, normalise, out_of_time
 from viiwork_workers.proof import prove
 from viiwork_workers.tick import Tick
 
@@ -157,6 +157,8 @@ class Executor:
             return normalise(error, claim)
         if isinstance(product, HandedOn):
             return Outcome(Verdict.CONTINUES)
+        if isinstance(product, Unfolded):
+            return Outcome(Verdict.UNFOLDS)
         return Outcome(Verdict.SUCCEEDED, product)
 
     async def _step_aside(self, claim: Claim, error: Unavailable) -> Outcome:

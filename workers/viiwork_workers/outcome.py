@@ -21,7 +21,12 @@ class HandedOn:
     """What a CPU step returns when further jobs finish its item."""
 
 
-Product = Answer | HandedOn
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """What a CPU step returns when its item was none: an archive, whose files have become items."""
+
+
+Product = Answer | HandedOn | Unfolded
 Runner = Callable[[Claim, JobInput], Awaitable[Product]]
 
 

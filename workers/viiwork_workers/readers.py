@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from viiwork.documents import Document, Limits, inline_document
+from viiwork.documents import Document, Limits
 from viiwork.documents.chunk import Chunk
 from viiwork.documents.merge import combine, fold, reduce_steps
-from viiwork.documents.reader import Reader
+from viiwork.documents.reader import refusal
 from viiwork.documents.room import Room, at_hand, narrowest, room_for
 from viiwork.documents.tokens import TokenCounter
 from viiwork.documents.unfold import title_over, worded
@@ -18,7 +18,9 @@ from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.leases import Claim
 from viiwork.work import About, Answer, JobInput, MergeInput, ReadInput, StepInput
-from viiwork_workers.outcome import HandedOn, Product
+from viiwork_workers.items import answer_of, held_jobs
+from viiwork_workers.opening import Opening
+from viiwork_workers.outcome import HandedOn, Product, Unfolded
 
 BULK_PARTS = 16
 """A document of more parts than this lets the short ones of its batch pass."""
@@ -36,10 +38,10 @@ class ReaderSteps:
 
     def __init__(self, store: Store, *, limits: Limits) -> None:
         self._store = store
-        self._reader = Reader(limits)
+        self._open = Opening(store, limits=limits)
 
     async def close(self) -> None:
-        await self._reader.close()
+        await self._open.close()
 
     async def __call__(self, claim: Claim, work: JobInput) -> Product:
         """Raises DocumentError for a document that cannot be read, or a part that failed."""
@@ -50,7 +52,19 @@ class ReaderSteps:
         raise JobRefused("This job is not for a reader.", code="wrong_queue")
 
     async def _read(self, claim: Claim, work: ReadInput) -> Product:
-        document = await self._document(work)
+        first = await self._store.settled(claim.same_as) if claim.same_as else None
+        if first and not first.holds and (known := answer_of(first)):
+            return known
+        found = await self._open(claim, work)
+        if found.members:
+            await self._submit(claim, held_jobs(claim, work, found.members))
+        if why := refusal(found):
+            raise why
+        if found.document is None:
+            return Unfolded()
+        return (answer_of(first) if first else None) or await self._cut(claim, work, found.document)
+
+    async def _cut(self, claim: Claim, work: ReadInput, document: Document) -> Product:
         card = await self._card(claim, work.model)
         room = await asyncio.to_thread(room_for, card, work.task, work.options)
         chunks = await asyncio.to_thread(worded, document, room)
@@ -72,12 +86,6 @@ class ReaderSteps:
         )
         await self._submit(claim, tree.level(0, merge, steps, [room.frame_tokens + piece.tokens for piece in chunks]))
         return HandedOn()
-
-    async def _document(self, work: ReadInput) -> Document:
-        if work.text is not None:
-            return inline_document(work.text)
-        async with self._store.blobs.at_hand(work.blob or "") as path:
-            return await self._reader.read(path, name=work.name)
 
     async def _merge(self, claim: Claim, work: MergeInput) -> Product:
         answers = _answers(await self._store.results(work.parts))

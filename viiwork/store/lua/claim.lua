@@ -2,7 +2,8 @@
 -- queued → running. ARGV: job id, the attempt that the hint names, claim token, incarnation, worker name, schema.
 -- The fence is (attempt, token). Asking again with the same token gives the same answer, so a lost reply is harmless.
 -- Answers {'stale', state}, or {'run', attempt, milliseconds left, 'timeout' or 'deadline', task, queue, tenant, batch,
--- item, input, input blob, strikes, 1 for a suspect, generation, expected cost in tokens}.
+-- item, input, input blob, strikes, 1 for a suspect, generation, expected cost in tokens,
+-- the document of its batch that it is the same as, the hash of its content}.
 
 local SUSPECT_PAUSE_MS = 300
 local ALONE_MS = 60000 -- for so long a worker is kept free for a suspect that does not come by again
@@ -79,8 +80,10 @@ if not again then
   end
   count('started', job.queue)
 end
-local record = redis.call('HMGET', job_key(id), 'timeout_ms', 'input', 'input_blob', 'generation')
+local record = redis.call('HMGET', job_key(id), 'timeout_ms', 'input', 'input_blob', 'generation', 'same_as',
+  'digest')
 local left, ends_by = tonumber(record[1]) - (NOW - tonumber(job.started_ms)), 'timeout'
 if deadline_ms() > 0 and deadline_ms() - NOW < left then left, ends_by = deadline_ms() - NOW, 'deadline' end
 return {'run', job.attempt, left, ends_by, job.task, job.queue, job.tenant, job.batch or '', job.item or '',
-  record[2] or '', record[3] or '', job.strikes, job.suspect and 1 or 0, record[4] or '', job.cost}
+  record[2] or '', record[3] or '', job.strikes, job.suspect and 1 or 0, record[4] or '', job.cost,
+  record[5] or '', record[6] or ''}

@@ -2,7 +2,8 @@
 -- running → an end, or back to the backlog. ARGV: job id, attempt, token, verdict, result (JSON), result blob,
 -- prompt tokens, output tokens, max attempts, pause before a retry in milliseconds, energy in millijoules or '', 1 if that is all of it,
 -- 1 if it is of simulated cards. Verdicts: succeeded, failed, expired,
--- continues (succeeded, and its item goes on in further jobs), retry (a strike: the engine's fault), crashed (the engine
+-- continues (succeeded, and its item goes on in further jobs), unfolds (succeeded, and its item is none: those that it
+-- held are items by now), retry (a strike: the engine's fault), crashed (the engine
 -- died under it), give_back (not charged: the worker is leaving).
 -- Accepted once: only while the fence (attempt, token) stands. Answers {'fenced', state}, or {'ok', state, queue, …}:
 -- the queues in which this end lets another job go, to be released to at once.
@@ -64,6 +65,18 @@ count('prompt_tokens', job.queue, prompt)
 count('output_tokens', job.queue, output)
 if job.batch and job.task == 'viiwork.run' then add_up(job, prompt, output) end
 correct_cost(prompt + output)
-finish(job, verdict == 'continues' and 'succeeded' or verdict, verdict == 'continues')
+-- What it held was submitted under its fence before, so the batch cannot have ended without it.
+local function give_way()
+  if not job.batch or redis.call('HSETNX', job_key(id), 'item_state', 'unfolded') == 0 then return end
+  redis.call('HINCRBY', batch_key(job.batch), 'items', -1)
+  redis.call('HINCRBY', batch_key(job.batch), 'total', -1)
+  wake_twins(id)
+  tell(job.batch, 'row')
+  end_batch_if_done(job.batch)
+end
+
+local goes_on = verdict == 'continues' or verdict == 'unfolds'
+finish(job, goes_on and 'succeeded' or verdict, goes_on)
+if verdict == 'unfolds' then give_way() end
 if job.suspect and job.state == 'succeeded' then acquit(job) end
 return {'ok', job.state, unpack(WOKEN)}

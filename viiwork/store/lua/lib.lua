@@ -337,6 +337,7 @@ local function end_batch_if_done(id)
   redis.call('HSET', key, 'state', state, 'finished_ms', NOW, 'expires_ms', keep_until(id, b[6]))
   redis.call('HDEL', key, 'paused')
   redis.call('ZREM', P .. 'deadlines', id)
+  redis.call('UNLINK', key .. ':seen')
   BATCHES[id] = nil
   -- The sweep ends what nobody waits for any more, and what nobody would resume.
   if b[7] or b[9] then
@@ -346,6 +347,29 @@ local function end_batch_if_done(id)
   if state == 'completed' then note_run(id) end
   tell_batch_end(id, state)
   tell(id, state)
+end
+
+local WOKEN = {} -- the queues of jobs that this call has made ready to be released
+
+-- One of those that a job waited for has ended; it goes when it was the last.
+local function wake(id)
+  local job = load(id)
+  if not job then return end -- it is purged: counting down would make a record of nothing else
+  local left = redis.call('HINCRBY', job_key(id), 'waits_for', -1)
+  if left ~= 0 or job.state ~= 'waiting' then return end
+  enqueue(job, true)
+  WOKEN[#WOKEN + 1] = job.queue
+end
+
+-- Documents that are the same as an earlier one of their batch wait for its row. Each row lets two of them go, and theirs
+-- two each: however many there are, no script has to do with them all.
+local function wake_twins(item)
+  local first = redis.call('HGET', job_key(item), 'same_as') or item
+  for _ = 1, 2 do
+    local twin = redis.call('LPOP', P .. 'twins:' .. first)
+    if not twin then return end
+    wake(twin)
+  end
 end
 
 -- A job's end is the end of its item: once only, however many jobs of the item end after it.
@@ -363,6 +387,7 @@ local function settle(job, state)
     redis.call('HSET', job_key(item), 'row', redis.call('RPUSH', key .. ':rows', item) - 1)
     redis.call('HINCRBY', key, COUNTER[state] or 'failed', 1)
     tell(job.batch, 'row')
+    if redis.call('HGET', key, 'same') then wake_twins(item) end
     end_batch_if_done(job.batch)
   else
     redis.call('HSET', job_key(item), 'expires_ms', keep_until(item, job.ttl_ms))
@@ -370,16 +395,8 @@ local function settle(job, state)
   end
 end
 
-local WOKEN = {} -- the queues of jobs that this call has made ready to be released
-
 local function wake_next(job)
-  if not job['then'] or job['then'] == '' then return end
-  local next_job = load(job['then'])
-  if not next_job then return end -- it is purged: counting down would make a record of nothing else
-  local left = redis.call('HINCRBY', job_key(next_job.id), 'waits_for', -1)
-  if left ~= 0 or next_job.state ~= 'waiting' then return end
-  enqueue(next_job, true)
-  WOKEN[#WOKEN + 1] = next_job.queue
+  if job['then'] and job['then'] ~= '' then wake(job['then']) end
 end
 
 -- Ends a job: terminal state, countdown of the job that waits for it, item and batch, all in this one script.

@@ -21,22 +21,28 @@ local function write_down(batch, name, by)
   end
 end
 
+-- What was read of a document goes with the job that read it, unless another has read it since.
+local function forget_text(name, blob)
+  if redis.call('GET', P .. 'text:' .. name) == blob then redis.call('DEL', P .. 'text:' .. name) end
+end
+
 local function remove(job_id, batch)
   local job, before = load(job_id), #blobs
   if job and job.state == 'running' then redis.call('PUBLISH', P .. 'drop:' .. job.inc, job_id .. ' cancelled') end
   if job and not TERMINAL[job.state] then move(job, 'cancelled') end -- left behind: keep the counters exact
   if job then count_off(job) end -- ended by a worker of an older version
   redis.call('ZREM', P .. 'dead', job_id)
-  local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob')
-  for i = 1, 3 do
+  local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob', 'text_blob')
+  for i = 1, 4 do
     if kept[i] and kept[i] ~= '' then
       blobs[#blobs + 1] = kept[i]
       redis.call('SADD', P .. 'unlinking', kept[i])
     end
   end
+  if kept[4] then forget_text(redis.call('HGET', job_key(job_id), 'text_key'), kept[4]) end
   write_down(batch, 'blobs', #blobs - before)
   write_down(batch, 'jobs', redis.call('DEL', job_key(job_id)))
-  redis.call('DEL', P .. 'said:' .. job_id, P .. 'ears:' .. job_id)
+  redis.call('DEL', P .. 'said:' .. job_id, P .. 'ears:' .. job_id, P .. 'twins:' .. job_id)
 end
 
 local function bury(id, when, for_ms)
@@ -90,7 +96,7 @@ local function purge_batch(id, when)
       forget_lists(id)
       redis.call('HSETNX', P .. 'deleted:' .. id, 'done_ms', NOW)
     end
-    redis.call('UNLINK', key, key .. ':jobs', key .. ':rows', key .. ':items', key .. ':suspected')
+    redis.call('UNLINK', key, key .. ':jobs', key .. ':rows', key .. ':items', key .. ':suspected', key .. ':seen')
     redis.call('ZREM', P .. 'batches', id)
     forget(id)
     if only == id then blobs[1] = 0 end

@@ -5,17 +5,20 @@
 -- Answers the number of new jobs, or -1 when the parent's fence is down, -2 when a batch takes no more, -3 when a
 -- tenant has too many. Then none of the call's jobs is taken.
 
+local parent = nil
 if ARGV[1] ~= '' then
-  local parent = load(ARGV[1])
+  parent = load(ARGV[1])
   if not parent or parent.state ~= 'running' or parent.attempt ~= tonumber(ARGV[2]) or parent.token ~= ARGV[3] then
     return -1
   end
 end
 
--- Once a batch is sealed its items are counted: it takes only what they unfold into.
+-- Once a batch is sealed its items are counted: it takes only what they unfold into. Items are among that where a file
+-- holds others; they are counted by the very call that takes them, before the file itself has ended.
 local function takes(batch, is_item)
   local state = batch_of({batch = batch}).state or 'none'
-  return state == 'uploading' or (state == 'running' and not is_item)
+  local held = parent and parent.batch == batch
+  return state == 'uploading' or (state == 'running' and (held or not is_item))
 end
 
 local fresh, by_tenant, at = {}, {}, 5
@@ -46,15 +49,50 @@ if ARGV[1] ~= '' then
   redis.call('HSET', job_key(ARGV[1]), 'parent', 1)
   generation = redis.call('HGET', job_key(ARGV[1]), 'generation') or '0'
 end
+
+-- What was said of a file holds for those inside it.
+local function label(key)
+  local said = redis.call('HMGET', job_key(ARGV[1]), 'custom_id', 'metadata', 'timeout_ms')
+  for i, name in ipairs({'custom_id', 'metadata', 'timeout_ms'}) do
+    if said[i] then redis.call('HSET', key, name, said[i]) end
+  end
+end
+
+-- The first document of the batch that this one is the same as, if there is one.
+local function twin_of(job)
+  if not job.digest or not job.batch or job.item then return nil end
+  local seen = batch_key(job.batch) .. ':seen'
+  if redis.call('HSETNX', seen, job.digest, job.id) == 1 then return nil end
+  return redis.call('HGET', seen, job.digest)
+end
+
+-- It waits for that one's row, and then needs no engine.
+local function pair(job, key)
+  local first = twin_of(job)
+  if not first then return end
+  local known = redis.call('HMGET', job_key(first), 'item_state', 'document')
+  redis.call('HSET', key, 'same_as', first, 'same_document', known[2] or '', 'settle', 'always')
+  redis.call('HINCRBY', batch_key(job.batch), 'same', 1)
+  if known[1] then return end
+  redis.call('RPUSH', P .. 'twins:' .. first, job.id)
+  redis.call('HSET', key, 'waits_for', 1)
+  job.waits_for = 1
+end
+
 local taken, taken_by, by_queue, by_batch = 0, {}, {}, {}
 
 local function take(id, first, last)
   local key = job_key(id)
   redis.call('HSET', key, 'created_ms', NOW, 'state', 'waiting', 'counted', 1, unpack(ARGV, first, last))
-  if generation then redis.call('HSET', key, 'of_generation', generation) end
-  if generation and generation ~= '0' then redis.call('HSET', key, 'generation', generation) end
   local job = {id = id, state = 'waiting', waits_for = 0}
   for field = first, last, 2 do job[ARGV[field]] = ARGV[field + 1] end
+  if generation and job.item then
+    redis.call('HSET', key, 'of_generation', generation)
+    if generation ~= '0' then redis.call('HSET', key, 'generation', generation) end
+  elseif parent then -- an item lives a life of its own
+    label(key)
+    redis.call('HSET', job_key(ARGV[1]), 'holds', 1)
+  end
   if job.batch then
     local of_batch = by_batch[job.batch] or {ids = {}, items = 0, named = {}}
     by_batch[job.batch] = of_batch
@@ -69,6 +107,7 @@ local function take(id, first, last)
   end
   if job.bulk then depth(job.queue .. '|bulk', 1) end
   by_queue[job.queue] = (by_queue[job.queue] or 0) + 1
+  pair(job, key)
   if tonumber(job.waits_for) == 0 then enqueue(job, false) end
   taken, taken_by[job.tenant] = taken + 1, (taken_by[job.tenant] or 0) + 1
 end
@@ -85,7 +124,13 @@ end
 for batch, of_batch in pairs(by_batch) do
   redis.call('RPUSH', batch_key(batch) .. ':jobs', unpack(of_batch.ids))
   if #of_batch.named > 0 then redis.call('RPUSH', batch_key(batch) .. ':items', unpack(of_batch.named)) end
-  if of_batch.items > 0 then redis.call('HINCRBY', batch_key(batch), 'items', of_batch.items) end
+  if of_batch.items > 0 then
+    redis.call('HINCRBY', batch_key(batch), 'items', of_batch.items)
+    if parent then
+      redis.call('HINCRBY', batch_key(batch), 'total', of_batch.items)
+      tell(batch, 'row')
+    end
+  end
 end
 for tenant, more in pairs(taken_by) do redis.call('HINCRBY', P .. 'load', tenant, more) end
 return taken

@@ -1,0 +1,80 @@
+"""An archive on a real fleet, whose readers are killed again and again while they are at it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+from tests.workers import Fleet, eventually, ready
+from viiwork.jobs import READER_MODEL, BatchState, BatchStatus, Job, Lane, Settle, State, TaskName, child_id, new_id
+from viiwork.store import Store
+from viiwork.work import AnalysisTask, ReadInput
+
+FILES = 120
+TEXT = "The tenant pays the rent on the first of each month. "
+
+
+def archive() -> bytes:
+    """Letters, one of them twice and one in an archive of its own, and three files that cannot be read."""
+    inner, out = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as package:
+        package.writestr("letter.txt", TEXT)
+    with zipfile.ZipFile(out, "w") as package:
+        for number in range(FILES - 5):
+            package.writestr(f"{number % 7}/{number}.txt", f"Letter {number}. {TEXT}")
+        package.writestr("inner.zip", inner.getvalue())
+        package.writestr("again.txt", f"Letter 0. {TEXT}")
+        package.writestr("photo.jpg", b"\xff\xd8\xff\xe0" + bytes(20))
+        package.writestr("zeros.txt", bytes(17 * 1024 * 1024), zipfile.ZIP_DEFLATED)
+        package.writestr("nothing.txt", b"")
+    return out.getvalue()
+
+
+async def analysis_of(store: Store, data: bytes) -> str:
+    blob = await store.blobs.put(data)
+    work = ReadInput(name="all.zip", blob=blob.id, task=AnalysisTask.SUMMARIZE, model="noop")
+    batch = new_id("an")
+    await store.open_batch(id=batch, tenant="anna@lab", lane=Lane.BATCH, model="noop", task="summarize", total=1)
+    told = {"task": TaskName.READ, "model": READER_MODEL, "settle": Settle.ON_FAILURE, "input": work, "batch": batch}
+    await store.submit([Job(id=child_id(batch, "0"), tenant="anna@lab", lane=Lane.BATCH, **told)])
+    await store.seal(batch)
+    return batch
+
+
+async def test_readers_killed_in_the_middle_lose_and_double_nothing(fleet: Fleet, real_store: Store) -> None:
+    """Each file of the archive has its one row, whoever died over it; the archive has none."""
+    fleet.start("cpu0", "reader0")
+    await ready(real_store, 2)
+    batch = await analysis_of(real_store, archive())
+
+    async def status() -> BatchStatus:
+        return await real_store.batch(batch)
+
+    async def begun() -> bool:
+        return (await real_store.job(child_id(batch, "0"))).state not in (State.WAITING, State.QUEUED)
+
+    async def unfolding() -> bool:
+        return (await status()).counts.total > 1
+
+    async def half() -> bool:
+        return (await status()).counts.settled > FILES // 3
+
+    for turn, moment in enumerate((begun, unfolding, half)):
+        await eventually(moment, what=f"the {turn + 1}. moment to kill")
+        fleet.kill(f"reader{turn}")
+        fleet.start(f"reader{turn + 1}")
+
+    async def over() -> bool:
+        return (await status()).finished
+
+    await eventually(over, within_s=90, what="the end of the analysis")
+    ended = await status()
+    assert (ended.state, ended.counts.total, ended.counts.settled) == (BatchState.COMPLETED, FILES, FILES)
+    rows = [row async for row in real_store.rows(batch)]
+    assert len({row.document for row in rows}) == len(rows) == FILES
+    bad = {row.document: row.error.code for row in rows if row.error}
+    assert bad == {"all.zip/photo.jpg": "unsupported", "all.zip/zeros.txt": "zip_bomb", "all.zip/nothing.txt": "empty"}
+    assert "all.zip/inner.zip/letter.txt" in {row.document for row in rows}
+    assert (ended.duplicates, {row.same_as for row in rows if row.same_as}) == (1, {"all.zip/0/0.txt"})
+    (calls,) = await real_store.read([("HGET", f"{real_store.prefix}batch:{batch}", "calls")])
+    assert int(calls) == FILES - len(bad) - 1  # the copy needed no engine

@@ -1,0 +1,136 @@
+"""Documents of one batch with the same content: the second waits for the row of the first, and each has its own."""
+
+from __future__ import annotations
+
+from tests.hands import Hands, depths, document, field, keys, open_batch, recount, states_of
+from viiwork.jobs import BatchState, Counts, Fault, Job, State, child_id
+from viiwork.store import Store
+from viiwork.store.leases import Claim, Verdict
+
+READ = "batch.read"
+DAMAGED = Fault(code="damaged", message="It is damaged.")
+
+
+def alike(batch: str, *digests: str, first: int = 0) -> list[Job]:
+    return [document(batch, first + place, digest=digest) for place, digest in enumerate(digests)]
+
+
+async def batch_of(store: Store, *digests: str) -> str:
+    batch = await open_batch(store, total=len(digests))
+    await store.submit(alike(batch, *digests))
+    await store.seal(batch)
+    return batch
+
+
+async def waiting_hints(store: Store) -> int:
+    await store.release(READ)
+    return int(await store.client.llen(f"{store.prefix}{READ}"))
+
+
+async def test_the_second_waits_for_the_row_of_the_first(store: Store) -> None:
+    """It is not read before, then it is told whose row to look at, and its own row says so."""
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of(store, "same", "same", "other")
+    first, other = await reader.take(), await reader.take()
+    assert [first.fence.job, other.fence.job] == [child_id(batch, "0"), child_id(batch, "2")]
+    assert (first.same_as, await waiting_hints(store)) == ("", 0)
+    assert await store.settled(first.fence.job) is None
+    await reader.commit(first.fence, Verdict.FAILED, DAMAGED)
+    assert await waiting_hints(store) == 1
+    second = await reader.take()
+    assert second.same_as == first.fence.job
+    known = await store.settled(second.same_as)
+    assert known is not None
+    assert (known.state, known.result.fault, known.holds) == (State.FAILED, DAMAGED, False)
+    await reader.commit(second.fence)  # a success settles it as well: it needs nothing further
+    await reader.commit(other.fence, Verdict.FAILED, DAMAGED)
+    status = await store.batch(batch)
+    assert (status.state, status.duplicates) == (BatchState.COMPLETED, 1)
+    assert status.counts == Counts(total=3, succeeded=1, failed=2)
+    rows = {row.index: row.same_as async for row in store.rows(batch)}
+    assert rows == {0: None, 1: "0.txt", 2: None}
+
+
+async def test_one_that_comes_after_the_row_goes_at_once(store: Store) -> None:
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await open_batch(store, total=2)
+    await store.submit(alike(batch, "same"))
+    await reader.commit((await reader.take()).fence, Verdict.FAILED, DAMAGED)
+    await store.submit(alike(batch, "same", first=1))
+    assert (await reader.take()).same_as == child_id(batch, "0")
+
+
+async def test_hundreds_of_copies_each_have_their_row(store: Store) -> None:
+    """Each row lets two go; nothing of them is left, and every counter is exact."""
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of(store, *["same"] * 120, *["other"] * 3)
+    while await waiting_hints(store):
+        await reader.do(Verdict.FAILED)
+    status = await store.batch(batch)
+    assert (status.state, status.duplicates, status.counts) == (
+        BatchState.COMPLETED,
+        121,
+        Counts(total=123, failed=123),
+    )
+    assert await keys(store, "twins:*") == await keys(store, "batch:*:seen") == []
+    assert await depths(store) == await recount(store)
+
+
+async def test_a_first_that_is_cancelled_lets_the_others_go(store: Store) -> None:
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of(store, "same", "same", "same")
+    await store.cancel(child_id(batch, "0"))
+    await store.release(READ)
+    claims = []
+    while hint := await reader.pop():
+        claims.append(await reader.claim(hint))
+        await store.release(READ)
+    assert [claim.same_as for claim in claims if isinstance(claim, Claim)] == 2 * [child_id(batch, "0")]
+
+
+async def test_a_batch_that_is_cancelled_ends_with_all_its_copies(store: Store) -> None:
+    batch = await batch_of(store, *["same"] * 30)
+    await store.cancel_batch(batch)
+    assert await store.sweep_cancelled(batch)
+    status = await store.batch(batch)
+    assert (status.state, status.counts) == (BatchState.CANCELLED, Counts(total=30, cancelled=30))
+    assert await keys(store, "twins:*") == []
+
+
+async def test_a_copy_that_dies_is_started_again_by_itself(store: Store) -> None:
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of(store, "same", "same")
+    await reader.do(Verdict.FAILED)
+    second = await reader.take()
+    assert await reader.commit(second.fence, Verdict.RETRY, max_attempts=1) == ("ok", "dead")
+    await store.retry(second.fence.job)
+    again = await reader.take()
+    assert again.same_as == child_id(batch, "0")
+    await reader.commit(again.fence)
+    assert states_of([row async for row in store.rows(batch)]) == {"failed": 1, "succeeded": 1}
+
+
+async def test_an_archive_that_comes_twice_is_opened_twice(store: Store) -> None:
+    """It has no row that could hold for the other; what it holds is the same as what the first one held."""
+    reader = Hands(store, "reader0", model="read", slots=32)
+    await batch_of(store, "zip", "zip")
+    first = await reader.take()
+    assert await waiting_hints(store) == 0
+    held = document(first.batch, 0, digest="a").model_copy(update={"id": f"{first.fence.job}z0"})
+    await store.submit([held], fence=first.fence)
+    await reader.commit(first.fence, Verdict.UNFOLDS)
+    assert await waiting_hints(store) == 2
+    jobs = {claim.fence.job: claim for claim in [await reader.take(), await reader.take()]}
+    second = jobs[child_id(first.batch, "1")]
+    assert second.same_as == first.fence.job
+    assert await store.settled(second.same_as) is None
+    again = held.model_copy(update={"id": f"{second.fence.job}z0"})
+    await store.submit([again], fence=second.fence)
+    assert await field(store, again.id, "same_as") == held.id
+    assert (await store.batch(first.batch)).duplicates == 2
+
+
+async def test_the_same_content_in_two_batches_is_no_copy(store: Store) -> None:
+    await batch_of(store, "same")
+    await batch_of(store, "same")
+    assert await waiting_hints(store) == 2

@@ -1,0 +1,95 @@
+"""What is attached to an e-mail: which of its parts are documents of their own, and their bytes."""
+
+from __future__ import annotations
+
+from email import message_from_bytes
+from email.errors import MessageError
+from email.message import EmailMessage, MIMEPart
+from email.policy import default
+from functools import partial
+
+from viiwork.documents.held import UNNAMED, Held, shown
+from viiwork.documents.outcomes import Unread
+
+MAIL = "message/rfc822"
+SIGNATURES = frozenset(
+    {
+        "application/pkcs7-signature",
+        "application/x-pkcs7-signature",
+        "application/pgp-signature",
+        "application/pgp-keys",
+    }
+)
+AS_IT_CAME = default.clone(refold_source="none")
+BROKEN = (MessageError, ValueError, LookupError, AttributeError, TypeError)
+"""The standard library's parser answers malformed headers with almost any of these."""
+
+
+def mail_files(data: bytes) -> list[Held]:
+    """What is attached to a message, in its order. Raises Unread `damaged`."""
+    try:
+        mail = message_from_bytes(data, policy=default)
+        return [Held(number, name_of(part), partial(_bytes, part)) for number, part in enumerate(attached(mail))]
+    except BROKEN as error:
+        raise Unread("damaged") from error
+
+
+def attached(mail: EmailMessage) -> list[MIMEPart]:
+    """The parts that are documents; pictures inside the text and signatures are none. Raises one of `BROKEN`."""
+    body = mail.get_body(preferencelist=("plain", "html"))
+    found, ahead = list[MIMEPart](), list[MIMEPart]([mail])
+    while ahead:
+        part = ahead.pop()
+        if part is not mail and part.get_content_type() == MAIL:
+            found.append(part)
+        elif part.get_content_maintype() == "multipart":
+            ahead += reversed(list(part.iter_parts()))
+        elif part is not body and _is_document(part):
+            found.append(part)
+    return found
+
+
+def name_of(part: MIMEPart) -> str:
+    """What it is called: a message without a name is called after its subject."""
+    try:
+        name = shown(part.get_filename() or "")
+        if name != UNNAMED or part.get_content_type() != MAIL:
+            return name
+        subject = str(_inner(part).get("Subject", ""))
+    except BROKEN:
+        return UNNAMED
+    return shown(subject.replace("/", "-").replace("\\", "-")) + ".eml"
+
+
+def _is_document(part: MIMEPart) -> bool:
+    try:
+        told, named = part.get_content_disposition(), bool(part.get_filename())
+    except BROKEN:
+        return False  # one header that cannot be parsed must not cost the whole message
+    if part.get_content_type() in SIGNATURES or (part.get_content_maintype() == "image" and told != "attachment"):
+        return False
+    return told == "attachment" or named
+
+
+def _bytes(part: MIMEPart, most: int) -> bytes:
+    try:
+        data = _inner(part).as_bytes(policy=AS_IT_CAME) if part.get_content_type() == MAIL else _decoded(part)
+    except (*BROKEN, RecursionError) as error:
+        raise Unread("damaged") from error
+    if len(data) > most:
+        raise Unread("too_big", f": it has {len(data):,} bytes, and {most:,} are left for it")
+    return data
+
+
+def _inner(part: MIMEPart) -> EmailMessage:
+    """The message that is attached. Raises one of `BROKEN`."""
+    payload: object = part.get_payload()
+    inner = payload[0] if isinstance(payload, list) and len(payload) == 1 else None
+    if not isinstance(inner, EmailMessage):
+        raise TypeError("not a message")
+    return inner
+
+
+def _decoded(part: MIMEPart) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""

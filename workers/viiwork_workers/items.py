@@ -1,0 +1,52 @@
+"""How documents hang together: those inside others become items, copies have the first one's row. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from viiwork.documents.contents import Member, likeness
+from viiwork.documents.outcomes import OUTCOMES
+from viiwork.errors import DocumentError
+from viiwork.jobs import READER_MODEL, Job, Settle, State, TaskName
+from viiwork.store.leases import Claim
+from viiwork.store.reading import Settled
+from viiwork.work import Answer, ReadInput, Usage
+
+OF_CONTENT = frozenset(OUTCOMES) - {"crash", "timeout", "unreadable"}
+"""Outcomes that any file of the same bytes would have."""
+MAX_NAME = 1024
+"""Characters of a document's name; of a longer one the end."""
+
+
+def held_jobs(claim: Claim, work: ReadInput, members: Sequence[Member]) -> list[Job]:
+    """The read jobs of the files inside a file: items of the same batch, by their place in it."""
+    return [_held_job(claim, work, member, f"{claim.fence.job}z{place}") for place, member in enumerate(members)]
+
+
+def answer_of(first: Settled) -> Answer | None:
+    """What holds for a document of the same content too; None where it must be tried for itself.
+
+    Raises DocumentError when it is the content that cannot be read.
+    """
+    if first.result.answer is not None:
+        return first.result.answer.model_copy(update={"usage": Usage()})  # nothing was used for it
+    fault = first.result.fault
+    if fault and fault.code in OF_CONTENT and first.state is State.FAILED:
+        raise DocumentError(fault.message, hint=fault.hint, code=fault.code)
+    return None
+
+
+def _held_job(claim: Claim, work: ReadInput, member: Member, job_id: str) -> Job:
+    known = {"code": member.code if member.code in OUTCOMES else "", "detail": member.detail}
+    inside = {"name": f"{work.name}/{member.name}"[-MAX_NAME:], "way": member.way} | known
+    return Job(
+        id=job_id,
+        tenant=claim.tenant,
+        lane=claim.lane,
+        task=TaskName.READ,
+        model=READER_MODEL,
+        input=work.model_copy(update=inside),
+        digest=likeness(member.sha256, member.name) if member.sha256 else "",
+        batch=claim.batch,
+        settle=Settle.ON_FAILURE,
+    )
