@@ -128,10 +128,3 @@ def test_the_service_writes_the_same_table(service: Service, cli: Cli, tmp_path:
     assert httpx.get(url, params={"format": "markdown"}, trust_env=False).text.count("\n## ") == 2
     refused = httpx.get(url, params={"format": "parquet"}, trust_env=False).json()["error"]
     assert (refused["param"], "--format parquet" in refused["message"]) == ("format", True)
-
-
-def test_rows_do_not_go_into_what_is_named_like_a_table(cli: Cli, tmp_path: Path) -> None:
-    """They come as JSON Lines, to be taken up again; the table is made of them afterwards."""
-    said = cli("analyze", folder(tmp_path / "docs"), "--task", "summarize", "--out", "rows.csv")
-    assert (said.code, "viiwork results ID --out rows.csv" in said.err) == (2, True)
-    assert not (tmp_path / "rows.csv").exists()

@@ -93,7 +93,7 @@ class RunRecord(Wire):
     version: str = ""
     """Of the service's VIIWork."""
     output: str
-    """The file of rows that this stands beside, by its name."""
+    """The file that this stands beside, by its name: rows, or a table that was made of them."""
     paths: tuple[str, ...]
     """As they were given, from the root on."""
     recursive: bool = True
@@ -105,6 +105,8 @@ class RunRecord(Wire):
     engine: Engine = Engine()
     parts: tuple[Part, ...] = ()
     tally: Tally = Tally()
+    table_sha256: str = ""
+    """Of the table that was made of the rows, where the output is one: so that nobody's work in it is written over."""
     methods: str = ""
     """A paragraph for a methods section."""
 

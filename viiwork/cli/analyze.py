@@ -9,15 +9,17 @@ from typing import Annotated
 
 import typer
 
-from viiwork.bigrun.record import RunRecord, beside, read_record
+from viiwork.bigrun.record import RunRecord, read_record
 from viiwork.cli.again import check_alone, paths_again, sample_again
 from viiwork.cli.callbacks import CallbackUrl
 from viiwork.cli.notes import Metadata, Retention, labels_of
 from viiwork.cli.options import AsJson, Server, connect, model_by_flag
 from viiwork.cli.order import Order, order_again
+from viiwork.cli.outfile import OutFile
 from viiwork.cli.output import Hashed, hashed
 from viiwork.cli.rowfile import check_new
 from viiwork.cli.sources import find_files
+from viiwork.cli.tablefile import FormatFlag, check_table
 from viiwork.cli.taskflags import TASKS, TaskFlags
 from viiwork.cli.urgency import Deadline, Urgency, choose_priority, seconds_of
 from viiwork.errors import UsageError
@@ -70,8 +72,15 @@ def analyze(
     retention_hours: Retention = None,
     metadata: Metadata = None,
     out_file: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Rows as they come, JSON Lines.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Rows to FILE: .csv, .md, .parquet at the end, else JSON Lines as they come.",
+        ),
     ] = None,
+    form: FormatFlag = "",
     estimate: Annotated[
         bool,
         typer.Option("--estimate", help="Read the files and say what it will take: ask no model, send nothing."),
@@ -140,8 +149,8 @@ def analyze(
     if estimate and (resume or sample is not None):
         message = "--estimate: says what all files take; it has no place beside --sample and --resume."
         raise UsageError(message, param="estimate")
-    check_rows(out_file)
-    check_run(paths, out_file, wait=wait, resume=resume, sample=sample, seed=seed)
+    out, printed = wished_form(form, out_file, wait=wait and not estimate, as_json=as_json)
+    check_run(paths, out, wait=wait, resume=resume, sample=sample, seed=seed)
     files = find_files(paths or (), recursive=recursive)
 
     from viiwork.cli.estimate import told_estimate  # noqa: PLC0415 - readers and tokenizers, for this command alone
@@ -154,14 +163,15 @@ def analyze(
         wish = Wish(
             paths=tuple(paths or ()),
             recursive=recursive,
-            out=out_file,
+            out=out,
+            printed=printed,
             wait=wait,
             resume=resume,
             sample=sample,
             seed=DEFAULT_SEED if seed is None else seed,
             yes=yes,
             again=again,
-            as_json=as_json,
+            as_json=as_json or (bool(form) and out is None),
             server=server,
         )
         code = carry_out(client, order, told_apart(files, out_file, again), wish)
@@ -175,7 +185,7 @@ def told_apart(files: Sequence[FileDocument], out_file: Path | None, again: RunR
 
 def check_run(
     paths: Sequence[str] | None,
-    out_file: Path | None,
+    out: OutFile | None,
     *,
     wait: bool,
     resume: bool,
@@ -187,27 +197,42 @@ def check_run(
         raise UsageError("PATH: name the files and folders to analyse.", param="PATH")
     if seed is not None and sample is None:
         raise UsageError("--seed: has no place without --sample N.", param="seed")
-    if resume and out_file is None:
+    if resume and out is None:
         raise UsageError("--resume: say with --out FILE which rows are there already.", param="resume")
-    if out_file is not None:
-        check_out(out_file, wait=wait, resume=resume)
-        check_record(out_file, resume=resume)
+    if out is not None:
+        check_waited(wait=wait)
+        out.check(resume=resume)
 
 
-def check_out(path: Path, *, wait: bool, resume: bool = False) -> None:
-    """Raises UsageError for a file of rows that nobody would write, or that holds something."""
+def check_out(path: Path, *, wait: bool) -> None:
+    """Raises UsageError for a file of rows that nobody would write, that holds something, or is named like a table."""
+    check_waited(wait=wait)
+    if format_of("", path) is not Format.JSONL:
+        hint = f"Name it FILE.jsonl; `viiwork results ID --out {path}` writes this one then."
+        raise UsageError(f"--out {path}: rows come as JSON Lines.", hint=hint, param="out")
+    check_new(path)
+
+
+def check_waited(*, wait: bool) -> None:
+    """Raises UsageError where nobody would be there to write rows."""
     if not wait:
         hint = "Leave it out, and fetch them with `viiwork results ID --out FILE`."
         raise UsageError("--out: with --no-wait there are no rows to write yet.", hint=hint, param="out")
-    if not resume:
-        check_new(path)
 
 
-def check_record(path: Path, *, resume: bool) -> None:
-    """Raises UsageError where a record says that rows of an earlier run belong to the file."""
-    if not resume and beside(path).exists():
-        hint = "Go on with it by --resume, or name another file."
-        raise UsageError(f"{beside(path)}: an earlier run is recorded here.", hint=hint, param="out")
+def wished_form(form: str, out_file: Path | None, *, wait: bool, as_json: bool) -> tuple[OutFile | None, Format | None]:
+    """The output with its form; or the form of a table on standard output. Raises UsageError."""
+    chosen = format_of(form, out_file)
+    if out_file is not None:
+        return OutFile(out_file, chosen), None
+    if form and not wait:
+        raise UsageError("--format: has no place beside --no-wait and --estimate.", param="format")
+    if chosen is Format.JSONL:
+        return None, None
+    if as_json:
+        raise UsageError(f"--json: has no place beside --format {chosen}.", param="json")
+    check_table(None, chosen, force=False)
+    return None, chosen
 
 
 def choose_lane(lane: str) -> Lane:
@@ -215,10 +240,3 @@ def choose_lane(lane: str) -> Lane:
     if lane not in frozenset(Lane):
         raise UsageError(f"--lane {lane}: there is no such lane.", hint=f"Choose one of {LANES}.", param="lane")
     return Lane(lane)
-
-
-def check_rows(path: Path | None) -> None:
-    """Raises UsageError for a file of rows that is named like a table or a report."""
-    if path is not None and format_of("", path) is not Format.JSONL:
-        hint = f"Name it FILE.jsonl; `viiwork results ID --out {path}` writes this one then."
-        raise UsageError(f"--out {path}: rows come as JSON Lines.", hint=hint, param="out")

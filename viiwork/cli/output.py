@@ -1,8 +1,7 @@
-"""`viiwork analyze --out`: a file of rows with its record beside it, begun, taken up again, and brought to its end."""
+"""`viiwork analyze --out`: rows, or a table of them, with the record beside it, begun, taken up, brought to an end."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from viiwork.bigrun.record import Engine, Part, RunRecord, SentFile, beside, rea
 from viiwork.bigrun.setup import Setup, changed, setup_of
 from viiwork.bigrun.tally import tally
 from viiwork.cli.order import Order
+from viiwork.cli.outfile import OutFile, holds_something, sha256_of
 from viiwork.cli.rowkeeping import keep_rows, open_further, read_rows
 from viiwork.cli.screen import say
+from viiwork.cli.tablefile import tell_disarmed
 from viiwork.cli.watch import Sink, follow_or_detach
 from viiwork.client import Client
 from viiwork.documents.versions import making
@@ -24,7 +25,6 @@ from viiwork.jobs import BatchStatus
 from viiwork.multipart import FileDocument
 from viiwork.roster import FleetStatus, WorkerCard
 
-BLOCK_BYTES = 1024 * 1024
 LOST = "lost"
 """The state of an analysis that the service does not know any more."""
 
@@ -44,26 +44,14 @@ class Hashed:
 
 def hashed(files: Sequence[FileDocument]) -> list[Hashed]:
     """Each with its digest. Raises UsageError naming a file that cannot be read."""
-    return [Hashed(file, sha256_of(file.path)) for file in files]
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's content."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                digest.update(block)
-    except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param="PATH") from error
-    return digest.hexdigest()
+    return [Hashed(file, sha256_of(file.path, param="PATH")) for file in files]
 
 
 class Output:
-    """The rows and the record of one run, which may take several analyses."""
+    """The rows and the record of one run, which may take several analyses, and the table where one is wanted."""
 
-    def __init__(self, path: Path, record: RunRecord) -> None:
-        self.path, self.record = path, record
+    def __init__(self, file: OutFile, record: RunRecord) -> None:
+        self.file, self.record = file, record
 
     def begin(self, status: BatchStatus, files: Sequence[Hashed], *, sample: int | None, seed: int | None) -> None:
         """Note an analysis as soon as it has an id: whatever dies from now on, its rows are found again."""
@@ -72,9 +60,13 @@ class Output:
 
     def follow(self, client: Client, analysis_id: str, sinks: Sequence[Sink], *, server: str | None) -> BatchStatus:
         """Add the rows of an analysis that the file does not have, up to its end."""
-        had = sum(row.analysis == analysis_id for row in read_rows(self.path))
-        with open_further(self.path, [part.id for part in self.record.parts]) as rows:
-            status = follow_or_detach(client, analysis_id, [*sinks, rows.add], server=server, met=True, had=had)
+        had = sum(row.analysis == analysis_id for row in read_rows(self.file.rows))
+        try:
+            with open_further(self.file.rows, [part.id for part in self.record.parts]) as rows:
+                status = follow_or_detach(client, analysis_id, [*sinks, rows.add], server=server, met=True, had=had)
+        except BaseException:  # whoever leaves has what came until then, in the form that was asked for
+            self._write(self._tabled(self._counted()))
+            raise
         (part,) = (one for one in self.record.parts if one.id == analysis_id)
         self._write(self.record.with_part(part.ended(status)))
         return status
@@ -92,7 +84,7 @@ class Output:
 
     def left(self, files: Sequence[Hashed]) -> list[Hashed]:
         """Those that have no answer yet."""
-        done = answered((row.told for row in read_rows(self.path)), self.record.sent)
+        done = answered((row.told for row in read_rows(self.file.rows)), self.record.sent)
         return [files[place] for place in pending([one.sha256 for one in files], done)]
 
     def forget(self, files: Sequence[Hashed]) -> None:
@@ -100,30 +92,41 @@ class Output:
         again, sent = {one.sha256 for one in files}, self.record.sent
         failed = {
             (row.analysis, row.index)
-            for row in read_rows(self.path)
+            for row in read_rows(self.file.rows)
             if not row.told.answered and digest_of(row.told, sent) in again
         }
-        keep_rows(self.path, lambda row: (row.analysis, row.index) not in failed)
+        keep_rows(self.file.rows, lambda row: (row.analysis, row.index) not in failed)
 
     def close(self) -> RunRecord:
-        """Count what is there, and write the paragraph for a methods section."""
-        record = self.record.model_copy(update={"tally": tally(read_rows(self.path))})
+        """Count what is there, make the table, and write the paragraph for a methods section."""
+        record = self._tabled(self._counted(), tell=True)
         self._write(record.model_copy(update={"methods": methods(record)}))
         return self.record
 
+    def _counted(self) -> RunRecord:
+        return self.record.model_copy(update={"tally": tally(read_rows(self.file.rows))})
+
+    def _tabled(self, record: RunRecord, *, tell: bool = False) -> RunRecord:
+        written = self.file.write(record)
+        if written is None:
+            return record
+        if tell:
+            tell_disarmed(written)
+        return record.model_copy(update={"table_sha256": sha256_of(self.file.path)})
+
     def _write(self, record: RunRecord) -> None:
         self.record = record
-        write_record(beside(self.path), record)
+        write_record(beside(self.file.path), record)
 
 
 def new_output(
-    out: Path, fleet: FleetStatus, order: Order, model: str, *, paths: Sequence[str], recursive: bool
+    out: OutFile, fleet: FleetStatus, order: Order, model: str, *, paths: Sequence[str], recursive: bool
 ) -> Output:
     """The output of a run that begins, or of one that is taken up again if it is there. Nothing is written yet."""
     made = fleet.making or making()
     record = RunRecord(
         version=made.version,
-        output=out.name,
+        output=out.path.name,
         paths=tuple(str(Path(path).absolute()) for path in paths),
         recursive=recursive,
         task=order.task,
@@ -141,18 +144,21 @@ def taken_up(fresh: Output) -> Output:
 
     Raises UsageError where anything that its answers depend on is another now, naming it.
     """
-    where = beside(fresh.path)
+    path = fresh.file.path
+    where = beside(path)
     if not where.exists():
-        if fresh.path.exists() and fresh.path.stat().st_size:
-            message = f"--resume: {where} is not there, so nobody knows what the rows of {fresh.path} depend on."
+        if holds_something(path) or holds_something(fresh.file.rows):
+            message = f"--resume: {where} is not there, so nobody knows what the rows of {path} depend on."
             raise UsageError(message, hint="Name another --out.", param="resume")
         return fresh
     before = read_record(where)
     if differences := changed(before.setup, fresh.record.setup):
-        message = f"--resume: other than in {fresh.path} are now {'; '.join(differences)}."
+        message = f"--resume: other than in {path} are now {'; '.join(differences)}."
         hint = "Its rows would not fit with new ones: name another --out, or make it as it was."
         raise UsageError(message, hint=hint, param="resume")
-    return Output(fresh.path, fresh.record.model_copy(update={"parts": before.parts}))
+    fresh.file.check_untouched(before.table_sha256)
+    kept = {"parts": before.parts, "table_sha256": before.table_sha256}
+    return Output(fresh.file, fresh.record.model_copy(update=kept))
 
 
 def setup_now(fleet: FleetStatus, order: Order, model: str) -> Setup:

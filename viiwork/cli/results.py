@@ -12,13 +12,11 @@ from viiwork.cli.options import AsJson, Server, connect, server_flag
 from viiwork.cli.report import Report
 from viiwork.cli.rowfile import open_rows
 from viiwork.cli.screen import print_json, say
-from viiwork.cli.tablefile import Written, check_table, write_table
+from viiwork.cli.tablefile import FormatFlag, Written, check_table, tell_disarmed, write_results
 from viiwork.cli.watch import raw_printer, row_reader
 from viiwork.client import Client
 from viiwork.jobs import BatchStatus
 from viiwork.tabling.formats import Format, format_of
-
-FORMATS = ", ".join(Format)
 
 
 def results(
@@ -33,7 +31,7 @@ def results(
         ),
     ] = None,
     *,
-    form: Annotated[str, typer.Option("--format", help=f"One of {FORMATS}. Default: as FILE ends.")] = "",
+    form: FormatFlag = "",
     force: Annotated[bool, typer.Option("--force", help="Write a table or report anew that is there.")] = False,
     server: Server = None,
     as_json: AsJson = False,
@@ -48,7 +46,7 @@ def results(
     with connect(server) as client:
         status = client.analysis_status(analysis_id)
         if chosen is not Format.JSONL:
-            tell(out_file, write_table(client, status, out_file, chosen), status, as_json=as_json)
+            tell(out_file, write_results(client, status, out_file, chosen), status, as_json=as_json)
         elif out_file is not None:
             save(client, status, out_file, as_json=as_json)
         else:
@@ -77,9 +75,7 @@ def tell(path: Path | None, written: Written, status: BatchStatus, *, as_json: b
         print_json(told)
     elif path is not None:
         say(f"{path}: {written.rows} rows.")
-    if written.disarmed:
-        cells = "1 cell begins" if written.disarmed == 1 else f"{written.disarmed} cells begin"
-        say(f"{cells} like a formula and got an apostrophe before it: the column `disarmed` names which.")
+    tell_disarmed(written)
 
 
 def show(client: Client, status: BatchStatus, *, as_json: bool, server: str | None) -> None:

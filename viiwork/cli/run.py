@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import typer
 
@@ -16,15 +15,18 @@ from viiwork.cli.consent import check_wanted, whom_to_ask
 from viiwork.cli.estimate import Reckoner, print_estimate, reckoner
 from viiwork.cli.facts import documents
 from viiwork.cli.order import Order
+from viiwork.cli.outfile import OutFile
 from viiwork.cli.output import Hashed, Output, new_output, setup_now, taken_up
 from viiwork.cli.report import Report
 from viiwork.cli.screen import err, say
 from viiwork.cli.sending import finish, send, started
-from viiwork.cli.watch import Sink, exit_code, raw_printer, row_reader
+from viiwork.cli.tablefile import tell_disarmed, write_results
+from viiwork.cli.watch import Sink, exit_code, follow_or_detach, raw_printer, row_reader
 from viiwork.client import Client
 from viiwork.jobs import BatchStatus
 from viiwork.runs import Run
 from viiwork.settings import load_settings
+from viiwork.tabling.formats import Format
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,9 @@ class Wish:
 
     paths: tuple[str, ...]
     recursive: bool = True
-    out: Path | None = None
+    out: OutFile | None = None
+    printed: Format | None = None
+    """The form of a table on standard output, once all is there."""
     wait: bool = True
     resume: bool = False
     sample: int | None = None
@@ -47,7 +51,7 @@ class Wish:
     @property
     def keeps_record(self) -> bool:
         """Whether there is a file that a record can stand beside: a pipe has none."""
-        return self.out is not None and (not self.out.exists() or self.out.is_file())
+        return self.out is not None and (not self.out.path.exists() or self.out.path.is_file())
 
 
 def carry_out(client: Client, order: Order, files: Sequence[Hashed], wish: Wish) -> int:
@@ -65,8 +69,9 @@ def carry_out(client: Client, order: Order, files: Sequence[Hashed], wish: Wish)
         status = work_on(client, order, todo, wish, output=output, report=report)
     record = output.close()
     if status is not None and not wish.as_json:
-        report.show(status, more=f"they are in {wish.out}")
-    say(f"{output.path}: {record.tally.documents} rows; how they were made is in {beside(output.path).name}.")
+        report.show(status, more=f"they are in {output.file.path}")
+    path = output.file.path
+    say(f"{path}: {record.tally.documents} rows; how they were made is in {beside(path).name}.")
     if status is not None and wish.sample is not None:
         now = {id(one) for one in todo}
         tell_rest(client, order, [one for one in left if id(one) not in now], status)
@@ -107,7 +112,12 @@ def plainly(client: Client, order: Order, todo: Sequence[Hashed], wish: Wish) ->
     if not wish.wait:
         started(status, as_json=wish.as_json, server=wish.server)
         return 0
-    return exit_code(finish(client, status, out_file=wish.out, as_json=wish.as_json, server=wish.server))
+    if wish.printed is not None:
+        status = follow_or_detach(client, status.id, [], server=wish.server, met=True)
+        tell_disarmed(write_results(client, status, None, wish.printed))
+        return exit_code(status)
+    out_file = None if wish.out is None else wish.out.path
+    return exit_code(finish(client, status, out_file=out_file, as_json=wish.as_json, server=wish.server))
 
 
 def work_on(

@@ -10,15 +10,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
-from viiwork.cli.screen import clean
+import typer
+
+from viiwork.cli.screen import clean, say
 from viiwork.client import Client
 from viiwork.errors import UsageError
 from viiwork.jobs import BatchStatus
 from viiwork.tabling import parquet, sheet, story
 from viiwork.tabling.flat import Columns, columns_of
 from viiwork.tabling.formats import Format
+
+FormatFlag = Annotated[str, typer.Option("--format", help=f"One of {', '.join(Format)}. Default: as FILE ends.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +35,14 @@ class Written:
 
 
 class Fetched:
-    """The rows of an analysis in a file without a name, to be gone through as often as is needed."""
+    """Rows in an open file, to be gone through as often as is needed. A torn last line is none."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         self._file.seek(0)
-        return map(json.loads, self._file)
+        return (json.loads(line) for line in self._file if line.endswith(b"\n"))
 
 
 def check_table(path: Path | None, form: Format, *, force: bool) -> None:
@@ -54,20 +58,32 @@ def check_table(path: Path | None, form: Format, *, force: bool) -> None:
         raise UsageError(f"{path}: its directory does not exist.", param="--out")
 
 
-def write_table(client: Client, status: BatchStatus, path: Path | None, form: Format) -> Written:
-    """Write what has ended so far to the file, or to standard output. The file is there once it is whole."""
+def write_results(client: Client, status: BatchStatus, path: Path | None, form: Format) -> Written:
+    """Write what has ended so far of an analysis to the file, or to standard output."""
     with fetched(client, status, path) as rows:
-        if path is None:
-            return _text(rows, status, form, sys.stdout, shown=sys.stdout.isatty())
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            written = _file(rows, status, beside, form)
-            beside.replace(path)
-        except OSError as error:
-            raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param="--out") from error
-        finally:
-            beside.unlink(missing_ok=True)
-        return written
+        return write_table(rows, path, form, heading=story.heading(status))
+
+
+def write_table(rows: Fetched, path: Path | None, form: Format, *, heading: str) -> Written:
+    """Write rows to the file, which is there once it is whole, or to standard output. `heading`: of a report."""
+    if path is None:
+        return _text(rows, heading, form, sys.stdout, shown=sys.stdout.isatty())
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        written = _file(rows, heading, beside, form)
+        beside.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param="--out") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return written
+
+
+def tell_disarmed(written: Written) -> None:
+    """Say which cells are not as they were."""
+    if written.disarmed:
+        cells = "1 cell begins" if written.disarmed == 1 else f"{written.disarmed} cells begin"
+        say(f"{cells} like a formula and got an apostrophe before it: the column `disarmed` names which.")
 
 
 @contextmanager
@@ -79,7 +95,7 @@ def fetched(client: Client, status: BatchStatus, path: Path | None) -> Iterator[
         yield Fetched(file)
 
 
-def _file(rows: Fetched, status: BatchStatus, path: Path, form: Format) -> Written:
+def _file(rows: Fetched, heading: str, path: Path, form: Format) -> Written:
     if form is Format.PARQUET:
         columns = columns_of(rows)
         kinds = parquet.Kinds(columns)
@@ -87,10 +103,10 @@ def _file(rows: Fetched, status: BatchStatus, path: Path, form: Format) -> Writt
             kinds.see(row)
         return Written(parquet.write(path, rows, columns, kinds))
     with path.open("x", encoding="utf-8", newline="") as file:
-        return _text(rows, status, form, file, shown=False)
+        return _text(rows, heading, form, file, shown=False)
 
 
-def _text(rows: Fetched, status: BatchStatus, form: Format, file: IO[str], *, shown: bool) -> Written:
+def _text(rows: Fetched, heading: str, form: Format, file: IO[str], *, shown: bool) -> Written:
     """`shown`: a person looks at it, and must not have the terminal steered."""
 
     def put(text: str) -> None:
@@ -98,7 +114,7 @@ def _text(rows: Fetched, status: BatchStatus, form: Format, file: IO[str], *, sh
 
     count = changed = 0
     columns = columns_of(rows) if form is Format.CSV else Columns()
-    put(sheet.header(columns) if form is Format.CSV else story.heading(status))
+    put(sheet.header(columns) if form is Format.CSV else heading)
     for row in rows:
         put(sheet.row_line(columns, row) if form is Format.CSV else story.section(row))
         count += 1

@@ -6,7 +6,7 @@ Whatever stands in a document or an answer is text here: no image is fetched, no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,8 +28,8 @@ def heading(status: BatchStatus) -> str:
         ("Task", status.task),
         ("Model", status.model),
         ("State", status.state.value),
-        ("Submitted", _day(status.created_ms)),
-        ("Ended", _day(status.finished_ms)),
+        ("Submitted", day(status.created_ms)),
+        ("Ended", day(status.finished_ms)),
         (
             "Documents",
             f"{counts.total}: {counts.succeeded} with an answer, {counts.failed} failed, {counts.cancelled} cancelled",
@@ -40,9 +40,14 @@ def heading(status: BatchStatus) -> str:
         ),
         ("Energy of the cards", _energy(status)),
     ]
+    return beginning(f"Analysis {status.id}", facts, finished=status.finished)
+
+
+def beginning(title: str, facts: Iterable[tuple[str, str]], *, finished: bool) -> str:
+    """A report's title and what is known of the whole; facts that are empty are left out."""
     lines = [f"- {name}: {escaped(value)}" for name, value in facts if value]
-    partial = [] if status.finished else ["", "It is not finished: this is what has ended so far."]
-    return "\n".join([f"# Analysis {escaped(status.id)}", "", *lines, *partial, "", ""])
+    partial = [] if finished else ["", "It is not finished: this is what has ended so far."]
+    return "\n".join([f"# {escaped(title)}", "", *lines, *partial, "", ""])
 
 
 def section(row: Mapping[str, Any]) -> str:
@@ -92,7 +97,8 @@ def _one_line(text: str) -> str:
     return " ".join(str(text).split())
 
 
-def _day(at_ms: int | None) -> str:
+def day(at_ms: int | None) -> str:
+    """A time of Redis' clock, to the minute; nothing where there is none."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC") if at_ms else ""
 
 
