@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import zipfile
+from email.message import EmailMessage
 
 from tests.workers import Fleet, eventually, ready
+from viiwork.documents.contents import likeness
 from viiwork.jobs import READER_MODEL, BatchState, BatchStatus, Job, Lane, Settle, State, TaskName, child_id, new_id
 from viiwork.store import Store
 from viiwork.work import AnalysisTask, ReadInput
@@ -78,3 +80,57 @@ async def test_readers_killed_in_the_middle_lose_and_double_nothing(fleet: Fleet
     assert (ended.duplicates, {row.same_as for row in rows if row.same_as}) == (1, {"all.zip/0/0.txt"})
     (calls,) = await real_store.read([("HGET", f"{real_store.prefix}batch:{batch}", "calls")])
     assert int(calls) == FILES - len(bad) - 1  # the copy needed no engine
+
+
+def letter() -> bytes:
+    mail = EmailMessage()
+    mail["Subject"], mail["From"], mail["To"] = "Rent", "ada@example.org", "bob@example.org"
+    mail.set_content("See what is attached.")
+    mail.add_attachment(TEXT, filename="lease.txt")
+    return mail.as_bytes()
+
+
+async def test_a_message_that_came_in_an_archive_before_has_its_attachments_again_by_itself(
+    fleet: Fleet, real_store: Store
+) -> None:
+    """Its row is that of the first, whose attachments are the archive's to tell; its own are told once, and always."""
+    fleet.start("cpu0", "reader0")
+    await ready(real_store, 2)
+    out, data = io.BytesIO(), letter()
+    with zipfile.ZipFile(out, "w") as package:
+        package.writestr("letter.eml", data)
+    for _turn in ("read", "kept from before"):
+        batch = new_id("an")
+        await real_store.open_batch(
+            id=batch, tenant="anna@lab", lane=Lane.BATCH, model="noop", task="summarize", total=2
+        )
+        await send(real_store, batch, "0", "all.zip", out.getvalue())
+
+        async def inside() -> bool:
+            return await real_store.settled_rows(batch) == 2  # noqa: B023 - it is called in this turn alone
+
+        await eventually(inside, what="the rows of what the archive holds")
+        await send(real_store, batch, "1", "letter.eml", data)
+        await real_store.seal(batch)
+
+        async def over() -> bool:
+            return (await real_store.batch(batch)).finished  # noqa: B023 - it is called in this turn alone
+
+        await eventually(over, what="the end of the analysis")
+        rows = {row.document: row.same_as async for row in real_store.rows(batch)}
+        assert rows == {
+            "all.zip/letter.eml": None,
+            "all.zip/letter.eml/lease.txt": None,
+            "letter.eml": "all.zip/letter.eml",
+            "letter.eml/lease.txt": "all.zip/letter.eml/lease.txt",
+        }
+
+
+async def send(store: Store, batch: str, index: str, name: str, data: bytes) -> None:
+    """One document of an analysis whose others may still come."""
+    blob = await store.blobs.put(data)
+    work = ReadInput(name=name, blob=blob.id, task=AnalysisTask.SUMMARIZE, model="noop")
+    told = {"task": TaskName.READ, "model": READER_MODEL, "settle": Settle.ON_FAILURE, "input": work, "batch": batch}
+    like = likeness(blob.sha256, name)
+    job = Job(id=child_id(batch, index), tenant="anna@lab", lane=Lane.BATCH, digest=like, **told)
+    await store.submit([job])

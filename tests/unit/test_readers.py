@@ -12,8 +12,8 @@ from viiwork.documents.unfold import worded
 from viiwork.errors import DocumentError
 from viiwork.jobs import Fault, Result, State
 from viiwork.store.reading import Settled
-from viiwork.work import About, AnalysisTask, Answer, MergeInput, Usage
-from viiwork_workers.items import answer_of
+from viiwork.work import About, AnalysisTask, Answer, MergeInput, ReadInput, Usage
+from viiwork_workers.items import answer_of, stands_for
 from viiwork_workers.readers import ReaderSteps, _about
 
 
@@ -64,3 +64,21 @@ def test_a_copy_of_what_cannot_be_read_cannot_be_read(code: str) -> None:
 )
 def test_a_copy_of_what_failed_for_another_reason_is_tried_for_itself(state: State, code: str) -> None:
     assert answer_of(Settled(state, Result(fault=Fault(code=code, message="x")), holds=False)) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "holds", "way", "settled"),
+    [
+        ("an_x-0", False, (), True),
+        ("an_x-0", True, (), False),
+        ("an_x-0z3", False, (), False),
+        ("an_x-0z3", False, (4,), True),
+        ("an_x-0", True, (4,), True),
+    ],
+)
+def test_a_copy_is_opened_where_something_may_be_attached_to_it(
+    first: str, holds: bool, way: tuple[int, ...], settled: bool
+) -> None:
+    """A message in an archive says nothing of its attachments; a message by itself must."""
+    work = ReadInput(name="a.eml", blob="b", way=way, task=AnalysisTask.SUMMARIZE, model="m")
+    assert stands_for(first, Settled(State.SUCCEEDED, Result(answer=ANSWER), holds=holds), work) is settled

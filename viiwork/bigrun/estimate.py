@@ -45,6 +45,7 @@ class Estimate:
             "slots": self.slots,
             "files": found.files,
             "documents": found.documents,
+            "copies": found.copies,
             "unreadable": dict(sorted(found.unreadable.items())),
             "pages": found.pages,
             "pages_without_text": found.pages_without_text,

@@ -22,6 +22,7 @@ def estimate_view(found: Estimate) -> Table:
     read, work, by = found.found, found.work, found.by
     facts = [
         ("Documents", f"{read.documents:,} of {read.files:,} files"),
+        ("Copies", f"{read.copies:,} of these, answered once" if read.copies else ""),
         ("Unreadable", ", ".join(f"{count:,} {code}" for code, count in read.unreadable.most_common())),
         ("Pages", f"{read.pages:,}"),
         ("Pages without text", f"{read.pages_without_text:,}" if read.pages_without_text else ""),

@@ -35,9 +35,12 @@ def reader_version() -> str:
     return digest.hexdigest()
 
 
-def key_of(digest: str, *, tenant: str, limits: Limits) -> str:
-    """Under which name it is kept: never found by another tenant, nor by another reader."""
-    said = json.dumps([tenant, digest, asdict(limits), reader_version()], sort_keys=True)
+def key_of(digest: str, *, tenant: str, limits: Limits, inside: bool = False) -> str:
+    """Under which name it is kept: never found by another tenant, nor by another reader.
+
+    A message `inside` an archive says nothing of what is attached to it, for the archive does.
+    """
+    said = json.dumps([tenant, digest, asdict(limits), reader_version(), inside], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:40]
 
 

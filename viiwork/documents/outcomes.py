@@ -54,6 +54,8 @@ OUTCOMES = MappingProxyType(
     }
 )
 """The code, then its message and its hint; `{detail}` takes what the reader found out."""
+OF_CONTENT = frozenset(OUTCOMES) - {"crash", "timeout", "unreadable"}
+"""Outcomes that any file of the same bytes would have."""
 
 
 def outcome(code: str, detail: str = "") -> DocumentError:

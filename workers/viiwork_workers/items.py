@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from viiwork.documents.contents import Member, likeness
-from viiwork.documents.outcomes import OUTCOMES
+from viiwork.documents.outcomes import OF_CONTENT, OUTCOMES
 from viiwork.errors import DocumentError
 from viiwork.jobs import READER_MODEL, Job, Settle, State, TaskName
 from viiwork.store.leases import Claim
 from viiwork.store.reading import Settled
 from viiwork.work import Answer, ReadInput, Usage
 
-OF_CONTENT = frozenset(OUTCOMES) - {"crash", "timeout", "unreadable"}
-"""Outcomes that any file of the same bytes would have."""
 MAX_NAME = 1024
 """Characters of a document's name; of a longer one the end."""
 
@@ -21,6 +19,15 @@ MAX_NAME = 1024
 def held_jobs(claim: Claim, work: ReadInput, members: Sequence[Member]) -> list[Job]:
     """The read jobs of the files inside a file: items of the same batch, by their place in it."""
     return [_held_job(claim, work, member, f"{claim.fence.job}z{place}") for place, member in enumerate(members)]
+
+
+def stands_for(item: str, first: Settled, work: ReadInput) -> bool:
+    """Whether a copy need not be opened: all that comes of it is a row like that of the first, which is `item`.
+
+    What is attached to a message becomes items where the message was sent by itself. Where an archive holds it,
+    the archive has listed its attachments already.
+    """
+    return bool(work.way) or not (first.holds or _is_inside(item))
 
 
 def answer_of(first: Settled) -> Answer | None:
@@ -34,6 +41,11 @@ def answer_of(first: Settled) -> Answer | None:
     if fault and fault.code in OF_CONTENT and first.state is State.FAILED:
         raise DocumentError(fault.message, hint=fault.hint, code=fault.code)
     return None
+
+
+def _is_inside(item: str) -> bool:
+    """Whether it is a file inside another, by the id that `held_jobs` gives."""
+    return "z" in item.rpartition("-")[2]
 
 
 def _held_job(claim: Claim, work: ReadInput, member: Member, job_id: str) -> Job:

@@ -37,7 +37,7 @@ class Opening:
             raise outcome(work.code, work.detail)
         if work.text is not None:
             return Contents(inline_document(work.text))
-        key = await self._key(claim)
+        key = await self._key(claim, work)
         known = await self._find(key)
         if known is not None:
             return known
@@ -46,12 +46,13 @@ class Opening:
         await self._keep(claim, key, found)
         return found
 
-    async def _key(self, claim: Claim) -> str:
+    async def _key(self, claim: Claim, work: ReadInput) -> str:
         """Empty for a job of an earlier version, which does not say what its content is."""
         if not claim.digest:
             return ""
         # in a thread: the first one reads through the room's own files
-        return await asyncio.to_thread(key_of, claim.digest, tenant=claim.tenant, limits=self._limits)
+        inside, limits = bool(work.way), self._limits
+        return await asyncio.to_thread(key_of, claim.digest, tenant=claim.tenant, limits=limits, inside=inside)
 
     async def _find(self, key: str) -> Contents | None:
         with suppress(ViiworkError):  # then it is read anew

@@ -18,7 +18,7 @@ from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.leases import Claim
 from viiwork.work import About, Answer, JobInput, MergeInput, ReadInput, StepInput
-from viiwork_workers.items import answer_of, held_jobs
+from viiwork_workers.items import answer_of, held_jobs, stands_for
 from viiwork_workers.opening import Opening
 from viiwork_workers.outcome import HandedOn, Product, Unfolded
 
@@ -53,7 +53,7 @@ class ReaderSteps:
 
     async def _read(self, claim: Claim, work: ReadInput) -> Product:
         first = await self._store.settled(claim.same_as) if claim.same_as else None
-        if first and not first.holds and (known := answer_of(first)):
+        if first and stands_for(claim.same_as, first, work) and (known := answer_of(first)):
             return known
         found = await self._open(claim, work)
         if found.members:
