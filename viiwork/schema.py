@@ -22,14 +22,15 @@ from viiwork.work import (
     TaskOptions,
 )
 
-FIRST, ENGINES, TASKS, INSIDE = 1, 2, 3, 4
+FIRST, ENGINES, TASKS, INSIDE, SEVERAL = 1, 2, 3, 4, 5
 """`ENGINES`: completions, vectors, shapes, sampling, tools, and a task in one's own words. `TASKS`: extractions, and
-what can be asked of the other tasks besides their labels, question or prompt. `INSIDE`: documents inside others."""
+what can be asked of the other tasks besides their labels, question or prompt. `INSIDE`: documents inside others.
+`SEVERAL`: questions, or labels."""
 OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
     # what streams is the same job: an older worker says its text at the end
     ChatInput: frozenset({"kind", "messages", "max_output_tokens", "temperature", "stream"}),
     Message: frozenset({"role", "content"}),
-    StepInput: frozenset(StepInput.model_fields) - {"one_turn"},
+    StepInput: frozenset(StepInput.model_fields) - {"one_turn", "document_first"},
     TaskOptions: frozenset({"labels", "question", "prompt", "max_output_tokens"}),
 }
 """The fields that the first schema has; any other, set to something, is of a newer one."""
@@ -37,6 +38,8 @@ OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
 
 def schema_of(work: JobInput) -> int:
     """The oldest schema that understands this work."""
+    if isinstance(work, StepInput | ReadInput | MergeInput) and _asks_several(work):
+        return SEVERAL
     if isinstance(work, ReadInput) and work.way:
         return INSIDE
     if isinstance(work, StepInput | ReadInput | MergeInput) and _is_later(work.task, work.options):
@@ -56,6 +59,11 @@ def schema_of(work: JobInput) -> int:
 
 def _is_later(task: AnalysisTask, options: TaskOptions) -> bool:
     return task is AnalysisTask.EXTRACT or _has_more(options, TaskOptions)
+
+
+def _asks_several(work: StepInput | ReadInput | MergeInput) -> bool:
+    first = isinstance(work, StepInput) and work.document_first
+    return first or bool(work.options.questions)
 
 
 def _has_more(record: BaseModel, kind: type[BaseModel]) -> bool:

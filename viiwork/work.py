@@ -118,6 +118,8 @@ class TaskOptions(Wire):
 
     labels: tuple[Label, ...] = ()
     question: str = ""
+    questions: tuple[str, ...] = ()
+    """Several, instead of one: each is asked by itself, below the document, and has an answer of its own."""
     prompt: str = ""
     """What to do with the document, in the user's own words."""
     length: Literal["", "short", "medium", "long"] = ""
@@ -152,6 +154,8 @@ class StepInput(Wire):
     """Where `text` starts in the document's, in characters."""
     one_turn: bool = False
     """The model's chat template takes no system turn: what would stand there goes before the rest."""
+    document_first: bool = False
+    """The question stands below the passage: what comes before it is the same for each of several questions."""
 
 
 class ReadInput(Wire):
@@ -182,6 +186,13 @@ class About(Wire):
     """The code of the language that most of it is in (`de`); None where that is not clear."""
 
 
+class Strand(Wire):
+    """One question's way through the merge tree, as `parts` and `below` of a merge are for a task without several."""
+
+    parts: tuple[str, ...]
+    below: tuple[str, ...] = ()
+
+
 class MergeInput(Wire):
     """Combine the answers of `parts` (job ids) to the document's answer, or to one more engine job."""
 
@@ -190,6 +201,8 @@ class MergeInput(Wire):
     level: int = 0
     below: tuple[str, ...] = ()
     """The parts of the levels below: what they found and cost belongs to the document's answer."""
+    strands: tuple[Strand, ...] = ()
+    """Of several questions, in their order; then `parts` and `below` are empty."""
     task: AnalysisTask
     options: TaskOptions = TaskOptions()
     title: str = ""
@@ -233,10 +246,23 @@ class Alternative(Wire):
     evidence: Evidence | None = None
 
 
+class Reply(Wire):
+    """The answer to one of several questions."""
+
+    question: str
+    text: str
+    answered: bool = True
+    """False where the document does not say."""
+    confidence: float | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
 class Answer(Wire):
     """What an engine, or the merge of several engine answers, says."""
 
     text: str
+    answers: tuple[Reply, ...] = ()
+    """To several questions, in their order; each has its own evidence."""
     label: str | None = None
     confidence: float | None = None
     scores: dict[str, float] = Field(default_factory=dict)

@@ -9,7 +9,8 @@ import pytest
 from viiwork.abilities import Ability, missing
 from viiwork.cli.owntask import find_own, read_own
 from viiwork.cli.taskflags import read_wishes
-from viiwork.documents.tasks import check_options, messages_for
+from viiwork.documents.taskcheck import check_options
+from viiwork.documents.tasks import messages_for
 from viiwork.documents.tasktexts import task_text
 from viiwork.errors import UsageError
 from viiwork.work import AnalysisTask, Label, StepInput, TaskOptions

@@ -32,14 +32,14 @@ def test_a_document_of_nothing_but_marks_has_no_part() -> None:
     assert worded(document, Room(100, 0, False, lambda text: len(text) // 4)) == []
 
 
-async def test_what_a_document_says_of_itself_reaches_its_row() -> None:
+def test_what_a_document_says_of_itself_reaches_its_row() -> None:
     """Title, author, day and language go with the answer, whoever put it together."""
     about = About(title="Lease", author="Ada", created="2024-02-29", language="en")
     document = Document(media_type="x", pages=("x",), title="Lease", author="Ada", created="2024-02-29", language="en")
     assert _about(document) == about
     work = MergeInput(parts=("a",), task=AnalysisTask.SUMMARIZE, model="m", about=about, pages=1, notes=("n",))
     unused: Any = None  # only answers of trees with levels below are looked up in the store
-    finished = await ReaderSteps(unused, limits=Limits())._finish(work, Answer(text="x"))
+    finished = ReaderSteps(unused, limits=Limits())._finish(work, Answer(text="x"))
     assert (finished.about, finished.notes) == (about, ("n",))
 
 

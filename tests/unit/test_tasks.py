@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from viiwork.documents.taskcheck import check_options
 from viiwork.documents.tasks import (
     FRAME_TOKENS,
     NOT_ANSWERED,
-    check_options,
     harmless,
     match_label,
     messages_for,

@@ -16,7 +16,7 @@ from viiwork.api.problems import wrong_field
 from viiwork.api.requests import AnalysisBody, NoteBody, OrderBody
 from viiwork.api.uploads import Form, UploadedFile
 from viiwork.api.work import Item, Order
-from viiwork.documents.tasks import check_options
+from viiwork.documents.taskcheck import check_options
 from viiwork.errors import UsageError
 from viiwork.labels import parse_labels
 from viiwork.settings import ApiSection
@@ -26,7 +26,8 @@ from viiwork.work import TaskOptions
 M = TypeVar("M", bound=BaseModel)
 PLAIN_FIELDS = ("task", "lane", "model", "priority", "callback_url")
 JSON_FIELDS = ("deadline_s", "retention_hours", "metadata")
-FORM_FIELDS = frozenset({*PLAIN_FIELDS, *JSON_FIELDS, "options", "labels", "question", "prompt", "schema", "documents"})
+OPTION_FIELDS = ("options", "labels", "question", "questions", "prompt", "schema")
+FORM_FIELDS = frozenset({*PLAIN_FIELDS, *JSON_FIELDS, *OPTION_FIELDS, "documents"})
 NOTES = TypeAdapter(tuple[NoteBody, ...])
 UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
 
@@ -129,8 +130,7 @@ def _form_options(fields: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(options, dict):
         raise UsageError("options: must be a JSON object.", param="options")
     options |= {name: fields[name] for name in ("question", "prompt") if fields.get(name)}
-    if fields.get("schema"):
-        options["schema"] = _json(fields, "schema")
+    options |= {name: _json(fields, name) for name in ("questions", "schema") if fields.get(name)}
     if fields.get("labels"):
         options["labels"] = _form_labels(fields)
     return options

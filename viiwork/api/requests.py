@@ -176,6 +176,7 @@ class OptionsBody(Body):
 
     labels: Annotated[tuple[LabelBody, ...], Field(max_length=256)] = ()
     question: Annotated[str, Field(max_length=8192)] = ""
+    questions: Annotated[tuple[Annotated[str, Field(max_length=8192)], ...], Field(max_length=256)] = ()
     prompt: Annotated[str, Field(max_length=32_768)] = ""
     length: Literal["", "short", "medium", "long"] = ""
     style: Literal["", "prose", "bullets"] = ""
@@ -197,6 +198,7 @@ class OptionsBody(Body):
         return TaskOptions(
             labels=tuple(Label(name=label.name, description=label.description) for label in self.labels),
             question=self.question,
+            questions=self.questions,
             prompt=self.prompt,
             length=self.length,
             style=self.style,

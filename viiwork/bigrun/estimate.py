@@ -11,11 +11,11 @@ from viiwork.bigrun.hours import Reckoned, reckoned
 from viiwork.bigrun.survey import Survey
 from viiwork.bigrun.workload import Frame, Span, Workload, workload
 from viiwork.documents.room import Room
-from viiwork.documents.tasks import messages_for
+from viiwork.documents.tasks import bare_steps, each_asked, messages_for
 from viiwork.documents.tasktexts import task_text
 from viiwork.runs import Run
 from viiwork.wire import public
-from viiwork.work import AnalysisTask, StepInput, TaskOptions
+from viiwork.work import AnalysisTask, TaskOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +91,12 @@ def estimate(
 
 def work_for(found: Survey, answer: Span, *, room: Room, task: AnalysisTask, options: TaskOptions) -> Workload:
     """The work that these documents make, for answers of so many tokens on average."""
-    around = frame_tokens(room, task, options)
+    around, asked = frame_tokens(room, task, options), len(each_asked(options))
     maps = sum(parts * documents for parts, documents in found.parts.items())
     return workload(
         found.parts,
         map_tokens=maps * around + found.passage_tokens,
+        asked=asked,
         frame=Frame(tokens=around, passage_tokens=room.passage_tokens),
         rule=task_text(task).merge,
         answer_tokens=answer,
@@ -106,8 +107,8 @@ def frame_tokens(room: Room, task: AnalysisTask, options: TaskOptions) -> int:
     """What stands around a passage; by its words, where nobody here can count what the chat's template adds."""
     if room.frame_tokens:
         return room.frame_tokens
-    bare = StepInput(task=task, options=options, title="-", text="", one_turn=room.one_turn)
-    return sum(room.count(turn.content) for turn in messages_for(bare))
+    bare = bare_steps(task, options, one_turn=room.one_turn)
+    return max(sum(room.count(turn.content) for turn in messages_for(step)) for step in bare)
 
 
 def remarks_on(by: Reckoned | None, *, task: AnalysisTask, slots: int) -> list[str]:

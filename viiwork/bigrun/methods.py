@@ -28,6 +28,8 @@ def _what(record: RunRecord) -> str:
     release = f" {record.version}" if record.version else ""
     verb = "was" if tally.documents == 1 else "were"
     done = DOES[record.task.value]
+    if asked := len(record.options.questions):
+        done = f"searched for the answers to {_many(asked, 'question')}"
     return f"{_many(tally.documents, 'document')}{pages} {verb} {done} with VIIWork{release}{days}."
 
 

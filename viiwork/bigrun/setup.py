@@ -18,14 +18,14 @@ from viiwork.work import AnalysisTask, TaskOptions
 
 GREEDY: Mapping[str, Any] = {"temperature": 0.0}
 """How the calls of analyses choose tokens."""
-APART = ("question", "prompt", "json_schema")
+APART = ("question", "questions", "prompt", "json_schema")
 """Options that are named by themselves."""
 SHOWN = 60
 """Longer values are not shown beside each other."""
 NAMES = {
     "task": "the task",
     "prompt": "the prompt",
-    "question": "the question",
+    "question": "the question or questions",
     "words": "what VIIWork tells models for this task",
     "json_schema": "the schema",
     "options": "the options",
@@ -67,7 +67,7 @@ def setup_of(
     return Setup(
         task=task,
         prompt=digest(options.prompt),
-        question=digest(options.question),
+        question=digest(options.question or options.questions),
         words=words,
         json_schema=digest(options.json_schema),
         options=options.model_dump(mode="json", exclude=set(APART), exclude_defaults=True),

@@ -63,12 +63,15 @@ class Workload:
 
 
 def workload(
-    parts: Mapping[int, int], *, map_tokens: int, frame: Frame, rule: MergeRule, answer_tokens: Span
+    parts: Mapping[int, int], *, map_tokens: int, frame: Frame, rule: MergeRule, answer_tokens: Span, asked: int = 1
 ) -> Workload:
     """The work that documents make: `parts` is how many of them are cut into so many parts.
 
-    `map_tokens` are those of all prompts of the first round; `answer_tokens` how long an answer is on average.
+    `map_tokens` are those of all prompts of the first round, for one of the `asked` questions; `answer_tokens` how long
+    an answer is on average.
     """
+    parts = {of_each: documents * asked for of_each, documents in parts.items()}
+    map_tokens *= asked
     maps = sum(of_each * documents for of_each, documents in parts.items())
     low, high = (_merged(parts, frame, rule, tokens) for tokens in (answer_tokens.low, answer_tokens.high))
     if rule == "best":  # where one part alone has an answer, nobody is asked again

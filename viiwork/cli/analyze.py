@@ -48,7 +48,10 @@ def analyze(
     labels_file: Annotated[
         Path | None, typer.Option(help="Classes from a file, one `name: description` a line.")
     ] = None,
-    question: Annotated[str, typer.Option(help="What to ask of each document.")] = "",
+    question: Annotated[
+        list[str] | None, typer.Option(help="What to ask of each document; several times for several answers.")
+    ] = None,
+    questions: Annotated[Path | None, typer.Option(metavar="FILE", help="Questions from a file, one a line.")] = None,
     prompt: Annotated[str, typer.Option(help="What to do with each document, in your own words.")] = "",
     prompt_file: Annotated[Path | None, typer.Option(help="The same from a file.")] = None,
     length: Annotated[str, typer.Option(help="Of a summary: short, medium or long.")] = "",
@@ -115,7 +118,8 @@ def analyze(
         task=task,
         labels=labels,
         labels_file=labels_file,
-        question=question,
+        question=tuple(question or ()),
+        questions=questions,
         prompt=prompt,
         prompt_file=prompt_file,
         length=length,

@@ -36,6 +36,7 @@ class Order:
             task=self.task,
             labels=options.labels,
             question=options.question,
+            questions=options.questions,
             prompt=options.prompt,
             schema=options.json_schema,
             quotes=options.quotes,

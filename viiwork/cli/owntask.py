@@ -25,6 +25,7 @@ class OwnTask(BaseModel):
     task: AnalysisTask
     """The built-in task that it is."""
     question: str = ""
+    questions: tuple[str, ...] = ()
     prompt: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     """Names with their descriptions."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -16,7 +16,7 @@ from viiwork.cli.fleetcards import braked, cards
 from viiwork.cli.screen import one_line, plain
 from viiwork.jobs import READER_MODEL, Lane, Row
 from viiwork.roster import FleetStatus, QueueDepth, TenantLoad, WorkerCard
-from viiwork.work import Answer
+from viiwork.work import Answer, Reply
 
 ENGINE_COLUMNS = 12
 OTHER_COLUMNS = 40
@@ -61,6 +61,8 @@ def answer_cell(answer: Answer) -> Text:
     """The answer as a person reads it: a label with its certainty first, remarks below."""
     body = one_line(answer.text)
     cell = plain(body if len(body) <= ANSWER_CHARACTERS else body[: ANSWER_CHARACTERS - 1] + "…")
+    if answer.answers:
+        cell = replies_cell(answer.answers)
     if answer.label is not None:
         sure = "" if answer.confidence is None else f" ({answer.confidence:.0%})"
         head = plain(one_line(answer.label), "bold") + plain(sure)
@@ -68,6 +70,17 @@ def answer_cell(answer: Answer) -> Text:
     for note in answer.notes:
         cell += plain(f"\n({one_line(note)})", "dim")
     return cell
+
+
+def replies_cell(replies: Sequence[Reply]) -> Text:
+    """Each question with its answer below."""
+    said = Text()
+    for place, reply in enumerate(replies):
+        body = one_line(reply.text)
+        short = body if len(body) <= ANSWER_CHARACTERS else body[: ANSWER_CHARACTERS - 1] + "…"
+        said += plain(("\n" if place else "") + one_line(reply.question), "bold")
+        said += plain(f"\n{short}", "" if reply.answered else "dim")
+    return said
 
 
 def notices(rows: Iterable[Row]) -> list[str]:

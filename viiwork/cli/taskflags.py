@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from viiwork.cli.owntask import OwnTask, find_own, own_folder, read_own, read_schema
 from viiwork.documents.extraction import DEFAULT_OUTPUT_TOKENS
-from viiwork.documents.tasks import check_options
+from viiwork.documents.taskcheck import check_options
 from viiwork.errors import UsageError
 from viiwork.labels import parse_labels
 from viiwork.work import AnalysisTask, Label, TaskOptions
@@ -29,7 +30,8 @@ class TaskFlags:
     task: str = ""
     labels: str = ""
     labels_file: Path | None = None
-    question: str = ""
+    question: tuple[str, ...] = ()
+    questions: Path | None = None
     prompt: str = ""
     prompt_file: Path | None = None
     length: str = ""
@@ -48,20 +50,21 @@ class TaskFlags:
     def settle(self) -> tuple[AnalysisTask, TaskOptions]:
         """The task, and all its options. Raises UsageError."""
         own = own_task(self.task)
-        task, question = (own.task.value, self.question or own.question) if own else (self.task, self.question)
+        task = own.task.value if own else self.task
+        asks = read_questions(self.question, self.questions) or (_own_questions(own) if own else {})
         prompt = self.prompt or ("" if self.prompt_file or own is None else own.prompt)
         prompt = read_prompt(prompt, self.prompt_file)
-        asked = {"labels": bool(self.labels or self.labels_file), "question": bool(question), "prompt": bool(prompt)}
+        asked = {"labels": bool(self.labels or self.labels_file), "question": bool(asks), "prompt": bool(prompt)}
         chosen = choose_task(task, **asked, schema=self.schema is not None)
         classes = read_labels(self.labels, self.labels_file) or (own.classes if own else ())
         wanted = read_schema(self.schema) if self.schema is not None else own.form if own else None
         wishes = read_wishes(own, length=self.length, style=self.style, language=self.language)
         most = self.max_tokens or (own.max_tokens if own else None) or usual_tokens(chosen)
         quotes = self.quotes and (own is None or own.quotes)
-        said = {"labels": classes, "question": question, "prompt": prompt, "json_schema": wanted, **wishes}
+        said = {"labels": classes, **asks, "prompt": prompt, "json_schema": wanted, **wishes}
         options = TaskOptions.model_validate({**said, "quotes": quotes, "max_output_tokens": most})
         in_files = {"labels_file": bool(self.labels_file and not self.labels), "prompt_file": bool(self.prompt_file)}
-        check_flags(chosen, options, **in_files)
+        check_flags(chosen, options, **in_files, questions_file=self.questions is not None)
         return chosen, options
 
 
@@ -109,7 +112,14 @@ def choose_task(task: str, *, labels: bool, question: bool, prompt: bool = False
     return meant[0] if meant else AnalysisTask.SUMMARIZE
 
 
-def check_flags(task: AnalysisTask, options: TaskOptions, *, labels_file: bool, prompt_file: bool = False) -> None:
+def check_flags(
+    task: AnalysisTask,
+    options: TaskOptions,
+    *,
+    labels_file: bool,
+    prompt_file: bool = False,
+    questions_file: bool = False,
+) -> None:
     """Raises UsageError, naming the flag, for what the service would refuse after the upload."""
     try:
         check_options(task, options)
@@ -117,6 +127,7 @@ def check_flags(task: AnalysisTask, options: TaskOptions, *, labels_file: bool, 
         from_file = {"labels": labels_file, "prompt": prompt_file}
         option = (error.param or "").partition(".")[0]
         flag = f"{option}-file" if from_file.get(option) else option
+        flag = "question" if option == "questions" and not questions_file else flag
         message = error.message.removeprefix("schema: ")
         raise UsageError(f"--{flag}: {message}", hint=error.hint, param=flag) from error
 
@@ -126,6 +137,22 @@ def read_labels(labels: str, labels_file: Path | None) -> tuple[Label, ...]:
     if labels_file is None:
         return parse_labels(labels)
     return parse_labels(labels) + parse_labels(read_words(labels_file, "labels-file"), separator="\n")
+
+
+def read_questions(given: Sequence[str], file: Path | None) -> dict[str, object]:
+    """The option that questions come to: one alone is asked above the document, several below it. Raises UsageError."""
+    if file is None:
+        return {"questions": tuple(given)} if len(given) > 1 else {"question": given[0]} if given else {}
+    lines = (line.strip() for line in read_words(file, "questions").splitlines())
+    found = tuple(line for line in lines if line and not line.startswith("#"))
+    if not found:
+        raise UsageError(f"{file}: there is no question in it.", hint="Write one a line.", param="questions")
+    return {"questions": (*given, *found)}
+
+
+def _own_questions(own: OwnTask) -> dict[str, object]:
+    asks = {"question": own.question, "questions": own.questions}
+    return {name: said for name, said in asks.items() if said}
 
 
 def read_prompt(prompt: str, prompt_file: Path | None) -> str:

@@ -33,6 +33,7 @@ class Analyses(Wired):
         task: str,
         labels: Sequence[Label | str] = (),
         question: str = "",
+        questions: Sequence[str] = (),
         prompt: str = "",
         schema: Mapping[str, Any] | type[BaseModel] | None = None,
         quotes: bool = True,
@@ -56,10 +57,12 @@ class Analyses(Wired):
             for row in analysis:
                 print(row.document, row.answer.label if row.answer else row.error.message)
 
+        Of several `questions` each has its answer in `row.answer.answers`; the documents are read once.
         `schema` is a JSON schema, or a model of pydantic whose one is meant; without `quotes` it is filled unproved.
         A summary's `length` is short, medium or long, its `style` prose or bullets.
         """
         options = task_options(labels, question, prompt, max_output_tokens) | schema_options(schema, quotes=quotes)
+        options |= {"questions": list(questions)} if questions else {}
         wishes = {"length": length, "style": style, "language": language}
         options |= {name: wish for name, wish in wishes.items() if wish}
         remark = self._wire.remark

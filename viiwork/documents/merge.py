@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from viiwork.documents.consensus import agree
 from viiwork.documents.document import tidy
 from viiwork.documents.provenance import placed, trace
-from viiwork.documents.tasks import NOT_ANSWERED
+from viiwork.documents.tasks import NOT_ANSWERED, UNSURE
 from viiwork.documents.tasktexts import task_text
 from viiwork.documents.tokens import TokenCounter, cut
-from viiwork.work import AnalysisTask, Answer, Evidence, StepInput, TaskOptions, Usage
+from viiwork.work import AnalysisTask, Answer, Evidence, Reply, StepInput, TaskOptions, Usage
 
 BETWEEN = "\n\n"
 JOINT_TOKENS = 4
@@ -83,6 +83,25 @@ def fold(reduced: Answer, below: Sequence[Answer]) -> Answer:
             "notes": tuple(dict.fromkeys(note for answer in (*below, traced) for note in answer.notes)),
             "evidence": traced.evidence if good else (*traced.evidence, *placed(below))[:MAX_EVIDENCE],
         }
+    )
+
+
+def replies(questions: Sequence[str], answers: Sequence[Answer]) -> Answer:
+    """The answers to several questions as one; what each rests on stays with it."""
+    said = tuple(_reply(question, answer) for question, answer in zip(questions, answers, strict=True))
+    text = BETWEEN.join(f"{place}. {one.question}\n{one.text}" for place, one in enumerate(said, start=1))
+    cut_off = [answer for answer in answers if answer.finish_reason == "length"]
+    whole = _together((cut_off or answers)[0], answers, evidence=())
+    return whole.model_copy(update={"text": text, "answers": said, "confidence": None})
+
+
+def _reply(question: str, answer: Answer) -> Reply:
+    return Reply(
+        question=question.strip(),
+        text=answer.text,
+        answered=not _unanswered(answer) and answer.text != UNSURE,
+        confidence=answer.confidence,
+        evidence=answer.evidence,
     )
 
 

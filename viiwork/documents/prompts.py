@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
-from viiwork.documents.tasks import harmless, messages_for
+from viiwork.documents.tasks import bare_steps, harmless, messages_for
 from viiwork.documents.template import TemplateRefusal, Written
 from viiwork.documents.templatefiles import FILES, find_template
 from viiwork.documents.tokens import WORDLLAMA, load_tokenizer, tokenizer_file
 from viiwork.errors import SettingsError
-from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, Message, StepInput, TaskOptions
+from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, Message, TaskOptions
 
 Work = ChatInput | CompletionInput | EmbeddingInput
 
@@ -76,12 +76,15 @@ class PromptCounter:
         return len(self._tokenizer.encode_batch_fast([harmless(text)], add_special_tokens=False)[0].ids)
 
     def frame(self, task: AnalysisTask, options: TaskOptions) -> Frame | None:
-        """What stands around a task's passages; None where the template is unknown, or takes nothing of the kind."""
+        """What stands around a task's passages, with the longest of several questions.
+
+        None where the template is unknown, or takes nothing of the kind.
+        """
         return self._frame(task, options, one_turn=False) or self._frame(task, options, one_turn=True)
 
     def _frame(self, task: AnalysisTask, options: TaskOptions, *, one_turn: bool) -> Frame | None:
-        bare = StepInput(task=task, options=options, title="-", text="", one_turn=one_turn)
-        steps = [bare, bare.model_copy(update={"stage": "reduce"})]
+        bare = bare_steps(task, options, one_turn=one_turn)
+        steps = [*bare, *(one.model_copy(update={"stage": "reduce"}) for one in bare)]
         rendered = self.render([ChatInput(messages=messages_for(step)) for step in steps])
         prompts = [one for one in rendered if isinstance(one, Rendered)]
         if len(prompts) < len(steps):

@@ -20,6 +20,16 @@ Wording = Annotated[Mapping[str, Any], Field(default_factory=dict)]
 _HOLE = re.compile(r"\{([a-z_]+)\}")
 
 
+class Below(BaseModel):
+    """What is said where the document comes first: `map` or `reduce` above it, `last` below."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    map: str
+    reduce: str
+    last: str
+
+
 class TaskText(BaseModel):
     """One file of `tasks/`."""
 
@@ -32,11 +42,17 @@ class TaskText(BaseModel):
     language: Wording
     length: Wording
     form: Wording
+    below: Below | None = None
 
     def told(self, stage: Stage, words: Mapping[str, str]) -> str:
         """What a model is told, with each `{name}` filled in once: what is filled in is not looked at again."""
         text = (self.reduce or self.map) if stage == "reduce" else self.map
-        return _HOLE.sub(lambda hole: words.get(hole[1], hole[0]), text)
+        return filled(text, words)
+
+
+def filled(text: str, words: Mapping[str, str]) -> str:
+    """The text with each `{name}` filled in once."""
+    return _HOLE.sub(lambda hole: words.get(hole[1], hole[0]), text)
 
 
 @cache

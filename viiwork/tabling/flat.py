@@ -1,7 +1,8 @@
 """A row of results as flat cells, and which columns many rows have between them. Pure.
 
 What is nested in a value becomes a column a field (`value.address.city`); a list stands in one cell as JSON. Notes and
-quotes, of which there are any number, are one cell of lines each.
+quotes, of which there are any number, are one cell of lines each. Several questions have three columns each: a row
+stays a document, as those who count documents want it, and a question is what was found out about it.
 """
 
 from __future__ import annotations
@@ -49,21 +50,23 @@ class Columns:
     """The columns that rows need, put down while one looks through them."""
 
     values: dict[str, None] = field(default_factory=dict)
+    answers: dict[str, None] = field(default_factory=dict)
     metadata: dict[str, None] = field(default_factory=dict)
 
     def see(self, row: Mapping[str, Any]) -> None:
         """Take one row's columns in."""
         self._widen(self.values, VALUE, value_of(row))
+        self.answers.update(dict.fromkeys(replies_of(row)))
         self._widen(self.metadata, METADATA, row.get(METADATA) or None)
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them, in their order."""
-        return (*FIRST, *self.values, *LAST, *self.metadata)
+        return (*FIRST, *self.answers, *self.values, *LAST, *self.metadata)
 
     def cells(self, row: Mapping[str, Any]) -> list[Cell]:
         """A row's cells in that order."""
-        found = fixed(row)
+        found = fixed(row) | replies_of(row)
         for columns, name, said in ((self.values, VALUE, value_of(row)), (self.metadata, METADATA, row.get(METADATA))):
             if said is not None:
                 found |= {name: as_cell(said)} if len(columns) == 1 and name in columns else dict(fields_of(said, name))
@@ -91,14 +94,27 @@ def value_of(row: Mapping[str, Any]) -> Any:
     return (row.get("answer") or {}).get(VALUE)
 
 
+def replies_of(row: Mapping[str, Any]) -> Cells:
+    """The answers to several questions: for each its text, whether the document has it, and what it rests on."""
+    cells: Cells = {}
+    for place, reply in enumerate((row.get("answer") or {}).get("answers") or (), start=1):
+        cells[f"q{place}: {' '.join(str(reply.get('question', '')).split())}"] = reply.get("text")
+        cells[f"q{place} answered"] = reply.get("answered")
+        cells[f"q{place} quotes"] = quotes_of(reply)
+    return cells
+
+
 def fixed(row: Mapping[str, Any]) -> Cells:
-    """The cells that every row has, whatever was asked. A value stands in columns of its own, and not in `text` too."""
+    """The cells that every row has, whatever was asked.
+
+    A value, or the answers to several questions, stand in columns of their own, and not in `text` too.
+    """
     answer = row.get("answer") or {}
     error, made = row.get("error") or {}, row.get("made") or {}
     usage, about = answer.get("usage") or {}, answer.get("about") or {}
     cells: Cells = {name: row.get(name) for name in (*FIRST[:5], "seconds", "energy_j", "energy_simulated")}
     cells |= {name: answer.get(name) for name in ("label", "confidence", "notice", "pages", "parts", "finish_reason")}
-    cells["text"] = answer.get("text") if answer.get(VALUE) is None else None
+    cells["text"] = None if answer.get(VALUE) is not None or answer.get("answers") else answer.get("text")
     cells["energy_unknown_jobs"] = row.get("energy_unknown_jobs")
     cells |= {"quotes": quotes_of(answer), "notes": "\n".join(answer.get("notes") or ())}
     cells |= {name: usage.get(name) for name in ("prompt_tokens", "output_tokens")}

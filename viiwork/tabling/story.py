@@ -72,14 +72,22 @@ def _body(row: Mapping[str, Any]) -> Iterator[str]:
     if answer.get("label"):
         yield f"**{escaped(_one_line(answer['label']))}**"
         yield ""
+    replies = answer.get("answers") or ()
+    for reply in replies:
+        yield from (f"### {escaped(_one_line(reply.get('question', '')))}", "", *_cited(row, reply), "")
+    if not replies:
+        yield from _cited(row, answer)
+    for note in (*(answer.get("notes") or ()), answer.get("notice") or ""):
+        if note:
+            yield from ("", f"*{escaped(_one_line(note))}*")
+
+
+def _cited(row: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
     yield from _said(row, answer)
     quotes = answer.get("evidence") or ()
     if quotes:
         yield from ("", "Citations:", "")
         yield from (f"- {escaped(quote_line(quote))}" for quote in quotes)
-    for note in (*(answer.get("notes") or ()), answer.get("notice") or ""):
-        if note:
-            yield from ("", f"*{escaped(_one_line(note))}*")
 
 
 def _said(row: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:

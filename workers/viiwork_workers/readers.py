@@ -7,20 +7,22 @@ from collections.abc import Sequence
 
 from viiwork.documents import Document, Limits
 from viiwork.documents.chunk import Chunk
-from viiwork.documents.merge import combine, fold, reduce_steps
+from viiwork.documents.merge import replies
 from viiwork.documents.reader import refusal
 from viiwork.documents.room import Room, at_hand, narrowest, room_for
+from viiwork.documents.tasks import each_asked
 from viiwork.documents.tokens import TokenCounter
 from viiwork.documents.unfold import title_over, worded
 from viiwork.errors import DocumentError, JobRefused
-from viiwork.jobs import READER_MODEL, Job, Result, Settle, State, TaskName
+from viiwork.jobs import READER_MODEL, Job, Settle, TaskName
 from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.leases import Claim
-from viiwork.work import About, Answer, JobInput, MergeInput, ReadInput, StepInput
+from viiwork.work import About, Answer, JobInput, MergeInput, ReadInput, StepInput, Strand
 from viiwork_workers.items import answer_of, held_jobs, stands_for
 from viiwork_workers.opening import Opening
 from viiwork_workers.outcome import HandedOn, Product, Unfolded
+from viiwork_workers.pending import Pending
 
 BULK_PARTS = 16
 """A document of more parts than this lets the short ones of its batch pass."""
@@ -70,10 +72,16 @@ class ReaderSteps:
         chunks = await asyncio.to_thread(worded, document, room)
         if not chunks:
             raise DocumentError("The document has no text.", code="empty")
-        steps = [_step(work, document, room, piece, part=part, parts=len(chunks)) for part, piece in enumerate(chunks)]
+        pieces = [_step(work, document, room, piece, part=part, parts=len(chunks)) for part, piece in enumerate(chunks)]
+        # all questions on one passage together: an engine that has just read it need not read it again
+        asked = each_asked(work.options)
+        steps = [step.model_copy(update={"options": options}) for step in pieces for options in asked]
         tree = Tree(claim, work.model)
+        parts = tree.parts(0, len(steps))
+        several = bool(work.options.questions)
         merge = MergeInput(
-            parts=tree.parts(0, len(steps)),
+            parts=() if several else parts,
+            strands=tuple(Strand(parts=parts[at :: len(asked)]) for at in range(len(asked))) if several else (),
             task=work.task,
             options=work.options,
             title=room.title(document.title),
@@ -82,33 +90,35 @@ class ReaderSteps:
             characters=document.characters,
             notes=document.notes,
             about=_about(document),
-            leaves=len(steps),
+            leaves=len(chunks),
         )
-        await self._submit(claim, tree.level(0, merge, steps, [room.frame_tokens + piece.tokens for piece in chunks]))
+        tokens = [room.frame_tokens + piece.tokens for piece in chunks for _ in asked]
+        await self._submit(claim, tree.level(0, merge, steps, tokens))
         return HandedOn()
 
     async def _merge(self, claim: Claim, work: MergeInput) -> Product:
-        answers = _answers(await self._store.results(work.parts))
-        if work.level > 0 and len(answers) == 1:
-            return await self._finish(work, answers[0])
-        combined = combine(work.task, work.options, answers, title=work.title)
-        if isinstance(combined, Answer):
-            return await self._finish(work, combined)
-        card = await self._card(claim, work.model)
-        return await self._reduce(claim, work, answers, card)
+        strands = [Pending(self._store, work, at) for at in range(len(work.strands) or 1)]
+        for strand in strands:
+            await strand.look()
+        answers = [strand.answer for strand in strands if strand.answer is not None]
+        if len(answers) < len(strands):
+            return await self._reduce(claim, work, strands)
+        return self._finish(work, replies(work.options.questions, answers) if work.strands else answers[0])
 
-    async def _reduce(self, claim: Claim, work: MergeInput, answers: Sequence[Answer], card: WorkerCard) -> Product:
-        """One more level of the merge tree."""
+    async def _reduce(self, claim: Claim, work: MergeInput, strands: Sequence[Pending]) -> Product:
+        """One more level of the merge tree, for those that have no answer yet."""
+        card = await self._card(claim, work.model)
         room = await asyncio.to_thread(room_for, card, work.task, work.options)
-        limit, count = room.passage_tokens, room.count
-        reduced = reduce_steps(work.task, work.options, answers, limit_tokens=limit, count=count, title=work.title)
-        steps = [step.model_copy(update={"one_turn": room.one_turn}) for step in reduced]
-        tree = Tree(claim, work.model)
-        level = work.level + 1
-        merge = work.model_copy(
-            update={"parts": tree.parts(level, len(steps)), "level": level, "below": work.below + work.parts}
-        )
-        await self._submit(claim, tree.level(level, merge, steps, _counts(steps, count)))
+        tree, level = Tree(claim, work.model), work.level + 1
+        steps, ends = list[StepInput](), list[int]()
+        for strand in strands:
+            steps += strand.steps(room)
+            ends.append(len(steps))
+        ids = tree.parts(level, len(steps))
+        after = [strand.after(ids[start:end]) for strand, start, end in zip(strands, (0, *ends), ends, strict=False)]
+        ways = {"strands": tuple(after)} if work.strands else {"parts": after[0].parts, "below": after[0].below}
+        merge = work.model_copy(update={**ways, "level": level})
+        await self._submit(claim, tree.level(level, merge, steps, _counts(steps, room.count)))
         return HandedOn()
 
     async def _card(self, claim: Claim, model: str) -> WorkerCard:
@@ -119,10 +129,8 @@ class ReaderSteps:
         card = narrowest((worker.card for worker in (await self._store.fleet()).workers), model)
         return await self._store.pin_card(claim.fence, at_hand(card or await self._store.model_card(model)))
 
-    async def _finish(self, work: MergeInput, answer: Answer) -> Answer:
-        """The document's answer, with what all levels of the tree found and cost."""
-        if work.below:
-            answer = fold(answer, _answers(await self._store.results(work.below)))
+    def _finish(self, work: MergeInput, answer: Answer) -> Answer:
+        """The document's answer, with what was noted of the document."""
         notes = tuple(dict.fromkeys((*work.notes, *answer.notes)))
         return answer.model_copy(
             update={"pages": work.pages, "parts": work.leaves, "notes": notes, "about": work.about}
@@ -187,23 +195,13 @@ def _step(work: ReadInput, document: Document, room: Room, piece: Chunk, *, part
         options=work.options,
         title=title_over(piece, document, room),
         one_turn=room.one_turn,
+        document_first=bool(work.options.questions),
         text=piece.text,
         part=part,
         parts=parts,
         start=piece.start,
         page_starts=piece.page_starts if len(document.pages) >= MIN_PAGED else (),
     )
-
-
-def _answers(results: Sequence[tuple[State, Result]]) -> list[Answer]:
-    """The answers of all parts. Raises DocumentError when one has none: half an answer must not look whole."""
-    for part, (state, result) in enumerate(results, start=1):
-        if result.answer is None:
-            fault = result.fault
-            what = fault.message if fault else f"It ended as {state.value}."
-            where = f"Part {part} of {len(results)} failed: " if len(results) > 1 else ""
-            raise DocumentError(f"{where}{what}", hint=fault.hint if fault else "", code=fault.code if fault else state)
-    return [result.answer for _, result in results if result.answer is not None]
 
 
 def _counts(steps: Sequence[StepInput], count: TokenCounter) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from viiwork.documents.tasks import UNSURE
 from viiwork_workers.engines.extractive.embeddings import Embedder
 from viiwork_workers.engines.extractive.expectations import shows_what_is_asked, subject_words
 from viiwork_workers.engines.extractive.ranking import Scores, bm25, cosine, hybrid, words
@@ -23,7 +24,7 @@ FITS = 2.5
 """Standard deviations that a sentence gains for showing a date where a date is asked for."""
 FLOOR = 0.35
 """Below this confidence there is no answer."""
-NO_ANSWER = "no confident answer"
+NO_ANSWER = UNSURE
 
 
 T = TypeVar("T")
