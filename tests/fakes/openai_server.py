@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ class FakeServer:
         self.dialect = DIALECTS[options.dialect]
         self.key = environ.get(self.dialect.key_env, "") if self.dialect.key_env else ""
         self.slots = Slots(options.slots)
+        self.script: dict[str, str] = json.loads(options.script.read_text("utf-8")) if options.script else {}
         self.life = begin_life(options.scratch)
         self.standing = options.fault if options.fault and self.life <= options.fault_lives else ""
         self.ready = False
@@ -117,6 +119,7 @@ class FakeServer:
         if endpoint == "embedding":
             return self._embed(body, reply)
         speech = make_speech(body, endpoint, dialect=self.dialect, default_tokens=self.options.context // 4)
+        speech = speech.scripted(self.script)
         if (refusal := self._refusal(speech)) is not None:
             return reply.send(*refusal)
         fault = marked(speech.prompt, scratch=self.options.scratch)
@@ -215,6 +218,7 @@ def read_options(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--token-s", type=float, default=0.0, help="a token takes so long")
     parser.add_argument("--loading", choices=("503", "refused", "silent"), help="else as its dialect does")
     parser.add_argument("--embeds", action="store_true")
+    parser.add_argument("--script", type=Path, help="JSON: whose prompt holds the name is answered with the text")
     parser.add_argument("--scratch", type=Path, help="a folder that counts its lives")
     parser.add_argument("--fault", choices=[*SERVING, *(f"loading-{name}" for name in LOADING)], default="")
     parser.add_argument("--fault-lives", type=int, default=1 << 30, help="only in so many lives, the first ones")

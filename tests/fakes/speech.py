@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tests.fakes.dialects import Body, Dialect
@@ -35,6 +35,11 @@ class Speech:
         if fault == "garbage":
             return replace(self, tokens=tuple(GARBAGE[: self.max_tokens]), tool_calls=())
         return replace(self, tokens=self.unshaped) if fault == "misshapen" else self
+
+    def scripted(self, script: Mapping[str, str]) -> Speech:
+        """The same with what was written for this prompt, where anything was."""
+        said = next((text for mark, text in script.items() if mark in self.prompt), None)
+        return self if said is None else replace(self, tokens=tuple(tokens(said)), finish_reason="stop")
 
     @property
     def usage(self) -> Body:

@@ -6,10 +6,17 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from viiwork.jobs import MODEL_PATTERN
 from viiwork.settings.section import Positive, Section
+
+ServerUrl = Annotated[
+    str,
+    Field(pattern=r"^https?://[^\s/?#]+(/v1)?/?$"),
+    AfterValidator(lambda url: url.rstrip("/").removesuffix("/v1")),
+]
+"""Of a server that speaks the OpenAI HTTP API. Its programs take the address with `/v1`; ours add that themselves."""
 
 
 class EngineSection(Section):
@@ -21,8 +28,8 @@ class EngineSection(Section):
     """Of a recipe: the model's directory or file, or the name of one that was pulled. Of the others: the alias."""
     alias: Annotated[str, Field(pattern=MODEL_PATTERN)] | None = None
     """The name under which the model is served. Default: made from the model's."""
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#]+/?$")] | None = None
-    """A server that somebody else runs, for the recipe `url`: `http://host:port`."""
+    url: ServerUrl | None = None
+    """A server that somebody else runs, for the recipe `url`: `http://host:port`, with or without `/v1`."""
     key_file: Path | None = None
     """Holds the key that the server at `url` wants."""
     args: tuple[str, ...] = ()
