@@ -101,12 +101,31 @@ def make_form_pdf(fields: dict[str, str]) -> bytes:
 
 def make_bomb_pdf(unpacked_bytes: int) -> bytes:
     """A page whose content stream unpacks to `unpacked_bytes` of spaces."""
-    stream = zlib.compress(b" " * unpacked_bytes, 9)
+    return _one_page(_stream(b" " * unpacked_bytes))
+
+
+def make_drawn_pdf(content: str, forms: Sequence[str] = ()) -> bytes:
+    """A page drawn by these operators, with a font `/F` and forms `/X0`, `/X1`, of which each can draw the others."""
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    names = b" ".join(b"/X%d %d 0 R" % (number, 6 + number) for number in range(len(forms)))
+    resources = b"/Resources<</Font<</F 5 0 R>>/XObject<<" + names + b">>>>"
+    kind = b"/Type/XObject/Subtype/Form/BBox[0 0 700 900]" + resources
+    return _one_page(_stream(content.encode()), font, *(_stream(form.encode(), kind) for form in forms), told=resources)
+
+
+def _stream(data: bytes, told: bytes = b"") -> bytes:
+    packed = zlib.compress(data, 9)
+    return b"<<%s/Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (told, len(packed), packed)
+
+
+def _one_page(content: bytes, *more: bytes, told: bytes = b"") -> bytes:
+    """A PDF with one page; its content is object 4, what comes after are 5, 6, …"""
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
         b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R>>",
-        b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(stream), stream),
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 700 900]/Contents 4 0 R%s>>" % told,
+        content,
+        *more,
     ]
     data = b"%PDF-1.4\n"
     offsets = []
@@ -114,10 +133,11 @@ def make_bomb_pdf(unpacked_bytes: int) -> bytes:
         offsets.append(len(data))
         data += b"%d 0 obj%s endobj\n" % (number, body)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    size = len(objects) + 1
     return data + (
-        b"xref\n0 5\n0000000000 65535 f \n"
+        b"xref\n0 %d\n0000000000 65535 f \n" % size
         + table
-        + b"trailer<</Size 5/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(data)
+        + b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (size, len(data))
     )
 
 

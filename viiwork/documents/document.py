@@ -16,12 +16,19 @@ PAGE_BREAK = "\n\n"
 MAX_TITLE = 300
 MAX_HEADINGS = 10_000
 MAX_SPACES = 64
+MAX_LISTED = 1_000_000
+"""Characters of a text that is taken apart into lines."""
 
 # What no answer needs and JSON, terminals or Redis may choke on: control characters but tab and newline, lone
 # surrogates, byte order marks inside the text, and the two code points that are never characters.
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _NEWLINES = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _BLANKS = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
+# Any sign that one of these may find: without one, a text is done in a sixth of the time.
+_ODD = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+_SPACES = re.compile(" {2,}")
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 _BLANK_RUN = re.compile(r"\n{4,}")
 
@@ -82,8 +89,19 @@ def tidy(text: str) -> str:
     Besides newlines it knows two blanks: one tab, or spaces up to `MAX_SPACES`. With hundreds of kinds of blank runs a
     hostile text could drive what cuts it, which recurses once a kind, out of its stack.
     """
-    text = _BLANKS.sub(_even, _UNWANTED.sub("", _NEWLINES.sub("\n", text)))
-    return _BLANK_RUN.sub("\n\n\n", _TRAILING.sub("", text)).strip("\n")
+    plain = text.replace("\r\n", "\n")
+    if _ODD.search(plain):
+        plain = _BLANKS.sub(_even, _UNWANTED.sub("", _NEWLINES.sub("\n", text)))
+    elif "  " in plain:
+        plain = _SPACES.sub(_even, plain)
+    return _BLANK_RUN.sub("\n\n\n", _without_trailing(plain)).strip("\n")
+
+
+def _without_trailing(text: str) -> str:
+    """Line by line is six times as quick, but a list of 64 million empty lines takes half a gigabyte."""
+    if len(text) > MAX_LISTED:
+        return _TRAILING.sub("", text)
+    return "\n".join([line.rstrip(" \t") for line in text.split("\n")])
 
 
 def _even(blanks: re.Match[str]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pypdfium2
@@ -14,10 +13,9 @@ from viiwork.documents.document import Document, named, tidy, title_of
 from viiwork.documents.legible import Legibility, legibility
 from viiwork.documents.origin import author_of, day_of
 from viiwork.documents.outcomes import Unread
+from viiwork.documents.pdffields import filled_fields
 from viiwork.documents.pdfunseen import Unseen, look
 from viiwork.documents.unseen import notes_by_page
-
-MAX_FIELDS = 10_000
 
 # PDFium writes U+FFFE where a word was broken at the end of a line.
 _BROKEN_WORD = re.compile("\ufffe(?=[a-z\u00df-\u00ff])")
@@ -72,33 +70,15 @@ def _page(pdf: pypdfium2.PdfDocument, index: int) -> Page:
     except pypdfium2.PdfiumError:
         return Page(None)
     raw = textpage.get_text_range()
-    read = legibility(raw)
-    text = "" if read is Legibility.NONE else _BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", raw))
-    fields = "\n".join(_filled_fields(page))
+    text = _BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", raw)) if "\ufffe" in raw else raw
+    read = legibility(text)
+    if read is Legibility.NONE:
+        text = ""
+    fields = "\n".join(filled_fields(page))
     unseen = look(page, textpage) if text else NOTHING
     textpage.close()
     page.close()
     return Page(tidy(f"{text}\n\n{fields}"), read, unseen)
-
-
-def _filled_fields(page: pypdfium2.PdfPage) -> Iterator[str]:
-    """What is filled in to the form fields of the page, which is no part of its text: `name: value`."""
-    for index in range(min(pdfium.FPDFPage_GetAnnotCount(page), MAX_FIELDS)):
-        annotation = pdfium.FPDFPage_GetAnnot(page, index)
-        if not annotation:
-            continue
-        if pdfium.FPDFAnnot_GetSubtype(annotation) == pdfium.FPDF_ANNOT_WIDGET:
-            name, value = (_field_value(annotation, key) for key in (b"T", b"V"))
-            if value and value != "Off":
-                yield f"{name}: {value}" if name else value
-        pdfium.FPDFPage_CloseAnnot(annotation)
-
-
-def _field_value(annotation: pdfium.FPDF_ANNOTATION, key: bytes) -> str:
-    size = pdfium.FPDFAnnot_GetStringValue(annotation, key, None, 0)
-    buffer = ctypes.create_string_buffer(size)
-    pdfium.FPDFAnnot_GetStringValue(annotation, key, ctypes.cast(buffer, ctypes.POINTER(pdfium.FPDF_WCHAR)), size)
-    return buffer.raw.decode("utf-16-le", errors="replace").rstrip("\0").strip()
 
 
 def _title(pdf: pypdfium2.PdfDocument) -> str:
