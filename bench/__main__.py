@@ -18,7 +18,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from bench import balance, depth, dispatch, engine, fairness, footprint, interactive, priority, scaling
+from bench import balance, depth, dispatch, engine, fairness, footprint, interactive, longdocument, priority, scaling
 from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
@@ -51,6 +51,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "engine": Scenario("real vLLM on the CPU through the queue, beside driving it directly", engine.run, 20_000, 8),
     "interactive": Scenario("a person's first token beside a full batch lane, real vLLM", interactive.run, 80, 3),
     "scaling": Scenario("what the queue leaves of 8 cards x 16 slots (no cards)", scaling.run, 5120, 2),
+    "longdocument": Scenario("400 pages on four simulated cards, beside one of them", longdocument.run, 400, 3),
     "footprint": Scenario(
         "what ten workers weigh, and use while nobody asks (a stand-in engine)", footprint.run, 5000, 3
     ),
@@ -151,7 +152,7 @@ def _heeded() -> list[signal.Signals]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    about = "\n".join(f"  {name:10} {scenario.about}" for name, scenario in SCENARIOS.items())
+    about = "\n".join(f"  {name:12} {scenario.about}" for name, scenario in SCENARIOS.items())
     parser = argparse.ArgumentParser(
         prog="python -m bench", epilog=f"scenarios:\n{about}", formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
 from bench.rig import Rig, Worker, until
@@ -14,6 +14,7 @@ from viiwork.work import ChatInput, Message
 ENGINE = "no-op engine that waits as long as each job says; no card, no model"
 """What stands in the reports: these scenarios measure what is around an engine."""
 OURS = ("-m", "viiwork_workers")
+NOOP: Mapping[str, object] = {"kind": "noop"}
 UNFINISHED = ("waiting", "queued", "running")
 
 
@@ -39,6 +40,14 @@ class Crew:
 
         await until(idle, workers=self.workers, what=f"the last jobs of {self.model}", within_s=within_s)
 
+    async def ended(self, batch: str, *, within_s: float) -> None:
+        """Wait until a batch has ended, however it did."""
+        key = f"{self._prefix}batch:{batch}"
+        what = f"the end of {batch}"
+        await until(
+            lambda: bool(self._probe.hget(key, "finished_ms")), workers=self.workers, what=what, within_s=within_s
+        )
+
     async def joined(self) -> None:
         """Wait until all of them serve."""
         key = f"{self._prefix}slots:batch.{self.model}"
@@ -58,12 +67,19 @@ class Crew:
 
 @asynccontextmanager
 async def crew(
-    rig: Rig, store: Store, *, model: str, names: Sequence[str], slots: int, argv: Sequence[str] = OURS
+    rig: Rig,
+    store: Store,
+    *,
+    model: str,
+    names: Sequence[str],
+    slots: int,
+    argv: Sequence[str] = OURS,
+    engine: Mapping[str, object] = NOOP,
 ) -> AsyncIterator[Crew]:
-    """Worker processes that have all joined; they end with the block."""
-    engine = rig.settings.engine.model_copy(update={"kind": "noop", "model": model, "slots": slots})
+    """Worker processes that have all joined; they end with the block. `engine` is what their settings say of theirs."""
+    held = rig.settings.engine.model_copy(update={**engine, "model": model, "slots": slots})
     queue = rig.settings.queue.model_copy(update={"drain_grace_s": 0.0})
-    settings = rig.settings.model_copy(update={"engine": engine, "queue": queue})
+    settings = rig.settings.model_copy(update={"engine": held, "queue": queue})
     with ExitStack() as stack:
         # Started together, they end together: one at a time each waits for its own leave-taking.
         workers = [stack.enter_context(rig.worker(name, [*argv, name], settings=settings)) for name in names]

@@ -28,6 +28,7 @@ from viiwork.jobs import Lane
 from viiwork.queues import lane_queue, make_app, make_envelope, queue_name
 from viiwork.settings import Settings
 from viiwork.store.endpoint import broker
+from viiwork_workers import takes
 from viiwork_workers.hub_script import HubScript
 from viiwork_workers.ledger import BATCH_TURN, Ledger, reserve
 from viiwork_workers.slots import IDLE_TIMERS, LaneQoS, stop_idle_timers
@@ -195,6 +196,25 @@ def test_a_worker_among_others_takes_its_share_and_no_more(transport: Transport,
     transport.turn_until_something()
     assert len(transport.messages) == 4
     assert transport.left(Lane.INTERACTIVE) == 4
+
+
+def test_what_its_share_leaves_is_left_to_the_others_for_a_moment(
+    transport: Transport, slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever woke first would take all of it otherwise, one after the other."""
+    monkeypatch.setattr(takes, "REST_S", 600.0)
+    transport.count_workers(slots, slots)
+    transport.put(Lane.BATCH, 4)
+    transport.turn_until_something()
+    transport.turn(20)
+    assert (len(transport.messages), transport.left(Lane.BATCH)) == (2, 2)
+
+
+def test_what_nobody_takes_is_taken_after_that_moment(transport: Transport, slots: int) -> None:
+    transport.count_workers(slots, slots)
+    transport.put(Lane.BATCH, 4)
+    transport.turn_until(4)
+    assert transport.left(Lane.BATCH) == 0
 
 
 def test_a_lowered_limit_holds_for_all_of_a_take(transport: Transport) -> None:

@@ -16,7 +16,8 @@ from viiwork.store import Store
 
 async def pop(store: Store, *, room: int, held: int, slots: int, queue: str = "batch.noop") -> list[str]:
     """The jobs whose hints a worker gets."""
-    hints: Any = await store.call("pop", queue, room, held, slots)
+    answer: Any = await store.call("pop", queue, room, held, slots)
+    _, hints = answer
     found = [HintId.parse(json.loads(hint)["headers"]["id"]) for hint in hints]
     return [hint.job for hint in found if hint]
 
@@ -63,6 +64,16 @@ async def test_what_runs_counts_for_the_share(store: Store) -> None:
         await busy.take()
     assert await pop(store, room=4, held=4, slots=8) == []
     assert len(await pop(store, room=8, held=0, slots=8)) == 2
+
+
+@pytest.mark.parametrize(("room", "held", "left"), [(4, 0, 1), (4, 2, 1), (2, 0, 0), (1, 0, 0)])
+async def test_a_worker_is_told_when_its_share_leaves_what_it_has_room_for(
+    store: Store, room: int, held: int, left: int
+) -> None:
+    """Where it has no room anyway, there is nothing to leave to others."""
+    await put(store, 8, workers=4, slots=4)
+    answer: Any = await store.call("pop", "batch.noop", room, held, 4)
+    assert answer[0] == left
 
 
 async def test_a_worker_that_has_not_beaten_yet_is_given_its_room(store: Store) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from viiwork_workers.takes import LONGEST_PAUSE, Hope
+from viiwork_workers.takes import LONGEST_PAUSE, PATIENCE_S, Hope, Manners
 
 
 def asked(hope: Hope, *, times: int, brings: int) -> list[bool]:
@@ -33,3 +33,10 @@ def test_the_first_that_brings_something_ends_the_pause() -> None:
         pass
     hope.learn(brought=1)
     assert all(asked(hope, times=20, brings=1))
+
+
+def test_a_worker_rests_once_for_the_others_and_not_again_at_once() -> None:
+    """What they still have not taken by then they do not want."""
+    manners = Manners()
+    asked_s = [10.0, 10.1, 10.0 + PATIENCE_S - 0.1, 10.0 + PATIENCE_S, 10.2 + PATIENCE_S]
+    assert [manners.ask(now_s=now_s) for now_s in asked_s] == [True, False, False, True, False]

@@ -9,6 +9,7 @@ This file touches kombu's fields `_qos`, `_in_poll` and `brpop_timeout`, and sto
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -56,11 +57,19 @@ class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
         self._batch_channel = batch_channel
         self._later = later
         self._looks_again = False
+        self._rests_until_s = 0.0
+
+    def rest(self, seconds: float) -> None:
+        """Ask for nothing for so long."""
+        self._rests_until_s = time.monotonic() + seconds
+        self._later(seconds, _now)
 
     def can_consume(self) -> bool:
         # A reply that Redis has popped already must be accepted: at most one over, and never one lost.
         if self.channel._in_poll:
             return True
+        if time.monotonic() < self._rests_until_s:
+            return False
         held = self._ledger.held(batch_asks=bool(self._batch_channel._in_poll))
         if self._may_take(held):
             return True
@@ -78,7 +87,8 @@ class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
             self._later(ASKED_S, self._now)
 
     def _now(self) -> None:
-        self._looks_again = False  # that the hub turns is enough: it asks all channels then
+        self._looks_again = False
+        _now()
 
     def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ARG002 - kombu's signature
         self._ledger.add(delivery_tag, self._lane)
@@ -94,6 +104,10 @@ class LaneQoS(QoS):  # type: ignore[misc] # kombu is untyped
 
     def restore_visible(self, *args: Any, **kwargs: Any) -> None:
         """Nothing to restore."""
+
+
+def _now() -> None:
+    """That the hub turns is enough: it asks all channels then."""
 
 
 def _later(hub: Any, station: Station, seconds: float, callback: Callable[[], None]) -> None:

@@ -2,15 +2,16 @@
 -- More hints for a worker that has just popped one. ARGV: queue, how many it has room for, how many of this queue it
 -- holds, its slots. It gets no more than its share by slots of all that is released or runs, so that several idle
 -- workers fill up evenly, whoever asks first; a worker that is alone may fill all its room.
--- Answers the hints, oldest first.
+-- Answers {1 if its share left hints that it has room for, else 0; the hints, oldest first}.
 
 local queue, room, held, slots = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-if redis.call('LLEN', P .. queue) == 0 then return {} end
+if redis.call('LLEN', P .. queue) == 0 then return {0, {}} end
 
 local all = 0
 for _, of_worker in ipairs(redis.call('HVALS', P .. 'slots:' .. queue)) do all = all + tonumber(of_worker) end
 all = math.max(all, slots) -- it may pop before its first beat
 local out = redis.call('HMGET', P .. 'depth', queue .. '|queued', queue .. '|running')
 local share = math.ceil((tonumber(out[1] or 0) + tonumber(out[2] or 0)) * slots / all) - held
-local count = math.min(room, share)
-return count > 0 and redis.call('RPOP', P .. queue, count) or {}
+local count = math.max(0, math.min(room, share))
+local hints = count > 0 and redis.call('RPOP', P .. queue, count) or {}
+return {share < room and redis.call('LLEN', P .. queue) > 0 and 1 or 0, hints}
