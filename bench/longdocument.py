@@ -105,8 +105,9 @@ async def _analyse(store: Store, cards: Crew, task: AnalysisTask, document: byte
     item = Item(name="report.pdf", blob=blob)
     order = Order(task=task, options=ASKED[task], lane=Lane.BATCH, model=cards.model, asked_model=None, items=[item])
     batch = new_id("an")
-    await store.open_batch(id=batch, tenant="bench", lane=Lane.BATCH, model=cards.model, task=task.value, total=1)
-    await store.submit([reading(batch, order, 0, item, tenant="bench", timeout_s=TIMEOUT_S)])
+    tenant = f"bench-{batch}"  # what was read once is not read again for the same submitter
+    await store.open_batch(id=batch, tenant=tenant, lane=Lane.BATCH, model=cards.model, task=task.value, total=1)
+    await store.submit([reading(batch, order, 0, item, tenant=tenant, timeout_s=TIMEOUT_S)])
     await store.seal(batch)
     await cards.ended(batch, within_s=TIMEOUT_S)
     (ids,) = await store.read([("LRANGE", f"{store.prefix}batch:{batch}:jobs", "0", "-1")])

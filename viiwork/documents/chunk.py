@@ -10,6 +10,7 @@ from typing import cast
 from semchunk.semchunk import chunk as split
 
 from viiwork.documents.document import Document, Heading
+from viiwork.documents.evenly import parts_for, shared_out
 from viiwork.documents.tokens import TokenCounter
 
 MARGIN_TOKENS = 4
@@ -46,7 +47,8 @@ def chunk(document: Document, *, limit_tokens: int, count: TokenCounter) -> tupl
     text = document.text
     room = limit_tokens - MARGIN_TOKENS
     pieces = tuple(_pieces(text, room, count))
-    return tuple(_chunk(document, start, end, tokens) for start, end, tokens in _packed(text, pieces, room, count))
+    spans = _evenly(text, pieces, room, count) or _packed(text, pieces, room, count)
+    return tuple(_chunk(document, start, end, tokens) for start, end, tokens in spans)
 
 
 def _pieces(text: str, room: int, count: TokenCounter) -> Iterator[tuple[int, int, int]]:
@@ -73,6 +75,18 @@ def _spans(text: str, size: int, count: TokenCounter) -> Iterator[tuple[int, int
         if words := span.strip():
             first = start + span.index(words[0])
             yield first, first + len(words)
+
+
+def _evenly(
+    text: str, pieces: Sequence[tuple[int, int, int]], room: int, count: TokenCounter
+) -> list[tuple[int, int, int]]:
+    """The spans of a long document's parts, of about the same size each; empty where as few as possible are better."""
+    tokens = [of_piece for _, _, of_piece in pieces]
+    if not (parts := parts_for(sum(tokens), room)):
+        return []
+    ends = [(pieces[first][0], pieces[last][1]) for first, last in shared_out(tokens, parts, room)]
+    spans = [(start, end, count(text[start:end])) for start, end in ends]
+    return spans if all(of_span <= room for _, _, of_span in spans) else []
 
 
 def _packed(
