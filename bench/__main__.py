@@ -51,7 +51,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "engine": Scenario("real vLLM on the CPU through the queue, beside driving it directly", engine.run, 20_000, 8),
     "interactive": Scenario("a person's first token beside a full batch lane, real vLLM", interactive.run, 80, 3),
     "scaling": Scenario("what the queue leaves of 8 cards x 16 slots (no cards)", scaling.run, 5120, 2),
-    "longdocument": Scenario("400 pages on four simulated cards, beside one of them", longdocument.run, 400, 3),
+    "longdocument": Scenario("400 pages on four simulated cards, beside one of them", longdocument.run, 400, 2),
     "footprint": Scenario(
         "what ten workers weigh, and use while nobody asks (a stand-in engine)", footprint.run, 5000, 3
     ),

@@ -66,8 +66,8 @@ async def test_what_runs_counts_for_the_share(store: Store) -> None:
     assert len(await pop(store, room=8, held=0, slots=8)) == 2
 
 
-@pytest.mark.parametrize(("room", "held", "left"), [(4, 0, 1), (4, 2, 1), (2, 0, 0), (1, 0, 0)])
-async def test_a_worker_is_told_when_its_share_leaves_what_it_has_room_for(
+@pytest.mark.parametrize(("room", "held", "left"), [(4, 0, 6), (4, 2, 8), (2, 0, 0), (1, 0, 0)])
+async def test_a_worker_is_told_what_its_share_leaves_that_it_has_room_for(
     store: Store, room: int, held: int, left: int
 ) -> None:
     """Where it has no room anyway, there is nothing to leave to others."""

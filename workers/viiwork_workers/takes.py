@@ -67,20 +67,21 @@ class Hope:
 REST_S = 0.05
 """For how long what is left is left to the others: they only have to wake."""
 PATIENCE_S = 1.0
-"""From one rest to the next: where the others have not taken it meanwhile, they do not want it."""
+"""From one rest to the next, where the others took nothing in the first: they do not want it."""
 
 
 class Manners:
-    """Whether to rest now, for others to take their share."""
+    """Whether to rest now, for others to take what is theirs of what is left."""
 
     def __init__(self) -> None:
+        self._left = 0
         self._next_s = 0.0
 
-    def ask(self, *, now_s: float) -> bool:
-        """True once, then not again for a while."""
-        if now_s < self._next_s:
+    def rests(self, *, left: int, now_s: float) -> bool:
+        """Asked with what lies ready after each trip, one hint of which may have come by itself."""
+        if not left or (now_s < self._next_s and left + 1 >= self._left):
             return False
-        self._next_s = now_s + PATIENCE_S
+        self._left, self._next_s = left, now_s + PATIENCE_S
         return True
 
 
@@ -123,5 +124,5 @@ class Takes:
         for raw in hints:
             if (hint := as_hint(raw)) is not None:
                 self._channel.connection._deliver(hint, self._queue)
-        if left and self._manners.ask(now_s=time.monotonic()):
+        if self._manners.rests(left=left, now_s=time.monotonic()):
             self._channel.qos.rest(REST_S)

@@ -2,7 +2,7 @@
 -- More hints for a worker that has just popped one. ARGV: queue, how many it has room for, how many of this queue it
 -- holds, its slots. It gets no more than its share by slots of all that is released or runs, so that several idle
 -- workers fill up evenly, whoever asks first; a worker that is alone may fill all its room.
--- Answers {1 if its share left hints that it has room for, else 0; the hints, oldest first}.
+-- Answers {how many its share left although it has room, the hints, oldest first}.
 
 local queue, room, held, slots = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if redis.call('LLEN', P .. queue) == 0 then return {0, {}} end
@@ -14,4 +14,4 @@ local out = redis.call('HMGET', P .. 'depth', queue .. '|queued', queue .. '|run
 local share = math.ceil((tonumber(out[1] or 0) + tonumber(out[2] or 0)) * slots / all) - held
 local count = math.max(0, math.min(room, share))
 local hints = count > 0 and redis.call('RPOP', P .. queue, count) or {}
-return {share < room and redis.call('LLEN', P .. queue) > 0 and 1 or 0, hints}
+return {share < room and redis.call('LLEN', P .. queue) or 0, hints}
