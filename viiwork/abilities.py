@@ -30,6 +30,8 @@ class Ability(StrEnum):
     PROMPT = "prompt"
     EXTRACT = "extract"
     WISHES = "wishes"
+    MULTI = "multi"
+    RATIONALE = "rationale"
 
 
 WORDS = {
@@ -44,6 +46,8 @@ WORDS = {
     Ability.PROMPT: "follow a prompt",
     Ability.EXTRACT: "fill a schema",
     Ability.WISHES: "write to a wished length, style or language",
+    Ability.MULTI: "say which of several labels hold",
+    Ability.RATIONALE: "say why a label holds",
 }
 FIELDS = {Ability.CHAT: "messages", Ability.COMPLETION: "prompt", Ability.EMBEDDING: "input", Ability.TOOLS: "tools"}
 
@@ -53,13 +57,18 @@ def wanted(work: EngineWork | AnalysisTask) -> tuple[Ability, ...]:
     if isinstance(work, AnalysisTask):
         return (Ability(work.value),)
     if isinstance(work, StepInput):
-        return (Ability(work.task.value), *([Ability.WISHES] if wishes(work) else []))
+        return (Ability(work.task.value), *_besides(work))
     beside = []
     if isinstance(work, ChatInput) and work.tools:
         beside.append(Ability.TOOLS)
     if isinstance(work, ChatInput | CompletionInput) and work.shape:
         beside.append(Ability.SHAPE)
     return (Ability(work.kind), *beside)
+
+
+def _besides(step: StepInput) -> list[Ability]:
+    asked = ((Ability.WISHES, wishes(step)), (Ability.MULTI, step.options.multi))
+    return [ability for ability, given in (*asked, (Ability.RATIONALE, step.options.rationale)) if given]
 
 
 def wishes(step: StepInput) -> list[str]:
@@ -89,6 +98,8 @@ def field_of(ability: Ability, work: EngineWork | AnalysisTask) -> str:
         return shape_field(work.shape)
     if ability is Ability.WISHES and isinstance(work, StepInput):
         return wishes(work)[0]
+    if ability in (Ability.MULTI, Ability.RATIONALE):
+        return ability.value
     return FIELDS.get(ability, "task")
 
 
@@ -100,7 +111,9 @@ def shape_field(shape: Shape) -> str:
 def advice(ability: Ability, cannot: Collection[str]) -> str:
     """What to do instead, in a sentence."""
     tasks = [task.value for task in AnalysisTask if task.value not in cannot]
-    if ability in (Ability.TOOLS, Ability.SHAPE, Ability.WISHES):
+    if ability is Ability.MULTI:
+        instead = "Leave it out, and take each label's share from the `scores` of a row"
+    elif ability in (Ability.TOOLS, Ability.SHAPE, Ability.WISHES, Ability.RATIONALE):
         instead = "Leave it out"
     elif ability is Ability.COMPLETION and Ability.CHAT not in cannot:
         instead = "Send messages instead of prompt"

@@ -25,7 +25,7 @@ from viiwork.work import (
 FIRST, ENGINES, TASKS, INSIDE, SEVERAL = 1, 2, 3, 4, 5
 """`ENGINES`: completions, vectors, shapes, sampling, tools, and a task in one's own words. `TASKS`: extractions, and
 what can be asked of the other tasks besides their labels, question or prompt. `INSIDE`: documents inside others.
-`SEVERAL`: questions, or labels."""
+`SEVERAL`: questions, or labels, also with reasons."""
 OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
     # what streams is the same job: an older worker says its text at the end
     ChatInput: frozenset({"kind", "messages", "max_output_tokens", "temperature", "stream"}),
@@ -63,7 +63,7 @@ def _is_later(task: AnalysisTask, options: TaskOptions) -> bool:
 
 def _asks_several(work: StepInput | ReadInput | MergeInput) -> bool:
     first = isinstance(work, StepInput) and work.document_first
-    return first or bool(work.options.questions)
+    return first or bool(work.options.questions or work.options.multi or work.options.rationale)
 
 
 def _has_more(record: BaseModel, kind: type[BaseModel]) -> bool:

@@ -117,6 +117,10 @@ class TaskOptions(Wire):
     """What a task needs to know besides the document."""
 
     labels: tuple[Label, ...] = ()
+    multi: bool = False
+    """Several labels may hold, or none."""
+    rationale: bool = False
+    """Each label comes with why it holds."""
     question: str = ""
     questions: tuple[str, ...] = ()
     """Several, instead of one: each is asked by itself, below the document, and has an answer of its own."""
@@ -129,7 +133,8 @@ class TaskOptions(Wire):
     json_schema: dict[str, Any] | None = None
     """What the document is extracted to: an object, whose properties are the fields that are looked for."""
     quotes: bool = True
-    """Each extracted value comes with the words of the document that give it."""
+    """Each extracted value comes with the words of the document that give it; so does a label with `multi` or
+    `rationale`."""
     max_output_tokens: int = 256
 
 
@@ -235,7 +240,7 @@ class Evidence(Wire):
     unsupported: bool = False
     """The document does not contain it, or has other figures there."""
     field: str = ""
-    """Of an extraction: which value it gives, as a JSON pointer into it, such as `/lines/2`."""
+    """Of an extraction which value it gives, as a JSON pointer into it, such as `/lines/2`; of several labels which."""
 
 
 class Alternative(Wire):
@@ -264,6 +269,10 @@ class Answer(Wire):
     answers: tuple[Reply, ...] = ()
     """To several questions, in their order; each has its own evidence."""
     label: str | None = None
+    labels: tuple[str, ...] = ()
+    """All that hold, where several may; then `label` is None, and `scores` has the share of parts that have each."""
+    rationales: dict[str, str] = Field(default_factory=dict)
+    """Why the label holds, by its name."""
     confidence: float | None = None
     scores: dict[str, float] = Field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()

@@ -765,3 +765,19 @@ async def test_an_extraction_that_misses_twice_is_refused_with_its_reason(stage:
     with pytest.raises(JobRefused, match="is no JSON") as refused:
         await stage.engine.run(RENT)
     assert (refused.value.code, len(stage.requests)) == ("invalid_output", 2)
+
+
+async def test_labels_with_reasons_are_held_to_their_form_and_tried_once_more(stage: Stage) -> None:
+    """The words first, then why, then the label, for each that holds."""
+    labels = (Label(name="rent"), Label(name="notice"))
+    options = TaskOptions(labels=labels, multi=True, rationale=True)
+    said = '{"labels": [{"quote": "900 euros", "rationale": "It names it.", "label": "rent"}]}'
+    stage.handler = one_after_the_other('{"labels": [{"label": "dogs"}]}', said)
+    answer = await stage.engine.run(RENT.model_copy(update={"task": AnalysisTask.CLASSIFY, "options": options}))
+    assert (answer.labels, answer.rationales, answer.value) == (("rent",), {"rent": "It names it."}, None)
+    assert [(piece.field, piece.quote) for piece in answer.evidence] == [("rent", "900 euros")]
+    first, second = stage.bodies
+    form = first["response_format"]["json_schema"]["schema"]["properties"]["labels"]["items"]
+    assert list(form["properties"]) == ["quote", "rationale", "label"]
+    assert second["response_format"] == first["response_format"]
+    assert "dogs" not in second["messages"][-1]["content"]

@@ -26,7 +26,8 @@ from viiwork.work import TaskOptions
 M = TypeVar("M", bound=BaseModel)
 PLAIN_FIELDS = ("task", "lane", "model", "priority", "callback_url")
 JSON_FIELDS = ("deadline_s", "retention_hours", "metadata")
-OPTION_FIELDS = ("options", "labels", "question", "questions", "prompt", "schema")
+JSON_OPTIONS = ("questions", "schema", "multi", "rationale")
+OPTION_FIELDS = ("options", "labels", "question", "prompt", *JSON_OPTIONS)
 FORM_FIELDS = frozenset({*PLAIN_FIELDS, *JSON_FIELDS, *OPTION_FIELDS, "documents"})
 NOTES = TypeAdapter(tuple[NoteBody, ...])
 UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
@@ -130,7 +131,7 @@ def _form_options(fields: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(options, dict):
         raise UsageError("options: must be a JSON object.", param="options")
     options |= {name: fields[name] for name in ("question", "prompt") if fields.get(name)}
-    options |= {name: _json(fields, name) for name in ("questions", "schema") if fields.get(name)}
+    options |= {name: _json(fields, name) for name in JSON_OPTIONS if fields.get(name)}
     if fields.get("labels"):
         options["labels"] = _form_labels(fields)
     return options

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model
 from viiwork.api.bodies import Body, listed, wrong
 from viiwork.api.chat import MessageBody, ToolChoice, Tools, check_choice
 from viiwork.api.shaping import Choice, Regex, ResponseFormatBody, checked_shape
-from viiwork.documents.extraction import DEFAULT_OUTPUT_TOKENS
+from viiwork.documents.tasks import usual_tokens
 from viiwork.errors import UsageError
 from viiwork.jobs import Lane, Priority
 from viiwork.work import (
@@ -54,7 +54,6 @@ Stop = Annotated[str, Field(min_length=1, max_length=256)]
 Stops = Annotated[
     tuple[Stop, ...], Field(max_length=16), BeforeValidator(listed, json_schema_input_type=str | list[str])
 ]
-USUAL_TOKENS = {AnalysisTask.EXTRACT: DEFAULT_OUTPUT_TOKENS}
 PLAIN = Sampling()
 SAMPLING = frozenset(Sampling.model_fields)
 OF_CHATS = frozenset({"tools", "tool_choice"})
@@ -175,6 +174,8 @@ class OptionsBody(Body):
     """What a task needs to know besides the document. A label may be just its name."""
 
     labels: Annotated[tuple[LabelBody, ...], Field(max_length=256)] = ()
+    multi: Annotated[bool, Field(strict=True)] = False
+    rationale: Annotated[bool, Field(strict=True)] = False
     question: Annotated[str, Field(max_length=8192)] = ""
     questions: Annotated[tuple[Annotated[str, Field(max_length=8192)], ...], Field(max_length=256)] = ()
     prompt: Annotated[str, Field(max_length=32_768)] = ""
@@ -197,6 +198,8 @@ class OptionsBody(Body):
         said = "max_output_tokens" in self.model_fields_set
         return TaskOptions(
             labels=tuple(Label(name=label.name, description=label.description) for label in self.labels),
+            multi=self.multi,
+            rationale=self.rationale,
             question=self.question,
             questions=self.questions,
             prompt=self.prompt,
@@ -205,7 +208,7 @@ class OptionsBody(Body):
             language=self.language,
             json_schema=self.schema_,
             quotes=self.quotes,
-            max_output_tokens=self.max_output_tokens if said else USUAL_TOKENS.get(task, self.max_output_tokens),
+            max_output_tokens=self.max_output_tokens if said else usual_tokens(task, multi=self.multi),
         )
 
 

@@ -48,6 +48,8 @@ def analyze(
     labels_file: Annotated[
         Path | None, typer.Option(help="Classes from a file, one `name: description` a line.")
     ] = None,
+    multi: Annotated[bool, typer.Option("--multi", help="Several classes may hold, or none.")] = False,
+    rationale: Annotated[bool, typer.Option("--rationale", help="Each class with why it holds.")] = False,
     question: Annotated[
         list[str] | None, typer.Option(help="What to ask of each document; several times for several answers.")
     ] = None,
@@ -61,7 +63,8 @@ def analyze(
         Path | None, typer.Option(metavar="FILE.json", help="Which fields to look for: a JSON schema of an object.")
     ] = None,
     quotes: Annotated[
-        bool, typer.Option("--quotes/--no-quotes", help="Each field with the words of the document that give it.")
+        bool,
+        typer.Option("--quotes/--no-quotes", help="Each field (or class) with the words of the document that give it."),
     ] = True,
     max_tokens: Annotated[
         int | None,
@@ -118,6 +121,8 @@ def analyze(
         task=task,
         labels=labels,
         labels_file=labels_file,
+        multi=multi,
+        rationale=rationale,
         question=tuple(question or ()),
         questions=questions,
         prompt=prompt,

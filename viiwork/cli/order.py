@@ -35,6 +35,8 @@ class Order:
             files,
             task=self.task,
             labels=options.labels,
+            multi=options.multi,
+            rationale=options.rationale,
             question=options.question,
             questions=options.questions,
             prompt=options.prompt,

@@ -29,6 +29,8 @@ class OwnTask(BaseModel):
     prompt: str = ""
     labels: dict[str, str] = Field(default_factory=dict)
     """Names with their descriptions."""
+    multi: bool = False
+    rationale: bool = False
     schema_: dict[str, Any] | str | None = Field(default=None, alias="schema")
     """A table, or the path of a JSON file, from this one's folder on."""
     quotes: bool = True

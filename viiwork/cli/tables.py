@@ -67,6 +67,8 @@ def answer_cell(answer: Answer) -> Text:
         sure = "" if answer.confidence is None else f" ({answer.confidence:.0%})"
         head = plain(one_line(answer.label), "bold") + plain(sure)
         cell = head if body in ("", answer.label) else head + plain("  ") + cell
+    for name, why in answer.rationales.items():
+        cell += plain(f"\n{one_line(name)}: {one_line(why)}")
     for note in answer.notes:
         cell += plain(f"\n({one_line(note)})", "dim")
     return cell

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from viiwork.cli.owntask import OwnTask, find_own, own_folder, read_own, read_schema
-from viiwork.documents.extraction import DEFAULT_OUTPUT_TOKENS
 from viiwork.documents.taskcheck import check_options
+from viiwork.documents.tasks import usual_tokens
 from viiwork.errors import UsageError
 from viiwork.labels import parse_labels
 from viiwork.work import AnalysisTask, Label, TaskOptions
 
 TASKS = ", ".join(AnalysisTask)
+BESIDES = ("multi", "rationale")
 WORDS = {
     AnalysisTask.CLASSIFY: "classify",
     AnalysisTask.ASK: "ask",
@@ -30,6 +31,8 @@ class TaskFlags:
     task: str = ""
     labels: str = ""
     labels_file: Path | None = None
+    multi: bool = False
+    rationale: bool = False
     question: tuple[str, ...] = ()
     questions: Path | None = None
     prompt: str = ""
@@ -59,18 +62,14 @@ class TaskFlags:
         classes = read_labels(self.labels, self.labels_file) or (own.classes if own else ())
         wanted = read_schema(self.schema) if self.schema is not None else own.form if own else None
         wishes = read_wishes(own, length=self.length, style=self.style, language=self.language)
-        most = self.max_tokens or (own.max_tokens if own else None) or usual_tokens(chosen)
+        besides = {name: getattr(self, name) or (own is not None and getattr(own, name)) for name in BESIDES}
+        most = self.max_tokens or (own.max_tokens if own else None) or usual_tokens(chosen, multi=besides["multi"])
         quotes = self.quotes and (own is None or own.quotes)
-        said = {"labels": classes, **asks, "prompt": prompt, "json_schema": wanted, **wishes}
+        said = {"labels": classes, **besides, **asks, "prompt": prompt, "json_schema": wanted, **wishes}
         options = TaskOptions.model_validate({**said, "quotes": quotes, "max_output_tokens": most})
         in_files = {"labels_file": bool(self.labels_file and not self.labels), "prompt_file": bool(self.prompt_file)}
         check_flags(chosen, options, **in_files, questions_file=self.questions is not None)
         return chosen, options
-
-
-def usual_tokens(task: AnalysisTask) -> int:
-    """How long an answer may be where nobody says."""
-    return DEFAULT_OUTPUT_TOKENS if task is AnalysisTask.EXTRACT else TaskOptions().max_output_tokens
 
 
 def own_task(task: str) -> OwnTask | None:

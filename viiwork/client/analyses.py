@@ -32,6 +32,8 @@ class Analyses(Wired):
         *,
         task: str,
         labels: Sequence[Label | str] = (),
+        multi: bool = False,
+        rationale: bool = False,
         question: str = "",
         questions: Sequence[str] = (),
         prompt: str = "",
@@ -57,11 +59,14 @@ class Analyses(Wired):
             for row in analysis:
                 print(row.document, row.answer.label if row.answer else row.error.message)
 
+        With `multi` several labels may hold (`answer.labels`), with `rationale` each says why (`answer.rationales`).
         Of several `questions` each has its answer in `row.answer.answers`; the documents are read once.
         `schema` is a JSON schema, or a model of pydantic whose one is meant; without `quotes` it is filled unproved.
         A summary's `length` is short, medium or long, its `style` prose or bullets.
         """
-        options = task_options(labels, question, prompt, max_output_tokens) | schema_options(schema, quotes=quotes)
+        options = task_options(labels, question, prompt, max_output_tokens) | schema_options(schema)
+        options |= {} if quotes else {"quotes": False}
+        options |= {name: True for name, said in (("multi", multi), ("rationale", rationale)) if said}
         options |= {"questions": list(questions)} if questions else {}
         wishes = {"length": length, "style": style, "language": language}
         options |= {name: wish for name, wish in wishes.items() if wish}
@@ -172,12 +177,11 @@ class Analyses(Wired):
         return (yield from self._wire.ask(BatchStatus, "POST", "/v1/analyses", body=body, headers=headers))
 
 
-def schema_options(schema: Mapping[str, Any] | type[BaseModel] | None, *, quotes: bool) -> dict[str, Any]:
+def schema_options(schema: Mapping[str, Any] | type[BaseModel] | None) -> dict[str, Any]:
     """What an extraction needs."""
     if schema is None:
         return {}
-    given = dict(schema) if isinstance(schema, Mapping) else schema.model_json_schema()
-    return {"schema": given} | ({} if quotes else {"quotes": False})
+    return {"schema": dict(schema) if isinstance(schema, Mapping) else schema.model_json_schema()}
 
 
 def task_options(

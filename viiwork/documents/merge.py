@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from viiwork.documents.ballot import union
 from viiwork.documents.consensus import agree
 from viiwork.documents.document import tidy
 from viiwork.documents.provenance import placed, trace
@@ -37,6 +38,8 @@ def combine(
     if rule == "agree":
         whole = agree(options, answers)
         return _together(whole, answers, evidence=whole.evidence)
+    if rule == "vote" and options.multi:
+        return union(options, answers)
     if len(answers) == 1:
         return answers[0]
     if rule == "vote":

@@ -23,7 +23,11 @@ OF_TASK = {
     AnalysisTask.EXTRACT: "json_schema",
 }
 """The option that a task needs, and no other task takes."""
-BESIDE = {"questions": AnalysisTask.ASK}
+BESIDE = {
+    "questions": AnalysisTask.ASK,
+    "multi": AnalysisTask.CLASSIFY,
+    "rationale": AnalysisTask.CLASSIFY,
+}
 """Options that one task takes, besides or instead of what it needs."""
 WISHES = ("length", "style", "language")
 """What a summary may be asked to be."""

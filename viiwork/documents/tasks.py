@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from viiwork.documents.extraction import REPAIR_TOKENS, compact
+from viiwork.documents.extraction import DEFAULT_OUTPUT_TOKENS, REPAIR_TOKENS, compact
+from viiwork.documents.labelling import is_formed, told
 from viiwork.documents.tasktexts import filled, task_text
 from viiwork.errors import UsageError
 from viiwork.work import AnalysisTask, Answer, Evidence, Label, Message, StepInput, TaskOptions
@@ -41,6 +42,12 @@ the same tokens when it stands in a text. Blanks are taken for good: tried in ev
 _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _QUOTE_LINE = re.compile(r"^[ \t>*_`-]*(?:quote|quotation)s?[ \t*_`]*:[ \t*_`]*(.+)$", re.IGNORECASE | re.MULTILINE)
 _QUOTATION_MARKS = " \t\r\n\"'`*_“”„‘’«»"
+
+
+def usual_tokens(task: AnalysisTask, *, multi: bool = False) -> int:
+    """How long an answer may be where nobody says: more, where it has several parts."""
+    several = task is AnalysisTask.EXTRACT or (task is AnalysisTask.CLASSIFY and multi)
+    return DEFAULT_OUTPUT_TOKENS if several else TaskOptions().max_output_tokens
 
 
 def each_asked(options: TaskOptions) -> tuple[TaskOptions, ...]:
@@ -87,7 +94,7 @@ def passage_tokens(context_tokens: int, options: TaskOptions, *, frame_tokens: i
     words += "".join(f"- {label.name}: {label.description}\n" for label in options.labels)
     words += compact(options.json_schema) if options.json_schema else ""
     frame = FRAME_TOKENS + len(words.encode()) // 2 if frame_tokens is None else frame_tokens
-    frame += REPAIR_TOKENS if options.json_schema else 0
+    frame += REPAIR_TOKENS if options.json_schema or options.multi or options.rationale else 0
     room = context_tokens - options.max_output_tokens - frame - TITLE_TOKENS
     if room < MIN_PASSAGE_TOKENS:
         raise UsageError(
@@ -135,6 +142,8 @@ def _instruction(step: StepInput) -> str:
         "form": text.form.get("quotes" if options.quotes else "bare", ""),
         "language": " ".join(options.language.split()) or text.language.get(step.stage, ""),
     }
+    if is_formed(step.task, options):
+        return told(options, words)
     if step.document_first and text.below:
         return filled(getattr(text.below, step.stage), words)
     if text.length:

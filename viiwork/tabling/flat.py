@@ -18,7 +18,7 @@ Cells = dict[str, Cell]
 FIRST = ("analysis", "index", "custom_id", "document", "state", "label", "confidence", "text")
 MADE = ("task_hash", "model", "revision", "quantization", "engine", "engine_version", "attempt")
 LAST = (
-    *("quotes", "notes", "notice", "pages", "parts", "prompt_tokens", "output_tokens", "finish_reason"),
+    *("rationale", "quotes", "notes", "notice", "pages", "parts", "prompt_tokens", "output_tokens", "finish_reason"),
     *("title", "author", "created", "language"),
     *("error_code", "error_message", "error_hint", "seconds", "energy_j", "energy_unknown_jobs", "energy_simulated"),
     *MADE,
@@ -51,12 +51,13 @@ class Columns:
 
     values: dict[str, None] = field(default_factory=dict)
     answers: dict[str, None] = field(default_factory=dict)
+    """Of several questions, or labels."""
     metadata: dict[str, None] = field(default_factory=dict)
 
     def see(self, row: Mapping[str, Any]) -> None:
         """Take one row's columns in."""
         self._widen(self.values, VALUE, value_of(row))
-        self.answers.update(dict.fromkeys(replies_of(row)))
+        self.answers.update(dict.fromkeys(several_of(row)))
         self._widen(self.metadata, METADATA, row.get(METADATA) or None)
 
     @property
@@ -66,7 +67,7 @@ class Columns:
 
     def cells(self, row: Mapping[str, Any]) -> list[Cell]:
         """A row's cells in that order."""
-        found = fixed(row) | replies_of(row)
+        found = fixed(row) | several_of(row)
         for columns, name, said in ((self.values, VALUE, value_of(row)), (self.metadata, METADATA, row.get(METADATA))):
             if said is not None:
                 found |= {name: as_cell(said)} if len(columns) == 1 and name in columns else dict(fields_of(said, name))
@@ -94,14 +95,28 @@ def value_of(row: Mapping[str, Any]) -> Any:
     return (row.get("answer") or {}).get(VALUE)
 
 
-def replies_of(row: Mapping[str, Any]) -> Cells:
-    """The answers to several questions: for each its text, whether the document has it, and what it rests on."""
-    cells: Cells = {}
-    for place, reply in enumerate((row.get("answer") or {}).get("answers") or (), start=1):
+def several_of(row: Mapping[str, Any]) -> Cells:
+    """The answers to several questions, each with whether the document has it and what it rests on; or which labels."""
+    answer = row.get("answer") or {}
+    cells: Cells = {f"label.{name}": name in (answer.get("labels") or ()) for name in shares_of(answer)}
+    for place, reply in enumerate(answer.get("answers") or (), start=1):
         cells[f"q{place}: {' '.join(str(reply.get('question', '')).split())}"] = reply.get("text")
         cells[f"q{place} answered"] = reply.get("answered")
         cells[f"q{place} quotes"] = quotes_of(reply)
     return cells
+
+
+def shares_of(answer: Mapping[str, Any]) -> Mapping[str, float]:
+    """Of an answer that may have several labels the shares of all there are; empty for any other."""
+    return {} if answer.get("label") is not None else answer.get("scores") or {}
+
+
+def reasons_of(answer: Mapping[str, Any]) -> str:
+    """Why the label holds; of several labels, why each does, a line each."""
+    reasons = answer.get("rationales") or {}
+    if answer.get("label") is not None:
+        return str(reasons.get(answer["label"], ""))
+    return "\n".join(f"{name}: {why}" for name, why in reasons.items())
 
 
 def fixed(row: Mapping[str, Any]) -> Cells:
@@ -114,6 +129,8 @@ def fixed(row: Mapping[str, Any]) -> Cells:
     usage, about = answer.get("usage") or {}, answer.get("about") or {}
     cells: Cells = {name: row.get(name) for name in (*FIRST[:5], "seconds", "energy_j", "energy_simulated")}
     cells |= {name: answer.get(name) for name in ("label", "confidence", "notice", "pages", "parts", "finish_reason")}
+    cells["label"] = "; ".join(answer.get("labels") or ()) or cells["label"]
+    cells["rationale"] = reasons_of(answer)
     cells["text"] = None if answer.get(VALUE) is not None or answer.get("answers") else answer.get("text")
     cells["energy_unknown_jobs"] = row.get("energy_unknown_jobs")
     cells |= {"quotes": quotes_of(answer), "notes": "\n".join(answer.get("notes") or ())}

@@ -69,9 +69,11 @@ def _body(row: Mapping[str, Any]) -> Iterator[str]:
         reason = " ".join(filter(None, (error.get("message"), error.get("hint")))) or str(row.get("state", ""))
         yield f"No answer ({escaped(str(error.get('code') or row.get('state', '')))}): {escaped(_one_line(reason))}"
         return
-    if answer.get("label"):
-        yield f"**{escaped(_one_line(answer['label']))}**"
-        yield ""
+    labels = answer.get("labels") or ([answer["label"]] if answer.get("label") else [])
+    reasons = answer.get("rationales") or {}
+    for label in labels:
+        why = f": {escaped(_one_line(reasons[label]))}" if reasons.get(label) else ""
+        yield from (f"**{escaped(_one_line(label))}**{why}", "")
     replies = answer.get("answers") or ()
     for reply in replies:
         yield from (f"### {escaped(_one_line(reply.get('question', '')))}", "", *_cited(row, reply), "")

@@ -18,7 +18,10 @@ from viiwork_workers.engines.intake import refuse_incomplete, step_of, texts_of
 NAME = "extractive preview"
 NOTICE = "Preview: sentences picked from the document, not written by a language model."
 CANNOT = frozenset(
-    {Ability.CHAT, Ability.COMPLETION, Ability.EMBEDDING, Ability.PROMPT, Ability.EXTRACT, Ability.WISHES}
+    {
+        *(Ability.CHAT, Ability.COMPLETION, Ability.EMBEDDING, Ability.PROMPT, Ability.EXTRACT, Ability.WISHES),
+        *(Ability.MULTI, Ability.RATIONALE),  # its shares sum to 1: they tell the likeliest label, not which ones hold
+    }
 )
 LARGEST_CHARACTERS = 400_000
 """Takes a second or two; a passage that the reader cut is a twentieth of it."""

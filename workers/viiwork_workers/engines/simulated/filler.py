@@ -46,9 +46,16 @@ class Filler:
 
 
 def _labelled(work: StepInput, *, digest: int) -> Answer:
-    """One label by lot, with shares that look like a classifier's."""
+    """One label by lot, with shares that look like a classifier's; each by its own lot, where several may hold."""
     names = [label.name for label in work.options.labels]
+    reason = f"{MARK} {SENTENCE}" if work.options.rationale else ""
+    if work.options.multi:
+        held = tuple(name for place, name in enumerate(names) if digest >> place % 32 & 1)
+        reasons = {name: reason for name in held if reason}
+        text = f"{MARK} {', '.join(held) or 'no label'}"
+        return Answer(text=text, labels=held, rationales=reasons)
     chosen = names[digest % len(names)]
     rest = 0.3 / (len(names) - 1) if len(names) > 1 else 0.0
     scores = {name: 1.0 - rest * (len(names) - 1) if name == chosen else rest for name in names}
-    return Answer(text=f"{MARK} {chosen}", label=chosen, confidence=scores[chosen], scores=scores)
+    reasons = {chosen: reason} if reason else {}
+    return Answer(text=f"{MARK} {chosen}", label=chosen, confidence=scores[chosen], scores=scores, rationales=reasons)
