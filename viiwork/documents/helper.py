@@ -20,7 +20,10 @@ from viiwork.documents.limits import MAX_REQUEST_BYTES, Limits
 
 COMMAND = (sys.executable, "-P", "-m", "viiwork.documents.nursery")
 """`-P`: a file in the working directory must not be imported in place of a parser."""
-PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+PASSED_ON = (
+    *("PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR", "LANG", "LC_ALL"),
+    *("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+)
 """What of the environment the helper gets: the rest may hold secrets, and it forks what meets hostile files."""
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """openpyxl loads numpy, which would start a thread a core: the helper forks, and must have one only."""

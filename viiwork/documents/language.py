@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+from py3langid.langid import LanguageIdentifier
+
+from viiwork.documents.languagemodel import cache_folder, load
 
 SAMPLE_CHARACTERS = 1_500
 """From the start and from the middle: the first page may be a form or a list of names. 0.3 ms."""
@@ -15,8 +18,8 @@ NO_LANGUAGE = "zxx"
 
 @cache
 def load_identifier() -> LanguageIdentifier:
-    """The model, from inside the package: half a second, once, before the first fork."""
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    """The model, once, before the first fork."""
+    return load(cache_folder(os.environ))
 
 
 def language_of(text: str) -> str | None:

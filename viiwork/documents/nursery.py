@@ -220,6 +220,7 @@ def main() -> None:
     decode("Grüße aus Köln, façade, déjà vu".encode("latin-1"))  # load the guesser's tables before the first fork
     load_identifier()
     gc.collect()
+    gc.set_threshold(50_000)  # documents are many small objects and few circles: looking for those took a tenth
     gc.freeze()  # keep the collector from touching, and so copying, the pages that the children share
     with socket.socket(fileno=os.dup(0)) as owner:
         Nursery(owner, parent_pid=os.getppid()).serve()
