@@ -93,11 +93,29 @@ async def test_another_tenant_finds_nothing(rig: Rig) -> None:
     assert key_of("d", tenant="anna", limits=limits) != key_of("d", tenant="anna", limits=Limits(cpu_s=1))
 
 
-async def test_short_plain_text_and_what_cannot_be_read_are_not_kept(rig: Rig) -> None:
-    await rig.read(await rig.ask(b"Some words.", name="a.txt"))
+@pytest.mark.parametrize("count", [2, 200, 100_000])
+async def test_plain_text_of_any_length_is_kept(rig: Rig, count: int) -> None:
+    """A process of its own takes longer for two words than fetching them."""
+    data = b"word " * count
+    first = await rig.read(await rig.ask(data, name="a.txt"))
+    assert await rig.read(await rig.ask(data, name="a.txt")) == first
+    assert rig.reader.opened == 1
+
+
+async def test_what_cannot_be_read_is_not_kept(rig: Rig) -> None:
     with pytest.raises(DocumentError):
         await rig.read(await rig.ask(make_docx()[:500]))
     assert await keys(rig.store, TEXTS) == []
+
+
+async def test_text_that_came_in_a_request_is_read_by_no_process_and_not_kept(rig: Rig) -> None:
+    """It lies in the job's record already."""
+    batch = await open_batch(rig.store, total=1)
+    await rig.store.submit([document(batch, 0, digest="text:d")])
+    await rig.store.seal(batch)
+    found = await rig.read(await rig.hands.take())
+    assert found.document is not None
+    assert (rig.reader.opened, await keys(rig.store, TEXTS)) == (0, [])
 
 
 async def test_it_goes_with_the_analysis_that_read_it(rig: Rig) -> None:

@@ -23,15 +23,16 @@ LOCAL_HEADER_BYTES = 30
 UNIX = 3
 
 
+class BrokenDirectory(Unread):
+    """Raised when an archive cannot be opened at all: it is damaged, or was cut off."""
+
+
 def zip_files(data: bytes) -> list[Held]:
     """The files of an archive, in its own order; folders and what desktops leave behind are left out.
 
     Raises Unread `damaged`.
     """
-    try:
-        package = zipfile.ZipFile(io.BytesIO(data))
-    except (*DAMAGE, OSError) as error:
-        raise Unread("damaged") from error
+    package = opened(data)
     entries = package.infolist()
     overlapping = _overlapping(entries)
     return [
@@ -39,6 +40,22 @@ def zip_files(data: bytes) -> list[Held]:
         for number, entry in enumerate(entries)
         if not entry.is_dir() and not is_litter(entry.filename)
     ]
+
+
+def zip_file(package: zipfile.ZipFile, number: int, most: int) -> bytes:
+    """One file of it by its number: of 10,000 the names of all would cost more than this one. Raises Unread."""
+    entries = package.infolist()
+    if number >= len(entries):
+        raise Unread("damaged")
+    return _unpacked(package, entries[number], most, overlapping=number in _overlapping(entries))
+
+
+def opened(data: bytes) -> zipfile.ZipFile:
+    """With its directory read. Raises BrokenDirectory."""
+    try:
+        return zipfile.ZipFile(io.BytesIO(data))
+    except (*DAMAGE, OSError) as error:
+        raise BrokenDirectory("damaged") from error
 
 
 def _unpacked(package: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int, *, overlapping: bool) -> bytes:

@@ -18,9 +18,6 @@ PARSERS = (
     *("pypdfium2", "python-docx", "python-pptx", "openpyxl", "lxml", "selectolax", "inscriptis"),
     *("charset-normalizer", "py3langid"),
 )
-PLAIN = frozenset({"text/plain", "text/markdown"})
-LONG_CHARACTERS = 64 * 1024
-"""Shorter plain text is read sooner than what was kept of it is written down."""
 CONTENTS = TypeAdapter(Contents)
 
 
@@ -42,12 +39,6 @@ def key_of(digest: str, *, tenant: str, limits: Limits, inside: bool = False) ->
     """
     said = json.dumps([tenant, digest, asdict(limits), reader_version(), inside], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:40]
-
-
-def is_worth_keeping(found: Contents) -> bool:
-    """Whether reading it again would take longer than fetching what was kept."""
-    document = found.document
-    return document is None or document.media_type not in PLAIN or document.characters >= LONG_CHARACTERS
 
 
 def packed(found: Contents) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from viiwork.documents import sniff
-from viiwork.documents.archive import zip_files
+from viiwork.documents.archive import BrokenDirectory, opened, zip_file, zip_files
 from viiwork.documents.attachments import mail_files
 from viiwork.documents.contents import Member
 from viiwork.documents.held import Held, told_apart
@@ -70,13 +70,22 @@ def held_in(data: bytes, kind: sniff.Kind | None) -> list[Held]:
 def reach(data: bytes, way: Sequence[int], limits: Limits) -> bytes:
     """The bytes at the end of a way. Raises Unread."""
     for number in way:
-        kind = container(data, "") or (None if data.startswith(sniff.ZIP_STARTS) else sniff.MAIL)
-        held = held_in(data, kind)
-        inside = next((one for one in held if one.number == number), None)
-        if inside is None:
-            raise Unread("damaged")
-        data = inside.read(limits.member_bytes)
+        data = _one_of(data, number, limits.member_bytes)
     return data
+
+
+def _one_of(data: bytes, number: int, most: int) -> bytes:
+    """What stands at one place of what was found to hold something; its directory is read once. Raises Unread."""
+    kind: sniff.Kind | None = sniff.MAIL
+    if data.startswith(sniff.ZIP_STARTS):
+        try:
+            return zip_file(opened(data), number, most)
+        except BrokenDirectory:
+            kind = None
+    inside = next((one for one in held_in(data, kind) if one.number == number), None)
+    if inside is None:
+        raise Unread("damaged")
+    return inside.read(most)
 
 
 def container(data: bytes, suffix: str) -> sniff.Kind | None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from viiwork.documents import Limits, inline_document
 from viiwork.documents.contents import Contents
-from viiwork.documents.kept import is_worth_keeping, key_of, packed, unpacked
+from viiwork.documents.kept import key_of, packed, unpacked
 from viiwork.documents.outcomes import outcome
 from viiwork.documents.reader import Reader
 from viiwork.errors import ViiworkError
@@ -61,7 +61,7 @@ class Opening:
         return None
 
     async def _keep(self, claim: Claim, key: str, found: Contents) -> None:
-        if not key or not is_worth_keeping(found):
+        if not key:
             return
         try:
             await keep_text(self._store, claim.fence, key=key, content=await asyncio.to_thread(packed, found))
