@@ -159,6 +159,17 @@ class TestRetrying:
             gone = await api.post(f"/v1/dead/{NOBODY}/retry", idempotency_key="k3")
             assert gone.status_code == 404
 
+    async def test_asking_again_starts_nothing_twice_that_has_died_again_since(self, api: Api) -> None:
+        """It stays a dead letter; a new key starts it."""
+        (job,) = await api.die()
+        one, some = f"/v1/dead/{job}/retry", "/v1/dead/retry"
+        for key, path, body in (("k1", one, None), ("k2", some, {"ids": [job]}), ("k3", some, None)):
+            assert (await api.post(path, body, idempotency_key=key)).status_code == 200
+            await api.give_up(job)
+            assert (await api.post(path, body, idempotency_key=key)).status_code == 200
+            assert (await api.store.job(job)).state is State.DEAD
+            assert await api.letters() == [job]
+
     async def test_those_named_start_again_and_the_others_are_named_with_their_reason(self, api: Api) -> None:
         """Asked twice with the same key it answers the same."""
         one, two, three = await api.die(3)

@@ -10,10 +10,13 @@ from typing import Any
 import fakeredis
 import httpx
 import pytest
+from starlette.requests import Request
 
 from standin import StandIn, make_settings, make_store
 from tests.hands import Hands, sealed_batch
 from viiwork.api.app import create_app
+from viiwork.api.dead import once_of
+from viiwork.jobs import State
 from viiwork.store import Store
 from viiwork.store.leases import Verdict
 
@@ -121,6 +124,31 @@ async def test_failed_rows_are_tried_again(api: Api) -> None:
     answer = await api.http.post(f"/v1/analyses/{batch}/retry")
     assert answer.json() == {"id": batch, "retried": 1}
     assert error(await api.http.post(f"/v1/analyses/{batch}-0/retry"))["status"] == 400
+
+
+async def test_a_retry_that_is_sent_again_starts_none_twice(api: Api) -> None:
+    """Its answer was lost, and one has failed again since; what a door that died had not come to is started yet."""
+    batch = await sealed_batch(api.store, 3)
+    hands, key = Hands(api.store), {"idempotency-key": "monday"}
+    for _ in range(3):
+        await hands.do(Verdict.FAILED)
+    path = f"/v1/analyses/{batch}/retry"
+    await api.store.call("retry", f"{batch}-0", "row", once_of_key("monday"))  # then the door died
+    answer = await api.http.post(path, headers=key)
+    assert answer.json() == {"id": batch, "retried": 3}
+    first = await hands.do(Verdict.FAILED)
+    again = await api.http.post(path, headers=key)
+    assert again.json() == answer.json()
+    assert (await api.store.job(first)).state is State.FAILED
+    assert error(await api.http.post(f"/v1/analyses/{await api.start()}/retry", headers=key))["status"] == 409
+    other = await api.http.post(path, headers={"idempotency-key": "tuesday"})
+    assert other.json()["retried"] == 1
+
+
+def once_of_key(key: str) -> str:
+    """What a request of this test's client is known by."""
+    scope = {"type": "http", "headers": [(b"idempotency-key", key.encode())], "client": ("127.0.0.1", 1)}
+    return once_of(Request(scope))
 
 
 async def test_a_deletion_is_answered_with_a_receipt_each_time(api: Api) -> None:

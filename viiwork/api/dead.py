@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -58,7 +60,7 @@ async def show(request: Request, job_id: str) -> JSONResponse:
 async def retry_some(request: Request) -> JSONResponse:
     """Try those named again, or all: at most 500 a request, then go on with `before`."""
     desk: Intake = request.app.state.intake
-    return await _sweep(request, desk, desk.store.retry)
+    return await _sweep(request, desk, partial(desk.store.retry, once=once_of(request)))
 
 
 @router.post("/purge", response_model=DeadSweep, openapi_extra={"requestBody": BODY})
@@ -73,7 +75,8 @@ async def retry(request: Request, job_id: str) -> JSONResponse:
     """Try a dead job again with a clean slate; for a part of a document, the whole document: the job that starts."""
     desk: Intake = request.app.state.intake
     again = await came_before(request, desk, job_id)
-    return JSONResponse(public(await _once(desk, desk.store.retry, job_id, again=again)))
+    act = partial(desk.store.retry, once=once_of(request))
+    return JSONResponse(public(await _once(desk, act, job_id, again=again)))
 
 
 @router.delete("/{job_id}", response_model=Status)
@@ -119,6 +122,12 @@ async def came_before(request: Request, desk: Intake, what: object) -> bool:
     mine = secrets.token_hex(8)
     print_ = fingerprint(f"{request.method} {request.url.path}", what)
     return await desk.store.admit(tenant=who.tenant, key=who.key, fingerprint=print_, id=mine) != mine
+
+
+def once_of(request: Request) -> str:
+    """The same for a request that is sent again with its Idempotency-Key; empty for one without."""
+    who = sender(request)
+    return hashlib.sha256(f"{who.tenant} {who.key}".encode()).hexdigest()[:16] if who.key is not None else ""
 
 
 async def _sweep(request: Request, desk: Intake, act: Act) -> JSONResponse:

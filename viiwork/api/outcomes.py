@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
 from viiwork.api.analyses import MAX_POSITION, checked, whole
+from viiwork.api.dead import came_before, once_of
 from viiwork.api.intake import Intake
 from viiwork.api.priced import priced
 from viiwork.api.requests import check_query
@@ -55,9 +56,14 @@ async def list_documents(request: Request, analysis_id: str, after: After = None
 
 @router.post("/{analysis_id}/retry", response_model=Retried)
 async def retry(request: Request, analysis_id: str) -> JSONResponse:
-    """Try the documents again that failed, expired or died; rows with an answer stay as they are."""
+    """Try the documents again that failed, expired or died; rows with an answer stay as they are.
+
+    Sent again with its Idempotency-Key it starts none twice, whatever has failed since.
+    """
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(await retry_failed(desk.store, whole(analysis_id, "retried"))))
+    analysis = whole(analysis_id, "retried")
+    await came_before(request, desk, analysis)
+    return JSONResponse(public(await retry_failed(desk.store, analysis, once=once_of(request))))
 
 
 @router.delete("/{analysis_id}", response_model=Receipt, responses={202: {"model": Receipt}})

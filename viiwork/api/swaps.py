@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,10 +12,9 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from viiwork.api.bodies import Body, Line
-from viiwork.api.dead import came_before
+from viiwork.api.dead import came_before, once_of
 from viiwork.api.intake import Intake
 from viiwork.api.orders import json_body
-from viiwork.api.work import sender
 from viiwork.errors import Busy, Conflict, NotFound
 from viiwork.hosts import HostCards, Swap, Swaps
 from viiwork.store import Store
@@ -78,10 +76,7 @@ async def swap(request: Request) -> JSONResponse:
 
 def asking_of(request: Request) -> str:
     """The same for a request that is sent again with its Idempotency-Key."""
-    who = sender(request)
-    if who.key is None:
-        return secrets.token_hex(8)
-    return hashlib.sha256(f"{who.tenant} {who.key}".encode()).hexdigest()[:16]
+    return once_of(request) or secrets.token_hex(8)
 
 
 async def ask(

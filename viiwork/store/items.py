@@ -31,9 +31,10 @@ async def documents(store: Reading, batch_id: str, *, after: int, limit: int) ->
     return DocumentPage(documents=tuple(told), after=after + limit if len(found) > limit else None)
 
 
-async def retry_failed(store: Steering, batch_id: str) -> Retried:
+async def retry_failed(store: Steering, batch_id: str, *, once: str = "") -> Retried:
     """Start the documents again that failed, expired or died. Raises NotFound, Gone, or Conflict when it is over.
 
+    The same `once` starts each of them once only, however often it is said, and counts what it started before.
     Rows that come meanwhile are left alone: one that fails at once again would be tried for ever.
     """
     status = await store.batch(batch_id)
@@ -44,14 +45,17 @@ async def retry_failed(store: Steering, batch_id: str) -> Retried:
     retried = 0
     for start in range(0, int(count), PAGE):
         (items,) = await store.read([("LRANGE", rows, str(start), str(min(start + PAGE, int(count)) - 1))])
-        retried += await _retry(store, [item for item in items if item])
+        retried += await _retry(store, [item for item in items if item], once)
+    if once:
+        (known,) = await store.read([("HGET", f"{store.prefix}batch:{batch_id}", f"retried.{once}")])
+        retried = int(known or 0)
     return Retried(id=batch_id, retried=retried)
 
 
-async def _retry(store: Steering, items: list[str]) -> int:
+async def _retry(store: Steering, items: list[str], once: str) -> int:
     ends = await store.read(("HGET", f"{store.prefix}job:{one}", "item_state") for one in items) if items else []
     failed = [one for one, end in zip(items, ends, strict=True) if end in FAILED]
-    replies = await store.call_many([Call("retry", (one, "row")) for one in failed]) if failed else []
+    replies = await store.call_many([Call("retry", (one, "row", once)) for one in failed]) if failed else []
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply

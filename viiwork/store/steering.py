@@ -106,12 +106,13 @@ class Steering(Reading):
         await self.release(*await self._queues())
         return await self.batch(batch_id)
 
-    async def retry(self, job_id: str) -> Status:
+    async def retry(self, job_id: str, *, once: str = "") -> Status:
         """Start a dead job again with a clean slate; for a dead part of a document, the whole document.
 
+        The same `once` starts it once only, also where it has died again since.
         Answers the job that starts. Raises NotFound, Gone, or Conflict when it is not dead or its batch is over.
         """
-        state, *started = await self.call("retry", job_id)
+        state, *started = await self.call("retry", job_id, "", once)
         if state == "gone":
             await self._raise_missing(job_id)
         if state == "over":

@@ -1,16 +1,17 @@
 #!lua
 -- Starts a dead job again with a clean slate; a dead part of a document starts its whole document again, under a new
--- generation of part names. ARGV: job id, and `row` where it is a document's, or a job's on its own, whose row says that
--- it failed, expired or died. Answers {state afterwards, id of the job that starts, its queue}, or {why not}: 'gone',
+-- generation of part names. ARGV: job id; `row` where it is a document's, or a job's on its own, whose row says that
+-- it failed, expired or died; and what request this is, if it may come twice: then it starts the job once. Answers {state afterwards, id of the job that starts, its queue}, or {why not}: 'gone',
 -- 'over' (its batch was cancelled or has expired), or the state of one that need not be started again.
 
 local AGAIN = {failed = true, expired = true, dead = true}
 local job = load(ARGV[1])
 if not job then return {'gone'} end
+local ended_by = ''
 if ARGV[2] == 'row' then
   local ended = redis.call('HMGET', job_key(job.id), 'item_state', 'item_by')
   if not AGAIN[ended[1]] then return {ended[1] or job.state} end
-  redis.call('ZREM', P .. 'dead', ended[2] or '')
+  ended_by = ended[2] or ''
 elseif job.state ~= 'dead' then
   return {job.state}
 end
@@ -20,9 +21,16 @@ if is_over(batch) or (job.batch and not batch.state) then return {'over'} end
 local until_ms = tonumber(job.batch and redis.call('HGET', batch_key(job.batch), 'expires_ms') or 0)
 if until_ms > 0 and until_ms <= NOW then return {'gone'} end
 
-redis.call('ZREM', P .. 'dead', job.id)
 local root = job
 if job.item and job.item ~= job.id then root = load(job.item) end
+local once = ARGV[3] or ''
+if root and TERMINAL[root.state] and once ~= '' then
+  if redis.call('HGET', job_key(root.id), 'retried_by') == once then return {root.state, root.id} end
+  redis.call('HSET', job_key(root.id), 'retried_by', once)
+  if job.batch then redis.call('HINCRBY', batch_key(job.batch), 'retried.' .. once, 1) end
+end
+
+redis.call('ZREM', P .. 'dead', job.id, ended_by)
 if not root then return {'gone'} end
 if not TERMINAL[root.state] then return {root.state, root.id} end
 
