@@ -1,6 +1,7 @@
 """`python -m tests.wordy NAME` runs a worker whose engine writes word by word, each with the worker's own pid in it.
 
 The last message of a chat says how: `20 words, one every 0.05 s`; with `, then fail` the engine is at fault after them.
+`20 words, as FILE lets` waits before each word until FILE has as many bytes; FILE.said has one for each word written.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import os
 import re
 import sys
+from pathlib import Path
 
 import viiwork_workers.app as composition
 from viiwork.errors import EngineFault, JobRefused
@@ -17,7 +19,8 @@ from viiwork_workers.__main__ import main
 from viiwork_workers.engines.base import PLAIN, Engine, EngineFacts, Manner, Signals
 
 MODEL = "noop"
-ORDER = re.compile(r"(\d+) words, one every (\d+(?:\.\d+)?) s(, then fail)?")
+ORDER = re.compile(r"(\d+) words, (?:one every (\d+(?:\.\d+)?) s|as (/\S+) lets)(, then fail)?")
+LOOK_S = 0.005
 
 
 class WordyEngine:
@@ -36,14 +39,19 @@ class WordyEngine:
         if order is None:
             raise JobRefused("the stand-in writes words only.")
         text = ""
+        gate = Path(order[3]) if order[3] else None
         for number in range(int(order[1])):
+            while gate is not None and gate.stat().st_size <= number:
+                await asyncio.sleep(LOOK_S)
             word = f"{number}né{os.getpid()} "
             text += word
             self._words += 1
             if manner.on_text is not None:
                 manner.on_text(word)
-            await asyncio.sleep(float(order[2]))
-        if order[3]:
+            if gate is not None:
+                gate.with_name(f"{gate.name}.said").write_bytes(bytes(number + 1))
+            await asyncio.sleep(float(order[2] or 0))
+        if order[4]:
             raise EngineFault("the stand-in was told to fail.")
         usage = Usage(prompt_tokens=1, output_tokens=int(order[1]))
         return Answer(text=text, engine="wordy", model=MODEL, usage=usage)

@@ -262,6 +262,16 @@ async def test_an_endpoint_is_told_and_both_secrets_sign_during_a_rotation(desk:
         assert desk.listed("pending") == []
 
 
+async def looked(store: Store, *, times: int) -> None:
+    """Wait until the door has begun so many more looks at the queues: it asks first whether there are endpoints."""
+    asked = f"SCARD {store.prefix}endpoints"
+    async with store.client.monitor() as monitor:
+        async for said in monitor.listen():
+            times -= said["command"] == asked
+            if times <= 0:
+                return
+
+
 async def test_work_that_stands_still_is_told_once(settings: Settings, hands: Hands) -> None:
     with Door(settings, **QUICK, VIIWORK_CALLBACKS_STALLED_S="0.4") as door, Receiver() as receiver:
         desk = Desk(door.url, hands)
@@ -269,7 +279,8 @@ async def test_work_that_stands_still_is_told_once(settings: Settings, hands: Ha
         desk.post("/v1/jobs", messages=[{"role": "user", "content": "x"}], lane="batch")
         event = receiver.wait(1)[0].verified(secret)
         assert (event["type"], event["data"]["id"], event["data"]["waiting"]) == ("fleet.stalled", "batch.noop", 1)
-        time.sleep(0.5)  # several looks
+        await looked(hands.store, times=3)
+        assert [len(desk.listed(state)) for state in ("pending", "delivered", "dead")] == [0, 1, 0]
         assert len(receiver.heard) == 1
         desk.http.close()
 

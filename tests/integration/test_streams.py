@@ -27,6 +27,35 @@ from viiwork_workers.voice import Voice
 
 Event = tuple[str, dict[str, object]]
 SLOWLY = "30 words, one every 0.05 s"
+ALL = 1000
+
+
+class Gate:
+    """Lets the engine write so many words and no more: what a reader sees in the middle does not hang on luck."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._said = path, path.with_name(f"{path.name}.said")
+        self.let(0)
+
+    def let(self, words: int) -> None:
+        self._path.write_bytes(bytes(words))
+
+    def order(self, words: int, more: str = "") -> str:
+        """What to ask of the engine."""
+        return f"{words} words, as {self._path} lets{more}"
+
+    async def said(self, words: int) -> None:
+        """Wait until it has written so many."""
+
+        async def written() -> bool:
+            return self._said.exists() and self._said.stat().st_size >= words
+
+        await eventually(written, what=f"{words} words are written")
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
 
 
 @pytest.fixture
@@ -94,12 +123,19 @@ async def answer_of(store: Store, job: Job) -> str:
     return status.answer.text
 
 
-async def test_text_comes_while_it_is_written_and_is_the_answers(fleet: Fleet, door: Door, real_store: Store) -> None:
+async def test_text_comes_while_it_is_written_and_is_the_answers(
+    fleet: Fleet, door: Door, real_store: Store, gate: Gate
+) -> None:
     """Many pieces before the end, none twice; the last state and `end` follow them."""
     fleet.start("gpu0", module="tests.wordy")
     await ready(real_store, 1)
-    await real_store.submit([job := spoken()])
-    seen = await all_of(door, job)
+    await real_store.submit([job := spoken(gate.order(30))])
+    seen: list[Event] = []
+    async with stream(door, job) as events:
+        for words in (1, 2, 3, ALL):
+            gate.let(words)
+            await first_text(events, seen=seen)
+        seen += [event async for event in events]
     assert text_of(seen) == await answer_of(real_store, job)
     assert names_of(seen)[-3:] == ["delta", "state", "end"]
     assert "restart" not in names_of(seen)
@@ -121,39 +157,44 @@ async def test_nobody_listening_writes_nothing(fleet: Fleet, real_store: Store) 
 
 
 async def test_a_reader_that_comes_in_the_middle_has_all_from_the_beginning(
-    fleet: Fleet, door: Door, real_store: Store
+    fleet: Fleet, door: Door, real_store: Store, gate: Gate
 ) -> None:
-    """Whether another one listens already or not; both end with the same text."""
+    """Another one listens already; both end with the same text."""
     fleet.start("gpu0", module="tests.wordy")
     await ready(real_store, 1)
-    await real_store.submit([job := spoken()])
+    await real_store.submit([job := spoken(gate.order(30))])
     seen: list[Event] = []
+    late: list[Event] = []
     async with stream(door, job) as events:
-        await first_text(events, seen=seen)
-        await first_text(events, seen=seen)
-        second = asyncio.create_task(all_of(door, job))
+        for words in (1, 2):
+            gate.let(words)
+            await first_text(events, seen=seen)
+        async with stream(door, job) as second:
+            await first_text(second, seen=late)
+            gate.let(ALL)
+            late += [event async for event in second]
         seen += [event async for event in events]
-    late = await second
     assert text_of(seen) == text_of(late) == await answer_of(real_store, job)
     assert "restart" not in names_of(late)
     assert len([name for name, _ in late if name == "delta"]) > 1
 
 
 async def test_whoever_comes_when_nobody_has_listened_is_told_all_of_it_at_once(
-    fleet: Fleet, door: Door, real_store: Store
+    fleet: Fleet, door: Door, real_store: Store, gate: Gate
 ) -> None:
     """The worker has kept it."""
     fleet.start("gpu0", module="tests.wordy")
     await ready(real_store, 1)
-    await real_store.submit([job := spoken("40 words, one every 0.05 s")])
-
-    async def under_way() -> bool:
-        status = await real_store.job(job.id)
-        now = await real_store.client.time()
-        return status.started_ms is not None and now[0] * 1000 + now[1] // 1000 - status.started_ms > 700
-
-    await eventually(under_way, what="ten words are written")
-    seen = await all_of(door, job)
+    await real_store.submit([job := spoken(gate.order(40))])
+    gate.let(10)
+    await gate.said(10)
+    seen: list[Event] = []
+    async with stream(door, job) as events:
+        await first_text(events, seen=seen)
+        for words in (11, ALL):
+            gate.let(words)
+            await first_text(events, seen=seen)
+        seen += [event async for event in events]
     pieces = [str(data["text"]) for name, data in seen if name == "delta"]
     assert len(pieces[0].split()) > 5
     assert len(pieces) > 2
@@ -161,36 +202,46 @@ async def test_whoever_comes_when_nobody_has_listened_is_told_all_of_it_at_once(
 
 
 async def test_a_worker_killed_in_mid_stream_makes_its_readers_begin_again(
-    fleet: Fleet, door: Door, real_store: Store
+    fleet: Fleet, door: Door, real_store: Store, gate: Gate
 ) -> None:
     """`restart`, then the text of the later attempt alone, once, letter for letter."""
     fleet.start("gpu0", module="tests.wordy")
     await ready(real_store, 1)
-    await real_store.submit([job := spoken()])
+    await real_store.submit([job := spoken(gate.order(30))])
     seen: list[Event] = []
-    async with stream(door, job) as events:
+    other: list[Event] = []
+    gate.let(1)
+    async with stream(door, job) as events, stream(door, job) as second:
         await first_text(events, seen=seen)
-        other = asyncio.create_task(all_of(door, job))
-        await first_text(events, seen=seen)
+        await first_text(second, seen=other)
         fleet.kill("gpu0")
         fleet.start("gpu1", module="tests.wordy")
+        gate.let(ALL)
         seen += [event async for event in events]
-    for told in (seen, await other):
+        other += [event async for event in second]
+    for told in (seen, other):
         assert text_of(told) == await answer_of(real_store, job)
         assert names_of(told).count("restart") == 1
         begins = [name for name, _ in told].index("restart")
         assert {data["attempt"] for name, data in told[begins:] if name in ("restart", "delta")} == {2}
 
 
-async def test_an_attempt_that_fails_is_followed_by_a_restart(fleet: Fleet, door: Door, real_store: Store) -> None:
+async def test_an_attempt_that_fails_is_followed_by_a_restart(
+    fleet: Fleet, door: Door, real_store: Store, gate: Gate
+) -> None:
     """Also when all attempts fail, and there is no answer in the end."""
     fleet.settings = load_settings(
         {**fleet.settings.model_dump(), "queue": {"retry_base_s": 0.05, "max_attempts": 2, "beat_s": 0.2}}
     )
     fleet.start("gpu0", module="tests.wordy")
     await ready(real_store, 1)
-    await real_store.submit([job := spoken("30 words, one every 0.05 s, then fail")])
-    seen = await all_of(door, job)
+    await real_store.submit([job := spoken(gate.order(30, ", then fail"))])
+    seen: list[Event] = []
+    gate.let(1)
+    async with stream(door, job) as events:
+        await first_text(events, seen=seen)
+        gate.let(ALL)
+        seen += [event async for event in events]
     assert names_of(seen).count("restart") == 1
     assert seen[-1] == ("end", {"id": job.id, "state": "dead"})
     assert len(text_of(seen).split()) <= 30
@@ -225,12 +276,13 @@ async def test_what_has_ended_is_told_whole_and_whoever_was_here_before_begins_a
 
 
 async def test_the_client_has_the_text_across_a_restart_of_the_door(
-    fleet: Fleet, settings: Settings, door: Door, real_store: Store
+    fleet: Fleet, settings: Settings, door: Door, real_store: Store, gate: Gate
 ) -> None:
     """It connects again by itself, and is told to begin again."""
     fleet.start("gpu0", module="tests.wordy")
     await ready(real_store, 1)
-    await real_store.submit([job := spoken("60 words, one every 0.05 s")])
+    await real_store.submit([job := spoken(gate.order(60))])
+    gate.let(1)
     port = door.url.rpartition(":")[2]
 
     def follow(on_text: Callable[[], object]) -> list[Status | Delta | Restart]:
@@ -238,7 +290,10 @@ async def test_the_client_has_the_text_across_a_restart_of_the_door(
         with Client(door.url, retries=20) as client:  # a new door may take a while to open
             for told in client.job_text(job.id):
                 had.append(told)
-                if sum(isinstance(event, Delta) for event in had) == 2:
+                pieces = sum(isinstance(event, Delta) for event in had)
+                if pieces == 1:
+                    gate.let(2)
+                if pieces == 2:
                     on_text()
         return had
 
@@ -247,7 +302,9 @@ async def test_the_client_has_the_text_across_a_restart_of_the_door(
     following = asyncio.create_task(asyncio.to_thread(follow, lambda: loop.call_soon_threadsafe(heard.set)))
     await heard.wait()
     assert await asyncio.to_thread(door.end) == 0
-    with Door(settings, VIIWORK_API_PORT=port):
+    with Door(settings, VIIWORK_API_PORT=port) as anew:
+        assert anew.url == door.url
+        gate.let(ALL)
         had = await following
     text = ""
     for told in had:

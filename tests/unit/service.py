@@ -12,11 +12,13 @@ import fakeredis
 import uvicorn
 
 from standin import StandIn, make_settings, make_store
-from viiwork.api.__main__ import listen
+from viiwork.api.__main__ import Server, listen
 from viiwork.api.app import create_app
 from viiwork.store import Store
 
 T = TypeVar("T")
+BOUND_S = 60
+"""Nothing takes so long on a machine that moves at all."""
 
 
 class Service:
@@ -42,7 +44,7 @@ class Service:
 
     def __enter__(self) -> Service:
         self._thread.start()
-        assert self._up.wait(10)
+        assert self._up.wait(BOUND_S)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -51,12 +53,12 @@ class Service:
     def stop(self) -> None:
         """Stop answering, as a service that is shut down does."""
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(BOUND_S)
         assert not self._thread.is_alive()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` in the service's loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(BOUND_S)
 
     def blob_files(self) -> list[Path]:
         return [path for path in (self.root / "blobs").rglob("*") if path.is_file()]
@@ -68,8 +70,14 @@ class Service:
         await self.worker.join()
         listener = listen("127.0.0.1", self._port)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(create_app(self._settings, self.store), log_level="critical", access_log=False)
-        self._server = uvicorn.Server(config)
+        # As the door itself has it: without the bound, whoever connects while it ends would keep it for ever.
+        config = uvicorn.Config(
+            create_app(self._settings, self.store),
+            log_level="critical",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = Server(config)
         done = asyncio.Event()
         helpers = [asyncio.create_task(self._tell_once_up())]
         if not self._idle:

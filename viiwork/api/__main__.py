@@ -57,7 +57,7 @@ async def serve(settings: Settings) -> None:
     )
     try:
         end_quietly()
-        await _Server(config).serve(sockets=[listener])
+        await Server(config).serve(sockets=[listener])
     finally:
         await store.close()
 
@@ -72,7 +72,7 @@ async def meet_blobs(store: Store) -> None:
         log.warning("the blob directory cannot be written: %s", error.strerror)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends the streams of events before it waits for what is under way: they would keep it waiting in vain."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
