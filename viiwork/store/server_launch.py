@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from redis.retry import Retry
 from viiwork.errors import StartupError, StoreUnavailable
 from viiwork.processes import collect, end, identity, is_alive
 from viiwork.statedir import ServerRecord, StateDir, rotate, tail, write_private
+from viiwork.store.aofgaps import close_gaps
 from viiwork.store.binaries import Binary, find_binary
 from viiwork.store.server_config import Address, server_config
 
@@ -28,6 +30,18 @@ SOCKET_PATH_BYTES = 107
 """What `sockaddr_un` holds on Linux, less its closing zero."""
 SECRET_FILE = "redis.secret"  # noqa: S105 - a file's name
 SERVER_DIR = "redis"
+
+REFUSED_LOG = "Bad file format"
+"""What a server says of an append-only file that it cannot read."""
+BROKEN_LOG = (
+    "Its append-only file is damaged by more than gaps of zeros. Keep a copy of it; bring a backup back "
+    "(`viiwork restore`), or let the server's own `check-aof --fix` cut it where the damage begins: what came later is "
+    "lost then. "
+)
+
+
+class DamagedLog(StartupError):
+    """Raised when the server refused its append-only file."""
 
 
 class AddressError(StartupError):
@@ -41,14 +55,25 @@ def launch(state: StateDir, *, limit_bytes: int, lock: int) -> ServerRecord:
     binary = find_binary(os.environ, written_by=written_by)
     failure = StartupError("the embedded server has no address to listen on.")
     for address in _addresses(state):
+        start = partial(_start_at, address, binary, state, limit_bytes=limit_bytes, lock=lock)
         try:
-            started = _start_at(address, binary, state, limit_bytes=limit_bytes, lock=lock)
+            started = _mended(start, state)
         except AddressError as error:
             failure = error
             continue
         write_private(writer, f"{binary}\n")
         return started
     raise failure
+
+
+def _mended(start: Callable[[], ServerRecord], state: StateDir) -> ServerRecord:
+    """Start it; and once more when all that kept it from its append-only file were gaps of zeros."""
+    try:
+        return start()
+    except DamagedLog:
+        if not close_gaps(state.root / SERVER_DIR):
+            raise
+    return start()
 
 
 def _start_at(address: Address, binary: Binary, state: StateDir, *, limit_bytes: int, lock: int) -> ServerRecord:
@@ -119,8 +144,10 @@ def _startup_failure(record: ServerRecord, log: Path, begin: int) -> StartupErro
         file.seek(begin)
         said = file.read(65_536).decode("utf-8", "replace")
     kind = AddressError if "bind:" in said or "listening" in said or "Unix socket" in said else StartupError
+    kind, hint = (DamagedLog, BROKEN_LOG) if REFUSED_LOG in said else (kind, "")
     words = tail(log, lines=3) or "none"
-    return kind(f"{record.kind} {record.version} ended at once. Its last words: {words}.", hint=f"See {log}.")
+    last = f"{record.kind} {record.version} ended at once. Its last words: {words}."
+    return kind(last, hint=f"{hint}See {log}.")
 
 
 def ping(url: str) -> str:

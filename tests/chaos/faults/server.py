@@ -105,7 +105,8 @@ async def takes(stage: Stage) -> bool:
 class PowerCut:
     """Every process SIGKILLed at once, and the disk keeps only what was synced: the rest of the file is cut off.
 
-    What was acknowledged was synced, so it must be there; what ended after that is done again.
+    What was acknowledged was synced, so it must be there; what ended after that is done again. No rewrite begins in
+    between: what was synced is told by the length of one file.
     """
 
     seed: int = 7
@@ -113,6 +114,8 @@ class PowerCut:
 
     async def strike(self, stage: Stage, load: Load) -> None:
         await stage.busy(*stage.names)
+        await stage.store.client.config_set("auto-aof-rewrite-percentage", "0")
+        await eventually(lambda: in_one_part(stage), within_s=60, what="no rewrite under way")
         await load.hold()
         synced_bytes = stage.server.append_only_file.stat().st_size
         await stage.busy(*stage.names)
@@ -126,6 +129,10 @@ class PowerCut:
         stage.start(*stage.names)
         load.go_on()
         await stage.joined(*stage.names)
+
+
+async def in_one_part(stage: Stage) -> bool:
+    return not (await stage.store.client.info("persistence"))["aof_rewrite_in_progress"]
 
 
 def cut(stage: Stage, *, keep_bytes: int) -> int:
