@@ -19,6 +19,8 @@ from viiwork.settings import Settings, load_settings
 from viiwork.store.opening import make_store
 
 MODEL = "sim"
+ENGINE_DIED = "the engine's process"
+"""How a worker's log begins to tell of each death of its engine."""
 QUICK_LEASES = {"beat_s": 0.2, "lease_ttl_s": 2.0, "hint_grace_s": 1.0, "drain_grace_s": 0.0}
 """For the short form. The long one keeps the leases that fleets have."""
 
@@ -56,6 +58,7 @@ class Stage:
         """What the table says of a run besides its figures."""
         self.code = ROOT
         """The tree that workers are run from."""
+        self._deaths_before = 0
         self._keepers: set[asyncio.Task[None]] = set()
 
     @property
@@ -79,6 +82,14 @@ class Stage:
         self.wounds, self.notice = Wounds(), ""
         gone = [name for name in self.names if (p := self.fleet.processes.get(name)) is None or p.poll() is not None]
         self.start(*gone)
+        self._deaths_before = self._deaths()
+
+    def engine_deaths(self) -> int:
+        """How many engines have died under their workers in this run."""
+        return self._deaths() - self._deaths_before
+
+    def _deaths(self) -> int:
+        return sum(self.fleet.log(name).count(ENGINE_DIED) for name in self.names)
 
     async def tidy(self) -> None:
         """End a run."""

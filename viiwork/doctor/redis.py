@@ -76,7 +76,9 @@ def persisting(redis: RedisFacts) -> Finding:
     ]
     if broken:
         found = f"could not write {' and '.join(broken)} last time"
-        return fail("Redis' files", found, "Look at its log and its disk; once it has room, send it BGREWRITEAOF (docs/reliability.md says why).")
+        return fail(
+            "Redis' files", found, "Look at its log and its disk; once it has room again, send it BGREWRITEAOF."
+        )
     return ok("Redis' files", "the last writes went well")
 
 

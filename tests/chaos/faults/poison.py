@@ -12,8 +12,6 @@ from viiwork.work import ChatInput, Message
 from viiwork_workers.engines.simulated.frames import POISON
 
 MOST_RESTARTS = 3
-BORN = "the engine's process"
-"""How a worker's log begins to tell of each death of its engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +29,14 @@ class Poison:
         return make_job(id=child_id(load.batch, "p0"), batch=load.batch, model=MODEL, input=work)
 
     async def strike(self, stage: Stage, load: Load) -> None:
-        before = deaths(stage)
         poisoned = child_id(load.batch, "p0")
 
         async def given_up() -> bool:
             return (await stage.store.job(poisoned)).state is State.DEAD
 
         await eventually(given_up, within_s=120, what="the poisoned job given up")
-        restarts = deaths(stage) - before
+        restarts = stage.engine_deaths()
         stage.notice = f"{restarts} engine restarts"
         assert 1 <= restarts <= MOST_RESTARTS, f"{restarts} engines died"
         status = await stage.store.job(poisoned)
         assert [past.end for past in status.history] == ["crashed"] * restarts, status.history
-
-
-def deaths(stage: Stage) -> int:
-    """How many engines have died under their workers."""
-    return sum(stage.fleet.log(name).count(BORN) for name in stage.names)
