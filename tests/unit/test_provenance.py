@@ -116,6 +116,42 @@ class TestGround:
         assert marked.evidence == (Evidence(quote="The landlord lives in Paris.", unsupported=True),)
         assert marked.notes == (UNSUPPORTED,)
 
+    @pytest.mark.parametrize(
+        ("quote", "found"),
+        [
+            ("6 documents and 8,240 ords for yur manual", "6 documents and 8,240 words for your manual"),
+            ("words for yourr mmanuall of 12", "words for your manual of 12"),
+            ("metre. Graain yieeld did nnot diffeer", "Grain yield did not differ"),
+        ],
+    )
+    def test_lost_and_doubled_letters_do_not_cut_a_figure_off_or_take_a_neighbour_in(
+        self, quote: str, found: str
+    ) -> None:
+        """The aligner's span is as long as the quote, so its ends are off by what the copyist lost or doubled."""
+        text = "In 2021 0.09 grams per cubic centimetre. Grain yield did not differ 386 times. "
+        text += "EUR 73 6 documents and 8,240 words for your manual of 12 pages."
+        span = Text(text).find(quote)
+        assert span is not None
+        assert found in text[span.start : span.end]
+        assert span.same_figures
+
+    @pytest.mark.parametrize(
+        ("text", "quote"),
+        [
+            (
+                "They agreed that the rent is 900 euros a month, payable on the 3 first days.",
+                "800 euros a month, payabl on the 3",
+            ),
+            ("It was let for 900. The rent is 800 euros.", "The rent is 900"),
+            ("900 deposit 800 euros, as was agreed", "deposit 900 euros"),
+            ("In 2020 they paid 900 euros for 2 rooms.", "they payd 2 euros for 900 rooms"),
+        ],
+    )
+    def test_another_figure_nearby_does_not_make_a_wrong_one_good(self, text: str, quote: str) -> None:
+        """The ends move only to where all figures of the quote stand, no others, and its words no less than before."""
+        span = Text(text).find(quote)
+        assert span is None or not span.same_figures
+
     def test_a_quote_with_other_figures_is_shown_where_it_should_be_and_marked(self) -> None:
         """800 euros in the answer are not supported by 900 in the document, however alike the sentences are."""
         (piece,) = ground(answer("The rent is 800 euros."), TEXT, ((0, 1),)).evidence
