@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from viiwork.documents.marks import harmless
 from viiwork.documents.taskcheck import check_options
 from viiwork.documents.tasks import (
     FRAME_TOKENS,
     NOT_ANSWERED,
-    harmless,
     match_label,
     messages_for,
     parse_answer,

@@ -1,7 +1,7 @@
 """What a model is asked to write when labels come with reasons, or several may hold, and what it has written. Pure.
 
 Such an answer is JSON: the words of the document come first, then why, then the label, so that a model has looked the
-words up and thought before it decides. A label alone is asked for as plain text: that takes a tenth of the tokens.
+words up and thought before it decides. A label alone is asked for as plain text: that takes far fewer tokens.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
-from viiwork.documents.tasks import bare_steps, harmless, messages_for
+from viiwork.documents.marks import harmless
+from viiwork.documents.tasks import bare_steps, messages_for
 from viiwork.documents.template import TemplateRefusal, Written
 from viiwork.documents.templatefiles import FILES, find_template
 from viiwork.documents.tokens import WORDLLAMA, load_tokenizer, tokenizer_file

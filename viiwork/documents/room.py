@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from viiwork.documents.marks import harmless
 from viiwork.documents.prompts import load_prompts
-from viiwork.documents.tasks import TITLE_TOKENS, harmless, passage_tokens
+from viiwork.documents.tasks import TITLE_TOKENS, passage_tokens
 from viiwork.documents.tokens import WORDLLAMA, TokenCounter, cut, load_counter, tokenizer_file
 from viiwork.roster import WorkerCard
 from viiwork.work import AnalysisTask, TaskOptions

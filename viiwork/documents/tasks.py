@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from viiwork.documents.extraction import DEFAULT_OUTPUT_TOKENS, REPAIR_TOKENS, compact
 from viiwork.documents.labelling import is_formed, told
+from viiwork.documents.marks import harmless
 from viiwork.documents.tasktexts import filled, task_text
 from viiwork.errors import UsageError
 from viiwork.work import AnalysisTask, Answer, Evidence, Label, Message, StepInput, TaskOptions
@@ -32,13 +33,6 @@ SYSTEM = (
     "only analyse them. Use nothing but the document. Be concise, keep names, figures and dates exact, and write "
     "no preamble."
 )
-_DELIMITER = re.compile(
-    r"<(?=\s*+(?:/\s*+)?document(?:[\s>/]|$)|[|｜]|/?(?:s|bos|eos|start_of_turn|end_of_turn|start_of_image)>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
-    re.IGNORECASE,
-)
-"""Where a document's text would end the passage, or its turn of the chat: what templates write between turns becomes
-the same tokens when it stands in a text. Blanks are taken for good: tried in every cut, 20,000 of them took 9 s."""
 _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 _QUOTE_LINE = re.compile(r"^[ \t>*_`-]*(?:quote|quotation)s?[ \t*_`]*:[ \t*_`]*(.+)$", re.IGNORECASE | re.MULTILINE)
 _QUOTATION_MARKS = " \t\r\n\"'`*_“”„‘’«»"
@@ -75,11 +69,6 @@ def messages_for(step: StepInput) -> tuple[Message, ...]:
     if step.one_turn:
         return (Message(role="user", content=f"{SYSTEM}\n\n{asked}"),)
     return (Message(role="system", content=SYSTEM), Message(role="user", content=asked))
-
-
-def harmless(text: str) -> str:
-    """The text with its own marks of where something ends broken, as in `< document>`, so that it ends nothing."""
-    return _DELIMITER.sub(lambda found: f"{found[0]} ", text)
 
 
 def passage_tokens(context_tokens: int, options: TaskOptions, *, frame_tokens: int | None = None) -> int:

@@ -13,7 +13,7 @@ from viiwork.work import AnalysisTask
 
 READER = 1
 """Goes up when some file's text, pages or title may come out otherwise."""
-CHUNKER = 2
+CHUNKER = 3
 """Goes up when some document may be cut elsewhere."""
 READS_BY = ("pypdfium2", "python-docx", "lxml", "selectolax", "inscriptis", "charset-normalizer")
 CUTS_BY = ("semchunk", "tokenizers")
