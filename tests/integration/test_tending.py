@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,13 @@ def tending(
     )
 
 
+async def begun(settings: Settings, crew: Crew, store: Store, **options: Any) -> Tending:
+    """With the first plan's workers under way."""
+    made = tending(settings, crew, store, **options)
+    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    return made
+
+
 async def ready_at_once(crew: Crew, *, held: str = "") -> None:
     """As the supervisor's own look does."""
     while True:
@@ -97,8 +105,7 @@ async def test_a_swap_is_done_whole_or_not_at_all(
     settings: Settings, crew: Crew, fake_store: Store, bad: str, state: str, left: str
 ) -> None:
     """And only what is done is kept for the next start."""
-    made = tending(settings, crew, fake_store, bad=bad)
-    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    made = await begun(settings, crew, fake_store, bad=bad)
     looking = asyncio.create_task(ready_at_once(crew))
     await ask_swaps(fake_store, [ASKED])
     async with asyncio.timeout(30):
@@ -115,8 +122,7 @@ async def test_a_swap_does_not_wait_for_a_worker_that_gets_no_watts(
     settings: Settings, crew: Crew, fake_store: Store
 ) -> None:
     """That may take days, and until a swap is over the plan heals nothing."""
-    made = tending(settings, crew, fake_store, held="gpu0")
-    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    made = await begun(settings, crew, fake_store, held="gpu0")
     looking = asyncio.create_task(ready_at_once(crew, held="gpu0"))
     await ask_swaps(fake_store, [ASKED])
     async with asyncio.timeout(30):
@@ -151,8 +157,7 @@ async def turning(made: Tending, crew: Crew, *, slow: str = "") -> AsyncIterator
 async def test_a_drain_is_heeded_while_a_swap_is_under_way(settings: Settings, crew: Crew, fake_store: Store) -> None:
     """By the worker that loads just now; the swap goes on with what is left."""
     said: list[str] = []
-    made = tending(settings, crew, fake_store, said=said)
-    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    made = await begun(settings, crew, fake_store, said=said)
     await ask_swaps(fake_store, [ASKED])
     async with turning(made, crew, slow="gpu0") as turn:
         await until(lambda: running(crew).get("gpu0") == OTHER)
@@ -173,8 +178,7 @@ async def test_a_swap_of_which_all_cards_are_drained_has_failed(
     settings: Settings, crew: Crew, fake_store: Store
 ) -> None:
     """The new model was never seen to work; the old one comes back with its cards."""
-    made = tending(settings, crew, fake_store)
-    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    made = await begun(settings, crew, fake_store)
     await ask_swaps(fake_store, [ASKED])
     async with turning(made, crew, slow="gpu0") as turn:
         await until(lambda: running(crew).get("gpu0") == OTHER)
@@ -193,8 +197,7 @@ async def test_a_drain_that_is_taken_back_at_once_leaves_nobody_out(
     settings: Settings, crew: Crew, fake_store: Store
 ) -> None:
     """Before the plan has heard of it."""
-    made = tending(settings, crew, fake_store)
-    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    made = await begun(settings, crew, fake_store)
     await drains.drain(fake_store, [Drained(worker="gpu1@box")])
     await made.heed()
     await until(lambda: "gpu1" not in running(crew))
@@ -206,8 +209,7 @@ async def test_a_drain_that_is_taken_back_at_once_leaves_nobody_out(
 async def test_whoever_asks_while_a_swap_is_under_way_is_told_so_at_once(
     settings: Settings, crew: Crew, fake_store: Store
 ) -> None:
-    made = tending(settings, crew, fake_store)
-    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    made = await begun(settings, crew, fake_store)
     await ask_swaps(fake_store, [ASKED])
     async with turning(made, crew, slow="gpu0"):
         await until(lambda: running(crew).get("gpu0") == OTHER)
@@ -258,8 +260,7 @@ async def test_a_defect_in_the_middle_leaves_no_swap_under_way(
     def broken(berth: Berth) -> ProcessSpec:
         raise LookupError(berth.name)
 
-    made = tending(settings, crew, fake_store)
-    crew.begin(made._spec_of(berth) for berth in await made.prepare())
+    made = await begun(settings, crew, fake_store)
     made._spec_of = broken
     await ask_swaps(fake_store, [ASKED])
     with pytest.raises(LookupError):

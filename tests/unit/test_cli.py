@@ -4,64 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import fakeredis
 import pytest
 
+from commands import Cli
 from service import Service
 from standin import MODEL, NOTICE, StandIn
-from viiwork.cli.main import run
+from tests.terminal import Terminal
 from viiwork.cli.watch import patiently
 from viiwork.client import Client
 from viiwork.errors import Unavailable
 from viiwork.jobs import BatchStatus
 from viiwork.multipart import TextDocument
-
-Cli = Callable[..., "Said"]
-
-
-@dataclass
-class Said:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def objects(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(tmp_path / "state") as running:
-        monkeypatch.setenv("VIIWORK_URL", running.url)
-        yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no-fleet"))
-
-    def call(*arguments: object) -> Said:
-        code = run([str(argument) for argument in arguments])
-        said = capfd.readouterr()
-        return Said(code, said.out, said.err)
-
-    return call
 
 
 @pytest.fixture
@@ -414,8 +375,8 @@ class TestAtATerminal:
             with Terminal(["analyze", str(folder)], url=service.url) as terminal:
                 terminal.wait_for("0 of 3 done")
                 terminal.process.send_signal(signal.SIGINT)
-                screen = terminal.to_the_end()
-            assert terminal.process.returncode == 130
+                assert terminal.end() == 130
+            screen = terminal.screen
             assert "goes on" in screen and "viiwork watch an_" in screen and "viiwork cancel an_" in screen
             assert "Traceback" not in screen
             analysis = screen.split("viiwork watch ")[1].split()[0]
@@ -425,11 +386,11 @@ class TestAtATerminal:
     def test_a_bar_shows_upload_and_documents(self, service: Service, folder: Path) -> None:
         """To the end, then the table."""
         with Terminal(["analyze", str(folder)], url=service.url) as terminal:
-            screen = terminal.to_the_end()
-        assert terminal.process.returncode == 1
+            assert terminal.end() == 1
+        screen = terminal.screen
         for text in ("Uploading", "Analysing", "3 of 3 done, 1 failed", "It says: deep alpha"):
             assert text in screen
-        assert "\x1b]0;title" not in screen
+        assert "\x1b]0;title" not in terminal.raw
 
     def test_a_closed_pipe_is_no_error(self, service: Service, folder: Path) -> None:
         """`viiwork results ID --json | head -1` ends quietly."""
@@ -441,48 +402,6 @@ class TestAtATerminal:
             process.stdout.close()
             said = process.stderr.read().decode()
         assert "Traceback" not in said and "BrokenPipe" not in said
-
-
-class Terminal:
-    """A command on a terminal of its own."""
-
-    def __init__(self, arguments: list[str], *, url: str) -> None:
-        near, far = pty.openpty()
-        environment = os.environ | {"VIIWORK_URL": url, "COLUMNS": "120", "TERM": "xterm"}
-        command = [sys.executable, "-m", "viiwork.cli.main", *arguments]
-        self.process = subprocess.Popen(command, stdin=far, stdout=far, stderr=far, env=environment)
-        os.close(far)
-        self._near = os.fdopen(near, "rb", buffering=0)
-        self.screen = ""
-
-    def __enter__(self) -> Terminal:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        with closing(self._near):
-            if self.process.poll() is None:
-                self.process.kill()
-            self.process.wait()
-
-    def wait_for(self, text: str) -> None:
-        until = time.monotonic() + 20
-        while text not in self.screen:
-            assert time.monotonic() < until, self.screen
-            assert self._read(), self.screen
-
-    def to_the_end(self) -> str:
-        while self._read():
-            pass
-        self.process.wait(20)
-        return self.screen
-
-    def _read(self) -> bool:
-        try:
-            data = self._near.read(65536)
-        except OSError:  # what Linux says once the far side is closed
-            return False
-        self.screen += (data or b"").decode("utf-8", "replace")
-        return bool(data)
 
 
 class TestChoiceOfModel:

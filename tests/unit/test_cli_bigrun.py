@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import commands
 from service import Service
 from standin import MODEL
 from viiwork.bigrun.methods import methods
 from viiwork.bigrun.record import Engine, Part, RunRecord, SentFile, Tally, beside, read_record, write_record
 from viiwork.bigrun.setup import Setup
-from viiwork.cli.main import run
 from viiwork.errors import UsageError
 from viiwork.work import AnalysisTask, TaskOptions, Usage
 
@@ -22,20 +22,12 @@ Cli = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(tmp_path / "state") as running:
-        monkeypatch.setenv("VIIWORK_URL", running.url)
-        yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: Service) -> Cli:
+def cli(cli: commands.Cli, service: Service) -> Cli:
     """The exit code, and what was said on standard error."""
-    monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str]:
-        code = run([str(argument) for argument in arguments])
-        return code, capfd.readouterr().err
+        code, _, said = cli(*arguments)
+        return code, said
 
     return call
 

@@ -4,50 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
+from commands import Cli
 from service import Service
 from tests.hands import Hands, sealed_batch
-from viiwork.cli.main import run
 from viiwork.store.leases import Verdict
-
-
-@dataclass
-class Said:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Said]
-
-
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(tmp_path / "state") as running:
-        monkeypatch.setenv("VIIWORK_URL", running.url)
-        yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no-fleet"))
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments: object) -> Said:
-        code = run([str(argument) for argument in arguments])
-        said = capfd.readouterr()
-        return Said(code, said.out, said.err)
-
-    return call
 
 
 def folder(path: Path) -> Path:

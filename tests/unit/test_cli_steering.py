@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from commands import Cli
 from service import Service
 from tests.hands import FAULT, Hands, sealed_batch
 from tests.workers import make_job
@@ -22,7 +21,6 @@ from viiwork.cardwords import slots
 from viiwork.cli.cancel import describe as describe_cancelled
 from viiwork.cli.dead import last_fault, letters_table, workers
 from viiwork.cli.facts import analysis_view, documents, job_view, moment
-from viiwork.cli.main import run
 from viiwork.cli.pace import Pace
 from viiwork.cli.pause import show as show_paused
 from viiwork.cli.progress import describe, seen
@@ -31,21 +29,7 @@ from viiwork.jobs import Attempt, BatchState, BatchStatus, Counts, Fault, Lane, 
 from viiwork.roster import FleetStatus, WorkerCard, WorkerStatus
 from viiwork.store.leases import Verdict
 
-Cli = Callable[..., "Said"]
 NOBODY = "job_00000000000000000000000000"
-
-
-@dataclass
-class Said:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def objects(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @pytest.fixture
@@ -53,20 +37,6 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
     with Service(tmp_path / "state", idle=True) as running:
         monkeypatch.setenv("VIIWORK_URL", running.url)
         yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no-fleet"))
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments: object) -> Said:
-        code = run([str(argument) for argument in arguments])
-        said = capfd.readouterr()
-        return Said(code, said.out, said.err)
-
-    return call
 
 
 def die(service: Service, count: int = 1) -> list[str]:

@@ -8,45 +8,23 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from commands import Cli
 from service import Service
 from standin import MODEL, NOTICE
 from viiwork.cli.checkedfile import MAX_LINE_BYTES, Faults, check
-from viiwork.cli.main import run
 from viiwork.cli.urgency import seconds_of
 from viiwork.client import Client
 from viiwork.errors import Busy, Full, UsageError
 from viiwork.jobfile import JobFile
 from viiwork.jobs import BatchState
 
-Cli = Callable[..., tuple[int, str, str]]
 NOT_JSON_LINES = "jobs.jsonl: this is not JSON Lines: one JSON object a line."
-
-
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(tmp_path / "state") as running:
-        monkeypatch.setenv("VIIWORK_URL", running.url)
-        yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no-fleet"))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(argument) for argument in arguments])
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 def line(number: int, **fields: Any) -> str:
