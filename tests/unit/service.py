@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,19 @@ from viiwork.store import Store
 T = TypeVar("T")
 BOUND_S = 60
 """Nothing takes so long on a machine that moves at all."""
+
+
+class Prompt(Server):
+    """Ends when it is told to: uvicorn's own looks every tenth of a second, which hundreds of tests would wait for."""
+
+    def end(self) -> None:
+        """From any thread."""
+        with suppress(RuntimeError):  # its loop is closed: it has ended already
+            self._loop.call_soon_threadsafe(self._over.set)
+
+    async def main_loop(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        await self._over.wait()
 
 
 class Service:
@@ -52,7 +66,7 @@ class Service:
 
     def stop(self) -> None:
         """Stop answering, as a service that is shut down does."""
-        self._server.should_exit = True
+        self._server.end()
         self._thread.join(BOUND_S)
         assert not self._thread.is_alive()
 
@@ -77,7 +91,7 @@ class Service:
             access_log=False,
             timeout_graceful_shutdown=1,
         )
-        self._server = Server(config)
+        self._server = Prompt(config)
         done = asyncio.Event()
         helpers = [asyncio.create_task(self._tell_once_up())]
         if not self._idle:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
@@ -13,6 +13,7 @@ from viiwork import jobfile
 from viiwork.cli.facts import failed_word, one_at_a_time
 from viiwork.cli.pace import Milestones, Pace, duration
 from viiwork.cli.screen import err, plain, say
+from viiwork.client import progress
 from viiwork.jobs import BatchStatus, Priority
 
 SHORT_S = 5.0
@@ -20,15 +21,10 @@ SHORT_S = 5.0
 KIB, MIB = 1024, 1024 * 1024
 
 
-class Display(Protocol):
+class Display(progress.Display, Protocol):
     """Shows how far an upload and an analysis are."""
 
-    def __enter__(self) -> Display: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
     def upload(self, sent_bytes: int, total_bytes: int) -> None: ...
-    def progress(self, status: BatchStatus) -> None: ...
 
 
 def display() -> Display:
@@ -73,7 +69,7 @@ def seen(pace: Pace, status: BatchStatus) -> Pace:
     return pace
 
 
-class Bar:
+class Bar(progress.Hidden):
     """A bar for the upload, then one for the documents or jobs."""
 
     def __init__(self) -> None:
@@ -84,7 +80,7 @@ class Bar:
         self._documents: TaskID | None = None
         self._suspects = 0
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
@@ -99,7 +95,7 @@ class Bar:
         note = upload_note(sent_bytes, total_bytes)
         self._bars.update(self._upload, total=max(1, total_bytes), completed=sent_bytes, note=note)
 
-    def progress(self, status: BatchStatus) -> None:
+    def progress(self, status: BatchStatus, /) -> None:
         self._pace = seen(self._pace, status)
         if self._documents is None:
             self._documents = self._bars.add_task(doing(status).capitalize(), note="")
@@ -110,7 +106,7 @@ class Bar:
         self._bars.update(self._documents, total=max(1, counts.total), completed=counts.settled, note=note)
 
 
-class Lines:
+class Lines(progress.Hidden):
     """A line when something begins, changes or ends, at every tenth and every minute."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -122,14 +118,6 @@ class Lines:
         self._said = ""
         self._suspects = 0
 
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
     def upload(self, sent_bytes: int, total_bytes: int) -> None:
         now_s = self._clock()
         self._upload_s = now_s if self._upload_s is None else self._upload_s
@@ -138,7 +126,7 @@ class Lines:
         if self._sent.reached(now_s, sent_bytes / max(1, total_bytes), at_once=sent_bytes >= total_bytes):
             self._say(f"uploading: {upload_note(sent_bytes, total_bytes)}")
 
-    def progress(self, status: BatchStatus) -> None:
+    def progress(self, status: BatchStatus, /) -> None:
         self._pace = seen(self._pace, status)
         if status.suspects and not self._suspects:
             say(one_at_a_time(status.suspects))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Protocol, TextIO
+from typing import Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -18,11 +18,11 @@ NOTEBOOK = "ipykernel"
 class Display(Protocol):
     """Shows how far an analysis is until it is left."""
 
-    def __enter__(self) -> Display: ...
+    def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def progress(self, status: BatchStatus) -> None: ...
+    def progress(self, status: BatchStatus, /) -> None: ...
 
 
 def display(*, hidden: bool = False, stream: TextIO | None = None) -> Display:
@@ -49,7 +49,7 @@ def words(status: BatchStatus) -> str:
 class Hidden:
     """Shows nothing."""
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -69,7 +69,7 @@ class Bar(Hidden):
         self._bars = Progress(*columns, console=Console(file=stream))
         self._task = self._bars.add_task("Analysing", total=None, note="")
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
