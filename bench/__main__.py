@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -22,11 +19,11 @@ from bench import balance, depth, dispatch, engine, fairness, footprint, interac
 from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
+from bench.stopping import forget_settings, measured, stop_in_order
 from viiwork.errors import ViiworkError
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ALL = "all"
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +61,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.name not in (*SCENARIOS, ALL):
         print(f"There is no scenario {options.name!r}: choose {', '.join(SCENARIOS)} or {ALL}.", file=sys.stderr)
         return 2
-    _forget_settings()
-    _stop_in_order()
+    forget_settings()
+    stop_in_order()
     if warning := busy():
         print(warning, file=sys.stderr)
     names = list(SCENARIOS) if options.name == ALL else [options.name]
@@ -93,62 +90,12 @@ def write(reports: Sequence[Report], folder: Path) -> None:
 def _run(name: str, options: argparse.Namespace) -> Report:
     print(f"{name}: {SCENARIOS[name].about} …", file=sys.stderr)
     with make_rig() as rig:
-        report = asyncio.run(_measured(SCENARIOS[name].on(rig, jobs=options.jobs, rounds=options.rounds)))
+        report = asyncio.run(measured(SCENARIOS[name].on(rig, jobs=options.jobs, rounds=options.rounds)))
     if options.json:
         print(report.as_json())
     else:
         Console().print(report.as_table())
     return report
-
-
-async def _measured(report: Awaitable[Report]) -> Report:
-    """The report. A stop comes through at an await alone: in between, a process may be started and not yet known.
-
-    Raises KeyboardInterrupt.
-    """
-    measuring = asyncio.ensure_future(report)
-    loop, handlers = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in _heeded()}
-
-    def stop() -> None:
-        for number in handlers:
-            loop.add_signal_handler(number, lambda: None)
-        measuring.cancel()
-
-    for number in handlers:
-        loop.add_signal_handler(number, stop)
-    try:
-        return await measuring
-    except asyncio.CancelledError:
-        handlers = dict.fromkeys(handlers, signal.SIG_IGN)
-        raise KeyboardInterrupt from None
-    finally:
-        for number, handler in handlers.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
-
-
-def _forget_settings() -> None:
-    """Neither a settings file nor VIIWORK_* variables reach a benchmark: figures must mean the same everywhere."""
-    for name in [name for name in os.environ if name.startswith("VIIWORK_")]:
-        del os.environ[name]
-    os.environ["VIIWORK_CONFIG"] = os.devnull
-
-
-def _stop_in_order() -> None:
-    """Every way out takes down what was started; impatience meanwhile must not leave half of it."""
-    heeded = _heeded()
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
-        for known in heeded:
-            signal.signal(known, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    for number in heeded:
-        signal.signal(number, stop)
-
-
-def _heeded() -> list[signal.Signals]:
-    return [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _parser() -> argparse.ArgumentParser:

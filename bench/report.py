@@ -31,6 +31,12 @@ class Goal:
         )
         return {"name": self.name, "figure": figure, "goal": self.words, "reached": reached}
 
+    def short_by(self, figure: int | float) -> float:
+        """How far the figure is from the goal; 0 where it is reached."""
+        below = 0.0 if self.at_least is None else self.at_least - figure
+        above = 0.0 if self.at_most is None else figure - self.at_most
+        return max(below, above, 0.0)
+
     @property
     def words(self) -> str:
         bounds = [

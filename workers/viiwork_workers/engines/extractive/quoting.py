@@ -38,11 +38,35 @@ class Quoted:
     confidence: float
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A passage's pieces, what they were weighed by, and their places with the best one first."""
+
+    pieces: list[Sentence]
+    order: list[int]
+    asked: Sequence[str]
+    told: list[list[str]]
+    near: list[list[str]]
+    similarity: Scores
+    fits: Scores
+
+
 def answer(passage: str, *, question: str, embedder: Embedder) -> Quoted:
     """The best sentence for the question; a line that only leads in brings what it leads to."""
+    weighed = weigh(passage, question=question, embedder=embedder)
+    if weighed is None:
+        return Quoted((), 0.0)
+    best = weighed.order[0]
+    similarity, fits = float(weighed.similarity[best]), float(weighed.fits[best])
+    sure = certainty(weighed.asked, weighed.told[best], weighed.near[best], similarity=similarity, fits=fits)
+    return Quoted(tuple(led_to(weighed.pieces, best)), sure)
+
+
+def weigh(passage: str, *, question: str, embedder: Embedder) -> Weighed | None:
+    """Every sentence held against the question; None for a passage without words."""
     pieces = [piece for piece in sentences(passage) if any(mark.isalnum() for mark in piece.text)][:PIECES]
     if not pieces:
-        return Quoted((), 0.0)
+        return None
     around = neighbourhoods(pieces)
     similarity, context = _meaning(pieces, around, question=question, embedder=embedder)
     told = [words(piece.text) for piece in pieces]
@@ -50,9 +74,8 @@ def answer(passage: str, *, question: str, embedder: Embedder) -> Quoted:
     asked = subject_words(question)
     fits = shows_what_is_asked(question, pieces)
     score = hybrid(similarity, bm25(asked, told)) + AROUND * hybrid(context, bm25(asked, near))
-    best = int(np.argmax(score + FITS * fits - unfitness(pieces)))
-    sure = certainty(asked, told[best], near[best], similarity=float(similarity[best]), fits=float(fits[best]))
-    return Quoted(tuple(led_to(pieces, best)), sure)
+    order = np.argsort(-(score + FITS * fits - unfitness(pieces)), kind="stable")
+    return Weighed(pieces, order.tolist(), asked, told, near, similarity, fits)
 
 
 def led_to(pieces: Sequence[Sentence], place: int) -> list[Sentence]:
