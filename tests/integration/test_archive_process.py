@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import stat
 import zipfile
 from email.message import EmailMessage
 
 from tests.workers import Fleet, eventually, ready
 from viiwork.documents.contents import likeness
 from viiwork.jobs import READER_MODEL, BatchState, BatchStatus, Job, Lane, Settle, State, TaskName, child_id, new_id
+from viiwork.settings import Settings
 from viiwork.store import Store
+from viiwork.store.items import retry_failed
 from viiwork.work import AnalysisTask, ReadInput
 
 FILES = 120
@@ -80,6 +83,70 @@ async def test_readers_killed_in_the_middle_lose_and_double_nothing(fleet: Fleet
     assert (ended.duplicates, {row.same_as for row in rows if row.same_as}) == (1, {"all.zip/0/0.txt"})
     (calls,) = await real_store.read([("HGET", f"{real_store.prefix}batch:{batch}", "calls")])
     assert int(calls) == FILES - len(bad) - 1  # the copy needed no engine
+
+
+def links(count: int) -> bytes:
+    """An archive of symbolic links: each has its row, and none takes a process to read."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as package:
+        for number in range(count):
+            link = zipfile.ZipInfo(f"{number}.txt")
+            link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+            package.writestr(link, "/etc/passwd")
+    return out.getvalue()
+
+
+async def test_readers_killed_while_they_add_files_lose_and_double_none(fleet: Fleet, real_store: Store) -> None:
+    """900 files are 18 scripts in two trips: whichever the signal comes between, the next reader adds the rest."""
+    count, deaths = 900, 3
+    fleet.start("reader0")
+    await ready(real_store, 1)
+    batch = await analysis_of(real_store, links(count))
+    for turn in range(deaths):
+        before = (await real_store.batch(batch)).counts.total
+
+        async def more() -> bool:
+            counts = (await real_store.batch(batch)).counts
+            return counts.total > before or counts.settled > 0  # noqa: B023 - it is called in this turn alone
+
+        await eventually(more, what="files that were added")
+        fleet.kill(f"reader{turn}")
+        fleet.start(f"reader{turn + 1}")
+
+    async def over() -> bool:
+        return (await real_store.batch(batch)).finished
+
+    await eventually(over, within_s=90, what="the end of the analysis")
+    ended = await real_store.batch(batch)
+    assert (ended.state, ended.counts.total, ended.counts.failed) == (BatchState.COMPLETED, count, count)
+    assert {row.document async for row in real_store.rows(batch)} == {f"all.zip/{n}.txt" for n in range(count)}
+    again = await retry_failed(real_store, batch)
+    assert again.retried == count
+
+    await eventually(over, within_s=90, what="the end of all that was tried again")
+    ended = await real_store.batch(batch)
+    assert (ended.counts.total, ended.counts.failed) == (count, count)
+
+
+async def test_an_archive_that_would_make_too_many_documents_is_refused_and_costs_none_of_the_others(
+    fleet: Fleet, real_store: Store, settings: Settings
+) -> None:
+    """However many archives are sent, an analysis has no more documents than the service takes."""
+    api = settings.api.model_copy(update={"max_documents": 20})
+    fleet.start("reader0", settings=settings.model_copy(update={"api": api}))
+    await ready(real_store, 1)
+    batch = new_id("an")
+    await real_store.open_batch(id=batch, tenant="anna@lab", lane=Lane.BATCH, model="noop", task="summarize", total=2)
+    await send(real_store, batch, "0", "few.zip", links(9))
+    await send(real_store, batch, "1", "many.zip", links(21))
+    await real_store.seal(batch)
+
+    async def over() -> bool:
+        return (await real_store.batch(batch)).finished
+
+    await eventually(over, what="the end of the analysis")
+    codes = {row.document: row.error.code async for row in real_store.rows(batch) if row.error}
+    assert codes == {f"few.zip/{n}.txt": "unsupported" for n in range(9)} | {"many.zip": "too_big"}
 
 
 def letter() -> bytes:

@@ -17,6 +17,7 @@ from viiwork.documents.reader import Reader
 from viiwork.errors import DocumentError
 from viiwork.store import Fence, Store
 from viiwork.store.leases import Claim, Verdict
+from viiwork.store.removal import remove
 from viiwork.store.texts import keep_text
 from viiwork.work import AnalysisTask, ReadInput
 from viiwork_workers.opening import Opening
@@ -133,6 +134,27 @@ async def test_it_goes_with_the_analysis_that_read_it(rig: Rig) -> None:
     assert upload.read_bytes() == data
     await rig.read(later)
     assert (rig.reader.opened, len(await keys(rig.store, TEXTS))) == (2, 1)
+
+
+async def test_a_deletion_takes_what_its_analysis_read_and_leaves_that_of_others(rig: Rig) -> None:
+    """Files and names of the tenant's own, of another tenant's nothing; what others of its own read stays theirs."""
+    mine, shared = make_docx(title="Mine"), make_docx(title="Shared")
+    first = await rig.ask(mine)
+    await rig.read(first)
+    await rig.read(await rig.ask(shared))
+    await rig.read(await rig.ask(mine, tenant="bob@lab"))
+    using = await rig.ask(shared)
+    await rig.read(using)
+    assert (rig.reader.opened, len(await keys(rig.store, TEXTS))) == (3, 3)
+    before = {path.name for path in rig.store.directory.root.rglob("*") if path.is_file()}
+    for claim, gone in ((first, 2), (using, 1)):
+        assert (await remove(rig.store, claim.batch)).blobs == gone  # the upload, and what it read itself
+    assert len(await keys(rig.store, TEXTS)) == 2
+    after = {path.name for path in rig.store.directory.root.rglob("*") if path.is_file()}
+    assert len(before - after) == 3
+    await rig.read(await rig.ask(shared))
+    await rig.read(await rig.ask(mine, tenant="bob@lab"))
+    assert rig.reader.opened == 3
 
 
 async def test_one_that_another_has_read_since_stays_when_the_first_goes(rig: Rig) -> None:

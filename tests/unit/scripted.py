@@ -25,7 +25,7 @@ class Scripted(StandIn):
         super().__init__(*args, **options)
         self.script = script
         self.asked: list[StepInput] = []
-        self.steps = ReaderSteps(self.store, limits=Limits())
+        self.steps = ReaderSteps(self.store, limits=Limits(), max_documents=50_000)
 
     async def _read(self, claim: Claim) -> tuple[Verdict, Any]:
         try:

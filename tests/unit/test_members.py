@@ -7,6 +7,7 @@ import random
 import stat
 import struct
 import zipfile
+from collections import Counter
 from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
@@ -191,6 +192,23 @@ class TestBombs:
             look(data, members=13)
         assert caught.value.code == "too_big"
 
+    def test_archives_of_small_bombs_are_taken_out_up_to_one_sum(self, look):
+        """Each is under the ratio, and 200 of them would be 800 MiB."""
+        inner = make_archive({f"{number}.txt": bytes(4 * 1024 * 1024) for number in range(20)})
+        data = make_archive({f"{number}.zip": inner for number in range(10)})
+        codes = Counter(said(look(data, members_bytes=100 * 1024 * 1024).members).values())
+        assert codes["too_big"] > 150
+        assert codes[""] == 200 - codes["too_big"]
+
+    def test_an_archive_of_archives_of_bombs_unpacks_none(self, look):
+        bomb = make_archive({"x.txt": bytes(40 * 1024 * 1024)})
+        assert set(said(look(make_archive({f"{n}.zip": bomb for n in range(20)})).members).values()) == {"zip_bomb"}
+
+    def test_more_than_ten_thousand_files_are_too_many(self, look):
+        with pytest.raises(Unread) as caught:
+            look(make_archive({f"{number}.txt": b"x" for number in range(10_001)}, packed=False))
+        assert caught.value.code == "too_big"
+
     @pytest.mark.parametrize("seed", range(60))
     def test_random_damage_is_files_or_an_outcome(self, look, seed):
         chance = random.Random(seed)
@@ -222,6 +240,34 @@ class TestMails:
         assert "The first letter." in letter.document.text
         assert letter.members == ()
         assert look(data, "contract.txt", found.members[2].way).document.text == TEXT.decode().strip()
+
+    def test_a_message_fifty_deep_is_opened_three_deep_too(self, look):
+        mail = make_message("deepest", {"x.txt": TEXT})
+        for text in range(50):
+            mail = make_message(str(text), {}, inside=mail)
+        assert [member.code for member in look(bytes(mail), "a.eml").members] == ["", "", "", "too_deep"]
+
+    def test_a_message_that_is_nothing_but_another_has_that_one_attached(self, look):
+        head = b"From: a@b.c\nTo: d@e.f\nMIME-Version: 1.0\nContent-Type: message/rfc822\n\n"
+        data = head + b"Subject: in\nFrom: x@y.z\n\nHi.\n"
+        (member,) = look(data, "a.eml").members
+        assert member.name == "in.eml"
+        assert "Hi." in look(data, member.name, member.way).document.text
+
+    @pytest.mark.parametrize("name", ["a.eml", "all.zip"])
+    def test_a_message_with_a_thousand_and_one_files_is_not_opened(self, look, name):
+        """Each would parse it anew; in an archive none of the others is taken either."""
+        part = b"--x\nContent-Disposition: attachment; filename=a.txt\n\nhello\n"
+        head = b"From: a@b.c\nTo: d@e.f\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n"
+        for count, taken in ((1000, True), (1001, False)):
+            mail = head + part * count + b"--x--\n"
+            data = mail if name == "a.eml" else make_archive({"a.eml": mail})
+            if taken:
+                assert len(look(data, name).members) >= count
+                continue
+            with pytest.raises(Unread) as caught:
+                look(data, name)
+            assert caught.value.code == "too_big"
 
     def test_messages_are_opened_three_deep(self, look):
         mail = make_message("4", {"deepest.txt": TEXT})

@@ -39,7 +39,7 @@ def test_what_a_document_says_of_itself_reaches_its_row() -> None:
     assert _about(document) == about
     work = MergeInput(parts=("a",), task=AnalysisTask.SUMMARIZE, model="m", about=about, pages=1, notes=("n",))
     unused: Any = None  # only answers of trees with levels below are looked up in the store
-    finished = ReaderSteps(unused, limits=Limits())._finish(work, Answer(text="x"))
+    finished = ReaderSteps(unused, limits=Limits(), max_documents=9)._finish(work, Answer(text="x"))
     assert (finished.about, finished.notes) == (about, ("n",))
 
 

@@ -8,7 +8,7 @@ from email.message import EmailMessage, MIMEPart
 from email.policy import default
 from functools import partial
 
-from viiwork.documents.held import UNNAMED, Held, shown
+from viiwork.documents.held import UNNAMED, Crowded, Held, shown
 from viiwork.documents.outcomes import Unread
 
 MAIL = "message/rfc822"
@@ -20,16 +20,20 @@ SIGNATURES = frozenset(
         "application/pgp-keys",
     }
 )
+MAX_ATTACHED = 1_000
+"""A message is parsed again for each: with 9,000, 600 KB took 2.5 s every time."""
 AS_IT_CAME = default.clone(refold_source="none")
 BROKEN = (MessageError, ValueError, LookupError, AttributeError, TypeError)
 """The standard library's parser answers malformed headers with almost any of these."""
 
 
 def mail_files(data: bytes) -> list[Held]:
-    """What is attached to a message, in its order. Raises Unread `damaged`."""
+    """What is attached to a message, in its order. Raises Unread `damaged`, and Crowded."""
     try:
-        mail = message_from_bytes(data, policy=default)
-        return [Held(number, name_of(part), partial(_bytes, part)) for number, part in enumerate(attached(mail))]
+        parts = attached(message_from_bytes(data, policy=default))
+        if len(parts) > MAX_ATTACHED:
+            raise Crowded("too_big", f": more than {MAX_ATTACHED:,} files are attached to it")
+        return [Held(number, name_of(part), partial(_bytes, part)) for number, part in enumerate(parts)]
     except BROKEN as error:
         raise Unread("damaged") from error
 
@@ -40,7 +44,7 @@ def attached(mail: EmailMessage) -> list[MIMEPart]:
     found, ahead = list[MIMEPart](), list[MIMEPart]([mail])
     while ahead:
         part = ahead.pop()
-        if part is not mail and part.get_content_type() == MAIL:
+        if part.get_content_type() == MAIL:  # the message itself too, where all that it says is another
             found.append(part)
         elif part.get_content_maintype() == "multipart":
             ahead += reversed(list(part.iter_parts()))

@@ -8,11 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from viiwork.documents.outcomes import Unread
+
 UNNAMED = "unnamed"
 MAX_NAME = 255
 """Characters of one step of a name."""
 _STEPS = re.compile(r"[\\/]+")
 _DRIVE = re.compile(r"^[A-Za-z]:")
+
+
+class Crowded(Unread):
+    """Raised when there are more files than are taken: then none is."""
 
 
 @dataclass(frozen=True, slots=True)

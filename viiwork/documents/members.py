@@ -15,7 +15,7 @@ from viiwork.documents import sniff
 from viiwork.documents.archive import BrokenDirectory, opened, zip_file, zip_files
 from viiwork.documents.attachments import mail_files
 from viiwork.documents.contents import Member
-from viiwork.documents.held import Held, told_apart
+from viiwork.documents.held import Crowded, Held, told_apart
 from viiwork.documents.limits import Limits
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.salvage import salvaged
@@ -23,10 +23,6 @@ from viiwork.documents.salvage import salvaged
 MAX_DEPTH = 3
 """Of containers inside each other: a file may stand in an archive in an archive in an archive."""
 OPENERS: dict[sniff.Kind, Callable[[bytes], list[Held]]] = {sniff.ZIP: zip_files, sniff.MAIL: mail_files}
-
-
-class Crowded(Unread):
-    """Raised when there are more files than are taken: then none is."""
 
 
 @dataclass(slots=True)
@@ -141,8 +137,10 @@ def _found(content: bytes, way: tuple[int, ...], name: str, budget: Budget) -> I
 
 
 def _attached(content: bytes) -> Sequence[Held]:
-    """What is attached to a message; nothing where it is broken: whoever reads the message will say so."""
+    """What is attached to a message; nothing where it is broken: whoever reads it will say so. Raises Crowded."""
     try:
         return mail_files(content)
+    except Crowded:
+        raise
     except (Unread, RecursionError):
         return ()

@@ -92,7 +92,8 @@ async def _make_reader(store: Store, settings: Settings) -> Loaded:
     from viiwork.documents import Limits  # noqa: PLC0415 - as below
     from viiwork_workers.readers import ReaderSteps  # noqa: PLC0415 - the tokenizers: 8 MB that no engine's worker needs
 
-    steps = ReaderSteps(store, limits=Limits(input_bytes=settings.api.max_document_bytes))
+    limits = Limits(input_bytes=settings.api.max_document_bytes)
+    steps = ReaderSteps(store, limits=limits, max_documents=settings.api.max_documents)
     return Loaded(steps, steps.close)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from viiwork.documents import Document, Limits
 from viiwork.documents.chunk import Chunk
 from viiwork.documents.merge import replies
+from viiwork.documents.outcomes import outcome
 from viiwork.documents.reader import refusal
 from viiwork.documents.room import Room, at_hand, narrowest, room_for
 from viiwork.documents.tasks import each_asked
@@ -38,8 +39,9 @@ class ReaderSteps:
     lease submits none.
     """
 
-    def __init__(self, store: Store, *, limits: Limits) -> None:
+    def __init__(self, store: Store, *, limits: Limits, max_documents: int) -> None:
         self._store = store
+        self._max_documents = max_documents
         self._open = Opening(store, limits=limits)
 
     async def close(self) -> None:
@@ -59,12 +61,23 @@ class ReaderSteps:
             return known
         found = await self._open(claim, work)
         if found.members:
-            await self._submit(claim, held_jobs(claim, work, found.members))
+            await self._add(claim, held_jobs(claim, work, found.members))
         if why := refusal(found):
             raise why
         if found.document is None:
             return Unfolded()
         return (answer_of(first) if first else None) or await self._cut(claim, work, found.document)
+
+    async def _add(self, claim: Claim, held: Sequence[Job]) -> None:
+        """Raises DocumentError where the analysis would have more documents than are taken.
+
+        Readers that look at the same time may each find room: it bounds what is stored, and is no exact count.
+        """
+        total = (await self._store.batch(claim.batch)).counts.total
+        begun = await self._store.known([held[0].id])  # an earlier attempt had the room
+        if not begun and total + len(held) > self._max_documents:
+            raise outcome("too_big", f": with its {len(held):,} files the analysis has over {self._max_documents:,}")
+        await self._submit(claim, held)
 
     async def _cut(self, claim: Claim, work: ReadInput, document: Document) -> Product:
         card = await self._card(claim, work.model)
