@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +23,7 @@ from bench.machine import machine
 from bench.quality import extraction, faq, fill, fortunes, manuals, quotation, recall, samplework
 from bench.quality.desk import EXTRACTIVE, Desk
 from bench.quality.packages import Library
+from bench.quality.server import section
 from bench.report import Report
 from bench.stopping import forget_settings, measured, stop_in_order
 from viiwork.errors import UsageError, ViiworkError
@@ -66,7 +65,7 @@ def main(words: Sequence[str] | None = None) -> int:
         desk = _desk(options, console)
         chosen = options.only or [name for name, one in MEASURES.items() if desk.writes or not one.of_models]
         _check(chosen, desk)
-    except UsageError as error:
+    except ViiworkError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     try:
@@ -137,7 +136,7 @@ def _rows(table: Table, told: Mapping[str, Any]) -> None:
 
 
 def _engine(desk: Desk) -> str:
-    return desk.engine.model or "the model at the URL" if desk.writes else "the extractive preview"
+    return desk.engine.model or "" if desk.writes else "the extractive preview"
 
 
 def _desk(options: argparse.Namespace, console: Console) -> Desk:
@@ -151,25 +150,18 @@ def _desk(options: argparse.Namespace, console: Console) -> Desk:
 
 
 def _section(options: argparse.Namespace) -> EngineSection:
-    """Raises UsageError."""
-    if not options.engine_url:
-        if options.model or options.key_file:
-            raise UsageError("a model or a key means nothing without --engine-url.", hint="Say where the server is.")
-        return EXTRACTIVE
-    url = re.sub(r"/v1/?$", "", options.engine_url)
-    try:
-        return EngineSection(
-            kind="url",
-            url=url,
-            model=options.model or None,
+    """Raises UsageError, Unavailable."""
+    if options.engine_url:
+        return section(
+            options.engine_url,
+            model=options.model,
             key_file=options.key_file,
             context_tokens=options.context_tokens,
             canary=not options.no_canary,
-            keep_s=0,
         )
-    except ValidationError as error:
-        what = ", ".join(str(one["loc"][0]) for one in error.errors())
-        raise UsageError(f"--engine-url and its like: {what}.", hint="Such as http://127.0.0.1:8000/v1.") from error
+    if options.model or options.key_file or options.context_tokens:
+        raise UsageError("what is said of a model means nothing without --engine-url.", hint="Say where the server is.")
+    return EXTRACTIVE
 
 
 def _check(names: Sequence[str], desk: Desk) -> None:

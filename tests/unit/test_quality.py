@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bench.answering import MODEL, answering
 from bench.quality import clerk, extraction, faq, fill, manuals, quotation, recall
 from bench.quality.__main__ import MEASURES, main, short_of
 from bench.quality.desk import Desk
 from bench.quality.packages import PACKAGES, Library, unpack
 from bench.quality.papers import SCHEMAS, papers
 from bench.quality.samplework import good_samples
+from bench.quality.server import section
 from bench.report import Goal, Report
 from viiwork.documents import inline_document
 from viiwork.documents.chunk import chunk
@@ -33,6 +35,13 @@ from viiwork.work import AnalysisTask, Answer, Evidence, TaskOptions
 def desk(tmp_path: Path) -> Desk:
     """Without a document of Debian's."""
     return Desk(Library(tmp_path), Console(file=io.StringIO()))
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command leaves the signals and variables of this process as they are."""
+    monkeypatch.setattr("bench.quality.__main__.stop_in_order", lambda: None)
+    monkeypatch.setattr("bench.quality.__main__.forget_settings", lambda: None)
 
 
 def deb(**files: bytes) -> bytes:
@@ -119,13 +128,12 @@ class TestPackages:
         assert package.path in str(refused.value)
         assert str(tmp_path) in str(refused.value)
 
+    @pytest.mark.usefixtures("alone")
     def test_the_command_ends_with_3_then(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """One line, no trace."""
         monkeypatch.setattr("bench.quality.packages.MIRRORS", ("http://127.0.0.1:9/pool/",))
-        monkeypatch.setattr("bench.quality.__main__.stop_in_order", lambda: None)
-        monkeypatch.setenv("VIIWORK_CONFIG", "")  # restored afterwards
         assert main(["--only", "pdf", "--cache", str(tmp_path)]) == 3
         told = capsys.readouterr()
         assert told.out == ""
@@ -136,14 +144,29 @@ class TestPackages:
         "words",
         [["--only", "extract"], ["--model", "m"], ["--engine-url", "nowhere"], ["--engine-url", "http://a/b/c"]],
     )
-    def test_wrong_usage_ends_with_2(
-        self, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    @pytest.mark.usefixtures("alone")
+    def test_wrong_usage_ends_with_2(self, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         """The model's own measure takes a model, and a model takes an address."""
-        monkeypatch.setattr("bench.quality.__main__.stop_in_order", lambda: None)
-        monkeypatch.setenv("VIIWORK_CONFIG", "")
         assert main(words) == 2
         assert "--engine-url" in capsys.readouterr().err
+
+
+class TestServer:
+    def test_it_is_asked_for_its_model_and_context(self) -> None:
+        """So that nobody needs to say them; what is said goes first."""
+        with answering() as url:
+            engine = section(f"{url}/v1", model=None, key_file=None, context_tokens=None, canary=True)
+            assert (engine.kind, engine.url, engine.model, engine.context_tokens) == ("url", url, MODEL, 8192)
+            engine = section(url, model="other", key_file=None, context_tokens=4096, canary=True)
+            assert (engine.model, engine.context_tokens) == ("other", 4096)
+
+    @pytest.mark.usefixtures("alone")
+    def test_one_that_does_not_answer_ends_the_command_with_3_before_anything_is_measured(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """In one line."""
+        assert main(["--engine-url", "http://127.0.0.1:9/v1"]) == 3
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 class TestPapers:
