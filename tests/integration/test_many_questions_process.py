@@ -1,4 +1,4 @@
-"""Several questions to real workers: a reader that cuts, an engine that picks sentences, one row a document."""
+"""Several questions, and several labels, to real workers: a reader that cuts, an engine, one row a document."""
 
 from __future__ import annotations
 
@@ -47,3 +47,29 @@ async def test_a_long_document_and_a_short_one_have_an_answer_to_each_question(
         assert "three months" in notice.text
         assert (rent.answered, notice.answered, planets.answered) == (True, True, False)
         assert all(not quote.unsupported and quote.start is not None for quote in rent.evidence)
+
+
+async def test_simulated_cards_label_and_answer_several_at_a_time(
+    real_store: Store, settings: Settings, fleet: Fleet, tmp_path: Path
+) -> None:
+    """By lot, and they say so; what comes out has the form that a model's answers have."""
+    engine = settings.engine.model_copy(update={"kind": "simulated", "time_scale": 0.01})
+    fleet.start("gpu0", "reader0", settings=settings.model_copy(update={"engine": engine}))
+    (tmp_path / "long.txt").write_text(FILLER * 4 + LEASE)
+    await ready(real_store, 2)
+
+    def asked() -> tuple[Row, Row]:
+        with Door(settings) as door, Client(door.url) as client:
+            labels = ["rent", "notice", "pets"]
+            how = client.analyze(tmp_path / "long.txt", task="classify", labels=labels, multi=True, rationale=True)
+            said = client.analyze(tmp_path / "long.txt", task="ask", questions=ASKED)
+            (labelled,), (answered,) = list(how), list(said)
+            return labelled, answered
+
+    labelled, answered = await asyncio.to_thread(asked)
+    assert labelled.answer is not None and answered.answer is not None
+    assert labelled.answer.notice == answered.answer.notice != ""
+    assert set(labelled.answer.scores) == {"rent", "notice", "pets"} >= set(labelled.answer.labels)
+    assert set(labelled.answer.rationales) == set(labelled.answer.labels)
+    assert [reply.question for reply in answered.answer.answers] == ASKED
+    assert all(reply.text.startswith("[simulated]") for reply in answered.answer.answers)

@@ -12,7 +12,7 @@ from viiwork.errors import DocumentError
 from viiwork.jobs import Fault
 from viiwork.store.leases import Claim, Verdict
 from viiwork.work import Answer, MergeInput, StepInput
-from viiwork_workers.outcome import HandedOn
+from viiwork_workers.outcome import HandedOn, Runner
 from viiwork_workers.readers import ReaderSteps
 
 Script = Callable[[StepInput], Answer | Fault]
@@ -26,10 +26,11 @@ class Scripted(StandIn):
         self.script = script
         self.asked: list[StepInput] = []
         self.steps = ReaderSteps(self.store, limits=Limits(), max_documents=50_000)
+        self.run_step: Runner = self.steps
 
     async def _read(self, claim: Claim) -> tuple[Verdict, Any]:
         try:
-            made = await self.steps(claim, await claim.input(self.store))
+            made = await self.run_step(claim, await claim.input(self.store))
         except DocumentError as error:
             return Verdict.FAILED, Fault(code=error.code, message=error.message, hint=error.hint)
         return (Verdict.CONTINUES, None) if isinstance(made, HandedOn) else (Verdict.SUCCEEDED, made)

@@ -38,11 +38,24 @@ from viiwork.jobs import Fault, Lane
 from viiwork.multipart import TextDocument
 from viiwork.roster import WorkerCard
 from viiwork.schema import schema_of
+from viiwork.store.leases import Claim
 from viiwork.tabling.flat import columns_of
 from viiwork.tabling.sheet import header, row_line
 from viiwork.tabling.story import section
 from viiwork.wire import SCHEMA
-from viiwork.work import AnalysisTask, Answer, ChatInput, Evidence, MergeInput, Reply, StepInput, Strand, TaskOptions
+from viiwork.work import (
+    AnalysisTask,
+    Answer,
+    ChatInput,
+    Evidence,
+    JobInput,
+    MergeInput,
+    Reply,
+    StepInput,
+    Strand,
+    TaskOptions,
+)
+from viiwork_workers.outcome import Product
 
 ASK = AnalysisTask.ASK
 RENT, NOTICE, DOGS = "How much is the rent?", "How long is the notice period?", "May one keep a dog?"
@@ -234,6 +247,20 @@ class TestRuns:
         (row,) = rows_of(service, fleet_of(service, script), LEASE)
         assert row["state"] == "failed"
         assert row["error"]["message"].startswith("Question 2: Part 2 of ")
+
+    def test_a_reader_that_died_half_way_asks_nothing_twice(self, service: Service) -> None:
+        """Every step is done twice, as after a crash before its commit: the parts have the names that they had."""
+        worker = fleet_of(service)
+        once = worker.steps
+
+        async def twice(claim: Claim, work: JobInput) -> Product:
+            await once(claim, work)
+            return await once(claim, work)
+
+        worker.run_step = twice
+        (row,) = rows_of(service, worker, LEASE)
+        assert len(worker.asked) == len(THREE.questions) * row["answer"]["parts"]
+        assert [one["answered"] for one in row["answer"]["answers"]] == [True, True, False]
 
     def test_a_single_one_of_a_list_has_the_form_of_several(self, service: Service) -> None:
         """A program that asks whatever list it is given reads the answers in one way."""
