@@ -9,6 +9,7 @@ from viiwork.documents.contents import Member
 from viiwork.errors import Conflict
 from viiwork.jobs import BatchState, Counts, Job, State, child_id
 from viiwork.store import Store
+from viiwork.store.items import retry_failed
 from viiwork.store.leases import Claim, Verdict
 from viiwork.work import AnalysisTask, ReadInput
 from viiwork_workers.items import held_jobs
@@ -89,6 +90,31 @@ async def test_an_archive_that_fails_after_some_of_it_has_a_row_beside_theirs(st
     assert await reader.commit(claim.fence, Verdict.FAILED) == ("ok", "failed")
     await fail_all(reader)
     assert (await store.batch(batch)).counts == Counts(total=3, failed=3)
+
+
+async def test_a_failed_archive_and_its_failed_files_are_tried_again_and_none_is_doubled(store: Store) -> None:
+    """The archive adds only what it had not; once it can be opened it has no row any more."""
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of_archive(store)
+    claim = await reader.take()
+    await store.submit(held(claim, 3)[:2], fence=claim.fence)
+    await reader.commit(claim.fence, Verdict.FAILED)
+    await fail_all(reader)
+    assert (await retry_failed(store, batch)).retried == 3
+    assert (await store.batch(batch)).counts == Counts(total=3)
+    for _ in range(3):
+        await store.release(READ)
+        again = await reader.take()
+        if again.fence.job == child_id(batch, "0"):
+            await store.submit(held(again, 3), fence=again.fence)
+            assert await reader.commit(again.fence, Verdict.UNFOLDS) == ("ok", "succeeded")
+        else:
+            await reader.commit(again.fence, Verdict.FAILED)
+    await fail_all(reader)
+    status = await store.batch(batch)
+    assert (status.state, status.counts) == (BatchState.COMPLETED, Counts(total=3, failed=3))
+    assert {row.document async for row in store.rows(batch)} == {f"all.zip/{place}.txt" for place in range(3)}
+    assert await depths(store) == await recount(store)
 
 
 async def test_before_the_batch_is_sealed_it_is_counted_the_same(store: Store) -> None:
