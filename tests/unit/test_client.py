@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from service import Service
 from standin import MODEL
-from viiwork.client import Client
+from viiwork.client import AsyncClient, Client
 from viiwork.connection import LineSplitter
 from viiwork.errors import ModelNotServed, NotFound, TooLarge, Unavailable, UsageError
 from viiwork.fleet.readiness import is_up
@@ -74,6 +75,26 @@ class TestAnalyses:
         done = client.wait_analysis(client.analyze([text], task="ask", question="Who?").id, timeout_s=20)
         (row,) = client.results(done.id)
         assert (row.document, row.custom_id, row.metadata) == ("note", "c", {"a": "b"})
+
+    def test_an_analysis_has_metadata_and_hours_of_its_own(
+        self, client: Client, service: Service, tmp_path: Path
+    ) -> None:
+        """However its documents are sent, and from both clients; no hours at all are refused, not passed over."""
+        file = tmp_path / "a.txt"
+        file.write_text("hello")
+        wishes: dict[str, Any] = {"task": "summarize", "metadata": {"study": "water"}, "retention_hours": 2}
+
+        async def asked() -> str:
+            async with AsyncClient(service.url, submitter="ann@box") as other:
+                return (await other.analyze([file], **wishes)).id
+
+        sent = [client.analyze([TextDocument("hello")], **wishes).id, asyncio.run(asked())]
+        for done in [client.wait_analysis(one, timeout_s=20) for one in sent]:
+            assert done.metadata == {"study": "water"}
+            assert (done.expires_ms or 0) - (done.finished_ms or 0) == 2 * 3_600_000
+        assert {found.id for found in client.analyses(metadata={"study": "water"})} == set(sent)
+        with pytest.raises(UsageError, match="retention_hours"):
+            client.analyze([file], task="summarize", retention_hours=0)
 
     def test_the_upload_tells_how_far_it_is(self, client: Client, tmp_path: Path) -> None:
         """Bytes only grow and end at the whole."""

@@ -62,7 +62,8 @@ class Analyses(Wired):
         With `multi` several labels may hold (`answer.labels`), with `rationale` each says why (`answer.rationales`).
         Of several `questions` each has its answer in `row.answer.answers`; the documents are read once.
         `schema` is a JSON schema, or a model of pydantic whose one is meant; without `quotes` it is filled unproved.
-        A summary's `length` is short, medium or long, its `style` prose or bullets.
+        A summary's `length` is short, medium or long, its `style` prose or bullets. `metadata` is of the analysis, to
+        find it again by; `retention_hours` after its end all of it is deleted.
         """
         options = task_options(labels, question, prompt, max_output_tokens) | schema_options(schema)
         options |= {} if quotes else {"quotes": False}
@@ -81,7 +82,7 @@ class Analyses(Wired):
             **({"deadline_s": deadline_s} if deadline_s else {}),
             **({} if priority == Priority.NORMAL else {"priority": str(priority)}),
             **({"callback_url": callback_url} if callback_url else {}),
-            **({"retention_hours": retention_hours} if retention_hours else {}),
+            **({} if retention_hours is None else {"retention_hours": retention_hours}),
             **({"metadata": dict(metadata)} if metadata else {}),
         }
         if texts:
