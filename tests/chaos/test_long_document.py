@@ -176,7 +176,7 @@ async def test_a_card_killed_among_the_parts_has_those_in_flight_done_again_and_
         ("reader0", "commit:before", 1, {"read"}),
         ("reader0", "commit:after", 1, set()),
         ("reader0", "commit:before", 2, {"m0"}),
-        ("reader0", "claim:after", 3, {"m1"}),
+        ("reader0", "commit:before", 3, {"m1"}),
         ("gpu0", "commit:before", 1, {"l1p0"}),
     ],
     ids=["before it has unfolded", "once it has", "over the merge", "over the last merge", "over the merging call"],
