@@ -78,6 +78,12 @@ class WorkerCard(Wire):
     context_tokens: int = 0
     tokenizer: str = ""
     notice: str = ""
+    revision: str = ""
+    """The model's: a hub's commit, or a digest of its files (`files-…`)."""
+    quantization: str = ""
+    """How the model's weights are stored: `awq int4, groups of 128`, `Q4_K_M`, `bfloat16`."""
+    engine_version: str = ""
+    """As its engine says."""
     cannot: tuple[str, ...] = ()
     """Kinds of work that its engine is known not to do (`viiwork.abilities`); it may not do others either."""
     limit: int | None = None

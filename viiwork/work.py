@@ -280,6 +280,10 @@ class Answer(Wire):
     """What kind of engine answered, where it is not a language model: shown with every answer."""
     engine: str = ""
     model: str = ""
+    revision: str | None = None
+    """The model's, as the worker that answered knew it; of a document in parts that several gave, all of them."""
+    quantization: str | None = None
+    engine_version: str | None = None
     usage: Usage = Usage()
     pages: int = 0
     parts: int = 1

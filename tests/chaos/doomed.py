@@ -1,7 +1,8 @@
 """`python -m tests.chaos.doomed NAME` runs a worker that kills itself (SIGKILL) at a named step of a job.
 
 CHAOS_STEP says where, as `claim:before`, `claim:after`, `commit:before` or `commit:after` (the call to Redis, and
-whether it is sent and answered first); CHAOS_COUNT says at the how-manieth such call (default 20).
+whether it is sent and answered first); CHAOS_COUNT says at the how-manieth such call (default 20); CHAOS_JOB
+has only calls counted that are for jobs whose ids end with it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from viiwork.store.scripts import Call
 from viiwork_workers.__main__ import main
 from viiwork_workers.tick import Tick
 
-STEP, COUNT = "CHAOS_STEP", "CHAOS_COUNT"
+STEP, COUNT, JOB = "CHAOS_STEP", "CHAOS_COUNT", "CHAOS_JOB"
 
 
-def doom(step: str, count: int) -> None:
+def doom(step: str, count: int, job: str = "") -> None:
     """Let this process die at the `count`-th time it reaches `step`."""
     script, _, when = step.partition(":")
     seen = 0
@@ -26,8 +27,9 @@ def doom(step: str, count: int) -> None:
 
     async def call(self: Tick, call: Call, *, release: str = "") -> Any:
         nonlocal seen
-        seen += call.script == script
-        last = call.script == script and seen == count
+        met = call.script == script and str(call.args[0]).endswith(job)
+        seen += met
+        last = met and seen == count
         if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         reply = await reach(self, call, release=release)
@@ -39,5 +41,5 @@ def doom(step: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    doom(os.environ[STEP], int(os.environ.get(COUNT, "20")))
+    doom(os.environ[STEP], int(os.environ.get(COUNT, "20")), os.environ.get(JOB, ""))
     sys.exit(main())

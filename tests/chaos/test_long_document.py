@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.chaos.doomed import COUNT, STEP
+from tests.chaos.doomed import COUNT, JOB, STEP
 from tests.chaos.server import Server
 from tests.chaos.stage import MODEL, Stage, stage_settings
 from tests.workers import eventually
@@ -98,9 +98,10 @@ class Desk:
         self.stage.start(by)
         return {step_of(job) for job in held}
 
-    async def doom(self, name: str, *, step: str, count: int) -> None:
-        """Start a worker that kills itself (SIGKILL) at this step's so-manieth time."""
-        self.stage.start(name, module="tests.chaos.doomed", environ={STEP: step, COUNT: str(count)})
+    async def doom(self, name: str, *, step: str, job: str = "", count: int = 1) -> None:
+        """Start a worker that kills itself (SIGKILL) at this step of such a job, the so-manieth time."""
+        environ = {STEP: step, JOB: job, COUNT: str(count)}
+        self.stage.start(name, module="tests.chaos.doomed", environ=environ)
         await self.stage.joined(name)
         self.doomed = await self.stage.incarnation(name)
 
@@ -171,24 +172,20 @@ async def test_a_card_killed_among_the_parts_has_those_in_flight_done_again_and_
 
 
 @pytest.mark.parametrize(
-    ("worker", "step", "count", "again"),
+    ("worker", "step", "job", "again"),
     [
-        ("reader0", "commit:before", 1, {"read"}),
-        ("reader0", "commit:after", 1, set()),
-        ("reader0", "commit:before", 2, {"m0"}),
-        ("reader0", "commit:before", 3, {"m1"}),
-        ("gpu0", "commit:before", 1, {"l1p0"}),
+        ("reader0", "commit:before", "-0", {"read"}),
+        ("reader0", "commit:before", "m0", {"m0"}),
+        ("gpu0", "claim:after", "l1p0", {"l1p0"}),
     ],
-    ids=["before it has unfolded", "once it has", "over the merge", "over the last merge", "over the merging call"],
+    ids=["unfolding", "over the merge", "over the merging call"],
 )
 async def test_a_worker_killed_over_the_tree_has_that_step_done_again_and_no_part(
-    desk: Desk, undisturbed: Done, worker: str, step: str, count: int, again: set[str]
+    desk: Desk, undisturbed: Done, worker: str, step: str, job: str, again: set[str]
 ) -> None:
     """Its parts were submitted by then, or answered: they are there, under the same names."""
-    others = {"reader0", "gpu0"} - {worker}
-    parts = len(undisturbed.parts) if worker == "gpu0" else 0
-    await desk.begin(*others)
-    await desk.doom(worker, step=step, count=parts + count)
+    await desk.begin(*{"reader0", "gpu0"} - {worker})
+    await desk.doom(worker, step=step, job=job)
     await desk.send()
     held = await desk.replaced(worker, by=f"{worker[:-1]}1")
     done = await desk.done()

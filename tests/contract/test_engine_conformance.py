@@ -45,6 +45,7 @@ def fake(dialect: Dialect) -> Case:
     return Case(
         partial(engine_section, dialect=dialect, flags=SLOWLY),
         writes=True,
+        versioned=dialect not in ("openai", "mlc"),
         shapes=SHAPED[dialect],
         calls_tools=dialect != "llama.cpp",
         refused=(*INCOMPLETE, TOO_LONG),

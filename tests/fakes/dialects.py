@@ -35,6 +35,8 @@ class Dialect:
     counts_output = True
     """Refuses output that does not fit, rather than to write less."""
     embeds = False
+    tells = ("", "", "")
+    """The page that tells its version, under which name, and what."""
     sees_who_leaves = True
     """When it was to answer whole; in a stream each of them does."""
 
@@ -91,6 +93,7 @@ class Load:
 
 class Vllm(Dialect):
     name = "vllm"
+    tells = ("/version", "version", "0.32.0")
     loading = "refused"
     key_env = "VLLM_API_KEY"
 
@@ -141,6 +144,7 @@ class Vllm(Dialect):
 
 class LlamaCpp(Dialect):
     name = "llama.cpp"
+    tells = ("/props", "build_info", "b11434-abcdef12")
     sees_who_leaves = False
     key_env = "LLAMA_API_KEY"
     knows_its_model = False
@@ -184,6 +188,7 @@ class LlamaCpp(Dialect):
 
 class Tgi(Dialect):
     name = "tgi"
+    tells = ("/info", "version", "3.3.6")
     loading = "refused"
     key_env = "API_KEY"
     knows_its_model = False

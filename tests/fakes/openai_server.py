@@ -105,6 +105,8 @@ class FakeServer:
             reply.send(200, {"object": "list", "data": [listed | {"max_model_len": self.options.context}]})
         elif path == "/metrics":
             reply.send(200, self.dialect.metrics(self._load_now()), kind="text/plain")
+        elif path == self.dialect.tells[0]:
+            reply.send(200, {self.dialect.tells[1]: self.dialect.tells[2]})
         else:
             reply.send(*self.dialect.error(404, "Not Found"))
 

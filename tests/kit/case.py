@@ -39,6 +39,8 @@ class Case:
     """Its classes come with scores."""
     notice: bool = False
     """It says that it is no language model."""
+    versioned: bool = True
+    """It has a page, or a package, that tells its version."""
     shapes: frozenset[Shaping] = frozenset()
     embeds: bool = False
     calls_tools: bool = False

@@ -16,7 +16,7 @@ from viiwork.abilities import UNABLE, Ability
 from viiwork.errors import JobRefused
 from viiwork.jobs import MODEL_PATTERN
 from viiwork.work import AnalysisTask, TaskOptions
-from viiwork_workers.engines.base import Engine
+from viiwork_workers.engines.base import Engine, signed
 
 __all__ = ["Promises", "case", "engine"]
 NOTHING_IN_FLIGHT_WITHIN_S = 1.0
@@ -41,6 +41,14 @@ class Promises:
         assert engine.facts.tokenizer
         assert bool(engine.facts.notice) is case.notice
         assert re.match(MODEL_PATTERN, engine.facts.model)
+
+    async def test_it_tells_its_version_and_its_model_to_whoever_repeats_an_answer(
+        self, engine: Engine, case: Case
+    ) -> None:
+        """With each answer; a built-in engine has no model's files."""
+        answer = signed(await engine.run(step()), engine.facts, engine.signals())
+        assert bool(answer.engine_version) is case.versioned
+        assert bool(answer.revision) is not case.notice
 
     @pytest.mark.parametrize("task", list(TASKS))
     async def test_every_task_is_answered_in_full(self, engine: Engine, case: Case, task: AnalysisTask) -> None:

@@ -38,7 +38,8 @@ def _who(record: RunRecord) -> str:
     exact = [f"revision {setup.revision}"] if setup.revision else []
     exact += [setup.quantization] if setup.quantization else []
     model = setup.model + (f" ({', '.join(exact)})" if exact else "")
-    said = f"The model was {model}, served by {engine.engine or 'an engine that is not named'}{_cards(engine)}."
+    named = f"{engine.engine or 'an engine that is not named'}{f' {engine.version}' if engine.version else ''}"
+    said = f"The model was {model}, served by {named}{_cards(engine)}."
     return f"{said} {engine.notice}".strip()
 
 

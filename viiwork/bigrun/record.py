@@ -63,6 +63,7 @@ class Engine(Wire):
     """Who answered, as the fleet told when it began."""
 
     engine: str = ""
+    version: str = ""
     notice: str = ""
     """What kind of engine it is, where it is no language model."""
     context_tokens: int = 0

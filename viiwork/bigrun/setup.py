@@ -20,6 +20,7 @@ GREEDY: Mapping[str, Any] = {"temperature": 0.0}
 """How the calls of analyses choose tokens."""
 APART = ("question", "questions", "prompt", "json_schema")
 """Options that are named by themselves."""
+TOLD_BY_WORKERS = ("revision", "quantization")
 SHOWN = 60
 """Longer values are not shown beside each other."""
 NAMES = {
@@ -72,6 +73,8 @@ def setup_of(
         json_schema=digest(options.json_schema),
         options=options.model_dump(mode="json", exclude=set(APART), exclude_defaults=True),
         model=card.model,
+        revision=card.revision,
+        quantization=card.quantization,
         sampling=dict(GREEDY),
         reader=reader,
         chunker=f"{chunker}, to {card.context_tokens:,} tokens of {card.tokenizer or 'an unknown tokenizer'}",
@@ -86,8 +89,12 @@ def digest(value: Any) -> str:
 
 
 def changed(before: Setup, now: Setup) -> tuple[str, ...]:
-    """A sentence part for each part that differs, in the order of the record."""
-    then, today = before.model_dump(mode="json"), now.model_dump(mode="json")
+    """A sentence part for each part that differs, in the order of the record.
+
+    Of a model whose revision or weights nobody told before, nobody can say that it is another.
+    """
+    unknown = {name: "" for name in TOLD_BY_WORKERS if not (getattr(before, name) and getattr(now, name))}
+    then, today = (one.model_dump(mode="json") | unknown for one in (before, now))
     return tuple(_difference(NAMES[name], then[name], today[name]) for name in NAMES if then[name] != today[name])
 
 

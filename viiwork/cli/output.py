@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,9 +169,16 @@ def setup_now(fleet: FleetStatus, order: Order, model: str) -> Setup:
 
 
 def card_of(fleet: FleetStatus, model: str) -> WorkerCard:
-    """Of the workers of a model the one that documents are cut for: with the shortest context."""
+    """Of the workers of a model the one that documents are cut for: the shortest context; and all weights."""
     cards = [worker.card for worker in fleet.workers if worker.card.model == model]
-    return min(cards, key=lambda card: (not card.context_tokens, card.context_tokens))
+    narrowest = min(cards, key=lambda card: (not card.context_tokens, card.context_tokens))
+    told = {"revision": _all(one.revision for one in cards), "quantization": _all(one.quantization for one in cards)}
+    return narrowest.model_copy(update=told)
+
+
+def _all(said: Iterable[str]) -> str:
+    """Whatever is said, once each: in the middle of an exchange workers of a model differ."""
+    return " and ".join(sorted(set(filter(None, said))))
 
 
 def engine_of(fleet: FleetStatus, model: str) -> Engine:
@@ -180,6 +187,7 @@ def engine_of(fleet: FleetStatus, model: str) -> Engine:
     card = card_of(fleet, model)
     return Engine(
         engine=" and ".join(sorted({one.engine for one in workers})),
+        version=_all(one.engine_version for one in workers),
         notice=card.notice,
         context_tokens=card.context_tokens,
         tokenizer=card.tokenizer,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from viiwork.documents.labelling import labelled, names
 from viiwork.documents.provenance import UNSUPPORTED
+from viiwork.documents.signatures import signatures
 from viiwork.work import Answer, Evidence, TaskOptions, Usage
 
 MAX_A_LABEL = 3
@@ -34,6 +35,7 @@ def union(options: TaskOptions, answers: Sequence[Answer]) -> Answer:
         "parts": sum(answer.parts for answer in answers),
         "notes": tuple(notes),
         "value": None,
+        **signatures(answers),
     }
     return answers[0].model_copy(update=update)
 

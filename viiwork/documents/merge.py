@@ -13,6 +13,7 @@ from viiwork.documents.ballot import union
 from viiwork.documents.consensus import agree
 from viiwork.documents.document import tidy
 from viiwork.documents.provenance import placed, trace
+from viiwork.documents.signatures import signatures
 from viiwork.documents.tasks import NOT_ANSWERED, UNSURE
 from viiwork.documents.tasktexts import task_text
 from viiwork.documents.tokens import TokenCounter, cut
@@ -85,6 +86,7 @@ def fold(reduced: Answer, below: Sequence[Answer]) -> Answer:
             "parts": sum(answer.parts for answer in below),
             "notes": tuple(dict.fromkeys(note for answer in (*below, traced) for note in answer.notes)),
             "evidence": traced.evidence if good else (*traced.evidence, *placed(below))[:MAX_EVIDENCE],
+            **signatures((reduced, *below)),
         }
     )
 
@@ -154,6 +156,7 @@ def _together(chosen: Answer, answers: Sequence[Answer], *, evidence: tuple[Evid
             "parts": sum(answer.parts for answer in answers),
             "notes": tuple(dict.fromkeys(note for answer in answers for note in answer.notes)),
             "evidence": evidence,
+            **signatures(answers),
         }
     )
 

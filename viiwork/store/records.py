@@ -181,11 +181,14 @@ def _usage(record: Hash) -> Usage | None:
 
 
 def _made(root: Hash, answer: Answer | None, task_hash: str) -> Made:
-    """No worker tells its model's revision and weights, nor its engine's version: these stay unknown."""
+    """As the worker that answered told; what it did not tell stays unknown."""
     return Made(
         task_hash=task_hash or None,
         model=(answer.model if answer else "") or None,
+        revision=answer.revision if answer else None,
+        quantization=answer.quantization if answer else None,
         engine=(answer.engine if answer else "") or None,
+        engine_version=answer.engine_version if answer else None,
         attempt=_optional(root.get("attempt")),
     )
 

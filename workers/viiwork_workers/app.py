@@ -23,7 +23,7 @@ from viiwork.store.opening import make_store
 from viiwork.work import Answer, ChatInput, CompletionInput, EngineWork, JobInput, StepInput
 from viiwork_workers.boot import READER_FACTS, EngineUp, Loaded, Parts
 from viiwork_workers.control import register_controls
-from viiwork_workers.engines.base import Engine, Manner
+from viiwork_workers.engines.base import Engine, Manner, signed
 from viiwork_workers.engines.choose import make_engine
 from viiwork_workers.engines.seated import SeatedEngine
 from viiwork_workers.hints import register_tasks
@@ -102,8 +102,8 @@ def _engine_runner(engine: Engine, tick: Tick) -> Runner:
         if not isinstance(work, EngineWork):
             raise JobRefused("This job is not for an engine.", code="wrong_queue")
         if isinstance(work, ChatInput | CompletionInput) and work.stream:
-            return await _aloud(engine, work, claim, Voice(tick, claim.fence))
-        answer = await engine.run(work, Manner(lane=claim.lane))
+            return signed(await _aloud(engine, work, claim, Voice(tick, claim.fence)), engine.facts, engine.signals())
+        answer = signed(await engine.run(work, Manner(lane=claim.lane)), engine.facts, engine.signals())
         return await _grounded(answer, work) if isinstance(work, StepInput) else answer
 
     return run

@@ -128,6 +128,7 @@ class Bearing:
                 "counted_ms": int(1000 * (time.monotonic() - self._looked_s)),
                 "tokens_per_s": self._tokens_per_s,
                 "kv_use": self._engine.kv_use,
+                "engine_version": self._engine.version or self.card.engine_version,
             }
         return self.card.model_copy(update=changing)
 

@@ -143,6 +143,9 @@ def make_card(parts: Parts) -> WorkerCard:
         tokenizer=facts.tokenizer,
         notice=facts.notice,
         cannot=tuple(sorted(facts.cannot)),
+        revision=facts.revision,
+        quantization=facts.quantization,
+        engine_version=facts.version,
         schema_version=SCHEMA,
     )
 

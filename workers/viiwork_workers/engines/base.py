@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from viiwork.abilities import Ability
@@ -45,6 +46,12 @@ class EngineFacts:
     """What a reader of its answers must know, if it is not a language model."""
     end_s: float = 30.0
     """How long its end may take."""
+    revision: str = ""
+    """The model's, where there is one."""
+    quantization: str = ""
+    """How the model's weights are stored."""
+    version: str = ""
+    """The engine's; of one that says so itself, see `Signals.version`."""
     cannot: frozenset[Ability] = frozenset()
     """Kinds of work that it is known not to do: it refuses them, and who takes work in refuses them for it."""
 
@@ -71,6 +78,23 @@ class Signals:
     """Why it was given up, and what to do: the worker is quarantined then. Empty otherwise."""
     output_tokens: int = 0
     """Tokens that it has generated since it was started, where it says so."""
+    version: str = ""
+    """Of the program that runs now, as it says."""
+
+
+def signed(answer: Answer, facts: EngineFacts, said: Signals | None) -> Answer:
+    """The answer with the exact model that gave it, and in which version of the engine."""
+    told = {"revision": facts.revision, "quantization": facts.quantization}
+    told |= {"engine_version": (said.version if said else "") or facts.version}
+    return answer.model_copy(update={name: value or None for name, value in told.items()})
+
+
+def own_version() -> str:
+    """VIIWork's, for engines that come with it; empty where it runs from a tree that is not installed."""
+    try:
+        return version("viiwork")
+    except PackageNotFoundError:
+        return ""
 
 
 class Engine(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -168,6 +169,9 @@ def launch_of(
 
 def facts_of(checked: Checked, launch: Launch) -> EngineFacts:
     """What the worker tells the fleet of it."""
+    from viiwork.placement.identity import Identity, identify  # noqa: PLC0415 - for engines with a model alone
+
+    identity = identify(Path(checked.model.path), launch.argv) if checked.model.path else Identity()
     return EngineFacts(
         name=launch.title,
         model=checked.alias,
@@ -175,4 +179,6 @@ def facts_of(checked: Checked, launch: Launch) -> EngineFacts:
         context_tokens=launch.context_tokens,
         tokenizer=checked.model.tokenizer or USUAL_TOKENIZER,
         end_s=launch.stop_grace_s + CLEARING_S,
+        revision=identity.revision,
+        quantization=identity.quantization,
     )

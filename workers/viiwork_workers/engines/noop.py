@@ -6,7 +6,7 @@ import asyncio
 import re
 
 from viiwork.work import Answer, ChatInput, EngineWork
-from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard, own_version
 
 NAME = "no-op"
 NOTICE = "For benchmarks: no engine ran."
@@ -19,7 +19,13 @@ class NoopEngine:
 
     def __init__(self, *, model: str, slots: int) -> None:
         self.facts = EngineFacts(
-            name=NAME, model=model, slots=slots, context_tokens=1_000_000, tokenizer="wordllama", notice=NOTICE
+            name=NAME,
+            model=model,
+            slots=slots,
+            context_tokens=1_000_000,
+            tokenizer="wordllama",
+            notice=NOTICE,
+            version=own_version(),
         )
         self._answer = Answer(text="no-op", engine=NAME, model=model, notice=NOTICE)
 

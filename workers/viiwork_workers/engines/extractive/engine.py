@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from viiwork.abilities import Ability
 from viiwork.errors import EngineFault, JobRefused
 from viiwork.work import AnalysisTask, Answer, EngineWork, Evidence, StepInput, Usage
-from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard, own_version
 from viiwork_workers.engines.extractive.embeddings import Embedder, load_embedder
 from viiwork_workers.engines.extractive.labelling import classify
 from viiwork_workers.engines.extractive.quoting import FLOOR, NO_ANSWER, answer
@@ -39,6 +39,7 @@ class ExtractiveEngine:
             tokenizer="wordllama",
             notice=NOTICE,
             cannot=CANNOT,
+            version=own_version(),
         )
         self._threads = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="extractive")
         self._embedder: Embedder | None = None

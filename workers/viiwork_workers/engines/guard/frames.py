@@ -69,6 +69,8 @@ class Phase(Wire):
     deaths: int = 0
     """Quick ones in a row."""
     restarts: int = 0
+    version: str = ""
+    """The engine's, as it says; empty before it was ready, and of one that does not say."""
     since_s: float = 0.0
     """How long it has been in this stage."""
     why: str = ""

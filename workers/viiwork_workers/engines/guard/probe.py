@@ -19,6 +19,9 @@ Standing = Literal["up", "loading", "odd", "silent", "refused"]
 NOT_ITS_KIND = frozenset({400, 404, 405, 415, 422, 501})
 """What servers answer to a request that their model cannot be asked: no chat template, no text at all."""
 REFUSES = "it refuses the key"
+VERSIONS = {"vllm": ("/version", "version"), "llama.cpp": ("/props", "build_info"), "tgi": ("/info", "version")}
+"""By dialect the page that tells the engine's version, and under which name. MLC-LLM's server has none."""
+LONGEST_VERSION = 64
 DEATH_SHOWS_S = 1.0
 """An engine that answers with errors because it is dying has died within this time."""
 
@@ -55,6 +58,14 @@ class Probe:
             return ""
         listed = reply.json() if reply.fine else None
         return "" if isinstance(listed, dict) and listed.get("data") else "it does not list its models yet"
+
+    async def version(self, *, timeout_s: float) -> str:
+        """What the program says of its version; empty where it says nothing."""
+        path, field = VERSIONS.get(self._launch.dialect, ("", ""))
+        reply = await self._line.get(path, timeout_s=timeout_s) if path else None
+        told = reply.json() if reply is not None and reply.fine else None
+        version = told.get(field) if isinstance(told, dict) else None
+        return version[:LONGEST_VERSION] if isinstance(version, str) and version.isprintable() else ""
 
     async def load(self, *, timeout_s: float) -> Load | None:
         """What its metrics say; None when they cannot be had."""

@@ -61,6 +61,7 @@ class Serving:
         self._adopted = asyncio.Event()
         self._doubted = asyncio.Event()
         self._woken = asyncio.Event()
+        self._version = ""
         self.ready_s: float | None = None
         """When it was ready first."""
 
@@ -70,6 +71,7 @@ class Serving:
         try:
             fall = await self._load() or await self._check(within_s=self._left_s())
             if fall is None:
+                self._version = await self._probe.version(timeout_s=ANSWER_S)
                 self.ready_s = _now()
                 minding = [self._mind_sanity()] if self._launch.canary else []
                 fall = await first(self._watch(), *minding)
@@ -190,7 +192,7 @@ class Serving:
                 await asyncio.wait_for(self._woken.wait(), LOOK_S)
 
     def _new_watch(self) -> Watch:
-        self._board.move("ready", url=self._post.url, key=self._post.key)
+        self._board.move("ready", url=self._post.url, key=self._post.key, version=self._version)
         return Watch.of(self._launch.hang_s, ours=not self._launch.url)
 
     async def _look(self) -> Look:

@@ -20,6 +20,7 @@ def signals_of(phase: Phase, load: Load | None, *, ready: bool, here_s: float, i
         state=state_of(phase, here_s=here_s),
         restarts=phase.restarts,
         pid=phase.pid,
+        version=phase.version,
         failed=_why(phase) if phase.stage == "failed" else "",
     )
 

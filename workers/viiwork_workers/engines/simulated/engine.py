@@ -9,7 +9,7 @@ from viiwork.abilities import Ability
 from viiwork.documents.tokens import WORDLLAMA, TokenCounter, load_counter
 from viiwork.errors import EngineFault, JobRefused, SettingsError
 from viiwork.work import Answer, ChatInput, EngineWork, StepInput, Usage
-from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
+from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard, own_version
 from viiwork_workers.engines.intake import plain, refuse_incomplete, texts_of
 from viiwork_workers.engines.simulated.card_model import MISTRAL_7B, CardModel
 from viiwork_workers.engines.simulated.filler import Filler
@@ -156,6 +156,7 @@ def simulated_facts(*, model: str, slots: int, card: CardModel = MISTRAL_7B) -> 
         tokenizer=WORDLLAMA,
         notice=NOTICE,
         cannot=CANNOT,
+        version=own_version(),
     )
 
 
