@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents_made import PNG, make_docx, make_mail, make_pdf
+from tests.documents_made import PNG, make_docx, make_mail, make_pdf, make_pptx, make_xlsx
 from viiwork.documents import Limits
 from viiwork.documents.contents import Contents, Member
 from viiwork.documents.held import shown
@@ -144,11 +144,14 @@ class TestArchives:
         assert (found.document, found.code) == (None, "damaged")
         assert look(cut, "b.txt", found.members[1].way).document.text
 
-    def test_a_cut_off_document_is_no_archive(self, look):
-        data = make_docx()
-        with pytest.raises(Unread) as caught:
-            look(data[: data.index(b"PK\x01\x02")], "a.docx")
-        assert caught.value.code == "damaged"
+    @pytest.mark.parametrize("data", [make_docx(), make_xlsx({"Sheet": [["rent"]]}), make_pptx([("Rent", "due")])])
+    def test_a_cut_off_document_is_no_archive(self, look, data):
+        """Wherever it was cut: a workbook's list of types may stand last in it."""
+        end = data.index(b"PK\x01\x02")
+        for at in (end, end * 2 // 3, end // 2):
+            with pytest.raises(Unread) as caught:
+                look(data[:at], "a")
+            assert caught.value.code == "damaged"
 
     @pytest.mark.parametrize(
         "data", [make_archive({}), make_archive({"folder/": b"", "__MACOSX/._a.txt": b"x", ".DS_Store": b"x"})]

@@ -13,8 +13,11 @@ MAX_REQUEST_BYTES = 64 * 1024
 class Limits:
     """What the process that reads one document may use before it is ended."""
 
-    memory_bytes: int = 1024 * MIB
-    """Of address space, the interpreter and the parsers included: below 256 MiB nothing can be read."""
+    memory_bytes: int = 700 * MIB
+    """Of address space, the interpreter and the parsers included: below 256 MiB nothing can be read.
+
+    About 150 MiB of it are never resident, so a process holds less than 600 MB.
+    """
     cpu_s: int = 60
     wall_s: float = 120.0
     output_bytes: int = 64 * MIB

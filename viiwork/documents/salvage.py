@@ -21,6 +21,8 @@ OF_DOCUMENTS = frozenset(
     {"[Content_Types].xml", "_rels/.rels", "mimetype", *(name for name, _ in PACKED), *(name for _, name in MAIN_PARTS)}
 )
 """Parts of documents that are archives themselves; the parts of such a one are no documents."""
+OF_OFFICE = ("docProps/", "_rels/", "customXml/", "xl/", "word/", "ppt/")
+"""Folders in such ones: programs write the parts in any order, so those above may be what was cut off."""
 
 
 def salvaged(data: bytes) -> list[Held]:
@@ -40,7 +42,11 @@ def salvaged(data: bytes) -> list[Held]:
             )
             found.append(Held(number, shown(name), piece))
         number += 1
-    return [] if names & OF_DOCUMENTS else found
+    return [] if any(map(_is_part, names)) else found
+
+
+def _is_part(name: str) -> bool:
+    return name in OF_DOCUMENTS or (name.startswith(OF_OFFICE) and name.endswith((".xml", ".rels")))
 
 
 def _unpacked(piece: memoryview, most: int, *, flags: int, method: int, crc: int, size: int) -> bytes:
