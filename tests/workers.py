@@ -13,11 +13,14 @@ from pathlib import Path
 
 from viiwork.fleet.plan import settings_env
 from viiwork.jobs import Job, Lane, new_id
+from viiwork.recipes.check import BUILT_IN
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.work import ChatInput, Message
 
 ROOT = Path(__file__).resolve().parents[1]
+BARE = ("viiwork_workers", "tests.wordy")
+"""Modules whose workers of a built-in kind have no process behind them that would be left."""
 
 
 class Fleet:
@@ -26,6 +29,7 @@ class Fleet:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._engineless: set[str] = set()
         self.logs = Path(settings.state_dir) / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
 
@@ -41,7 +45,10 @@ class Fleet:
         env = bare_environ() | settings_env(settings or self.settings) | dict(environ or {})
         if code != ROOT:
             env["PYTHONPATH"] = f"{code}{os.pathsep}{code / 'workers'}"
+        engine = (settings or self.settings).engine
+        bare = engine.kind in BUILT_IN and not engine.process and module in BARE and not environ
         for name in names:
+            (self._engineless.add if bare else self._engineless.discard)(name)
             with (self.logs / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, "-m", module, name],
@@ -86,6 +93,8 @@ class Fleet:
         return (self.logs / f"{name}.log").read_text("utf-8", errors="replace")
 
     def close(self) -> None:
+        """End what still runs: at once where no engine stands behind it, since an idle worker takes a second to go."""
+        self.kill(*self._engineless.intersection(self.processes))
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():
