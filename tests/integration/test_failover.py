@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -34,9 +34,13 @@ class Pair:
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         login = ("user repl on >pw ~* &* +@all",)
-        self.master = self._start("master", "appendonly yes", *login, *master)
+        at_once = "repl-diskless-sync-delay 0"  # else it waits 5 s for more replicas
+        self.master = self._start("master", "appendonly yes", at_once, *login, *master)
         follow = (f"replicaof 127.0.0.1 {self.master}", "masteruser repl", "masterauth pw", "appendonly yes", *login)
         self.replica = self._start("replica", *follow)
+
+    def watch(self) -> None:
+        """Start the sentinel, once there is a replica to be seen: it looks every ten seconds."""
         watch = (
             f"sentinel monitor main 127.0.0.1 {self.master} 1",
             "sentinel down-after-milliseconds main 500",
@@ -60,14 +64,20 @@ class Pair:
         await client.execute_command("CLIENT", "KILL", "TYPE", "replica")
         await client.aclose()
 
-    async def in_step(self) -> bool:
-        """Whether the replica follows, and the sentinel knows of it."""
-        replica, sentinel = (connect(f"redis://127.0.0.1:{port}/0") for port in (self.replica, self.sentinel))
+    async def linked(self) -> bool:
+        """Whether the replica follows."""
+        replica = connect(f"redis://127.0.0.1:{self.replica}/0")
         try:
-            link = (await replica.info("replication")).get("master_link_status")
-            return link == "up" and len(await sentinel.execute_command("SENTINEL", "REPLICAS", "main")) == 1
+            return bool((await replica.info("replication")).get("master_link_status") == "up")
         finally:
             await replica.aclose()
+
+    async def known(self) -> bool:
+        """Whether the sentinel knows of it."""
+        sentinel = connect(f"redis://127.0.0.1:{self.sentinel}/0")
+        try:
+            return len(await sentinel.execute_command("SENTINEL", "REPLICAS", "main")) == 1
+        finally:
             await sentinel.aclose()
 
     def close(self) -> None:
@@ -90,11 +100,22 @@ class Pair:
 
 
 @pytest.fixture
-def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
     """Both servers, in step; a test's parameter is what the master is told besides."""
     made = Pair(tmp_path, master=getattr(request, "param", ()))
-    yield made
-    made.close()
+
+    async def linked() -> bool:
+        try:
+            return await made.linked()
+        except (RedisError, OSError):
+            return False
+
+    try:
+        await eventually(linked, what="a replica that follows")
+        made.watch()
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture
@@ -106,11 +127,11 @@ async def store(pair: Pair, tmp_path: Path) -> AsyncIterator[Store]:
     async def up() -> bool:
         try:
             await made.ping()
-            return await pair.in_step()
+            return await pair.linked() and await pair.known()
         except (ViiworkError, RedisError, OSError):
             return False
 
-    await eventually(up, what="a replica that follows")
+    await eventually(up, what="a sentinel that knows the replica")
     yield made
     await made.close()
 

@@ -33,6 +33,7 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
 
 
 def test_without_a_fleet_it_says_so_in_a_sentence(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("viiwork.cli.options.RETRIES", 0)
     monkeypatch.setenv("VIIWORK_URL", "http://127.0.0.1:9")
     code, out, err = cli()
     assert (code, out, len(err.splitlines())) == (3, "", 1)

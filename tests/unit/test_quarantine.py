@@ -138,6 +138,7 @@ class TestCommand:
         assert (code, out, len(err.splitlines())) == (2, "", 1)
 
     def test_without_a_service_it_says_so(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("viiwork.cli.options.RETRIES", 0)
         monkeypatch.setenv("VIIWORK_URL", "http://127.0.0.1:9")
         assert cli("quarantine", "list")[0] == 3
 
