@@ -15,7 +15,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import balance, depth, dispatch, engine, fairness, footprint, interactive, longdocument, priority, scaling
+from bench import (
+    balance,
+    depth,
+    dispatch,
+    engine,
+    fairness,
+    footprint,
+    interactive,
+    longdocument,
+    priority,
+    reading,
+    scaling,
+)
 from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
@@ -49,6 +61,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "interactive": Scenario("a person's first token beside a full batch lane, real vLLM", interactive.run, 80, 3),
     "scaling": Scenario("what the queue leaves of 8 cards x 16 slots (no cards)", scaling.run, 5120, 2),
     "longdocument": Scenario("400 pages on four simulated cards, beside one of them", longdocument.run, 400, 2),
+    "reading": Scenario("PDFs through the whole bounded reader, beside plain pypdfium2", reading.run, 3, 5),
     "footprint": Scenario(
         "what ten workers weigh, and use while nobody asks (a stand-in engine)", footprint.run, 5000, 3
     ),
