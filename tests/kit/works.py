@@ -90,8 +90,6 @@ def work_of(ability: Ability) -> EngineWork:
         Ability.PROMPT: step(task=AnalysisTask.PROMPT, options=TaskOptions(prompt="List all dates.")),
         Ability.WISHES: step(options=TaskOptions(style="bullets", max_output_tokens=60)),
         Ability.EXTRACT: step(task=AnalysisTask.EXTRACT, options=LEASE),
-        Ability.MULTI: labelled(multi=True),
-        Ability.RATIONALE: labelled(rationale=True),
         **{one: labelled(one) for one in (Ability.MULTI, Ability.RATIONALE)},
     }
     return plain[ability] if ability in plain else step(task=AnalysisTask(ability.value))
@@ -100,12 +98,6 @@ def work_of(ability: Ability) -> EngineWork:
 def labelled(wanted: Ability) -> StepInput:
     """A classification that wants several labels, or why."""
     options = TASKS[AnalysisTask.CLASSIFY].model_copy(update={wanted.value: True})
-    return step(task=AnalysisTask.CLASSIFY, options=options)
-
-
-def labelled(**how: bool) -> StepInput:
-    """A classification that asks for more than one bare label."""
-    options = TASKS[AnalysisTask.CLASSIFY].model_copy(update={**how, "max_output_tokens": 700})
     return step(task=AnalysisTask.CLASSIFY, options=options)
 
 
