@@ -161,6 +161,8 @@ class StepInput(Wire):
     """The model's chat template takes no system turn: what would stand there goes before the rest."""
     document_first: bool = False
     """The question stands below the passage: what comes before it is the same for each of several questions."""
+    marks: tuple[str, ...] = ()
+    """Special tokens of the model, besides the usual ones, that stand in title or text and are to be broken there."""
 
 
 class ReadInput(Wire):

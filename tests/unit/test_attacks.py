@@ -10,16 +10,23 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
+from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken, Tokenizer, normalizers
 from tokenizers import Regex as TokenizerRegex
 
-from model_made import BOS, EOS, MARKS, TEMPLATES, make_tokenizer
+from model_made import BOS, EOS, MARKS, TEMPLATES, make_model, make_tokenizer
 from viiwork.documents.marks import UNSEEN, harmless
+from viiwork.documents.prompts import load_prompts
+from viiwork.documents.room import room_for
 from viiwork.documents.tasks import bare_steps, messages_for
 from viiwork.documents.template import ChatTemplate
 from viiwork.documents.templatefiles import DEFAULT
+from viiwork.documents.tokens import load_tokenizer
+from viiwork.roster import WorkerCard
+from viiwork.schema import schema_of
+from viiwork.wire import SCHEMA
 from viiwork.work import AnalysisTask, Label, Message, StepInput, TaskOptions
 
 SPECIAL = (
@@ -202,3 +209,42 @@ def test_marks_without_end_come_back(bit: str) -> None:
 def test_ordinary_text_stays_as_it_is() -> None:
     text = "if a<b and c[0] > 1: see [1], [ibid.], <b>bold</b>, <Document2>, x<<1, a | b, 5 < 6 | 7, 'documents/'"
     assert harmless(text) == text
+
+
+class TestAModelsOwnMarks:
+    """Special tokens that no family is known to write are the model's all the same."""
+
+    ODD = ("<@turn@>", "⟦end⟧", "<@turn", "~~stop~~")
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        folder = make_model(tmp_path / "model")
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        tokenizer.add_special_tokens(
+            [AddedToken(mark, special=True, normalized=False) for mark in (*self.ODD, "▁", "a")]
+        )
+        tokenizer.save(str(folder / "tokenizer.json"))
+        return folder
+
+    def test_they_are_found_in_its_tokenizer(self, folder: Path) -> None:
+        """The longest first; a letter or a sign that is called special is left alone, and so are the usual ones."""
+        prompts = load_prompts(str(folder))
+        assert prompts is not None
+        assert sorted(prompts.marks) == sorted(self.ODD)
+        assert prompts.marks.index("<@turn@>") < prompts.marks.index("<@turn")
+
+    def test_none_of_them_stands_in_the_prompt_and_the_count_is_exact(self, folder: Path) -> None:
+        """As a step's text, in its title, and where one ends within another."""
+        text = f"Rent: {' '.join(self.ODD)} <@turn@>~~stop~~ <@<@turn@>"
+        name = {"name": "gpu0@here", "incarnation": "x", "host": "here", "pid": 1, "engine": "e", "model": "m"}
+        card = WorkerCard(**name, slots=1, tokenizer=str(folder), context_tokens=2000)
+        room = room_for(card, AnalysisTask.SUMMARIZE, TaskOptions())
+        step = StepInput(task=AnalysisTask.SUMMARIZE, title=text, text=text, marks=room.marks_in(text))
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        said = messages_for(step)[-1].content
+        assert isinstance(said, str)
+        found = tokenizer.encode(said, add_special_tokens=False).tokens
+        assert not set(self.ODD) & set(found)
+        assert room.count(text) == len(tokenizer.encode(harmless(text, room.marks), add_special_tokens=False).ids)
+        assert room.marks_in("nothing of the kind") == ()
+        assert schema_of(step) == SCHEMA

@@ -7,7 +7,7 @@ like the end of the passage may take what follows for its instructions. So such 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 UNSEEN = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff"
 """Characters that take no room: some tokenizers drop them, and then what they part is one."""
@@ -56,6 +56,22 @@ _MARK = re.compile(
 searched for: with a branch for each kind of bracket prose took three times as long."""
 
 
-def harmless(text: str) -> str:
-    """The text with its own marks of where something ends broken, as in `< document>`, so that it ends nothing."""
-    return _MARK.sub(lambda found: f"{found[0]} ", text)
+def harmless(text: str, marks: Sequence[str] = ()) -> str:
+    """The text with its own marks of where something ends broken, as in `< document>`, so that it ends nothing.
+
+    `marks` are those of the model besides the usual ones.
+    """
+    broken = _MARK.sub(lambda found: f"{found[0]} ", text)
+    for mark in marks:
+        broken = broken.replace(mark, f"{mark[0]} {mark[1:]}")
+    return broken
+
+
+def unusual(specials: Iterable[str]) -> tuple[str, ...]:
+    """Of a model's special tokens those that are marks and no family writes: `harmless` breaks them where it is told.
+
+    A word or a sign that stands for itself is none: a tokenizer may call a blank or a letter special, and text is full
+    of them. The longest comes first, since one may hold another.
+    """
+    marks = {mark for mark in specials if len(mark) > 1 and not mark.isalnum() and mark.strip() == mark}
+    return tuple(sorted((mark for mark in marks if mark in harmless(mark)), key=lambda mark: (-len(mark), mark)))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
-from viiwork.documents.marks import harmless
+from viiwork.documents.marks import harmless, unusual
 from viiwork.documents.tasks import bare_steps, messages_for
 from viiwork.documents.template import TemplateRefusal, Written
 from viiwork.documents.templatefiles import FILES, find_template
@@ -60,6 +60,9 @@ class PromptCounter:
 
     def __init__(self, tokenizer: Tokenizer, template: Writer | None) -> None:
         self._tokenizer, self._template = tokenizer, template
+        added = tokenizer.get_added_tokens_decoder().values()
+        self.marks = unusual(token.content for token in added if token.special)
+        """The model's own special tokens, besides those that all texts are freed of."""
 
     def render(self, works: Sequence[Work]) -> list[Rendered | TemplateRefusal | None]:
         """What each becomes before it is cut into tokens; None for a chat of a model whose template is unknown."""
@@ -74,7 +77,7 @@ class PromptCounter:
     def passage(self, text: str) -> int:
         """The tokens of a document's text in a prompt of `messages_for`."""
         # `encode` on 4.5 million characters kept every other thread waiting for 11 s; a batch of one lets them run
-        return len(self._tokenizer.encode_batch_fast([harmless(text)], add_special_tokens=False)[0].ids)
+        return len(self._tokenizer.encode_batch_fast([harmless(text, self.marks)], add_special_tokens=False)[0].ids)
 
     def frame(self, task: AnalysisTask, options: TaskOptions) -> Frame | None:
         """What stands around a task's passages, with the longest of several questions.

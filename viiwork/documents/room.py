@@ -27,6 +27,12 @@ class Room:
     """The model takes no system turn."""
     count: TokenCounter
     """Counts a passage as it will stand in the prompt."""
+    marks: tuple[str, ...] = ()
+    """The model's special tokens that a text is to be freed of besides the usual ones."""
+
+    def marks_in(self, *texts: str) -> tuple[str, ...]:
+        """Those of the marks that stand in one of these."""
+        return tuple(mark for mark in self.marks if any(mark in text for text in texts))
 
     def title(self, text: str) -> str:
         """The title, as much of it as there is room for."""
@@ -42,7 +48,8 @@ def room_for(card: WorkerCard, task: AnalysisTask, options: TaskOptions) -> Room
     frame = prompts.frame(task, options) if prompts else None
     passage = passage_tokens(card.context_tokens, options, frame_tokens=frame.tokens if frame else None)
     count = prompts.passage if prompts else _harmless_counter(card.tokenizer)
-    return Room(passage, frame.tokens if frame else 0, frame is not None and frame.one_turn, count)
+    marks = prompts.marks if prompts else ()
+    return Room(passage, frame.tokens if frame else 0, frame is not None and frame.one_turn, count, marks)
 
 
 def _harmless_counter(tokenizer: str) -> TokenCounter:

@@ -63,8 +63,8 @@ def bare_steps(task: AnalysisTask, options: TaskOptions, *, one_turn: bool) -> t
 def messages_for(step: StepInput) -> tuple[Message, ...]:
     """The chat that asks a language model for one step."""
     title = " ".join(step.title.split())[:MAX_TITLE_CHARACTERS]
-    heading = f"Title: {harmless(title)}\n" if title else ""
-    passage = f"<document>\n{heading}{harmless(step.text)}\n</document>"
+    heading = f"Title: {harmless(title, step.marks)}\n" if title else ""
+    passage = f"<document>\n{heading}{harmless(step.text, step.marks)}\n</document>"
     asked = "\n\n".join(filter(None, (_instruction(step), passage, _last(step))))
     if step.one_turn:
         return (Message(role="user", content=f"{SYSTEM}\n\n{asked}"),)

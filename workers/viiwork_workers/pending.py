@@ -40,8 +40,8 @@ class Pending:
             return []
         task, title, limit, count = self._work.task, self._work.title, room.passage_tokens, room.count
         reduced = reduce_steps(task, self._options, self._said, limit_tokens=limit, count=count, title=title)
-        more = {"one_turn": room.one_turn, "document_first": bool(self._work.strands)}
-        return [step.model_copy(update=more) for step in reduced]
+        more: dict[str, object] = {"one_turn": room.one_turn, "document_first": bool(self._work.strands)}
+        return [step.model_copy(update=more | {"marks": room.marks_in(title, step.text)}) for step in reduced]
 
     def after(self, parts: tuple[str, ...]) -> Strand:
         """Where it stands once those calls are answered: what has an answer stays where it is."""

@@ -203,10 +203,12 @@ def _about(document: Document) -> About:
 
 
 def _step(work: ReadInput, document: Document, room: Room, piece: Chunk, *, part: int, parts: int) -> StepInput:
+    title = title_over(piece, document, room)
     return StepInput(
         task=work.task,
         options=work.options,
-        title=title_over(piece, document, room),
+        title=title,
+        marks=room.marks_in(title, piece.text),
         one_turn=room.one_turn,
         document_first=bool(work.options.questions),
         text=piece.text,
