@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from viiwork.errors import SettingsError
-from viiwork.recipes.check import Checked, check_engine
-from viiwork.recipes.served import ask_served
+from viiwork.errors import SettingsError, StartupError
+from viiwork.recipes.check import Checked, check_engine, check_fleet
+from viiwork.recipes.served import Told, ask_served
 from viiwork.settings import EngineSection, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,5 +70,26 @@ def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does(url: 
 
 
 def test_without_its_key_it_tells_nothing(url: str) -> None:
-    assert ask_served(url, key="wrong") == ()
-    assert ask_served(url, key=KEY)[0].name == "Org/Its-Model"
+    assert ask_served(url, key="wrong") == Told(refuses_key=True)
+    assert ask_served(url, key=KEY).models[0].name == "Org/Its-Model"
+
+
+@pytest.mark.parametrize("model", [None, "Org/Its-Model"])
+def test_who_has_no_key_or_a_wrong_one_is_told_so_and_not_that_nobody_answers(
+    url: str, tmp_path: Path, model: str | None
+) -> None:
+    """With its model named, `up` waited for the engine and named a log file that is never written."""
+    (tmp_path / "wrong").write_text("another")
+    for file, told in (
+        (None, r"answers, but wants a key\. .*--key-file FILE"),
+        (tmp_path / "wrong", "refuses the key"),
+    ):
+        engine = EngineSection(kind="url", url=url, key_file=file, model=model)
+        with pytest.raises(StartupError, match=told):
+            check_fleet(Settings(engine=engine), ("cpu0",), environ={})
+
+
+def test_a_running_worker_is_not_ended_over_a_key_that_is_refused(url: str) -> None:
+    """Its guard tells of it, and a person puts it right and says so."""
+    engine = EngineSection(kind="url", url=url, model="Org/Its-Model")
+    assert check_engine(Settings(engine=engine), worker="cpu0", environ={}).refuses_key

@@ -53,6 +53,14 @@ async def test_when_every_engine_was_given_up_the_first_reason_is_told_with_its_
         judge_start(gpus, cards(card(1, REASON), card(2, REASON)))
 
 
+async def test_of_a_server_that_somebody_else_runs_the_workers_own_log_is_named(tmp_path: Path) -> None:
+    """Nobody here writes down what such a server says."""
+    worker = engine("cpu0", pid=1, logs=tmp_path)
+    worker.log.write_text("")
+    with pytest.raises(EngineFault, match=rf"See {worker.log}\.$"):
+        judge_start([worker], cards(card(1, REASON)))
+
+
 async def test_a_worker_that_died_and_an_engine_that_failed_are_no_fleet_together() -> None:
     gpus = [engine("gpu0", pid=0, state=ChildState.FAILED), engine("gpu1", pid=2)]
     with pytest.raises(EngineFault, match="See logs/engine-gpu1"):

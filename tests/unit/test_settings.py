@@ -94,6 +94,20 @@ def test_a_value_that_cannot_be_is_named_with_its_field(empty_place: Path, toml:
     assert f"setting {field}" in refused(empty_place, toml)
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost:8080/v1"])
+def test_an_address_without_http_is_told_how_to_begin(url: str) -> None:
+    """The pattern that it had to match was all that it answered with."""
+    with pytest.raises(SettingsError, match=r"engine.url: begin it with http://, as in http://127\.0\.0\.1:8080\."):
+        load_settings({"engine": {"url": url}})
+
+
+@pytest.mark.parametrize("url", ["ftp://h:1", "http://me:secret@h:1/v2", "me:secret@h/x y", "http://h?key=secret"])
+def test_another_bad_address_of_an_engine_is_told_its_form_and_not_shown(url: str) -> None:
+    with pytest.raises(SettingsError, match="engine.url: write it as http://host:port") as told:
+        load_settings({"engine": {"url": url}})
+    assert "secret" not in str(told.value)
+
+
 def test_a_password_in_a_bad_address_is_not_shown(empty_place: Path) -> None:
     assert "hunter2" not in refused(empty_place, "[redis]\nurl = 'http://:hunter2@x'\n")
 

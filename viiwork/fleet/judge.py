@@ -34,7 +34,9 @@ def judge_start(children: Sequence[Child], cards: Cards) -> None:
     first = next((child for child in engines if child not in failed), None)
     if first is None:
         raise EngineFault(f"no engine worker could be started: {_words(engines[0])}", hint=f"See {engines[0].log}.")
-    log = first.log.with_name(f"engine-{first.spec.name}.log")
+    its_own = first.log.with_name(f"engine-{first.spec.name}.log")
+    elsewhere = first.log.exists() and not its_own.exists()  # a server that somebody else runs keeps its log itself
+    log = first.log if elsewhere else its_own
     raise EngineFault(f"no engine could be started: {_ended(engine_failure(first, cards))}", hint=f"See {log}.")
 
 

@@ -36,6 +36,8 @@ class Checked:
     """The container that it runs in, if it does."""
     name: str = ""
     """What such a server calls its model."""
+    refuses_key: bool = False
+    """Such a server answers, but wants a key, or another one."""
 
 
 def check_fleet(settings: Settings, workers: tuple[str, ...], *, environ: Mapping[str, str]) -> None:
@@ -50,9 +52,16 @@ def check_fleet(settings: Settings, workers: tuple[str, ...], *, environ: Mappin
     if not is_path(kind) and kind not in known_recipes():
         raise unknown(kind, (*BUILT_IN, *known_recipes()))
     for worker in workers[:1]:  # they differ in their cards alone
-        recipe = check_engine(settings, worker=worker, environ=environ).recipe
+        checked = check_engine(settings, worker=worker, environ=environ)
+        check_key(settings, checked)
         if not settings.devices.spec:  # else the cards themselves were counted
-            check_cards(recipe, workers)
+            check_cards(checked.recipe, workers)
+
+
+def check_key(settings: Settings, checked: Checked) -> None:
+    """Raises StartupError where the server answers and refuses the key: a worker that runs waits for a person then."""
+    if checked.refuses_key:
+        raise _key_refused(settings)
 
 
 def check_cards(recipe: Recipe, workers: tuple[str, ...], *, root: Path = ROOT) -> None:
@@ -143,32 +152,53 @@ def _elsewhere(recipe: Recipe, settings: Settings) -> Checked:
     if not engine.url:
         hint = "Say where it is: --url http://host:port."
         raise SettingsError(f"{recipe.title} needs its address.", hint=hint, param="engine.url")
-    served = ask_served(engine.url, key=read_key(engine.key_file))
+    told = ask_served(engine.url, key=read_key(engine.key_file))
+    if told.refuses_key and not engine.model:
+        raise _key_refused(settings)
+    served = told.models
     folder = Path(engine.model).expanduser() if engine.model else None
     local = folder is not None and folder.is_dir()
     facts = look_at(folder) if folder is not None and local else ModelFacts()
     name = _its_name(engine.url, served, "" if local else engine.model or "")
-    told = next((model.context_tokens for model in served if model.name == name), None)
-    model = ModelFacts(context_tokens=told or facts.context_tokens, tokenizer=facts.tokenizer, kv_bytes=facts.kv_bytes)
+    context = next((model.context_tokens for model in served if model.name == name), None)
+    model = ModelFacts(
+        context_tokens=context or facts.context_tokens, tokenizer=facts.tokenizer, kv_bytes=facts.kv_bytes
+    )
     alias = _alias(settings, engine.model if local and engine.model else name)
-    return Checked(recipe, model, alias, "", name=name)
+    return Checked(recipe, model, alias, "", name=name, refuses_key=told.refuses_key)
+
+
+def _key_refused(settings: Settings) -> StartupError:
+    engine = settings.engine
+    shown = _shown(engine.url or "")
+    if engine.key_file is None:
+        hint = "Put the key into a file, and give it with --key-file FILE (engine.key_file)."
+        return StartupError(f"{shown} answers, but wants a key.", hint=hint)
+    return StartupError(f"{shown} answers, but refuses the key.", hint=f"Check the one in {engine.key_file}.")
+
+
+def _shown(url: str) -> str:
+    """Without the name and password that may stand in it."""
+    scheme, mark, rest = url.partition("://")
+    return scheme + mark + rest.rpartition("@")[2]
 
 
 def _its_name(url: str, served: tuple[Served, ...], wanted: str) -> str:
     """What the server calls the model: as a person said, or the only one that it serves."""
+    shown = _shown(url)
     names = [model.name for model in served]
     if wanted and (not names or wanted in names):
         return wanted
     there = ", ".join(names[:8])
     if wanted:
-        raise SettingsError(f"{url} does not serve '{wanted}'.", hint=f"It serves {there}.", param="engine.model")
+        raise SettingsError(f"{shown} does not serve '{wanted}'.", hint=f"It serves {there}.", param="engine.model")
     if len(names) == 1:
         return names[0]
     if names:
         hint = f"Say which with --model: {there}."
-        raise SettingsError(f"{url} serves several models.", hint=hint, param="engine.model")
+        raise SettingsError(f"{shown} serves several models.", hint=hint, param="engine.model")
     hint = "Start it first, or say with --model what it calls its model."
-    raise StartupError(f"{url} does not answer, so that it is not known what it serves.", hint=hint)
+    raise StartupError(f"{shown} does not answer, so that it is not known what it serves.", hint=hint)
 
 
 def _alias(settings: Settings, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from viiwork.errors import SettingsError
 
 PATIENCE_S = 3.0
+REFUSES = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,18 @@ class Served:
     context_tokens: int | None = None
 
 
-def ask_served(url: str, *, key: str = "") -> tuple[Served, ...]:
-    """The models of the server at `url`; none when it does not answer, or not as it should."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a server said when it was asked."""
+
+    models: tuple[Served, ...] = ()
+    """None when it does not answer, or not as it should."""
+    refuses_key: bool = False
+    """It is there, and wants a key, or another one."""
+
+
+def ask_served(url: str, *, key: str = "") -> Told:
+    """The models of the server at `url`."""
     import httpx  # noqa: PLC0415 - 4 MB, which a worker that starts its engine itself never needs
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -29,9 +40,11 @@ def ask_served(url: str, *, key: str = "") -> tuple[Served, ...]:
         # no proxy of the environment: the server is on this host or in this network
         with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
             answer = client.get(f"{url.rstrip('/')}/v1/models", headers=headers)
+        if answer.status_code in REFUSES:
+            return Told(refuses_key=True)
         answer.raise_for_status()
-        return tuple(Served(str(entry["id"]), _context(entry)) for entry in answer.json()["data"])
-    return ()
+        return Told(tuple(Served(str(entry["id"]), _context(entry)) for entry in answer.json()["data"]))
+    return Told()
 
 
 def read_key(file: Path | None) -> str:

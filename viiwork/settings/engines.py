@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,11 +12,19 @@ from pydantic import AfterValidator, Field, field_validator
 from viiwork.jobs import MODEL_PATTERN
 from viiwork.settings.section import Positive, Section
 
-ServerUrl = Annotated[
-    str,
-    Field(pattern=r"^https?://[^\s/?#]+(/v1)?/?$"),
-    AfterValidator(lambda url: url.rstrip("/").removesuffix("/v1")),
-]
+ADDRESS = re.compile(r"https?://[^\s/?#]+(/v1)?/?")
+
+
+def address_of(url: str) -> str:
+    """A server's address without `/v1`. Raises ValueError saying how it is written."""
+    if not ADDRESS.match(url) and ADDRESS.fullmatch(f"http://{url}"):
+        raise ValueError("begin it with http://, as in http://127.0.0.1:8080")
+    if not ADDRESS.fullmatch(url):
+        raise ValueError("write it as http://host:port, with or without /v1, and nothing more")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+ServerUrl = Annotated[str, AfterValidator(address_of)]
 """Of a server that speaks the OpenAI HTTP API. Its programs take the address with `/v1`; ours add that themselves."""
 
 

@@ -85,7 +85,9 @@ class Life:
             try:
                 key = await asyncio.to_thread(_read_key, self._launch.key_file)
             except (OSError, UnicodeDecodeError):
-                return Fall("away", "the file with the server's key cannot be read", "Check engine.key_file.")
+                return Fall(
+                    "away", "the file with the server's key cannot be read", "Check --key-file (engine.key_file)."
+                )
         fall = await self._serve(Post(self._launch.url, key))
         return fall if fall.how == "garbage" or fall.hopeless else replace(fall, how="away")
 

@@ -108,9 +108,9 @@ class Serving:
             if standing in ("up", "odd"):
                 listed = await self._probe.models(timeout_s=ANSWER_S)
                 if listed == REFUSES:
-                    return Fall(
-                        "broken", f"the engine at its address: {REFUSES}", "Check engine.key_file.", hopeless=True
-                    )
+                    advice = "Check --key-file (engine.key_file)."
+                    why = f"the engine at its address answers, but {REFUSES}"
+                    return Fall("broken", why, advice, hopeless=True)
                 if standing == "up" and not listed:
                     return None
                 why = why or listed

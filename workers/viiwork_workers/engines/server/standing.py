@@ -42,4 +42,6 @@ def waiting_for(phase: Phase) -> str:
 
 
 def _why(phase: Phase) -> str:
-    return f"{phase.why or 'the engine was given up'} {phase.advice}".strip()
+    why = phase.why or "the engine was given up"
+    stop = "" if why.endswith((".", "!", "?")) else "."
+    return f"{why}{stop} {phase.advice}" if phase.advice else why
