@@ -103,7 +103,7 @@ def test_an_address_without_http_is_told_how_to_begin(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://h:1", "http://me:secret@h:1/v2", "me:secret@h/x y", "http://h?key=secret"])
 def test_another_bad_address_of_an_engine_is_told_its_form_and_not_shown(url: str) -> None:
-    with pytest.raises(SettingsError, match="engine.url: write it as http://host:port") as told:
+    with pytest.raises(SettingsError, match="write it as http://host:port") as told:
         load_settings({"engine": {"url": url}})
     assert "secret" not in str(told.value)
 
