@@ -16,13 +16,15 @@ def section(
 ) -> EngineSection:
     """The settings of an engine that is this server. Raises UsageError, and Unavailable when it does not answer."""
     engine = _checked(url, key_file=key_file, context_tokens=context_tokens, canary=canary)
-    served = ask_served(engine.url or "", key=read_key(key_file))
-    if not served:
+    told = ask_served(engine.url or "", key=read_key(key_file))
+    if told.refuses_key:
+        raise UsageError("the server at --engine-url refuses the key.", hint="Name the file that holds it: --key-file.")
+    if not told.models:
         raise Unavailable(
             f"{engine.url} does not answer, or not as an OpenAI-compatible server does.",
-            hint="Start it first; if it wants a key, name the file that holds it.",
+            hint="Start it first.",
         )
-    chosen = _chosen(served, model)
+    chosen = _chosen(told.models, model)
     update = {"model": chosen.name, "context_tokens": context_tokens or chosen.context_tokens}
     return engine.model_copy(update=update)
 
