@@ -7,6 +7,7 @@ import random
 import stat
 import struct
 import zipfile
+import zlib
 from collections import Counter
 from contextlib import suppress
 from email.message import EmailMessage
@@ -48,6 +49,16 @@ def make_message(text: str, attached: Files, *, inside: EmailMessage | None = No
     if inside is not None:
         mail.add_attachment(inside)
     return mail
+
+
+def without_a_name(data: bytes) -> bytes:
+    """An archive of one file that has no name at all; `zipfile` itself writes none."""
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, zlib.crc32(data), len(data), len(data), 0, 0)
+    entry = struct.pack(
+        "<4s6H3L5H2L", b"PK\1\2", 20, 20, 0, 0, 0, 33, zlib.crc32(data), len(data), len(data), 0, 0, 0, 0, 0, 0, 0
+    )
+    begins = len(local + data)
+    return local + data + entry + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), begins, 0)
 
 
 @pytest.fixture
@@ -116,6 +127,18 @@ class TestArchives:
         if not flag:  # as programs write it that do not know the flag
             data = data.replace(struct.pack("<H", 0x800), struct.pack("<H", 0))
         assert list(said(look(data).members)) == ["Müller.txt"]
+
+    @pytest.mark.parametrize("nameless", [b"", b"\0bcd"])
+    def test_a_file_without_a_name_costs_none_of_the_others(self, look, nameless):
+        """Neither in its archive nor in the one around that."""
+        inner = make_archive({"abcd": TEXT, "b.txt": TEXT}, packed=False).replace(b"abcd", nameless)
+        if not nameless:  # the lengths of the name in both headers, and where what follows it stands
+            inner = without_a_name(TEXT)
+        names = list(said(look(make_archive({"in.zip": inner, "c.txt": TEXT})).members).items())
+        assert names[0] == ("in.zip/unnamed", "")
+        assert names[-1] == ("c.txt", "")
+        (first, *_) = look(inner).members
+        assert look(inner, first.name, first.way).document.text == TEXT.decode().strip()
 
     def test_a_symbolic_link_is_not_followed(self, look):
         out = io.BytesIO()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import lzma
 import stat
-import struct
 import zipfile
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +11,7 @@ from itertools import pairwise
 
 from viiwork.documents.held import Held, shown
 from viiwork.documents.outcomes import Unread
-from viiwork.documents.package import DAMAGE, MAX_RATIO, RATIO_FROM_BYTES
+from viiwork.documents.package import MAX_RATIO, RATIO_FROM_BYTES
 
 LITTER = ("__MACOSX/",)
 LITTER_NAMES = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -38,7 +36,7 @@ def zip_files(data: bytes) -> list[Held]:
     return [
         Held(number, shown(_name(entry)), partial(_unpacked, package, entry, overlapping=number in overlapping))
         for number, entry in enumerate(entries)
-        if not entry.is_dir() and not is_litter(entry.filename)
+        if not entry.filename.endswith("/") and not is_litter(entry.filename)  # `is_dir` fails on an empty name
     ]
 
 
@@ -54,7 +52,9 @@ def opened(data: bytes) -> zipfile.ZipFile:
     """With its directory read. Raises BrokenDirectory."""
     try:
         return zipfile.ZipFile(io.BytesIO(data))
-    except (*DAMAGE, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # the library trusts what it parses: whatever it raises, this archive alone is broken
         raise BrokenDirectory("damaged") from error
 
 
@@ -66,7 +66,9 @@ def _unpacked(package: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int, *, ov
             data = file.read(most + 1)
     except NotImplementedError as error:
         raise Unread("unsupported", "packed in a way that is not known here") from error
-    except (*DAMAGE, OSError, RuntimeError, lzma.LZMAError, struct.error) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # three unpackers and a parser: whatever they raise, this file alone is broken
         raise Unread("damaged") from error
     if len(data) > most:  # it said that it had less
         raise Unread("zip_bomb")
@@ -102,12 +104,13 @@ def _end(entry: zipfile.ZipInfo) -> int:
 
 def _name(entry: zipfile.ZipInfo) -> str:
     """Programs that do not say so write UTF-8 as well; else the name stays as the format has it, in code page 437."""
+    written = entry.orig_filename.partition("\0")[0]  # as the library does: what comes after it is no name
     if entry.flag_bits & UTF8:
-        return entry.filename
+        return written
     try:
-        return entry.orig_filename.encode("cp437").decode()
+        return written.encode("cp437").decode()
     except UnicodeError:
-        return entry.filename
+        return written
 
 
 def is_litter(name: str) -> bool:

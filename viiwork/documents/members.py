@@ -118,6 +118,8 @@ def _kept_apart(held: Held, way: tuple[int, ...], name: str, budget: Budget) -> 
         return (Member(way, name, code="too_big", detail=": it needs more memory than a document may take"),)
     except RecursionError:
         return (Member(way, name, code="damaged", detail=": its parts stand inside each other far too deep"),)
+    except Exception:  # noqa: BLE001 - one odd file that a library fails at must not cost the whole archive
+        return (Member(way, name, code="damaged"),)
 
 
 def _found(content: bytes, way: tuple[int, ...], name: str, budget: Budget) -> Iterator[Member]:
