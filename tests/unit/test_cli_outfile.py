@@ -129,7 +129,8 @@ def test_ctrl_c_leaves_the_table_of_what_has_come(
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("-o", "there.csv"), "this file exists already"),
+        (("-o", "there.csv"), "this file exists already. Name another."),
+        (("-o", "rows.xlsx"), "Write .csv, .md, .jsonl or .parquet"),
         (("-o", "begun.csv"), "begun.csv.rows.jsonl: this file exists already"),
         (("-o", "pipe.csv", "--resume"), "--format csv"),
         (("-o", "none/fields.csv"), "its directory does not exist"),

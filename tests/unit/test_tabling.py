@@ -134,10 +134,18 @@ def test_a_report_has_totals_answers_citations_and_reasons() -> None:
 def test_a_files_name_says_the_format_unless_it_is_named() -> None:
     assert format_of("", Path("a.CSV")) is Format.CSV
     assert format_of("", Path("a.md")) is Format.MARKDOWN
-    assert format_of("", Path("a.txt")) is format_of("", None) is Format.JSONL
+    assert format_of("", Path("a.jsonl")) is format_of("", Path("a")) is format_of("", None) is Format.JSONL
+    assert format_of("jsonl", Path("a.txt")) is Format.JSONL
     assert format_of("parquet", Path("a.csv")) is Format.PARQUET
     with pytest.raises(UsageError, match="--format xml: there is no such format"):
         format_of("xml", None)
+
+
+@pytest.mark.parametrize("name", ["rows.xlsx", "rows.json", "rows.tsv", "rows.csv.gz"])
+def test_a_name_that_ends_like_something_else_is_refused_with_the_endings_that_there_are(name: str) -> None:
+    """JSON Lines were written under it, which no spreadsheet opens and no JSON parser reads."""
+    with pytest.raises(UsageError, match=r"Write \.csv, \.md, \.jsonl or \.parquet"):
+        format_of("", Path(name))
 
 
 def test_columns_of_parquet_have_the_kind_that_holds_all_their_cells() -> None:

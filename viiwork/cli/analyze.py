@@ -25,7 +25,7 @@ from viiwork.cli.urgency import Deadline, Urgency, choose_priority, seconds_of
 from viiwork.errors import UsageError
 from viiwork.jobs import Lane, Priority
 from viiwork.multipart import FileDocument
-from viiwork.tabling.formats import Format, format_of
+from viiwork.tabling.formats import ENDINGS, Format, format_of
 
 LANES = ", ".join(Lane)
 DEFAULT_SEED = 0
@@ -83,7 +83,7 @@ def analyze(
             "--out",
             "-o",
             metavar="FILE",
-            help="Rows to FILE: .csv, .md, .parquet at the end, else JSON Lines as they come.",
+            help="Rows to FILE: .csv, .md, .parquet at the end, .jsonl as they come.",
         ),
     ] = None,
     form: FormatFlag = "",
@@ -216,8 +216,9 @@ def check_run(
 def check_out(path: Path, *, wait: bool) -> None:
     """Raises UsageError for a file of rows that nobody would write, that holds something, or is named like a table."""
     check_waited(wait=wait)
-    if format_of("", path) is not Format.JSONL:
-        hint = f"Name it FILE.jsonl; `viiwork results ID --out {path}` writes this one then."
+    form = ENDINGS.get(path.suffix.lower())
+    if form is not Format.JSONL:
+        hint = "Name it FILE.jsonl" + (f"; `viiwork results ID --out {path}` writes this one then." if form else ".")
         raise UsageError(f"--out {path}: rows come as JSON Lines.", hint=hint, param="out")
     check_new(path)
 

@@ -37,7 +37,10 @@ class OutFile:
     def check(self, *, resume: bool) -> None:
         """Raises UsageError for an output that somebody would miss, or that this computer cannot write."""
         if self.is_table:
-            check_table(self.path, self.form, force=resume or not holds_something(self.path))
+            if not resume and holds_something(self.path):
+                hint = "Go on with it by --resume, or name another." if beside(self.path).exists() else "Name another."
+                raise UsageError(f"{self.path}: this file exists already.", hint=hint, param="out")
+            check_table(self.path, self.form, force=True)
             if self.path.exists() and not self.path.is_file():
                 hint = f"For standard output say `--format {self.form}` without --out."
                 raise UsageError(f"--out {self.path}: a table needs a file.", hint=hint, param="out")

@@ -27,7 +27,7 @@ def results(
             "--out",
             "-o",
             metavar="FILE",
-            help="Write rows to FILE: .csv, .md, .parquet, else JSON Lines, of which a half-written file is continued.",
+            help="Write rows to FILE: .csv, .md, .parquet, or .jsonl, of which a half-written file is continued.",
         ),
     ] = None,
     *,

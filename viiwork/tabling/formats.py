@@ -17,7 +17,13 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-ENDINGS = {".csv": Format.CSV, ".md": Format.MARKDOWN, ".markdown": Format.MARKDOWN, ".parquet": Format.PARQUET}
+ENDINGS = {
+    "": Format.JSONL,
+    **dict.fromkeys((".jsonl", ".ndjson"), Format.JSONL),
+    ".csv": Format.CSV,
+    **dict.fromkeys((".md", ".markdown"), Format.MARKDOWN),
+    ".parquet": Format.PARQUET,
+}
 MEDIA_TYPES = {
     Format.JSONL: "application/x-ndjson",
     Format.CSV: "text/csv; charset=utf-8",
@@ -27,10 +33,21 @@ MEDIA_TYPES = {
 
 
 def format_of(asked: str, path: PurePath | None) -> Format:
-    """The format that was asked for, else the one that the name ends like, else JSON Lines. Raises UsageError."""
+    """The format that was asked for, else the one that the name ends like; JSON Lines where it has no ending.
+
+    Raises UsageError for an ending of something else: who opens `rows.xlsx` shall not find JSON Lines in it.
+    """
     if not asked:
-        return Format.JSONL if path is None else ENDINGS.get(path.suffix.lower(), Format.JSONL)
+        return _by_ending(path) if path is not None else Format.JSONL
     if asked not in frozenset(Format):
         hint = f"Choose one of {', '.join(Format)}."
         raise UsageError(f"--format {asked[:40]}: there is no such format.", hint=hint, param="format")
     return Format(asked)
+
+
+def _by_ending(path: PurePath) -> Format:
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        hint = "Write .csv, .md, .jsonl or .parquet, or say with --format which of them this file is to be."
+        raise UsageError(f"--out {path.name}: {ending} is nothing that rows are written as.", hint=hint, param="out")
+    return ENDINGS[ending]
