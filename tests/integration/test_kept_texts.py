@@ -30,9 +30,9 @@ class CountedReader(Reader):
 
     opened = 0
 
-    async def open(self, path: Path, *, name: str = "", way: tuple[int, ...] = ()) -> Contents:
+    async def open(self, path: Path, *, name: str = "", way: tuple[int, ...] = (), group: str = "") -> Contents:
         self.opened += 1
-        return await super().open(path, name=name, way=way)
+        return await super().open(path, name=name, way=way, group=group)
 
 
 class Rig:

@@ -34,10 +34,10 @@ HELPER = "viiwork.documents.nursery"
 ENDLESS = """
 import socket, sys, time
 from pathlib import Path
-from viiwork.documents import nursery
+from viiwork.documents import nursery, readchild
 def endless(path, *, name, limits, way):
     {act}
-nursery.look_into = endless
+readchild.look_into = endless
 nursery.main()
 """
 

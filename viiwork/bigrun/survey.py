@@ -160,7 +160,7 @@ class _Reading:
 
     async def _seen(self, path: Path, name: str, way: tuple[int, ...]) -> _Seen:
         try:
-            found = await self._reader.open(path, name=name, way=way)
+            found = await self._reader.open(path, name=name, way=way, group="estimate")
         except DocumentError as error:
             return _unreadable(error.code, way=way)
         if why := refusal(found):

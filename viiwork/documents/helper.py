@@ -38,11 +38,13 @@ class HelperGone(Exception):
 
 
 class Ended(BaseModel):
-    """How a child ended: its exit status (negative: the signal), and whether the wall clock ended it."""
+    """How a reading ended: its child's exit status (negative: the signal), and whether the wall clock ended it."""
 
     id: int
     status: int
     late: bool
+    alone: bool
+    """The child had read nothing before."""
 
 
 class Helper:
@@ -76,9 +78,12 @@ class Helper:
     def pid(self) -> int:
         return self._process.pid
 
-    async def read(self, path: str, *, name: str, limits: Limits, way: Sequence[int] = ()) -> tuple[bytes, Ended]:
+    async def read(
+        self, path: str, *, name: str, limits: Limits, way: Sequence[int] = (), group: str = ""
+    ) -> tuple[bytes, Ended]:
         """What the child wrote (one byte too many at most when it is over the limit) and how it ended.
 
+        Documents of a group may be read by one child, one after the other; one without a group has its own.
         Raises HelperGone.
         """
         request_id = next(self._ids)
@@ -87,7 +92,7 @@ class Helper:
         finished = False
         try:
             async with asyncio.timeout(limits.wall_s + GRACE_S):
-                told = {"path": path, "name": name[-255:], "way": list(way), "limits": asdict(limits)}
+                told = {"path": path, "name": name[-255:], "way": list(way), "group": group, "limits": asdict(limits)}
                 request = {"id": request_id, **told}
                 payload = await self._collect(request, limits.output_bytes)
                 if len(payload) > limits.output_bytes:

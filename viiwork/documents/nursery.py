@@ -1,34 +1,31 @@
-"""The helper process that forks one bounded child for each document: `python -m viiwork.documents.nursery`.
+"""The helper process that forks bounded children to read documents: `python -m viiwork.documents.nursery`.
 
 It has one thread, holds no document and no secret, and has the parsers loaded, so that a fork costs milliseconds.
-Its standard input is a sequenced-packet socket to its owner. The owner sends `{"id", "path", "name", "way", "limits"}`
-with the write end of a pipe, or `{"cancel": id}`. The child writes its JSON to the pipe, and the helper reports
-`{"id", "status", "late"}` once the child has ended. When the owner's end closes, for whatever reason, the helper
-kills its children and ends; when the helper dies, the kernel kills them.
+Its standard input is a sequenced-packet socket to its owner. The owner sends `{"id", "path", "name", "way", "group",
+"limits"}` with the write end of a pipe, or `{"cancel": id}`. A child writes its JSON to the pipe, and the helper
+reports `{"id", "status", "late", "alone"}` once it has. A child may then get another document of the same group, which
+saves a fork and thousands of page faults; one that ends badly in a child that had read others is for the owner to have
+read `alone`, so that it is charged with nothing but its own. When the owner's end closes, for whatever reason, the
+helper kills its children and ends; when the helper dies, the kernel kills them.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
-import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from dataclasses import dataclass
+from typing import Any
 
 from viiwork.documents.limits import MAX_REQUEST_BYTES, Limits
-from viiwork.documents.outcomes import Unread
-from viiwork.documents.parse import look_into, parse
+from viiwork.documents.parse import parse
+from viiwork.documents.readchild import READ, Birth, live
 
-MAX_DESCRIPTORS = 64
 SAMPLES = (
     b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj "
     b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>endobj "
@@ -40,15 +37,25 @@ SAMPLES = (
 """Read once in the helper: ours, so they may be."""
 PARENT_POLL_S = 1.0
 """The socket's end tells when the owner is gone, unless some fork of the owner still holds it; then this does."""
-PR_SET_PDEATHSIG = 1
+IDLE_S = 2.0
+"""How long a child waits for another document of its group."""
+MOST_IDLE = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Child:
-    """A running child: the request it works on and when it must have ended, on the monotonic clock."""
+    """A running child: the request it works on, and when it must have ended, on the monotonic clock."""
 
+    line: socket.socket
+    group: str
     id: int
     deadline_s: float
+    documents: int = 1
+    """That it was given so far."""
+
+    @property
+    def is_idle(self) -> bool:
+        return self.id == 0
 
 
 class Nursery:
@@ -82,14 +89,18 @@ class Nursery:
 
     def _turn(self) -> bool:
         """One wait and what came of it; False when the owner is gone."""
-        ready = {key.fileobj for key, _ in self._selector.select(self._patience_s())}
-        if self._wake_in in ready:
+        ready = [key for key, _ in self._selector.select(self._patience_s())]
+        whose = {key.fileobj for key in ready}
+        if self._wake_in in whose:
             with suppress(BlockingIOError):
                 self._wake_in.recv(4096)
-        self._kill_late()
         try:
+            for key in ready:
+                if key.data is not None:
+                    self._hear(key.data)
+            self._end_late()
             self._reap()
-            return self._owner not in ready or self._listen()
+            return self._owner not in whose or self._listen()
         except (BrokenPipeError, ConnectionResetError):
             return False
 
@@ -97,21 +108,42 @@ class Nursery:
         due = min((child.deadline_s for pid, child in self._children.items() if pid not in self._late), default=None)
         return PARENT_POLL_S if due is None else min(PARENT_POLL_S, max(0.0, due - time.monotonic()))
 
-    def _kill_late(self) -> None:
+    def _hear(self, pid: int) -> None:
+        """A child has written its answer and waits for more, or has closed its end: then it is about to be reaped."""
+        child = self._children[pid]
+        if _said(child.line) != READ:
+            self._selector.unregister(child.line)
+            return
+        self._report(child, status=0, late=False)
+        child.id, child.deadline_s = 0, time.monotonic() + IDLE_S
+        idle = [pid for pid, one in self._children.items() if one.is_idle and pid not in self._late]
+        if len(idle) > MOST_IDLE:
+            self._end(min(idle, key=lambda pid: self._children[pid].deadline_s))
+
+    def _end_late(self) -> None:
         now = time.monotonic()
-        for pid, child in self._children.items():
-            if child.deadline_s <= now and pid not in self._late:
-                self._late.add(pid)
-                os.kill(pid, signal.SIGKILL)  # safe from reuse: it is not reaped yet
+        for pid in [pid for pid, one in self._children.items() if one.deadline_s <= now and pid not in self._late]:
+            self._end(pid)
+
+    def _end(self, pid: int) -> None:
+        self._late.add(pid)
+        os.kill(pid, signal.SIGKILL)  # safe from reuse: it is not reaped yet
 
     def _reap(self) -> None:
         for pid in list(self._children):
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:
                 child = self._children.pop(pid)
-                report = {"id": child.id, "status": os.waitstatus_to_exitcode(status), "late": pid in self._late}
+                if child.line in self._selector.get_map():
+                    self._selector.unregister(child.line)
+                child.line.close()
+                if not child.is_idle:
+                    self._report(child, status=os.waitstatus_to_exitcode(status), late=pid in self._late)
                 self._late.discard(pid)
-                self._owner.send(json.dumps(report).encode())
+
+    def _report(self, child: Child, *, status: int, late: bool) -> None:
+        report = {"id": child.id, "status": status, "late": late, "alone": child.documents == 1}
+        self._owner.send(json.dumps(report).encode())
 
     def _listen(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._owner, MAX_REQUEST_BYTES, 4)
@@ -120,7 +152,7 @@ class Nursery:
         request = json.loads(data)
         if "cancel" in request:
             self._cancel(request["cancel"])
-        else:
+        elif not self._give(request, data, descriptors[0]):
             self._fork(request, descriptors[0])
         for descriptor in descriptors:
             os.close(descriptor)
@@ -131,13 +163,29 @@ class Nursery:
             if child.id == request_id:
                 os.kill(pid, signal.SIGKILL)
 
+    def _give(self, request: dict[str, Any], data: bytes, output: int) -> bool:
+        """Hand the document to an idle child of its group; False when there is none."""
+        for pid, child in self._children.items():
+            if child.is_idle and child.group == request["group"] and pid not in self._late:
+                try:
+                    socket.send_fds(child.line, [data], [output])
+                except OSError:  # it was killed a moment ago
+                    continue
+                child.id, child.documents = request["id"], child.documents + 1
+                child.deadline_s = time.monotonic() + request["limits"]["wall_s"]
+                return True
+        return False
+
     def _fork(self, request: dict[str, Any], output: int) -> None:
-        limits = Limits(**request["limits"])
-        helper_pid = os.getpid()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        birth = Birth(request, output, theirs, os.getpid())
         pid = os.fork()
         if pid == 0:
-            read_and_exit(request, limits, output, helper_pid=helper_pid)
-        self._children[pid] = Child(id=request["id"], deadline_s=time.monotonic() + limits.wall_s)
+            live(birth)
+        theirs.close()
+        deadline_s = time.monotonic() + request["limits"]["wall_s"]
+        self._children[pid] = Child(ours, request["group"], request["id"], deadline_s)
+        self._selector.register(ours, selectors.EVENT_READ, data=pid)
 
     def _end_all(self) -> None:
         for pid in self._children:
@@ -148,77 +196,11 @@ class Nursery:
                 os.waitpid(pid, 0)
 
 
-def read_and_exit(request: dict[str, Any], limits: Limits, output: int, *, helper_pid: int) -> NoReturn:
-    """The whole life of a child: shut in, read, answer, end without running anybody's exit handlers."""
-    code = 1
+def _said(line: socket.socket) -> bytes:
     try:
-        output = _let_go(output)
-        _die_with(helper_pid)
-        _shut_in(limits)
-        _write(output, _answer(request, limits))
-        code = 0
-    except BaseException:  # noqa: BLE001 - a child must end here, whatever a parser throws, and say nothing of the text
-        code = 1
-    finally:
-        os._exit(code)
-
-
-def _let_go(output: int) -> int:
-    """Drop the helper's descriptors and signals; the parsers' complaints, which may quote the text, go nowhere."""
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # the owner has gone: nobody wants the answer
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
-    os.dup2(output, 3)
-    os.closerange(4, 4096)
-    return 3
-
-
-def _die_with(helper_pid: int) -> None:
-    """Be killed when the helper dies. The helper has one thread, so the signal cannot follow the wrong one."""
-    if sys.platform == "linux":
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != helper_pid:
-        os._exit(1)
-
-
-def _shut_in(limits: Limits) -> None:
-    for kind, most in (
-        (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),  # a reader writes no files; its pipe is not counted
-        (resource.RLIMIT_NOFILE, MAX_DESCRIPTORS),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
-
-
-def _answer(request: dict[str, Any], limits: Limits) -> bytes:
-    try:
-        way = tuple(request["way"])
-        found = look_into(Path(request["path"]), name=request["name"], limits=limits, way=way)
-        answer = json.dumps(asdict(found), ensure_ascii=False).encode()
-    except Unread as reason:
-        return _fault(reason.code, reason.detail)
-    except MemoryError:
-        return _fault("too_big", ": it needs more memory than a document may take")
-    except RecursionError:
-        return _fault("damaged", ": its parts stand inside each other far too deep")
-    if len(answer) > limits.output_bytes:
-        return _fault("too_big", f": its text is over {limits.output_bytes:,} bytes")
-    return answer
-
-
-def _fault(code: str, detail: str) -> bytes:
-    return json.dumps({"document": None, "code": code, "detail": detail}).encode()
-
-
-def _write(output: int, answer: bytes) -> None:
-    view = memoryview(answer)
-    while view:
-        view = view[os.write(output, view) :]
+        return line.recv(len(READ))
+    except OSError:
+        return b""
 
 
 def warm_up() -> None:
@@ -237,9 +219,6 @@ def main() -> None:
     with socket.socket(fileno=os.dup(0)) as owner:
         Nursery(owner, parent_pid=os.getppid()).serve()
 
-
-# Opened here: a child may hardly open anything.
-LIBC = ctypes.CDLL(None, use_errno=True)
 
 if __name__ == "__main__":
     main()

@@ -1,9 +1,10 @@
-"""Reading documents from asyncio, each in a bounded process of its own."""
+"""Reading documents from asyncio, in bounded processes."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,25 +39,26 @@ class Reader:
         self._starting = asyncio.Lock()
         self._closed = False
 
-    async def read(self, path: Path, *, name: str = "") -> Document:
+    async def read(self, path: Path, *, name: str = "", group: str = "") -> Document:
         """The document in the file, as `open` finds it. Raises DocumentError."""
-        found = await self.open(path, name=name)
+        found = await self.open(path, name=name, group=group)
         if found.document is None:
             raise refusal(found) or outcome("unsupported", "a ZIP archive, which is no document by itself")
         return found.document
 
-    async def open(self, path: Path, *, name: str = "", way: tuple[int, ...] = ()) -> Contents:
+    async def open(self, path: Path, *, name: str = "", way: tuple[int, ...] = (), group: str = "") -> Contents:
         """What is in the file, or in the one inside it that the way leads to.
 
-        `name` is what its owner calls it (default: the file's own name). Cancelling the task kills the process that
-        reads. Raises DocumentError.
+        `name` is what its owner calls it (default: the file's own name). Documents of a group, which belong to one
+        owner, may share a process; one that ends it is read again alone, and so are those of no group. Cancelling the
+        task kills the process that reads. Raises DocumentError.
         """
         try:
-            return await self._attempt(path, name or path.name, way)
+            return await self._attempt(path, name or path.name, way, group)
         except HelperGone:
             pass  # the helper died, whoever killed it: once more with a fresh one
         try:
-            return await self._attempt(path, name or path.name, way)
+            return await self._attempt(path, name or path.name, way, group)
         except HelperGone as error:
             raise outcome("crash") from error
 
@@ -76,9 +78,12 @@ class Reader:
     ) -> None:
         await self.close()
 
-    async def _attempt(self, path: Path, name: str, way: tuple[int, ...]) -> Contents:
+    async def _attempt(self, path: Path, name: str, way: tuple[int, ...], group: str) -> Contents:
         helper = await self._living_helper()
-        payload, ended = await helper.read(_absolute(path), name=name, limits=self._limits, way=way)
+        read = partial(helper.read, _absolute(path), name=name, limits=self._limits, way=way)
+        payload, ended = await read(group=group)
+        if ended.status and not ended.alone:
+            payload, ended = await read()
         if len(payload) > self._limits.output_bytes:
             raise outcome("too_big", f": its text is over {self._limits.output_bytes:,} bytes")
         if ended.late or ended.status == -signal.SIGXCPU:

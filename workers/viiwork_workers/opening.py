@@ -42,7 +42,7 @@ class Opening:
         if known is not None:
             return known
         async with self._store.blobs.at_hand(work.blob or "") as path:
-            found = await self._reader.open(path, name=work.name, way=work.way)
+            found = await self._reader.open(path, name=work.name, way=work.way, group=claim.tenant)
         await self._keep(claim, key, found)
         return found
 
