@@ -161,8 +161,8 @@ class TestAsk:
             (["Why?"], b"x" * (1024 * 1024 + 1), "standard input: longer than 1 MiB"),
             (["Why?"], b"\xff\xfe", "standard input: is not UTF-8 text"),
             (["  "], b"", "QUESTION: is empty"),
-            (["Why?", "--max-tokens", "0"], b"", "max_output_tokens"),
-            (["Why?", "--temperature", "9"], b"", "temperature"),
+            (["Why?", "--max-tokens", "0"], b"", "--max-tokens: "),
+            (["Why?", "--temperature", "9"], b"", "--temperature: "),
         ],
     )
     def test_what_cannot_be_asked_is_one_line(

@@ -50,6 +50,22 @@ def test_what_may_not_be_called_is_refused_where_it_is_sent(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("http://localhost:8099/x?t=s3cret", """VIIWORK_CALLBACKS_ALLOW='["127.0.0.1/32"]' before `viiwork up`"""),
+        ("https://[fc00::1]/", """VIIWORK_CALLBACKS_ALLOW='["fc00::1/128"]' before `viiwork up`"""),
+        ("http://169.254.169.254/", "No setting opens that."),
+    ],
+)
+def test_who_is_refused_is_told_what_would_allow_it(url: str, hint: str) -> None:
+    """By the name under which it is set; a metadata service is opened by nothing."""
+    with pytest.raises(UsageError) as caught:
+        check_url(url, ())
+    assert hint in caught.value.hint
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "url",
     ["https://a.example/x?t=1", "https://8.8.8.8:444/", "http://192.168.7.9/x", "http://a.example/", "https://a_b.c/"],
 )

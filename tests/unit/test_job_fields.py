@@ -378,7 +378,7 @@ class TestRoomForPrompts:
         assert (status, code, param) == (400, "context_length", "prompt")
         assert message == (
             f"prompt: the prompt has 99 tokens and the answer may take 502; {MODEL} takes 600. "
-            "Shorten it, or ask for a shorter answer (max_output_tokens)."
+            "Shorten it, or ask for a shorter answer (max_output_tokens, --max-tokens)."
         )
 
     async def test_an_answer_s_length_that_nobody_asked_for_is_shortened(self, api: Api) -> None:

@@ -141,7 +141,7 @@ def weight_of(work: Work, count: Count | TemplateRefusal | None, *, model: str, 
         return Load(tokens, context_tokens - tokens)  # nobody asked for so many: engines shorten the answer too
     field = "messages" if isinstance(work, ChatInput) else "prompt"
     answer = f"the prompt has {tokens:,} tokens and the answer may take {work.max_output_tokens:,}"
-    hint = "Shorten it, or ask for a shorter answer (max_output_tokens)."
+    hint = "Shorten it, or ask for a shorter answer (max_output_tokens, --max-tokens)."
     return Misfit(field, f"{answer}; {model} takes {context_tokens:,}", hint, TOO_LONG)
 
 

@@ -69,7 +69,7 @@ def check_url(url: str, allowed: Sequence[Network], *, param: str = "url") -> No
     if target.host == "localhost" or target.host.endswith(".localhost"):
         address = ipaddress.ip_address("127.0.0.1")
     if address is not None and (reason := refusal(address, allowed, secure=target.secure)):
-        raise _unfit(param, f"{reason}", hint="An operator may allow networks in callbacks.allow.")
+        raise _unfit(param, reason, hint=_opened_by(address))
     if address is None and not target.secure and not allowed:
         raise _unfit(param, "must start with https://")
 
@@ -125,6 +125,17 @@ def _is_public(address: Address) -> bool:
     if address.is_multicast or address.is_reserved or not address.is_global:
         return False
     return isinstance(address, IPv4Address) or address in OF_THE_INTERNET
+
+
+def _opened_by(address: Address) -> str:
+    """What whoever runs the service may set, so that this address may be called."""
+    real = embedded(address)
+    if METADATA & {real, address}:
+        return "No setting opens that."
+    if _is_public(real):
+        return ""
+    allow = f"""VIIWORK_CALLBACKS_ALLOW='["{ipaddress.ip_network(real)}"]'"""
+    return f"Whoever runs the service may allow it: {allow} before `viiwork up`, or callbacks.allow in its settings."
 
 
 def _unfit(param: str, reason: str, *, hint: str = "") -> UsageError:

@@ -13,7 +13,7 @@ from viiwork.bigrun.record import RunRecord, read_record
 from viiwork.cli.again import check_alone, paths_again, sample_again
 from viiwork.cli.callbacks import CallbackUrl
 from viiwork.cli.notes import Metadata, Retention, labels_of
-from viiwork.cli.options import AsJson, Server, connect, model_by_flag
+from viiwork.cli.options import AsJson, Server, connect, by_flags
 from viiwork.cli.order import Order, order_again
 from viiwork.cli.outfile import OutFile
 from viiwork.cli.output import Hashed, hashed
@@ -165,7 +165,7 @@ def analyze(
     from viiwork.cli.estimate import told_estimate  # noqa: PLC0415 - readers and tokenizers, for this command alone
     from viiwork.cli.run import Wish, carry_out  # noqa: PLC0415 - as above
 
-    with connect(server) as client, model_by_flag():
+    with connect(server) as client, by_flags():
         if estimate:
             told_estimate(client, files, order, as_json=as_json)
             return

@@ -9,7 +9,7 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from viiwork.cli.options import AsJson, Server, connect, model_by_flag
+from viiwork.cli.options import AsJson, Server, connect, by_flags
 from viiwork.cli.screen import clean, one_line, print_json, say
 from viiwork.client import Client
 from viiwork.errors import UsageError, ViiworkError
@@ -82,7 +82,7 @@ def ask(
     fields: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     page = Page(live=sys.stdout.isatty() and not as_json)
     with connect(server) as client:
-        with model_by_flag():
+        with by_flags():
             job = client.submit_job(messages, model=model or None, lane=Lane.INTERACTIVE, stream=True, **fields)
         say_if_closed(client, job)
         status = followed(client, job, page)

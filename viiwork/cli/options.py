@@ -20,6 +20,12 @@ from viiwork.variables import passed_over
 RETRIES = 3
 """A command gives up after about 2 s without a service."""
 
+FLAGS = {
+    **{"model": "--model", "max_output_tokens": "--max-tokens", "temperature": "--temperature"},
+    **{"deadline_s": "--deadline", "callback_url": "--callback-url", "retention_hours": "--retention-hours"},
+}
+"""Where people who type commands find the fields of the API."""
+
 Server = Annotated[
     str | None,
     typer.Option(
@@ -54,11 +60,14 @@ def server_flag(server: str | None) -> str:
 
 
 @contextmanager
-def model_by_flag() -> Iterator[None]:
-    """What the service says of the field `model` is said of the flag. Raises UsageError."""
+def by_flags() -> Iterator[None]:
+    """What the service says of a field that has a flag is said of the flag. Raises UsageError."""
     try:
         yield
     except UsageError as error:
-        if error.param != "model" or not error.message.startswith("model: "):
+        field = error.param or ""
+        flag = FLAGS.get(field.removeprefix("options."))
+        if flag is None or not error.message.startswith(f"{field}: "):
             raise
-        raise type(error)(f"--{error.message}", hint=error.hint, code=error.code, param=error.param) from error
+        said = flag + error.message.removeprefix(field)
+        raise type(error)(said, hint=error.hint, code=error.code, param=error.param) from error

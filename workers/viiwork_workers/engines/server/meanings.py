@@ -185,7 +185,7 @@ OWN_DOING = (
         r"model produced output that does not match the expected [\w-]{1,40} format",
         "invalid_output",
         "the answer does not have the shape that was asked for.",
-        "If it was cut off, raise max_output_tokens; else try other words, or a simpler shape.",
+        "If it was cut off, raise max_output_tokens (--max-tokens); else try other words, or a simpler shape.",
         only=("response_format", "json_schema", "grammar", "tools"),
     ),
 )

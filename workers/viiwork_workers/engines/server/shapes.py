@@ -33,7 +33,7 @@ def held_now(shape: Shape, text: str, *, finish_reason: str) -> Any:
     except Missed as missed:
         hint = "Try other words, or a simpler shape."
         if finish_reason == "length":
-            hint = "It was cut off at max_output_tokens: raise it."
+            hint = "It was cut off: raise max_output_tokens (--max-tokens)."
         raise JobRefused(f"the answer {missed}.", hint=hint, code="invalid_output") from missed
     except UsageError as error:
         raise JobRefused(f"{error.param}: {error.message}", hint=error.hint, code=error.code) from error
