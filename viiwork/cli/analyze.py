@@ -13,7 +13,7 @@ from viiwork.bigrun.record import RunRecord, read_record
 from viiwork.cli.again import check_alone, paths_again, sample_again
 from viiwork.cli.callbacks import CallbackUrl
 from viiwork.cli.notes import Metadata, Retention, labels_of
-from viiwork.cli.options import AsJson, Server, connect, by_flags
+from viiwork.cli.options import AsJson, Server, by_flags, connect
 from viiwork.cli.order import Order, order_again
 from viiwork.cli.outfile import OutFile
 from viiwork.cli.output import Hashed, hashed

@@ -9,7 +9,7 @@ from typing import Annotated, Any, BinaryIO
 
 import typer
 
-from viiwork.cli.options import AsJson, Server, connect, by_flags
+from viiwork.cli.options import AsJson, Server, by_flags, connect
 from viiwork.cli.screen import clean, one_line, print_json, say
 from viiwork.client import Client
 from viiwork.errors import UsageError, ViiworkError
