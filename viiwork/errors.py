@@ -173,6 +173,9 @@ class JobRefused(EngineError):
 
     code = "job_refused"
     http_status = 400
+    prompt_tokens: int = 0
+    """What the engine had read and written of it by then: an answer that cannot be used was paid for too."""
+    output_tokens: int = 0
 
 
 class EngineFault(EngineError):

@@ -256,7 +256,7 @@ class BatchStatus(Wire):
 
 
 class Made(Wire):
-    """How a row came about. What is not known is None."""
+    """How a row came about; of one without an answer, which engine was asked last. What is not known is None."""
 
     task_hash: str | None = None
     """Of the task, what it was asked, and the words in which models are told: the same hash, the same request."""
@@ -288,6 +288,10 @@ class Row(Wire):
     """What the cards used for all its jobs so far, as far as it was measured; None where nothing was."""
     energy_unknown_jobs: int = 0
     energy_simulated: bool | None = None
+    usage: Usage | None = None
+    """Tokens of all engine calls for it that ended, failed and retried ones too; None where none is known of."""
+    calls: int | None = None
+    """How many these were."""
     made: Made | None = None
 
 

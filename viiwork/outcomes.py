@@ -39,7 +39,7 @@ class DocumentStatus(Wire):
     """None before it has an answer."""
     parts: int | None = None
     usage: Usage | None = None
-    """Tokens of its answer; None before it has one."""
+    """Tokens of all engine calls for it that ended, failed and retried ones too; None where none is known of."""
     attempts: int = 0
     """How often it was begun: a worker that died and a retry begin it anew."""
     metadata: dict[str, str] = Field(default_factory=dict)

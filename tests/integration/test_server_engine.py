@@ -765,6 +765,7 @@ async def test_an_extraction_that_misses_twice_is_refused_with_its_reason(stage:
     with pytest.raises(JobRefused, match="is no JSON") as refused:
         await stage.engine.run(RENT)
     assert (refused.value.code, len(stage.requests)) == ("invalid_output", 2)
+    assert (refused.value.prompt_tokens, refused.value.output_tokens) == (10, 6), "both answers were paid for"
 
 
 async def test_labels_with_reasons_are_held_to_their_form_and_tried_once_more(stage: Stage) -> None:

@@ -8,15 +8,17 @@ import pytest
 
 from tests.hands import Hands, document, field, items_of, open_batch, parts_of, sealed_batch, upkeep
 from tests.workers import make_job
-from viiwork.jobs import Job, Settle, State
+from viiwork.jobs import Fault, Job, Row, Settle, State
 from viiwork.power.energy import Energy
 from viiwork.store import Store
 from viiwork.store.gauges import surveyed
+from viiwork.store.items import retry_failed
 from viiwork.store.leases import Claim, Verdict, commit_call
 from viiwork.store.meters import Unclaimed, by_tenant, by_worker, of_fleet
-from viiwork.work import Answer
+from viiwork.work import Answer, Usage
 
 UNKNOWN = Energy()
+MISFIT = Fault(code="invalid_output", message="The answer is no JSON.")
 WORKER = "gpu0@here"
 
 
@@ -292,3 +294,50 @@ async def test_a_figure_that_is_none_stops_no_commit(store: Store, said: str) ->
     call = await commit_call(store, claim.fence, Verdict.SUCCEEDED, Answer(text="x"), max_attempts=4)
     assert (await store.call(call.script, *call.args[:-3], said, 1, 0))[0] == "ok"
     assert (await store.job(job.id)).energy_j in (None, 1e9)
+
+
+async def test_what_calls_took_is_told_by_the_row_also_of_a_document_that_failed_and_was_tried_again(
+    store: Store,
+) -> None:
+    """Rows add up to their batch, and a row that came to nothing names the engine that was asked."""
+    reader, hands = Hands(store, "reader0", model="read"), await working(store)
+    await reader.beat()
+    batch = await open_batch(store, total=1)
+    item = document(batch)
+    await store.submit([item])
+    await store.seal(batch)
+    who = {"model": "noop", "engine": "vLLM", "revision": "abc", "engine_version": ""}
+    took = Usage(prompt_tokens=100, output_tokens=7)
+
+    async def life(generation: str, verdict: Verdict) -> Row:
+        await store.release("batch.read")
+        reading = await reader.take()
+        merge, *parts = parts_of(item.id, batch, 2, generation=generation)
+        await store.submit([merge, *parts], fence=reading.fence)
+        await end(store, reading, None, Verdict.CONTINUES)
+        ends = ((verdict, MISFIT), (Verdict.SUCCEEDED, Answer(text="x", usage=took)))
+        for ended, said in ends:
+            await store.release("batch.noop")
+            fence = (await hands.take()).fence
+            call = await commit_call(store, fence, ended, said, max_attempts=4, usage=took, made_by=who)
+            await store.call(call.script, *call.args)
+        await store.release("batch.read")
+        done = Answer(text="all", model="noop", engine="vLLM", usage=took + took)
+        said = MISFIT if verdict is Verdict.FAILED else done
+        call = await commit_call(store, (await reader.take()).fence, verdict, said, max_attempts=4)
+        await store.call(call.script, *call.args)
+        (row,) = [row async for row in store.rows(batch)]
+        return row
+
+    failed = await life("", Verdict.FAILED)
+    assert (failed.calls, failed.usage) == (2, took + took)
+    assert failed.made is not None
+    assert (failed.made.model, failed.made.engine, failed.made.revision) == ("noop", "vLLM", "abc")
+    assert failed.made.engine_version is None
+    await retry_failed(store, batch)
+    good = await life("1", Verdict.SUCCEEDED)
+    status = await store.batch(batch)
+    assert (good.calls, good.usage) == (status.calls, status.usage) == (4, took + took + took + took)
+    assert good.answer is not None
+    assert good.answer.usage == took + took
+    assert await field(store, item.id, "made_by") is None, "an answer says itself who gave it"

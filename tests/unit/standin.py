@@ -19,9 +19,11 @@ from viiwork.store import BlobStore, Fence, Store
 from viiwork.store.leases import Claim, Stale, Verdict, claim_call, commit_call, read_claim
 from viiwork.store.upkeep import Upkeep
 from viiwork.wire import as_json
-from viiwork.work import Answer, ReadInput, StepInput
+from viiwork.work import Answer, ReadInput, StepInput, Usage
 
 MODEL = "standin"
+USAGE = Usage(prompt_tokens=10, output_tokens=3)
+"""Of each call, also of one whose answer cannot be used."""
 NOTICE = "A stand-in answered, not a language model."
 
 
@@ -99,7 +101,8 @@ class StandIn:
             return
         read = claim.task is TaskName.READ
         verdict, result = await (self._read(claim) if read else self._answer(claim))
-        commit = await commit_call(self.store, claim.fence, verdict, result, max_attempts=4)
+        spent: dict[str, Any] = {} if read else {"usage": USAGE, "made_by": {"engine": "stand-in", "model": self.model}}
+        commit = await commit_call(self.store, claim.fence, verdict, result, max_attempts=4, **spent)
         await self.store.call(commit.script, *commit.args)
 
     async def _read(self, claim: Claim) -> tuple[Verdict, Fault | None]:
@@ -123,11 +126,13 @@ class StandIn:
             item=claim.fence.job,
         )
 
-    async def _answer(self, claim: Claim) -> tuple[Verdict, Answer]:
+    async def _answer(self, claim: Claim) -> tuple[Verdict, Answer | Fault]:
         job = await claim.input(self.store)
+        if isinstance(job, StepInput) and "unfit" in job.title:
+            return Verdict.FAILED, Fault(code="invalid_output", message="The answer is no JSON.")
         text = job.text if isinstance(job, StepInput) else as_json(job)
-        answer = Answer(text=f"It says: {text}", engine="stand-in", model=self.model, pages=1, notice=NOTICE)
-        return Verdict.SUCCEEDED, answer
+        told: dict[str, Any] = {"engine": "stand-in", "model": self.model, "pages": 1, "notice": NOTICE, "usage": USAGE}
+        return Verdict.SUCCEEDED, Answer(text=f"It says: {text}", **told)
 
 
 def _fence(claim: Claim) -> tuple[str, int, str]:

@@ -216,12 +216,18 @@ class TestRecord:
                 failures={"encrypted": 1},
                 pages=9,
                 parts=4,
+                cut=1,
+                calls=5,
                 usage=Usage(prompt_tokens=5000, output_tokens=70),
+                usage_of_answers=Usage(prompt_tokens=4100, output_tokens=50),
             ),
         )
         said = methods(record)
         for words in (
-            "3 documents (9 pages) were classified with VIIWork 0.1.0 from 2026-09-21 to 2026-09-22.",
+            "Of 3 documents 2 (9 pages) were classified with VIIWork 0.1.0 from 2026-09-21 to 2026-09-22.",
+            "1 document with an answer did not fit into one call of a context of 8,192 tokens and was cut into",
+            "5,000 tokens were read and 70 written in 5 calls, those included that came to nothing or were made again",
+            "the answers took 4,100 and 50 of them",
             "The model was m, served by vLLM on 4 Radeon VII.",
             "temperature 0.",
             "8,192 tokens",
@@ -229,6 +235,43 @@ class TestRecord:
             "the simulated cards used 2 kWh.",
         ):
             assert words in said
+
+    def test_the_paragraph_says_of_a_preview_what_it_did_and_of_uncut_documents_that_they_fitted(self) -> None:
+        """It draws no tokens and is told nothing of data; and nobody reads of parts where there were none."""
+        preview = Engine(engine="extractive preview", notice="Preview: picked sentences.", context_tokens=4096)
+        usage = Usage(prompt_tokens=522, output_tokens=90)
+        record = RunRecord(
+            output="rows.jsonl",
+            paths=("/papers",),
+            task=AnalysisTask.SUMMARIZE,
+            options=TaskOptions(),
+            setup=Setup(task=AnalysisTask.SUMMARIZE, model="m", sampling={"temperature": 0.0}, words="ab" * 32),
+            engine=preview,
+            tally=Tally(documents=11, answered=11, parts=11, calls=11, usage=usage, usage_of_answers=usage),
+        )
+        said = methods(record)
+        assert "Each document fitted into one call of a context of 4,096 tokens." in said
+        assert "522 tokens were read and 90 written in 11 calls." in said
+        assert not any(words in said for words in ("temperature", "marked as data", "digest", "11 in all", "cut into"))
+        asked = methods(record.model_copy(update={"engine": Engine(engine="vLLM")}))
+        assert "Tokens were chosen at temperature 0. Document text was marked as data (digest of" in asked
+        none = methods(record.model_copy(update={"tally": Tally(documents=3, failures={"incomplete": 3})}))
+        assert none.startswith("None of 3 documents could be summarised with VIIWork.")
+        assert "fitted" not in none
+
+    def test_what_failed_was_paid_for_too_and_is_in_the_record(self, cli: Cli, folder: Path, out: Path) -> None:
+        """As the service counts it: whoever adds the answers up is told that they are not all."""
+        (folder / "unfit.txt").write_text("No such field.")
+        assert cli("analyze", folder, "--out", out)[0] == 1
+        told = read_record(beside(out))
+        (part,) = told.parts
+        assert (part.calls, part.usage) == (7, Usage(prompt_tokens=70, output_tokens=21))
+        assert (told.tally.calls, told.tally.usage, told.tally.partial) == (7, part.usage, False)
+        assert told.tally.usage_of_answers == Usage(prompt_tokens=60, output_tokens=18)
+        (failed,) = (row for row in rows(out) if row["state"] == "failed")
+        assert (failed["usage"], failed["calls"]) == ({"prompt_tokens": 10, "output_tokens": 3}, 1)
+        assert failed["made"]["model"] == MODEL
+        assert failed["made"]["engine"] == "stand-in"
 
     def test_a_record_is_replaced_in_one_step_and_a_bad_one_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "x.run.json"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from viiwork.bigrun.record import Engine, RunRecord
+from viiwork.bigrun.record import Engine, RunRecord, Tally
+from viiwork.bigrun.setup import Setup
 from viiwork.power.energy import JOULES_PER_KWH
 
 DOES = {
@@ -23,14 +25,23 @@ def methods(record: RunRecord) -> str:
 
 
 def _what(record: RunRecord) -> str:
-    tally, days = record.tally, _days(record)
-    pages = f" ({_many(tally.pages, 'page')})" if tally.pages else ""
+    tally = record.tally
     release = f" {record.version}" if record.version else ""
-    verb = "was" if tally.documents == 1 else "were"
     done = DOES[record.task.value]
     if asked := len(record.options.questions):
         done = f"searched for the answers to {_many(asked, 'question')}"
-    return f"{_many(tally.documents, 'document')}{pages} {verb} {done} with VIIWork{release}{days}."
+    return f"{_subject(tally)} {done} with VIIWork{release}{_days(record)}."
+
+
+def _subject(tally: Tally) -> str:
+    """Which documents, with the verb: those without an answer were not summarised."""
+    given, pages = _many(tally.documents, "document"), f" ({_many(tally.pages, 'page')})" if tally.pages else ""
+    if not tally.answered:
+        return f"None of {given} could be"
+    verb = "was" if tally.answered == 1 else "were"
+    if tally.answered == tally.documents:
+        return f"{given}{pages} {verb}"
+    return f"Of {given} {tally.answered:,}{pages} {verb}"
 
 
 def _who(record: RunRecord) -> str:
@@ -50,13 +61,29 @@ def _cards(engine: Engine) -> str:
 
 
 def _how(record: RunRecord) -> str:
-    setup, engine = record.setup, record.engine
+    """What was done to get the answers. Only a language model draws tokens and is told which text is data."""
+    return " ".join(filter(None, (_cut(record), *(() if record.engine.notice else _asked(record.setup)))))
+
+
+def _cut(record: RunRecord) -> str:
+    tally, engine = record.tally, record.engine
+    call = f"one call of a context of {engine.context_tokens:,} tokens" if engine.context_tokens else "one call"
+    which = "" if tally.answered == tally.documents else " with an answer"
+    if not tally.answered:
+        return ""
+    if not tally.cut:
+        return f"{'The' if tally.answered == 1 else 'Each'} document{which} fitted into {call}."
+    parts = tally.parts - (tally.answered - tally.cut)
+    did = f"{_many(tally.cut, 'document')}{which} did not fit into {call} and {'was' if tally.cut == 1 else 'were'} cut"
+    return f"{did} into {parts:,} parts{' in all' if tally.cut > 1 else ''}, whose answers were put together."
+
+
+def _asked(setup: Setup) -> Iterator[str]:
     temperature = setup.sampling.get("temperature")
-    drawn = "" if temperature is None else f"Tokens were chosen at temperature {temperature:g}. "
-    fits = f" of a context of {engine.context_tokens:,} tokens" if engine.context_tokens else ""
-    cut = f"Documents that did not fit into one call{fits} were cut into parts, {record.tally.parts:,} in all, "
+    if temperature is not None:
+        yield f"Tokens were chosen at temperature {temperature:g}."
     words = f" (digest of the instructions: {setup.words[:16]})" if setup.words else ""
-    return f"{drawn}{cut}and the parts' answers put together; document text was marked as data{words}."
+    yield f"Document text was marked as data{words}."
 
 
 def _failed(record: RunRecord) -> str:
@@ -74,19 +101,32 @@ def _drawn(record: RunRecord) -> str:
         return ""
     first = drawn[0]
     if len(drawn) == len(record.parts):
-        return f"They are a random sample, drawn by seed {first.seed}."
+        return f"The documents are a random sample, drawn by seed {first.seed}."
     return f"{_many(len(first.files), 'document')} of them were a random pilot, drawn by seed {first.seed}."
 
 
 def _took(record: RunRecord) -> str:
-    usage = record.tally.usage
-    tokens = f"{usage.prompt_tokens:,} tokens were read and {usage.output_tokens:,} written"
+    tokens = _tokens(record.tally)
     known = [part.energy_j for part in record.parts if part.energy_j is not None]
     if not known:
         return f"{tokens}."
     least = "at least " if len(known) < len(record.parts) or any(p.energy_unknown_jobs for p in record.parts) else ""
     simulated = "simulated " if any(part.energy_simulated for part in record.parts) else ""
     return f"{tokens}; the {simulated}cards used {least}{sum(known) / JOULES_PER_KWH:.3g} kWh."
+
+
+def _tokens(tally: Tally) -> str:
+    """What all calls came to, and what of it the answers are made of."""
+    usage, good = tally.usage, tally.usage_of_answers
+    bound = "At least " if tally.partial else ""
+    said = f"{bound}{usage.prompt_tokens:,} tokens were read and {usage.output_tokens:,} written"
+    said += f" in {_many(tally.calls, 'call')}" if tally.calls else ""
+    if usage == good:
+        return said
+    return (
+        f"{said}, those included that came to nothing or were made again: "
+        f"the answers took {good.prompt_tokens:,} and {good.output_tokens:,} of them"
+    )
 
 
 def _days(record: RunRecord) -> str:

@@ -38,6 +38,9 @@ class Part(Wire):
     """None while it runs, as far as this record knows."""
     state: str = ""
     counts: Counts = Counts()
+    calls: int = 0
+    usage: Usage | None = None
+    """Of all engine calls of it, as the service counts them: those too that came to nothing or were tried again."""
     energy_j: float | None = None
     energy_unknown_jobs: int = 0
     energy_simulated: bool | None = None
@@ -51,6 +54,8 @@ class Part(Wire):
                 "finished_ms": status.finished_ms,
                 "state": status.state.value,
                 "counts": status.counts,
+                "calls": status.calls,
+                "usage": status.usage or (None if status.counts.succeeded else Usage()),
                 "energy_j": status.energy_j,
                 "energy_unknown_jobs": status.energy_unknown_jobs,
                 "energy_simulated": status.energy_simulated,
@@ -76,15 +81,25 @@ class Engine(Wire):
 
 
 class Tally(Wire):
-    """What the output's rows add up to."""
+    """What the output's rows add up to, and what the service counted for their analyses."""
 
     documents: int = 0
     answered: int = 0
     failures: dict[str, int] = Field(default_factory=dict)
     """By the code of the reason."""
     pages: int = 0
+    """Of documents with an answer, as `parts` and `cut` are."""
     parts: int = 0
+    cut: int = 0
+    """How many of the documents were cut into more than one part."""
+    calls: int = 0
+    """Of engines, all of them: for documents without an answer and for retried ones too."""
     usage: Usage = Usage()
+    """Tokens of all these calls."""
+    usage_of_answers: Usage = Usage()
+    """Of these, what went into the answers that the rows have."""
+    partial: bool = False
+    """Some analysis has not told its totals, so that its rows are counted: calls and tokens are at least these."""
 
 
 class RunRecord(Wire):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import ValidationError
 
 from viiwork.bigrun.done import Told
-from viiwork.bigrun.record import Tally
+from viiwork.bigrun.record import Part, Tally
 from viiwork.errors import UsageError
 from viiwork.jobs import Row
 from viiwork.work import Usage
@@ -34,17 +34,36 @@ def rows_in(lines: Iterable[bytes]) -> Iterator[OwnedRow]:
             raise UsageError(f"line {number} of the output is no result row.", param="out") from error
 
 
-def tally(rows: Iterable[Row]) -> Tally:
-    """All of them together."""
-    documents = answered = pages = parts = 0
-    failures, usage = Counter[str](), Usage()
+def tally(rows: Iterable[OwnedRow], parts: Iterable[Part] = ()) -> Tally:
+    """All rows together; calls and tokens as the service counted them, of an analysis that has not told by its rows."""
+    parts = tuple(parts)
+    told = {part.id: (part.calls, part.usage) for part in parts if part.usage is not None}
+    documents = answered = pages = pieces = cut = 0
+    calls, usage = 0, Usage()
+    failures, of_answers, of_rows = Counter[str](), Usage(), set[str]()
     for row in rows:
         documents += 1
+        if row.analysis not in told:
+            of_rows.add(row.analysis)
+            calls += row.calls or 0
+            usage += row.usage or (row.answer.usage if row.answer else Usage())
         if row.answer is None:
             failures[row.error.code if row.error else row.state.value] += 1
             continue
         answered += 1
         pages += row.answer.pages
-        parts += row.answer.parts
-        usage += row.answer.usage
-    return Tally(documents=documents, answered=answered, failures=dict(failures), pages=pages, parts=parts, usage=usage)
+        pieces += row.answer.parts
+        cut += row.answer.parts > 1
+        of_answers += row.answer.usage
+    return Tally(
+        documents=documents,
+        answered=answered,
+        failures=dict(failures),
+        pages=pages,
+        parts=pieces,
+        cut=cut,
+        calls=calls + sum(count for count, _ in told.values()),
+        usage=sum((spent for _, spent in told.values() if spent), usage),
+        usage_of_answers=of_answers,
+        partial=bool(of_rows) or len(told) < len(parts),
+    )

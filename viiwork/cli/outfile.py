@@ -82,7 +82,7 @@ def heading(record: RunRecord) -> str:
         ("Submitted", story.day(min((part.created_ms for part in record.parts), default=None))),
         ("Ended", story.day(max(ends, default=None)) if finished else ""),
         ("Documents", f"{tally.documents}: {tally.answered} with an answer"),
-        ("Tokens", f"{tally.usage.prompt_tokens:,} read, {tally.usage.output_tokens:,} written"),
+        ("Tokens", story.tokens(tally.usage, calls=tally.calls)),
     ]
     return story.beginning(f"Run {record.output}", facts, finished=finished)
 

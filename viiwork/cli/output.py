@@ -104,7 +104,7 @@ class Output:
         return self.record
 
     def _counted(self) -> RunRecord:
-        return self.record.model_copy(update={"tally": tally(read_rows(self.file.rows))})
+        return self.record.model_copy(update={"tally": tally(read_rows(self.file.rows), self.record.parts)})
 
     def _tabled(self, record: RunRecord, *, tell: bool = False) -> RunRecord:
         written = self.file.write(record)

@@ -81,7 +81,7 @@ def _document(item_id: str, root: Hash, row: Row | None) -> DocumentStatus:
         error=seen.error,
         pages=answer.pages if answer else None,
         parts=answer.parts if answer else None,
-        usage=answer.usage if answer else None,
+        usage=seen.usage or (answer.usage if answer else None),
         attempts=int(root.get("attempt") or 0),
         metadata=seen.metadata,
         seconds=seen.seconds if row else None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -16,7 +17,7 @@ from viiwork.store.facade import Fence, Store
 from viiwork.store.records import INLINE_BYTES, result_json
 from viiwork.store.scripts import Call
 from viiwork.wire import SCHEMA
-from viiwork.work import Answer, JobInput
+from viiwork.work import Answer, JobInput, Usage
 
 INPUT: TypeAdapter[JobInput] = TypeAdapter(JobInput)
 MOST_TOKENS = 1_000_000_000
@@ -118,21 +119,24 @@ async def commit_call(
     max_attempts: int,
     delay_s: float = 0.0,
     energy: Energy | None = None,
+    usage: Usage | None = None,
+    made_by: Mapping[str, str] | None = None,
 ) -> Call:
     """The call that ends an attempt; a large result goes to the blob store first.
 
     `delay_s` is the pause before a RETRY goes back to the backlog. `energy` is what the attempt used; None where it
-    never ran, which is nothing.
+    never ran, which is nothing. `usage` is of an engine whose answer could not be used; `made_by` tells which that was.
     """
     body = result_json(result) if result else ""
     blob = ""
     if len(body) > INLINE_BYTES:
         blob, body = (await store.blobs.put(body.encode())).id, ""
-    usage = result.usage if isinstance(result, Answer) else None
+    usage = result.usage if isinstance(result, Answer) else usage
     counts = (usage.prompt_tokens, usage.output_tokens) if usage else (0, 0)
     tokens = (min(max(0, count), MOST_TOKENS) for count in counts)
     ending = (verdict.value, body, blob, *tokens, max_attempts, int(delay_s * 1000), *_spent(energy))
-    return Call("commit", (fence.job, fence.attempt, fence.token, *ending))
+    who = json.dumps({name: said for name, said in made_by.items() if said}) if made_by else ""
+    return Call("commit", (fence.job, fence.attempt, fence.token, *ending, who))
 
 
 def _spent(energy: Energy | None) -> tuple[int | str, int, int]:

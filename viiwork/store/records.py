@@ -33,6 +33,9 @@ INLINE_BYTES = 16 * 1024
 PLACE = re.compile("[0-9]{1,9}")
 """Of what was sent, at the beginning of an item's own name; what was inside it shares its place."""
 
+SIGNED = ("model", "revision", "quantization", "engine", "engine_version")
+"""What a row tells of whoever was asked for it."""
+
 Hash = Mapping[str, str]
 UNREADABLE = Result(
     fault=Fault(code="unreadable_result", message="What was kept of this job cannot be read.", hint="Send it again.")
@@ -154,7 +157,7 @@ def _attempt(line: str) -> Attempt:
 
 def row_of(item_id: str, root: Hash, result: Result, *, task_hash: str = "") -> Row:
     """One settled item: `root` is the record of the job that stands for the document."""
-    place = PLACE.match(item_id.rpartition("-")[2])
+    place, spent = PLACE.match(item_id.rpartition("-")[2]), _spent(root)
     return Row(
         index=int(place[0]) if place else 0,
         custom_id=root.get("custom_id", ""),
@@ -168,6 +171,8 @@ def row_of(item_id: str, root: Hash, result: Result, *, task_hash: str = "") -> 
         energy_j=_joules(root),
         energy_unknown_jobs=_unknown_jobs(root),
         energy_simulated=root.get("energy_simulated") == "1" or None,
+        usage=spent[1] if spent else None,
+        calls=spent[0] if spent else None,
         made=_made(root, result.answer, task_hash),
     )
 
@@ -180,17 +185,24 @@ def _usage(record: Hash) -> Usage | None:
     return Usage(prompt_tokens=taken, output_tokens=given)
 
 
+def _spent(root: Hash) -> tuple[int, Usage] | None:
+    """How many calls of engines were for this item, and what they came to, as `commit.lua` adds it up."""
+    if not root.get("spent"):
+        return None
+    calls, taken, given = map(int, root["spent"].split())
+    return calls, Usage(prompt_tokens=taken, output_tokens=given)
+
+
 def _made(root: Hash, answer: Answer | None, task_hash: str) -> Made:
-    """As the worker that answered told; what it did not tell stays unknown."""
-    return Made(
-        task_hash=task_hash or None,
-        model=(answer.model if answer else "") or None,
-        revision=answer.revision if answer else None,
-        quantization=answer.quantization if answer else None,
-        engine=(answer.engine if answer else "") or None,
-        engine_version=answer.engine_version if answer else None,
-        attempt=_optional(root.get("attempt")),
-    )
+    """As the worker that answered told, else the one that was asked last; what it did not tell stays unknown."""
+    known: Mapping[str, str | None] = answer_signature(answer) if answer else json.loads(root.get("made_by") or "{}")
+    told = {name: known.get(name) or None for name in SIGNED}
+    return Made(task_hash=task_hash or None, attempt=_optional(root.get("attempt")), **told)
+
+
+def answer_signature(answer: Answer) -> dict[str, str | None]:
+    """Who gave it."""
+    return {name: getattr(answer, name) for name in SIGNED}
 
 
 def _joules(record: Hash) -> float | None:

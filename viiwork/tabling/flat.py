@@ -18,7 +18,18 @@ Cells = dict[str, Cell]
 FIRST = ("analysis", "index", "custom_id", "document", "state", "label", "confidence", "text")
 MADE = ("task_hash", "model", "revision", "quantization", "engine", "engine_version", "attempt")
 LAST = (
-    *("rationale", "quotes", "notes", "notice", "pages", "parts", "prompt_tokens", "output_tokens", "finish_reason"),
+    *(
+        "rationale",
+        "quotes",
+        "notes",
+        "notice",
+        "pages",
+        "parts",
+        "calls",
+        "prompt_tokens",
+        "output_tokens",
+        "finish_reason",
+    ),
     *("title", "author", "created", "language"),
     *("error_code", "error_message", "error_hint", "seconds", "energy_j", "energy_unknown_jobs", "energy_simulated"),
     *MADE,
@@ -126,8 +137,8 @@ def fixed(row: Mapping[str, Any]) -> Cells:
     """
     answer = row.get("answer") or {}
     error, made = row.get("error") or {}, row.get("made") or {}
-    usage, about = answer.get("usage") or {}, answer.get("about") or {}
-    cells: Cells = {name: row.get(name) for name in (*FIRST[:5], "seconds", "energy_j", "energy_simulated")}
+    usage, about = row.get("usage") or answer.get("usage") or {}, answer.get("about") or {}
+    cells: Cells = {name: row.get(name) for name in (*FIRST[:5], "calls", "seconds", "energy_j", "energy_simulated")}
     cells |= {name: answer.get(name) for name in ("label", "confidence", "notice", "pages", "parts", "finish_reason")}
     cells["label"] = "; ".join(answer.get("labels") or ()) or cells["label"]
     cells["rationale"] = reasons_of(answer)

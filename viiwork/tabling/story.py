@@ -12,6 +12,7 @@ from typing import Any
 
 from viiwork.jobs import BatchStatus
 from viiwork.tabling.flat import VALUE, fields_of, quote_line, value_of
+from viiwork.work import Usage
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~&@])")
 LINE_START = re.compile(r"^([ \t]*)(#{1,6}(?=\s|$)|[-=]+(?=[ \t]*$))", re.MULTILINE)
@@ -34,13 +35,16 @@ def heading(status: BatchStatus) -> str:
             "Documents",
             f"{counts.total}: {counts.succeeded} with an answer, {counts.failed} failed, {counts.cancelled} cancelled",
         ),
-        (
-            "Tokens",
-            f"{status.usage.prompt_tokens:,} read, {status.usage.output_tokens:,} written" if status.usage else "",
-        ),
+        ("Tokens", tokens(status.usage, calls=status.calls) if status.usage else ""),
         ("Energy of the cards", _energy(status)),
     ]
     return beginning(f"Analysis {status.id}", facts, finished=status.finished)
+
+
+def tokens(usage: Usage, *, calls: int) -> str:
+    """What engines took: all calls, so that it is no surprise beside the sum of the answers."""
+    many = "1 call" if calls == 1 else f"{calls:,} calls (failed and repeated ones too)"
+    return f"{usage.prompt_tokens:,} read, {usage.output_tokens:,} written in {many}"
 
 
 def beginning(title: str, facts: Iterable[tuple[str, str]], *, finished: bool) -> str:

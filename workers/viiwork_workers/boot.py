@@ -124,6 +124,8 @@ async def _assemble(parts: Parts) -> tuple[Executor, Loaded, Store]:
     queue = parts.settings.queue
     retries = Retries(queue.max_attempts, base_s=queue.retry_base_s, cap_s=queue.retry_cap_s)
     executor = Executor(store, loaded.runner, card=make_card(parts), retries=retries, meter=loaded.meter)
+    if (engine := loaded.engine) is not None:
+        executor.version = lambda: said.version if (said := engine.signals()) else ""
     return executor, loaded, store
 
 

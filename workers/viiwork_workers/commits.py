@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,9 @@ from viiwork_workers.outcome import CANNOT_END, Outcome, where
 from viiwork_workers.tick import Tick
 
 log = logging.getLogger(__name__)
+
+Spent = tuple[Energy | None, Mapping[str, str] | None]
+"""What an attempt used of the cards, and whose engine that was."""
 
 BLOB_AT = 5
 """Where the script `commit` takes the name of an answer's file."""
@@ -62,17 +66,25 @@ class Commits:
         self._tick = tick
         self._retries = retries
 
-    async def commit(self, claim: Claim, outcome: Outcome, queue: str, *, energy: Energy | None = None) -> End:
+    async def commit(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        queue: str,
+        *,
+        energy: Energy | None = None,
+        made_by: Mapping[str, str] | None = None,
+    ) -> End:
         """End the attempt, however long the store is away; an end that it refuses time and again becomes a failure.
 
-        `energy` is what it used of the cards; None where it never ran.
+        `energy` is what it used of the cards, and `made_by` tells whose engine that was; None where it never ran.
         """
         call, refusals = None, 0
         pause_s = self._retries.pause_s(claim.strikes) if outcome.verdict is Verdict.RETRY else 0.0
         for tries in range(1_000_000):
             try:
                 if call is None:
-                    call, outcome = await self._ending(claim, outcome, pause_s=pause_s, energy=energy)
+                    call, outcome = await self._ending(claim, outcome, pause_s=pause_s, spent=(energy, made_by))
                 answer, state, *woken = await self._tick.call(call, release=queue)
                 await self._store.release(*woken)  # a merge whose last part this was need not wait for the upkeep
                 if answer == "fenced":
@@ -93,13 +105,12 @@ class Commits:
             if blob:
                 await self._store.blobs.delete(blob)
 
-    async def _ending(
-        self, claim: Claim, outcome: Outcome, *, pause_s: float, energy: Energy | None
-    ) -> tuple[Call, Outcome]:
+    async def _ending(self, claim: Claim, outcome: Outcome, *, pause_s: float, spent: Spent) -> tuple[Call, Outcome]:
         """The call that ends the attempt, and as what: an end that was lost here would come back for ever."""
-        ends = partial(commit_call, self._store, claim.fence, max_attempts=self._retries.max_attempts, energy=energy)
+        (energy, made_by), most = spent, self._retries.max_attempts
+        ends = partial(commit_call, self._store, claim.fence, max_attempts=most, energy=energy, made_by=made_by)
         try:
-            return await ends(outcome.verdict, outcome.result, delay_s=pause_s), outcome
+            return await ends(outcome.verdict, outcome.result, delay_s=pause_s, usage=outcome.usage), outcome
         except StoreUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, no record can hold this

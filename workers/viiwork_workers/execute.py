@@ -15,6 +15,7 @@ from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.blobwire import AWAY
 from viiwork.store.leases import Claim, Stale, Verdict, claim_call, read_claim
+from viiwork.store.records import SIGNED
 from viiwork.work import Answer
 from viiwork_workers.commits import Commits, End, Retries
 from viiwork_workers.hands import Hands
@@ -57,6 +58,8 @@ class Executor:
         self.rest_s = STORE_PAUSE_S
         """How long a job that could not have its input keeps its slot: `Reach` lets it grow, and wakes them all."""
         self._stir = asyncio.Event()
+        self.version: Callable[[], str] = str
+        """Of the engine's program that runs now, as it says itself; empty where it does not."""
         self.on_engine_lost: Callable[[], None] = _nothing
         """Called when a job finds the engine gone, before its end is committed: nothing more must be taken."""
 
@@ -135,7 +138,13 @@ class Executor:
             if not self.hands.goes_back(claim.fence):
                 return End("cancelled" if self.hands.why_lost(claim.fence) == "cancelled" else "stale")
             outcome = Outcome(Verdict.GIVE_BACK)
-        return await self._commits.commit(claim, outcome, queue, energy=use.energy if use.ran else None)
+        energy, made_by = (use.energy, self._made_by()) if use.ran else (None, None)
+        return await self._commits.commit(claim, outcome, queue, energy=energy, made_by=made_by)
+
+    def _made_by(self) -> dict[str, str]:
+        """Whom a row names that comes to nothing: the engine that was asked for it."""
+        told = {name: str(getattr(self.card, name)) for name in SIGNED}
+        return told | {"engine_version": self.version() or self.card.engine_version}
 
     async def _attempt(self, claim: Claim, use: Use) -> Outcome:
         begun_s = asyncio.get_running_loop().time()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from viiwork.errors import DocumentError, EngineDied, EngineFault, JobRefused, NotFound, ViiworkError
 from viiwork.jobs import Fault
 from viiwork.store.leases import Claim, Verdict
-from viiwork.work import Answer, JobInput
+from viiwork.work import Answer, JobInput, Usage
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Outcome:
 
     verdict: Verdict
     result: Answer | Fault | None = None
+    usage: Usage | None = None
+    """Tokens that went into an answer which could not be used."""
 
 
 CANNOT_END = Outcome(Verdict.FAILED, UNSTORABLE)
@@ -55,7 +57,7 @@ def normalise(error: Exception, claim: Claim) -> Outcome:
     if isinstance(error, TimeoutError):  # not the job's own time limit, or nobody would ask
         error = EngineFault("The engine did not answer in time.", hint="The job is tried again.")
     if isinstance(error, JobRefused | DocumentError | NotFound):
-        return Outcome(Verdict.FAILED, Fault(code=error.code, message=error.message, hint=error.hint))
+        return Outcome(Verdict.FAILED, Fault(code=error.code, message=error.message, hint=error.hint), _usage_of(error))
     if isinstance(error, ViiworkError):
         log.warning("job %s goes back: %s", claim.fence.job, error.code)
         fault = Fault(code=error.code, message=error.message, hint=error.hint)
@@ -63,6 +65,12 @@ def normalise(error: Exception, claim: Claim) -> Outcome:
     # The exception's text may quote the document: only its type may be logged.
     log.error("job %s met a defect: %s", claim.fence.job, where(error))
     return Outcome(Verdict.FAILED, Fault(code="internal", message="The worker met a defect while it ran this job."))
+
+
+def _usage_of(error: ViiworkError) -> Usage | None:
+    if not isinstance(error, JobRefused):
+        return None
+    return Usage(prompt_tokens=error.prompt_tokens, output_tokens=error.output_tokens)
 
 
 def verdict_of(error: ViiworkError) -> Verdict:

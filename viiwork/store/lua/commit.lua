@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- running → an end, or back to the backlog. ARGV: job id, attempt, token, verdict, result (JSON), result blob,
 -- prompt tokens, output tokens, max attempts, pause before a retry in milliseconds, energy in millijoules or '', 1 if that is all of it,
--- 1 if it is of simulated cards. Verdicts: succeeded, failed, expired,
+-- 1 if it is of simulated cards, and (JSON) whose engine it was, or ''. Verdicts: succeeded, failed, expired,
 -- continues (succeeded, and its item goes on in further jobs), unfolds (succeeded, and its item is none: those that it
 -- held are items by now), retry (a strike: the engine's fault), crashed (the engine
 -- died under it), give_back (not charged: the worker is leaving).
@@ -44,6 +44,18 @@ local function add_up(of, taken, written)
   redis.call('HSET', key, 'ran_to_ms', NOW)
 end
 
+-- The same for one document, whose row tells it: kept as one field, `calls taken written`, for there are very many.
+local function add_to_item(taken, written)
+  local key = item_key(job) or job_key(id)
+  local said = redis.call('HGET', key, 'spent') or '0 0 0'
+  local calls, before_taken, before_written = string.match(said, '^(%d+) (%d+) (%d+)$')
+  redis.call('HSET', key, 'spent', string.format('%.0f %.0f %.0f', (calls or 0) + 1, (before_taken or 0) + taken,
+    (before_written or 0) + written))
+end
+
+local runs = job.task == 'viiwork.run'
+if runs and (ARGV[14] or '') ~= '' then redis.call('HSET', item_key(job) or job_key(id), 'made_by', ARGV[14]) end
+
 redis.call('HSET', job_key(id), 'verdict', verdict)
 meter(job, ARGV[11], ARGV[12], ARGV[13] == '1')
 if BACK[verdict] then
@@ -63,7 +75,8 @@ redis.call('HSET', job_key(id), 'result', ARGV[5], 'result_blob', ARGV[6], 'prom
   'output_tokens_used', output)
 count('prompt_tokens', job.queue, prompt)
 count('output_tokens', job.queue, output)
-if job.batch and job.task == 'viiwork.run' then add_up(job, prompt, output) end
+if job.batch and runs then add_up(job, prompt, output) end
+if runs then add_to_item(prompt, output) end
 correct_cost(prompt + output)
 -- What it held was submitted under its fence before, so the batch cannot have ended without it.
 local function give_way()

@@ -380,6 +380,7 @@ local function settle(job, state)
   if job.of_generation and job.of_generation ~= (redis.call('HGET', job_key(item), 'generation') or '0') then return end
   if redis.call('HSETNX', job_key(item), 'item_state', state) == 0 then return end
   redis.call('HSET', job_key(item), 'item_by', job.id, 'item_ms', NOW)
+  if state == 'succeeded' then redis.call('HDEL', job_key(item), 'made_by') end -- its answer says who gave it
   if job.batch then
     local key = batch_key(job.batch)
     -- A document that ends before the jobs that it unfolded into leaves them behind, a merge perhaps for ever.

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from viiwork.errors import EngineDied, EngineFault, JobRefused, Unavailable
 from viiwork.recipes.launch import Launch
-from viiwork.work import Answer, EmbeddingInput, EngineWork, StepInput
+from viiwork.work import Answer, EmbeddingInput, EngineWork, StepInput, Usage
 from viiwork_workers.engines.base import PLAIN, EngineFacts, Manner, Signals, heard
 from viiwork_workers.engines.guard.frames import Phase
 from viiwork_workers.engines.guard.keeper import Keeper
@@ -128,10 +128,16 @@ class ServerEngine:
         except JobRefused as missed:
             again = repaired(work, missed)
             if again is None:
+                charge(missed, reply.usage)
                 raise
         second = await self._reply(work, again, manner, life)
-        answer = await answer_of(work, second, self.facts)
-        return answer.model_copy(update={"usage": reply.usage + second.usage})
+        usage = reply.usage + second.usage
+        try:
+            answer = await answer_of(work, second, self.facts)
+        except JobRefused as missed:
+            charge(missed, usage)
+            raise
+        return answer.model_copy(update={"usage": usage})
 
     async def _reply(self, work: EngineWork, asked: Work, manner: Manner, life: Life) -> Reply:
         # a step's text is parsed first, so that who listens hears the answer and not the model's own words
@@ -186,3 +192,8 @@ class ServerEngine:
         self._ready.clear()
         if life is not None:
             life.end(why)
+
+
+def charge(refused: JobRefused, usage: Usage) -> None:
+    """Note what an answer took that could not be used."""
+    refused.prompt_tokens, refused.output_tokens = usage.prompt_tokens, usage.output_tokens
