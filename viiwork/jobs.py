@@ -233,7 +233,7 @@ class BatchStatus(Wire):
     paused: bool = False
     priority: Priority = Priority.NORMAL
     duplicates: int | None = None
-    """Its documents whose content is that of an earlier one; they are answered with its row, without an engine."""
+    """Its documents whose content is that of an earlier one; its answer is theirs, if it has one, without an engine."""
     suspects: int = 0
     """Its unfinished jobs that were in an engine or worker that died: each worker runs one such at a time."""
     energy_j: float | None = None
@@ -277,7 +277,7 @@ class Row(Wire):
     custom_id: str
     document: str
     same_as: str | None = None
-    """An earlier document with the same content: this is answered with its row."""
+    """An earlier document with the same content: whose answer is this one's; if it had none, this was tried itself."""
     state: State
     answer: Answer | None = None
     error: Fault | None = None

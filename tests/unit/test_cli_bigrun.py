@@ -99,7 +99,7 @@ class TestSampleAndResume:
         ("flags", "named"),
         [
             (("--question", "When?"), "the question"),
-            (("--question", "Who?", "--max-tokens", "9"), "the options"),
+            (("--question", "Who?", "--max-tokens", "9"), "max-tokens (256, now 9)"),
             (("--prompt", "Do it."), "the task"),
         ],
     )
@@ -110,6 +110,30 @@ class TestSampleAndResume:
         code, said = cli("analyze", folder, *flags, "--out", out, "--resume")
         assert (code, named in said) == (2, True)
         assert len(rows(out)) == 6
+
+    @pytest.mark.parametrize(
+        ("flags", "named"),
+        [
+            (("--style", "bullets"), "the style (none, now bullets)"),
+            (
+                ("--language", "German", "--style", "prose"),
+                "the style (none, now prose); the language (none, now German)",
+            ),
+        ],
+    )
+    def test_an_option_that_has_changed_is_named_in_words(
+        self, cli: Cli, folder: Path, out: Path, flags: tuple[str, ...], named: str
+    ) -> None:
+        cli("analyze", folder, "--out", out)
+        code, said = cli("analyze", folder, *flags, "--out", out, "--resume")
+        assert (code, named in " ".join(said.split())) == (2, True)
+        assert "{" not in said
+
+    def test_labels_that_are_described_otherwise_are_named_once(self, cli: Cli, folder: Path, out: Path) -> None:
+        """Their names are the same: shown beside each other they would say nothing."""
+        cli("analyze", folder, "--labels", "paper,letter", "--out", out)
+        said = cli("analyze", folder, "--labels", "paper:printed,letter", "--out", out, "--resume")[1]
+        assert "are now the labels." in " ".join(said.split())
 
     def test_a_run_whose_command_died_is_collected_and_not_sent_again(self, cli: Cli, folder: Path, out: Path) -> None:
         """The service went on with it; the file had one row and half of another."""

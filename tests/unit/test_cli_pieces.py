@@ -11,7 +11,7 @@ from rich.console import Console
 from viiwork.cli.main import run
 from viiwork.cli.pace import Pace, duration
 from viiwork.cli.progress import describe, upload_note
-from viiwork.cli.report import SHOWN_NAMES, SHOWN_ROWS, Report
+from viiwork.cli.report import SHOWN_NAMES, SHOWN_ROWS, Report, copies_line
 from viiwork.cli.screen import clean, one_line
 from viiwork.cli.tables import answers_table, file_columns, notices
 from viiwork.cli.up import advice, fleet_command
@@ -110,6 +110,23 @@ class TestReport:
             report.add(one)
         lines = [line.plain for line in report.bad_lines()]
         assert lines == ["· d1: It is[2J damaged. Try again.", "· d2: It is[2J late. Try again."]
+
+    def test_documents_that_came_twice_are_said_to_have_what_they_have(self) -> None:
+        """Where the first had no answer the copy was asked by itself, and may have none either."""
+        report = Report()
+        own, reason = {"same_as": "d0", "calls": 1}, "It is late."
+        said = (row(1, Answer(text="x")), row(2, Answer(text="y")), row(3, reason=reason), row(4, reason=reason))
+        told = ({"same_as": "d0"}, own, own, {"same_as": "d0"})
+        for one, more in zip(said, told, strict=True):
+            report.add(one.model_copy(update=more))
+        report.add(row(0, Answer(text="x")))
+        lines = [copies_line(count, how) for how, count in report.copies.items()]
+        assert lines == [
+            "1 document has the same content as another, and its answer.",
+            "1 document has the same content as another, and an answer of its own: the other had none.",
+            "1 document has the same content as another, and no answer, though asked by itself.",
+            "1 document has the same content as another, and no answer either.",
+        ]
 
     def test_rows_that_share_a_reason_are_one_line(self) -> None:
         """A batch that was cancelled is not hundreds of lines; the first are named, and all are counted."""

@@ -29,7 +29,7 @@ NAMES = {
     "question": "the question or questions",
     "words": "what VIIWork tells models for this task",
     "json_schema": "the schema",
-    "options": "the options",
+    "options": "",  # each by its own name
     "model": "the model",
     "revision": "the model's revision",
     "quantization": "the quantization",
@@ -37,6 +37,13 @@ NAMES = {
     "reader": "how documents are read",
     "chunker": "how documents are cut",
 }
+OPTIONS = {
+    "multi": "whether several labels may hold",
+    "rationale": "whether labels come with why",
+    "quotes": "whether there are quotes",
+    "max_output_tokens": "max-tokens",
+}
+"""Those of which the name alone would not be understood."""
 
 
 class Setup(Wire):
@@ -95,7 +102,35 @@ def changed(before: Setup, now: Setup) -> tuple[str, ...]:
     """
     unknown = {name: "" for name in TOLD_BY_WORKERS if not (getattr(before, name) and getattr(now, name))}
     then, today = (one.model_dump(mode="json") | unknown for one in (before, now))
-    return tuple(_difference(NAMES[name], then[name], today[name]) for name in NAMES if then[name] != today[name])
+    differing = [name for name in NAMES if then[name] != today[name]]
+    return tuple(said for name in differing for said in _differences(name, then[name], today[name]))
+
+
+def _differences(name: str, then: Any, now: Any) -> list[str]:
+    """One, but of options one for each that differs, as it is called on the command line."""
+    if name != "options":
+        return [_difference(NAMES[name], then, now)]
+    usual = TaskOptions().model_dump(mode="json")
+    pairs = {one: (then.get(one, usual.get(one)), now.get(one, usual.get(one))) for one in (*then, *now)}
+    return [_option(OPTIONS.get(one, f"the {one}"), *pair) for one, pair in pairs.items() if pair[0] != pair[1]]
+
+
+def _option(name: str, then: Any, now: Any) -> str:
+    """`the style (none, now bullets)`; of what looks the same, or is long, the name alone."""
+    said = [_word(one) for one in (then, now)]
+    short = said[0] != said[1] and all(len(one) <= SHOWN for one in said)
+    return f"{name} ({said[0]}, now {said[1]})" if short else name
+
+
+def _word(value: Any) -> str:
+    """An option's value as a person says it; labels by their names."""
+    if value in (None, "", []):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(one.get("name", "")) if isinstance(one, dict) else str(one) for one in value)
+    return str(value)
 
 
 def _difference(name: str, then: Any, now: Any) -> str:

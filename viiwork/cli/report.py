@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
+from collections import Counter
 from dataclasses import dataclass, field
 
 from rich.text import Text
@@ -17,6 +18,13 @@ SHOWN_ROWS = 200
 """More answers than this are for a file, not for a screen."""
 CUT_OFF = "length"
 """The `finish_reason` of an answer that its limit ended."""
+COPIES = {
+    "answered": "and its answer",
+    "asked": "and an answer of its own: the other had none",
+    "asked in vain": "and no answer, though asked by itself",
+    "none": "and no answer either",
+}
+"""What is said of documents with the same content."""
 SHOWN_NAMES = 10
 """So many of those that share a reason are named."""
 
@@ -55,10 +63,13 @@ class Report:
         self.rows = 0
         self.cut_off = 0
         """Answers that their limit of tokens ended."""
+        self.copies: Counter[str] = Counter()
+        """Documents with the content of an earlier one, by how it went with them: keys of COPIES."""
 
     def add(self, row: Row) -> None:
         """Take one row in."""
         self.rows += 1
+        self.copies.update([how_copied(row)] if row.same_as else [])
         self.cut_off += bool(row.answer and row.answer.finish_reason == CUT_OFF)
         if row.answer is None:
             self._add_bad(row)
@@ -90,8 +101,9 @@ class Report:
             console.print(plain(f"Without an answer: {status.counts.settled - status.counts.succeeded}", "bold"))
             for line in self.bad_lines():
                 console.print(line, soft_wrap=True)
-        if status.duplicates:
-            console.print(plain(duplicates_line(status.duplicates)), soft_wrap=True)
+        for how in COPIES:
+            if self.copies[how]:
+                console.print(plain(copies_line(self.copies[how], how)), soft_wrap=True)
         if self.cut_off:
             console.print(plain(cut_off_line(self.cut_off), "yellow"), soft_wrap=True)
         if used := energy_of(status):
@@ -102,10 +114,17 @@ class Report:
             console.print(plain(f"{self.rows} rows in all; {more}"), soft_wrap=True)
 
 
-def duplicates_line(count: int) -> str:
-    """That some rows are those of others."""
+def how_copied(row: Row) -> str:
+    """How it went with a document that has another's content; whoever was asked by itself took calls of its own."""
+    if row.answer is not None:
+        return "asked" if row.calls else "answered"
+    return "asked in vain" if row.calls else "none"
+
+
+def copies_line(count: int, how: str) -> str:
+    """That some documents have the content of others, and what came of that."""
     said = "1 document has" if count == 1 else f"{count} documents have"
-    return f"{said} the same content as another, and its answer."
+    return f"{said} the same content as another, {COPIES[how]}."
 
 
 def cut_off_line(count: int) -> str:
