@@ -67,6 +67,53 @@ def test_values_of_different_shapes_share_a_table() -> None:
     assert (first["value.a.b"], first["value.a"], second["value.a"]) == ("1", "", "word")
 
 
+SELLER = {"type": "object", "properties": {"city": {"type": "string"}, "part": {"$ref": "#"}}}
+NESTED = {
+    "type": "object",
+    "properties": {
+        "total": {"type": "number"},
+        "a.b": {"type": ["string", "null"]},
+        "seller": {"anyOf": [{"$ref": "#/$defs/seller"}, {"type": "null"}]},
+        "lines": {"type": "array", "items": {"$ref": "#/$defs/seller"}},
+        "lost": {"$ref": "#/$defs/none"},
+    },
+    "$defs": {"seller": SELLER},
+}
+ASKED = ["value.total", "value.a\\.b", "value.seller.city", "value.lines"]
+
+
+def test_a_table_in_which_all_failed_has_the_columns_that_its_schema_asks_for() -> None:
+    """What found nothing looked like what had never been asked."""
+    columns = columns_of([FAILED], NESTED)
+    assert [name for name in columns.names if name.startswith("value")] == ASKED
+    assert len(columns.cells(FAILED)) == len(columns.names)
+
+
+def test_the_columns_of_a_schema_and_of_rows_are_one_set_in_the_schemas_order() -> None:
+    columns = columns_of([row({"lines": [], "total": 1, "more": 2})], NESTED)
+    assert [name for name in columns.names if name.startswith("value")] == [*ASKED, "value.more"]
+
+
+def test_a_schema_of_too_many_fields_asks_for_no_columns() -> None:
+    wide = {"type": "object", "properties": {f"k{n}": {"type": "string"} for n in range(MOST_FIELDS + 1)}}
+    assert "value.k0" not in columns_of([FAILED], wide).names
+    assert "value" not in columns_of([FAILED], {"type": "object"}).names
+
+
+def test_what_was_found_stands_right_after_which_document_it_is_of() -> None:
+    """It stood behind eight columns that are mostly empty."""
+    names = columns_of([row({"total": 1})]).names
+    assert names[:5] == ("document", "custom_id", "state", "value.total", "label")
+    assert len(set(names)) == len(names)
+    assert {"analysis", "index"} < set(names)
+
+
+def test_a_report_writes_yes_no_and_nothing_as_the_other_forms_do() -> None:
+    found = story.section(row({"paid": True, "due": False, "lines": [], "more": ["[x](y)"]}))
+    assert "| paid | true |\n| due | false |\n| lines | [] |\n" in found
+    assert '| more | \\["\\[x\\](y)"\\] |' in found
+
+
 @pytest.mark.parametrize("kind", ["value", "metadata"])
 def test_too_many_fields_are_one_cell(kind: str) -> None:
     """Else 50,000 documents with fields of their own would make a table that nobody opens."""

@@ -59,7 +59,8 @@ class OutFile:
         if not self.is_table or not self.rows.exists():
             return None
         with self.rows.open("rb") as file:
-            return write_table(Fetched(file), self.path, self.form, heading=heading(record))
+            schema = record.options.json_schema
+            return write_table(Fetched(file), self.path, self.form, heading=heading(record), schema=schema)
 
     def _check_record(self) -> None:
         if beside(self.path).exists():

@@ -114,7 +114,7 @@ def plainly(client: Client, order: Order, todo: Sequence[Hashed], wish: Wish) ->
         return 0
     if wish.printed is not None:
         status = follow_or_detach(client, status.id, [], server=wish.server, met=True)
-        tell_disarmed(write_results(client, status, None, wish.printed))
+        tell_disarmed(write_results(client, status, None, wish.printed, schema=order.options.json_schema))
         return exit_code(status)
     out_file = None if wish.out is None else wish.out.path
     return exit_code(finish(client, status, out_file=out_file, as_json=wish.as_json, server=wish.server))

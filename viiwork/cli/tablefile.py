@@ -24,6 +24,9 @@ from viiwork.tabling.formats import Format
 
 FormatFlag = Annotated[str, typer.Option("--format", help=f"One of {', '.join(Format)}. Default: as FILE ends.")]
 
+Schema = Mapping[str, Any] | None
+"""By which fields were asked for: its columns are there although no row has them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -58,19 +61,21 @@ def check_table(path: Path | None, form: Format, *, force: bool) -> None:
         raise UsageError(f"{path}: its directory does not exist.", param="--out")
 
 
-def write_results(client: Client, status: BatchStatus, path: Path | None, form: Format) -> Written:
+def write_results(
+    client: Client, status: BatchStatus, path: Path | None, form: Format, *, schema: Schema = None
+) -> Written:
     """Write what has ended so far of an analysis to the file, or to standard output."""
     with fetched(client, status, path) as rows:
-        return write_table(rows, path, form, heading=story.heading(status))
+        return write_table(rows, path, form, heading=story.heading(status), schema=schema)
 
 
-def write_table(rows: Fetched, path: Path | None, form: Format, *, heading: str) -> Written:
+def write_table(rows: Fetched, path: Path | None, form: Format, *, heading: str, schema: Schema = None) -> Written:
     """Write rows to the file, which is there once it is whole, or to standard output. `heading`: of a report."""
     if path is None:
-        return _text(rows, heading, form, sys.stdout, shown=sys.stdout.isatty())
+        return _text(rows, heading, form, sys.stdout, shown=sys.stdout.isatty(), schema=schema)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        written = _file(rows, heading, beside, form)
+        written = _file(rows, heading, beside, form, schema)
         beside.replace(path)
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param="--out") from error
@@ -95,25 +100,25 @@ def fetched(client: Client, status: BatchStatus, path: Path | None) -> Iterator[
         yield Fetched(file)
 
 
-def _file(rows: Fetched, heading: str, path: Path, form: Format) -> Written:
+def _file(rows: Fetched, heading: str, path: Path, form: Format, schema: Schema) -> Written:
     if form is Format.PARQUET:
-        columns = columns_of(rows)
+        columns = columns_of(rows, schema)
         kinds = parquet.Kinds(columns)
         for row in rows:
             kinds.see(row)
         return Written(parquet.write(path, rows, columns, kinds))
     with path.open("x", encoding="utf-8", newline="") as file:
-        return _text(rows, heading, form, file, shown=False)
+        return _text(rows, heading, form, file, shown=False, schema=schema)
 
 
-def _text(rows: Fetched, heading: str, form: Format, file: IO[str], *, shown: bool) -> Written:
+def _text(rows: Fetched, heading: str, form: Format, file: IO[str], *, shown: bool, schema: Schema) -> Written:
     """`shown`: a person looks at it, and must not have the terminal steered."""
 
     def put(text: str) -> None:
         file.write(clean(text) if shown else text)
 
     count = changed = 0
-    columns = columns_of(rows) if form is Format.CSV else Columns()
+    columns = columns_of(rows, schema) if form is Format.CSV else Columns()
     put(sheet.header(columns) if form is Format.CSV else heading)
     for row in rows:
         put(sheet.row_line(columns, row) if form is Format.CSV else story.section(row))

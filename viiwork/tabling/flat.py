@@ -12,12 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from viiwork.tabling.expected import columns_in
+
 Cell = str | int | float | bool | None
 Cells = dict[str, Cell]
 
-FIRST = ("analysis", "index", "custom_id", "document", "state", "label", "confidence", "text")
+FIRST = ("document", "custom_id", "state")
+"""Before what was found, which people look for first."""
 MADE = ("task_hash", "model", "revision", "quantization", "engine", "engine_version", "attempt")
 LAST = (
+    *("label", "confidence", "text"),
     *(
         "rationale",
         "quotes",
@@ -32,6 +36,7 @@ LAST = (
     ),
     *("title", "author", "created", "language"),
     *("error_code", "error_message", "error_hint", "seconds", "energy_j", "energy_unknown_jobs", "energy_simulated"),
+    *("analysis", "index"),
     *MADE,
 )
 VALUE, METADATA = "value", "metadata"
@@ -74,7 +79,7 @@ class Columns:
     @property
     def names(self) -> tuple[str, ...]:
         """All of them, in their order."""
-        return (*FIRST, *self.answers, *self.values, *LAST, *self.metadata)
+        return (*FIRST, *self.values, *self.answers, *LAST, *self.metadata)
 
     def cells(self, row: Mapping[str, Any]) -> list[Cell]:
         """A row's cells in that order."""
@@ -83,6 +88,12 @@ class Columns:
             if said is not None:
                 found |= {name: as_cell(said)} if len(columns) == 1 and name in columns else dict(fields_of(said, name))
         return [found.get(name) for name in self.names]
+
+    def expect(self, schema: Mapping[str, Any] | None) -> None:
+        """Take in what a schema asks for, unless that is too much for a table."""
+        asked = columns_in(schema, VALUE, deepest=DEEPEST) if schema else ()
+        if asked != (VALUE,) and len(asked) <= MOST_FIELDS:
+            self.values.update(dict.fromkeys(asked))
 
     def _widen(self, columns: dict[str, None], name: str, said: Any) -> None:
         if said is None or (len(columns) == 1 and name in columns and isinstance(said, Mapping)):
@@ -93,9 +104,10 @@ class Columns:
             columns[name] = None
 
 
-def columns_of(rows: Iterable[Mapping[str, Any]]) -> Columns:
-    """The columns of all these rows."""
+def columns_of(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any] | None = None) -> Columns:
+    """The columns of all these rows, and of the schema by which they were asked for."""
     columns = Columns()
+    columns.expect(schema)
     for row in rows:
         columns.see(row)
     return columns
@@ -138,7 +150,10 @@ def fixed(row: Mapping[str, Any]) -> Cells:
     answer = row.get("answer") or {}
     error, made = row.get("error") or {}, row.get("made") or {}
     usage, about = row.get("usage") or answer.get("usage") or {}, answer.get("about") or {}
-    cells: Cells = {name: row.get(name) for name in (*FIRST[:5], "calls", "seconds", "energy_j", "energy_simulated")}
+    cells: Cells = {
+        name: row.get(name)
+        for name in (*FIRST, "analysis", "index", "calls", "seconds", "energy_j", "energy_simulated")
+    }
     cells |= {name: answer.get(name) for name in ("label", "confidence", "notice", "pages", "parts", "finish_reason")}
     cells["label"] = "; ".join(answer.get("labels") or ()) or cells["label"]
     cells["rationale"] = reasons_of(answer)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from viiwork.jobs import BatchStatus
-from viiwork.tabling.flat import VALUE, fields_of, quote_line, value_of
+from viiwork.tabling.flat import VALUE, Cell, fields_of, quote_line, value_of
 from viiwork.work import Usage
 
 SPECIAL = re.compile(r"([\\`*_\[\]<>|~&@])")
@@ -19,6 +19,8 @@ LINE_START = re.compile(r"^([ \t]*)(#{1,6}(?=\s|$)|[-=]+(?=[ \t]*$))", re.MULTIL
 """What makes a line, or the one above it, a heading."""
 LINK = re.compile(r"(?<=[a-z])(?=://)|(?<=\bwww)(?=\.)", re.IGNORECASE)
 """Where readers make a link of bare text."""
+EMPTY = ("[]", "{}")
+"""Nothing that Markdown makes something of."""
 CONTROLS = dict.fromkeys((*(code for code in range(32) if code not in (9, 10)), *range(127, 160)))
 
 
@@ -103,8 +105,14 @@ def _said(row: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
         return
     yield from ("| Field | Value |", "| --- | --- |")
     for name, cell in fields_of(value, VALUE):
-        shown = "" if cell is None else escaped(_one_line(str(cell)))
-        yield f"| {escaped(name.removeprefix(f'{VALUE}.'))} | {shown} |"
+        yield f"| {escaped(name.removeprefix(f'{VALUE}.'))} | {_shown(cell)} |"
+
+
+def _shown(cell: Cell) -> str:
+    """As CSV has it: `true`, and an empty list as what it is."""
+    if cell is None or isinstance(cell, bool):
+        return "" if cell is None else str(cell).lower()
+    return str(cell) if cell in EMPTY else escaped(_one_line(str(cell)))
 
 
 def _one_line(text: str) -> str:
