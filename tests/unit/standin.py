@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import fakeredis
 
-from viiwork.jobs import Fault, Job, Lane, TaskName
+from viiwork.jobs import READER_MODEL, Fault, Job, Lane, Settle, TaskName
 from viiwork.queues import HintId, make_envelope
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
@@ -110,7 +110,12 @@ class StandIn:
         assert isinstance(source, ReadInput)
         if "bad" in source.name:
             return Verdict.FAILED, Fault(code="damaged", message="This file is damaged.", hint="Send another copy.")
+        if "crash" in source.name:
+            return Verdict.FAILED, Fault(code="crash", message="Its reader died.")
         text = source.text if source.text is not None else (await self.store.blobs.read(source.blob or "")).decode()
+        if source.name.endswith(".zip"):
+            await self.store.submit(_held(claim, source, text.splitlines()), fence=Fence(*_fence(claim)))
+            return Verdict.UNFOLDS, None
         await self.store.submit([self._step(claim, source, text)], fence=Fence(*_fence(claim)))
         return Verdict.CONTINUES, None
 
@@ -133,6 +138,24 @@ class StandIn:
         text = job.text if isinstance(job, StepInput) else as_json(job)
         told: dict[str, Any] = {"engine": "stand-in", "model": self.model, "pages": 1, "notice": NOTICE, "usage": USAGE}
         return Verdict.SUCCEEDED, Answer(text=f"It says: {text}", **told)
+
+
+def _held(claim: Claim, source: ReadInput, names: Sequence[str]) -> list[Job]:
+    """What is in an archive, which is a list of names here."""
+    inside = [source.model_copy(update={"name": f"{source.name}/{name}", "text": name, "blob": None}) for name in names]
+    return [
+        Job(
+            id=f"{claim.fence.job}z{place}",
+            tenant=claim.tenant,
+            lane=claim.lane,
+            task=TaskName.READ,
+            model=READER_MODEL,
+            input=one,
+            batch=claim.batch,
+            settle=Settle.ON_FAILURE,
+        )
+        for place, one in enumerate(inside)
+    ]
 
 
 def _fence(claim: Claim) -> tuple[str, int, str]:

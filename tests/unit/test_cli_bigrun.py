@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import commands
 from service import Service
 from standin import MODEL
+from tests.terminal import Terminal
 from viiwork.bigrun.methods import methods
 from viiwork.bigrun.record import Engine, Part, RunRecord, SentFile, Tally, beside, read_record, write_record
 from viiwork.bigrun.setup import Setup
@@ -79,14 +80,47 @@ class TestSampleAndResume:
 
     def test_what_failed_is_done_again_and_has_one_row(self, cli: Cli, folder: Path, out: Path) -> None:
         """And what has an answer is not: its row stays as it was."""
-        (folder / "bad.txt").write_text("broken")
+        (folder / "crash.txt").write_text("broken")
         assert cli("analyze", folder, "--out", out)[0] == 1
         first = {row["document"]: row["analysis"] for row in rows(out)}
         assert cli("analyze", folder, "--out", out, "--resume")[0] == 1
         second = {row["document"]: row["analysis"] for row in rows(out)}
         assert len(rows(out)) == 7
-        assert {name for name in first if first[name] != second[name]} == {"bad.txt"}
-        assert read_record(beside(out)).tally.failures == {"damaged": 1}
+        assert {name for name in first if first[name] != second[name]} == {"crash.txt"}
+        assert read_record(beside(out)).tally.failures == {"crash": 1}
+
+    def test_what_cannot_be_read_by_its_content_is_done(self, cli: Cli, folder: Path, out: Path) -> None:
+        """One such file in an archive had the whole archive asked again, each time."""
+        (folder / "bad.txt").write_text("broken")
+        (folder / "papers.zip").write_text("a.txt\nbad.png\nb.txt")
+        assert cli("analyze", folder, "--out", out)[0] == 1
+        before = out.read_bytes()
+        code, said = cli("analyze", folder, "--out", out, "--resume")
+        assert (code, "8 of 8 files are done already" in said) == (1, True)
+        assert out.read_bytes() == before
+        assert len(read_record(beside(out)).parts) == 1
+
+    def test_answers_of_an_archive_stay_until_as_many_have_come_again(self, tmp_path: Path, out: Path) -> None:
+        """The analysis that makes them anew is cancelled: they are still there, and the next one replaces them."""
+        archive = tmp_path / "papers.zip"
+        archive.write_text("a.txt\ncrash.txt\nb.txt")
+        with Service(tmp_path / "head", idle=True) as service:
+
+            def analyze(*flags: str, then: Callable[[str], Coroutine[Any, Any, object]]) -> str:
+                with Terminal(["analyze", str(archive), "--out", str(out), *flags], url=service.url) as terminal:
+                    terminal.wait_for("0 of 1 done")
+                    analysis = read_record(beside(out)).parts[-1].id
+                    service.run(then(analysis))
+                    assert terminal.end() == 1
+                return analysis
+
+            first = analyze(then=lambda _: service.worker.work())
+            before = out.read_bytes()
+            analyze("--resume", then=service.store.cancel_batch)
+            assert out.read_bytes() == before
+            last = analyze("--resume", then=lambda _: service.worker.work())
+        assert names(out) == [f"papers.zip/{name}" for name in ("a.txt", "b.txt", "crash.txt")]
+        assert {row["analysis"] for row in rows(out)} == {last} != {first}
 
     def test_a_renamed_file_is_done_and_another_content_is_not(self, cli: Cli, folder: Path, out: Path) -> None:
         cli("analyze", folder, "--out", out)

@@ -22,7 +22,8 @@ class OwnedRow(Row):
     @property
     def told(self) -> Told:
         """What matters of it for what is still to be done."""
-        return Told(self.analysis, self.index, self.answer is not None)
+        code = "" if self.answer is not None else self.error.code if self.error else self.state.value
+        return Told(self.analysis, self.index, self.answer is not None, code)
 
 
 def rows_in(lines: Iterable[bytes]) -> Iterator[OwnedRow]:

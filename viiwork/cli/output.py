@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from viiwork.bigrun.done import answered, digest_of, pending
+from viiwork.bigrun.done import answered, pending, surpassed
 from viiwork.bigrun.methods import methods
 from viiwork.bigrun.record import Engine, Part, RunRecord, SentFile, beside, read_record, write_record
 from viiwork.bigrun.setup import Setup, changed, setup_of
@@ -65,10 +65,12 @@ class Output:
             with open_further(self.file.rows, [part.id for part in self.record.parts]) as rows:
                 status = follow_or_detach(client, analysis_id, [*sinks, rows.add], server=server, met=True, had=had)
         except BaseException:  # whoever leaves has what came until then, in the form that was asked for
+            self.leave_out()
             self._write(self._tabled(self._counted()))
             raise
         (part,) = (one for one in self.record.parts if one.id == analysis_id)
         self._write(self.record.with_part(part.ended(status)))
+        self.leave_out()
         return status
 
     def collect(self, client: Client, *, server: str | None) -> None:
@@ -81,21 +83,22 @@ class Output:
                 say(f"{part.id} is gone: what it had not told is done again.")
                 lost = part.model_copy(update={"state": LOST, "finished_ms": part.created_ms})
                 self._write(self.record.with_part(lost))
+        self.leave_out()  # also what a command left that was killed in the middle
 
     def left(self, files: Sequence[Hashed]) -> list[Hashed]:
         """Those that have no answer yet."""
         done = answered((row.told for row in read_rows(self.file.rows)), self.record.sent)
         return [files[place] for place in pending([one.sha256 for one in files], done)]
 
-    def forget(self, files: Sequence[Hashed]) -> None:
-        """Leave out the rows without an answer of files that are done again."""
-        again, sent = {one.sha256 for one in files}, self.record.sent
-        failed = {
-            (row.analysis, row.index)
-            for row in read_rows(self.file.rows)
-            if not row.told.answered and digest_of(row.told, sent) in again
-        }
-        keep_rows(self.file.rows, lambda row: (row.analysis, row.index) not in failed)
+    def leave_out(self) -> None:
+        """Leave out rows that later ones do for; of files that came to fewer answers again, the later ones."""
+        parts, told = self.record.parts, (row.told for row in read_rows(self.file.rows))
+        running = {part.id for part in self.record.unfinished}
+        gone = surpassed(
+            told, self.record.sent, running=running, cut_off={one.id for one in parts if one.state == LOST}
+        )
+        if gone:
+            keep_rows(self.file.rows, lambda row: row.place not in gone)
 
     def close(self) -> RunRecord:
         """Count what is there, make the table, and write the paragraph for a methods section."""

@@ -125,7 +125,6 @@ def work_on(
 ) -> BatchStatus:
     """Send what is still to be done, and follow it to its end."""
     status = sent(client, order, todo, wish)
-    output.forget(todo)
     output.begin(status, todo, sample=wish.sample, seed=None if wish.sample is None else wish.seed)
     sinks: list[Sink] = [raw_printer() if wish.as_json else row_reader(report)]
     if not wish.as_json:
