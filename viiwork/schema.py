@@ -22,15 +22,16 @@ from viiwork.work import (
     TaskOptions,
 )
 
-FIRST, ENGINES, TASKS, INSIDE, SEVERAL = 1, 2, 3, 4, 5
+FIRST, ENGINES, TASKS, INSIDE, SEVERAL, SHARED = 1, 2, 3, 4, 5, 6
 """`ENGINES`: completions, vectors, shapes, sampling, tools, and a task in one's own words. `TASKS`: extractions, and
 what can be asked of the other tasks besides their labels, question or prompt. `INSIDE`: documents inside others.
-`SEVERAL`: questions, or labels, also with reasons, and texts with a model's own marks."""
+`SEVERAL`: questions, or labels, also with reasons, and texts with a model's own marks.
+`SHARED`: inputs of which a part lies in a file that several jobs name."""
 OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
     # what streams is the same job: an older worker says its text at the end
     ChatInput: frozenset({"kind", "messages", "max_output_tokens", "temperature", "stream"}),
     Message: frozenset({"role", "content"}),
-    StepInput: frozenset(StepInput.model_fields) - {"one_turn", "document_first", "marks"},
+    StepInput: frozenset(StepInput.model_fields) - {"one_turn", "document_first", "marks", "kept"},
     TaskOptions: frozenset({"labels", "question", "prompt", "max_output_tokens"}),
 }
 """The fields that the first schema has; any other, set to something, is of a newer one."""
@@ -38,6 +39,8 @@ OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
 
 def schema_of(work: JobInput) -> int:
     """The oldest schema that understands this work."""
+    if isinstance(work, StepInput | ReadInput | MergeInput) and work.kept:
+        return SHARED
     if isinstance(work, StepInput | ReadInput | MergeInput) and _asks_several(work):
         return SEVERAL
     if isinstance(work, StepInput) and work.marks:

@@ -138,6 +138,21 @@ class TaskOptions(Wire):
     max_output_tokens: int = 256
 
 
+class Span(Wire):
+    """A part of a file of the blob directory, in bytes."""
+
+    blob: str
+    start: int
+    bytes: int
+
+
+class Kept(Wire):
+    """What of an input lies in a file that several jobs name, and not in its record."""
+
+    options: Span | None = None
+    text: Span | None = None
+
+
 class StepInput(Wire):
     """One engine call of an analysis: a task on one passage, or on the joined answers of several (`reduce`).
 
@@ -163,6 +178,7 @@ class StepInput(Wire):
     """The question stands below the passage: what comes before it is the same for each of several questions."""
     marks: tuple[str, ...] = ()
     """Special tokens of the model, besides the usual ones, that stand in title or text and are to be broken there."""
+    kept: Kept | None = None
 
 
 class ReadInput(Wire):
@@ -180,6 +196,7 @@ class ReadInput(Wire):
     task: AnalysisTask
     options: TaskOptions = TaskOptions()
     model: str
+    kept: Kept | None = None
 
 
 class About(Wire):
@@ -221,6 +238,7 @@ class MergeInput(Wire):
     notes: tuple[str, ...] = ()
     """What a reader of the answer must know about the document, such as pages without text."""
     about: About | None = None
+    kept: Kept | None = None
 
 
 EngineWork = ChatInput | CompletionInput | EmbeddingInput | StepInput

@@ -27,11 +27,11 @@ from viiwork.documents.tasks import FRAME_TOKENS, messages_for, passage_tokens, 
 from viiwork.documents.tokens import load_counter
 from viiwork.errors import JobRefused
 from viiwork.multipart import TextDocument
+from viiwork.schema import SEVERAL as SEVERAL_ASKED
 from viiwork.schema import schema_of
 from viiwork.tabling.flat import columns_of
 from viiwork.tabling.sheet import header, row_line
 from viiwork.tabling.story import section
-from viiwork.wire import SCHEMA
 from viiwork.work import AnalysisTask, Answer, ChatInput, Evidence, Label, StepInput, TaskOptions
 from viiwork_workers.engines.base import EngineFacts
 from viiwork_workers.engines.extractive.engine import CANNOT as EXTRACTIVE
@@ -302,7 +302,7 @@ def test_the_simulated_engine_makes_them_up_and_says_so() -> None:
 def test_they_are_another_request_and_no_older_worker_takes_it() -> None:
     sets = [TaskOptions(labels=LABELS), ONE, SEVERAL, TaskOptions(labels=LABELS, multi=True)]
     assert len({task_hash(CLASSIFY, options) for options in sets}) == len(sets)
-    assert [schema_of(step(options)) for options in sets] == [1, SCHEMA, SCHEMA, SCHEMA]
+    assert [schema_of(step(options)) for options in sets] == [1, *[SEVERAL_ASKED] * 3]
 
 
 class TestShown:

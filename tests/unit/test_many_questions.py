@@ -37,12 +37,11 @@ from viiwork.errors import UsageError
 from viiwork.jobs import Fault, Lane
 from viiwork.multipart import TextDocument
 from viiwork.roster import WorkerCard
-from viiwork.schema import schema_of
+from viiwork.schema import SEVERAL, schema_of
 from viiwork.store.leases import Claim
 from viiwork.tabling.flat import columns_of
 from viiwork.tabling.sheet import header, row_line
 from viiwork.tabling.story import section
-from viiwork.wire import SCHEMA
 from viiwork.work import (
     AnalysisTask,
     Answer,
@@ -379,7 +378,7 @@ class TestNames:
         """They would drop the questions without a word."""
         merge = MergeInput(parts=(), strands=(Strand(parts=("a",)),), task=ASK, options=THREE, model="m")
         (step, *_) = bare_steps(ASK, THREE, one_turn=False)
-        assert schema_of(merge) == schema_of(step) == SCHEMA
+        assert schema_of(merge) == schema_of(step) == SEVERAL
         assert each_asked(TaskOptions(question=RENT)) == (TaskOptions(question=RENT),)
 
     def test_an_estimate_counts_questions_times_parts(self) -> None:

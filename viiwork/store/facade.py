@@ -13,12 +13,15 @@ from redis.exceptions import RedisError
 from viiwork.errors import Busy, Conflict, StoreUnavailable
 from viiwork.jobs import Job, Lane, Priority
 from viiwork.roster import WorkerCard
+from viiwork.schema import schema_of
 from viiwork.store.blobs import Blobs
 from viiwork.store.connection import unavailable
 from viiwork.store.records import INLINE_BYTES, job_fields
 from viiwork.store.scripts import Arg, Call
+from viiwork.store.sharing import blobs_of, shared
 from viiwork.store.steering import READ_AHEAD, Steering
 from viiwork.wire import as_json
+from viiwork.work import JobInput
 
 SLICE = 25
 """Jobs a script call: none may hold the server up (a slice takes 1 to 2 ms; one of 500 took 20, and while the server
@@ -131,39 +134,48 @@ class Store(Steering):
         if opened == "gone":
             await self.batch(id)  # raises Gone with the date
 
-    async def submit(self, jobs: Sequence[Job], *, fence: Fence | None = None, max_backlog: int | None = None) -> int:
+    async def submit(
+        self,
+        jobs: Sequence[Job],
+        *,
+        fence: Fence | None = None,
+        max_backlog: int | None = None,
+        like: JobInput | None = None,
+    ) -> int:
         """Take jobs in and release what there is room for; jobs that are there already are left alone.
 
         Answers the number of new ones. Raises Conflict when the parent's fence is down or the batch takes no more, and
         Busy when a tenant would have more than `max_backlog` unfinished jobs: what came before in the same call stays.
+        `like` is the input of the fence's job: what they have in common with it is not stored again.
         """
         proof: tuple[Arg, ...] = (fence.job, fence.attempt, fence.token) if fence else ("", 0, "")
         queues = tuple({job.queue for job in jobs})
-        slices = list(_slices(await self._flat(jobs)))
+        entries, blob = await self._flat(jobs, like=like)
+        slices = list(_slices(entries))
         taken = 0
         for start in range(0, len(slices), SLICES_A_TRIP):
             some = slices[start : start + SLICES_A_TRIP]
-            taken += await self._submit((*proof, max_backlog or 0), some, queues)
+            answers = await self._offer((*proof, max_backlog or 0), some, queues)
+            refused = next(filter(None, map(_refusal, answers)), None)
+            if refused is not None:
+                await self._discard_unshared(blob)
+                raise refused
+            taken += sum(answer for answer in answers if isinstance(answer, int))
+        if not taken:
+            await self._discard_unshared(blob)
         return taken
 
-    async def _submit(self, proof: tuple[Arg, ...], some: Sequence[list[list[str]]], queues: Sequence[str]) -> int:
+    async def _offer(
+        self, proof: tuple[Arg, ...], some: Sequence[list[list[str]]], queues: Sequence[str]
+    ) -> list[int | Exception]:
+        """What the server says to each slice. Raises StoreUnavailable when nobody knows what it took."""
         calls = [Call("submit", (*proof, *(f for entry in part for f in entry))) for part in some]
         release = Call("release", (self.envelope, READ_AHEAD, *queues))
         *answers, _ = await self.call_many([*calls, release])
         for answer, part in zip(answers, some, strict=True):
-            if not isinstance(answer, Exception) and answer < len(part):
+            if isinstance(answer, Exception) or answer < len(part):
                 await self._discard_unnamed(part)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-            if answer == TOO_MANY:
-                raise Busy(
-                    "Too many of your jobs are unfinished already.",
-                    hint="Wait until some have ended, or raise queue.max_backlog.",
-                )
-            if answer < 0:
-                raise Conflict("The job that asked for these is no longer running, or its batch was cancelled.")
-        return sum(int(answer) for answer in answers)
+        return answers
 
     async def pin_card(self, fence: Fence, card: WorkerCard) -> WorkerCard:
         """The card that the job's first attempt went by, which is this one for the first."""
@@ -196,21 +208,30 @@ class Store(Steering):
         """Say that all items of a batch are submitted."""
         await self.call("batch", "seal", batch_id)
 
-    async def _flat(self, jobs: Sequence[Job]) -> list[list[str]]:
-        """Each job as the script takes it; large inputs are files by then."""
-        bodies = [_body(job) for job in jobs]
+    async def _flat(self, jobs: Sequence[Job], *, like: JobInput | None) -> tuple[list[list[str]], str]:
+        """Each job as the script takes it, and the file of what they share; large inputs are files by then."""
+        common = shared([job.input for job in jobs], like=like)
+        blob = (await self.blobs.put(common.content)).id if common.content else ""
+        works = [common.lean(job.input, blob) for job in jobs]
+        bodies = [_body(work) for work in works]
         large = [at for at, body in enumerate(bodies) if len(body) > INLINE_BYTES]
         blobs = dict[int, str]()
         for start in range(0, len(large), BLOBS_AT_ONCE):
             some = large[start : start + BLOBS_AT_ONCE]
             refs = await asyncio.gather(*(self.blobs.put(bodies[at].encode()) for at in some))
             blobs |= {at: ref.id for at, ref in zip(some, refs, strict=True)}
-        return [
-            self._entry(job, body, blobs.get(at, "")) for at, (job, body) in enumerate(zip(jobs, bodies, strict=True))
-        ]
+        stored = zip(jobs, works, bodies, strict=True)
+        return [self._entry(job, work, body, blobs.get(at, "")) for at, (job, work, body) in enumerate(stored)], blob
 
-    def _entry(self, job: Job, body: str, blob: str) -> list[str]:
-        fields = job_fields(job, input_json="" if blob else body, input_blob=blob, ttl_ms=self._kept_ms(job.keep_s))
+    def _entry(self, job: Job, work: JobInput, body: str, blob: str) -> list[str]:
+        fields = job_fields(
+            job,
+            input_json="" if blob else body,
+            input_blob=blob,
+            ttl_ms=self._kept_ms(job.keep_s),
+            schema=schema_of(work),
+            shared_blobs=" ".join(blobs_of(work)),
+        )
         return [job.id, str(len(fields)), *fields]
 
     async def _discard_unnamed(self, part: Sequence[list[str]]) -> None:
@@ -219,6 +240,13 @@ class Store(Steering):
         named = await self.read([("HGET", f"{self.prefix}job:{job}", "input_blob") for job in written])
         for blob, name in zip(written.values(), named, strict=True):
             if blob != name:
+                await self.blobs.delete(blob)
+
+    async def _discard_unshared(self, blob: str) -> None:
+        """Remove the file of what jobs would share, if none of them was taken."""
+        if blob:
+            (named,) = await self.read([("HEXISTS", f"{self.prefix}shared", blob)])
+            if not named:
                 await self.blobs.delete(blob)
 
     def _kept_ms(self, keep_s: float | None) -> int:
@@ -231,9 +259,23 @@ class Store(Steering):
         await self.call("closing", int(closing))
 
 
-def _body(job: Job) -> str:
+def _refusal(answer: int | Exception) -> Exception | None:
+    """Why a slice was not taken, or None."""
+    if isinstance(answer, Exception):
+        return answer
+    if answer == TOO_MANY:
+        return Busy(
+            "Too many of your jobs are unfinished already.",
+            hint="Wait until some have ended, or raise queue.max_backlog.",
+        )
+    if answer < 0:
+        return Conflict("The job that asked for these is no longer running, or its batch was cancelled.")
+    return None
+
+
+def _body(work: JobInput) -> str:
     # What is left out as a default must not be the kind of input. No input is all defaults, so a field follows.
-    return f'{{"kind":"{job.input.kind}",{as_json(job.input)[1:]}'
+    return f'{{"kind":"{work.kind}",{as_json(work)[1:]}'
 
 
 def _slices(entries: Sequence[list[str]]) -> Iterable[list[list[str]]]:

@@ -16,6 +16,7 @@ from viiwork.roster import WorkerCard
 from viiwork.store.facade import Fence, Store
 from viiwork.store.records import INLINE_BYTES, result_json
 from viiwork.store.scripts import Call
+from viiwork.store.sharing import whole
 from viiwork.wire import SCHEMA
 from viiwork.work import Answer, JobInput, Usage
 
@@ -65,9 +66,9 @@ class Claim:
     """Of a document: the same for those that read the same."""
 
     async def input(self, store: Store) -> JobInput:
-        """The job's input, from its record or the blob store. Raises NotFound when the blob is missing."""
+        """The job's input, from its record or the blob store. Raises NotFound when a blob is missing."""
         raw = (await store.blobs.read(self.input_blob)) if self.input_blob else self.input_json
-        return INPUT.validate_json(raw)
+        return await whole(store.blobs, INPUT.validate_json(raw))
 
 
 @dataclass(frozen=True, slots=True)

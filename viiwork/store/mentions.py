@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 from viiwork.store.connection import Connection
 
-BLOB_FIELDS = ("input_blob", "result_blob", "document_blob", "text_blob")
-"""The fields of a job's record that name blobs."""
+BLOB_FIELDS = ("input_blob", "result_blob", "document_blob", "text_blob", "shared_blobs")
+"""The fields of a job's record that name blobs; the last one names several, with spaces between them."""
 PAGE = 200
 
 
@@ -23,7 +23,7 @@ async def mentions(store: Connection, *, pause_s: float = 0.0) -> AsyncIterator[
         ((following, keys),) = await store.read([("SCAN", cursor, "MATCH", pattern, "COUNT", str(PAGE))])
         if keys:
             records = await store.read(("HMGET", key, *BLOB_FIELDS) for key in keys)
-            yield [[name for name in record if name] for record in records]
+            yield [[name for names in record if names for name in names.split()] for record in records]
         cursor = str(following)
         if cursor == "0":
             return

@@ -43,10 +43,15 @@ UNREADABLE = Result(
 """Of this job alone: the others of its batch can be read."""
 
 
-def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> list[str]:
-    """A job as field, value, field, value, …: empty ones left out."""
+def job_fields(
+    job: Job, *, input_json: str, input_blob: str, ttl_ms: int, schema: int = 1, shared_blobs: str = ""
+) -> list[str]:
+    """A job as field, value, field, value, …: empty ones left out.
+
+    `schema` is what the input needs as it is stored, where that is more than the job needs.
+    """
     fields: dict[str, str] = {
-        "schema": str(job.schema_version),
+        "schema": str(max(schema, job.schema_version)),
         "task": job.task.value,
         "tenant": job.tenant,
         "lane": job.lane.value,
@@ -69,6 +74,7 @@ def job_fields(job: Job, *, input_json: str, input_blob: str, ttl_ms: int) -> li
         "callback_url": job.callback_url,
         "input": input_json,
         "input_blob": input_blob,
+        "shared_blobs": shared_blobs,
     }
     if isinstance(job.input, ReadInput):
         fields["document"] = job.input.name

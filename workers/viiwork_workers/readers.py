@@ -61,14 +61,14 @@ class ReaderSteps:
             return known
         found = await self._open(claim, work)
         if found.members:
-            await self._add(claim, held_jobs(claim, work, found.members))
+            await self._add(claim, work, held_jobs(claim, work, found.members))
         if why := refusal(found):
             raise why
         if found.document is None:
             return Unfolded()
         return (answer_of(first) if first else None) or await self._cut(claim, work, found.document)
 
-    async def _add(self, claim: Claim, held: Sequence[Job]) -> None:
+    async def _add(self, claim: Claim, work: ReadInput, held: Sequence[Job]) -> None:
         """Raises DocumentError where the analysis would have more documents than are taken.
 
         Readers that look at the same time may each find room: it bounds what is stored, and is no exact count.
@@ -77,7 +77,7 @@ class ReaderSteps:
         begun = await self._store.known([held[0].id])  # an earlier attempt had the room
         if not begun and total + len(held) > self._max_documents:
             raise outcome("too_big", f": with its {len(held):,} files the analysis has over {self._max_documents:,}")
-        await self._submit(claim, held)
+        await self._submit(claim, held, like=work)
 
     async def _cut(self, claim: Claim, work: ReadInput, document: Document) -> Product:
         card = await self._card(claim, work.model)
@@ -106,7 +106,7 @@ class ReaderSteps:
             leaves=len(chunks),
         )
         tokens = [room.frame_tokens + piece.tokens for piece in chunks for _ in asked]
-        await self._submit(claim, tree.level(0, merge, steps, tokens))
+        await self._submit(claim, tree.level(0, merge, steps, tokens), like=work)
         return HandedOn()
 
     async def _merge(self, claim: Claim, work: MergeInput) -> Product:
@@ -131,7 +131,7 @@ class ReaderSteps:
         after = [strand.after(ids[start:end]) for strand, start, end in zip(strands, (0, *ends), ends, strict=False)]
         ways = {"strands": tuple(after)} if work.strands else {"parts": after[0].parts, "below": after[0].below}
         merge = work.model_copy(update={**ways, "level": level})
-        await self._submit(claim, tree.level(level, merge, steps, _counts(steps, room.count)))
+        await self._submit(claim, tree.level(level, merge, steps, _counts(steps, room.count)), like=work)
         return HandedOn()
 
     async def _card(self, claim: Claim, model: str) -> WorkerCard:
@@ -149,8 +149,8 @@ class ReaderSteps:
             update={"pages": work.pages, "parts": work.leaves, "notes": notes, "about": work.about}
         )
 
-    async def _submit(self, claim: Claim, jobs: Sequence[Job]) -> None:
-        await self._store.submit(jobs, fence=claim.fence)
+    async def _submit(self, claim: Claim, jobs: Sequence[Job], *, like: JobInput) -> None:
+        await self._store.submit(jobs, fence=claim.fence, like=like)
 
 
 class Tree:

@@ -26,19 +26,29 @@ local function forget_text(name, blob)
   if redis.call('GET', P .. 'text:' .. name) == blob then redis.call('DEL', P .. 'text:' .. name) end
 end
 
+-- A file that several records name goes with the last of them.
+local function let_go(blob)
+  if redis.call('HINCRBY', P .. 'shared', blob, -1) > 0 then return end
+  redis.call('HDEL', P .. 'shared', blob)
+  redis.call('SADD', P .. 'unlinking', blob)
+  blobs[#blobs + 1] = blob
+end
+
 local function remove(job_id, batch)
   local job, before = load(job_id), #blobs
   if job and job.state == 'running' then redis.call('PUBLISH', P .. 'drop:' .. job.inc, job_id .. ' cancelled') end
   if job and not TERMINAL[job.state] then move(job, 'cancelled') end -- left behind: keep the counters exact
   if job then count_off(job) end -- ended by a worker of an older version
   redis.call('ZREM', P .. 'dead', job_id)
-  local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob', 'text_blob')
+  local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob', 'text_blob',
+    'shared_blobs')
   for i = 1, 4 do
     if kept[i] and kept[i] ~= '' then
       blobs[#blobs + 1] = kept[i]
       redis.call('SADD', P .. 'unlinking', kept[i])
     end
   end
+  for blob in string.gmatch(kept[5] or '', '%S+') do let_go(blob) end
   if kept[4] then forget_text(redis.call('HGET', job_key(job_id), 'text_key'), kept[4]) end
   write_down(batch, 'blobs', #blobs - before)
   write_down(batch, 'jobs', redis.call('DEL', job_key(job_id)))

@@ -105,6 +105,7 @@ local function take(id, first, last)
     redis.call('HSET', key, 'deadline_ms', due)
     redis.call('ZADD', P .. 'deadlines', due, id)
   end
+  for blob in string.gmatch(job.shared_blobs or '', '%S+') do redis.call('HINCRBY', P .. 'shared', blob, 1) end
   if job.bulk then depth(job.queue .. '|bulk', 1) end
   by_queue[job.queue] = (by_queue[job.queue] or 0) + 1
   pair(job, key)
