@@ -65,13 +65,13 @@ def _grounded(
         "start": document_start + span.start,
         "end": document_start + span.end,
         "page": page_starts[place][1] if place >= 0 else piece.page,
-        "unsupported": not span.same_figures,
+        "unsupported": not span.agrees,
     }
     return piece.model_copy(update=found)
 
 
 def _source(span: Span | None, known: Sequence[Evidence], starts: Sequence[int]) -> Evidence | None:
-    if span is None or not span.same_figures:
+    if span is None or not span.agrees:
         return None
     return known[bisect_right(starts, (span.start + span.end) // 2) - 1]
 

@@ -12,9 +12,11 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 
 from rapidfuzz import fuzz
+
+from viiwork.documents.quotesense import agrees
 
 LONGEST_CHARACTERS = 4_000
 """Of a quote; a longer one is not looked for."""
@@ -37,7 +39,6 @@ FEW_WORDS = 2
 _MOVES = sorted(product(range(-FEW_WORDS, FEW_WORDS + 1), repeat=2), key=lambda moves: sum(map(abs, moves)))
 _ELLIPSIS = re.compile(r"\s*(?:\[…\]|\[\.\.\.\]|…|\.\.\.)\s*")
 _BLANKS = re.compile(r"\s{2,}|[^\S ]")
-_FIGURES = re.compile(r"\d+")
 _PLAIN = str.maketrans("“”„‟«»″‘’‚‛′‐‑‒–—−", '"' * 7 + "'" * 5 + "-" * 6)
 
 
@@ -47,8 +48,8 @@ class Span:
 
     start: int
     end: int
-    same_figures: bool = True
-    """Whether the digits there are those of the quote: 800 euros are no proof of 900."""
+    agrees: bool = True
+    """Whether it says the same there: 800 euros are no proof of 900, nor is `shall not pay` one of `shall pay`."""
 
 
 class Text:
@@ -60,31 +61,31 @@ class Text:
 
     def find(self, quote: str) -> Span | None:
         """Where the quote stands; of one with an ellipsis its longest piece. None where nothing is like it."""
-        at = self._given.find(quote) if len(quote.strip()) >= SHORT_CHARACTERS else -1
-        if at >= 0:
-            return Span(at, at + len(quote))
         whole = _evened(quote)[0].strip()
         found = self._find(whole)  # a document may have an ellipsis of its own
         longest = max(_ELLIPSIS.split(whole), key=len)
         return self._find(longest) if found is None and SHORT_CHARACTERS <= len(longest) < len(whole) else found
 
     def _find(self, quote: str) -> Span | None:
-        if not any(map(str.isalnum, quote)) or len(quote) > LONGEST_CHARACTERS:
+        if verbatim := self._verbatim(quote):
+            return verbatim
+        if not any(map(str.isalnum, quote)) or not SHORT_CHARACTERS <= len(quote) <= LONGEST_CHARACTERS:
             return None
-        if len(quote) < SHORT_CHARACTERS:
-            match = re.search(rf"(?<!\w){re.escape(quote)}(?!\w)", self._even)
-            return self._span(*match.span()) if match else None
-        at = self._even.find(quote)
-        if at >= 0:
-            return self._span(at, at + len(quote))
         aligned = _aligned(quote, self._even) if len(quote) <= WHOLE_CHARACTERS else _ends(quote, self._even)
         if aligned is None:
             return None
-        start, end, same_figures = _with_figures(quote, self._even, *_whole_words(self._even, *aligned))
-        return self._span(start, end, same_figures=same_figures)
+        return self._span(*_agreeing(quote, self._even, *_whole_words(self._even, *aligned)))
 
-    def _span(self, start: int, end: int, *, same_figures: bool = True) -> Span:
-        return Span(self._original(start), self._original(end - 1) + 1, same_figures)
+    def _verbatim(self, quote: str) -> Span | None:
+        """The first place that has it letter for letter and agrees, else the first: `5` stands in `-5` too."""
+        places = list(islice(_verbatim(quote, self._even), MANY_PLACES))
+        if not places:
+            return None
+        agreeing = next((place for place in places if agrees(quote, self._even, *place)), None)
+        return self._span(*(agreeing or places[0]), agreeing is not None)
+
+    def _span(self, start: int, end: int, agreeing: bool) -> Span:
+        return Span(self._original(start), self._original(end - 1) + 1, agreeing)
 
     def _original(self, at: int) -> int:
         """The character of the given text that stands at `at` of the evened one."""
@@ -106,6 +107,23 @@ def _evened(text: str) -> tuple[str, list[tuple[int, int]]]:
         given = blanks.end()
         joints.append((even, given))
     return "".join((*pieces, small[given:])), joints
+
+
+def _verbatim(quote: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where it stands letter for letter; a short one as whole words."""
+    short = len(quote) < SHORT_CHARACTERS
+    if not quote or (short and not any(map(str.isalnum, quote))):
+        return
+    at = text.find(quote)
+    while at >= 0:
+        end = at + len(quote)
+        if not short or not (_is_word(text[max(0, at - 1) : at]) or _is_word(text[end : end + 1])):
+            yield at, end
+        at = text.find(quote, at + 1)
+
+
+def _is_word(sign: str) -> bool:
+    return sign.isalnum() or sign == "_"
 
 
 def _aligned(quote: str, text: str, *, score: float = 0.0) -> tuple[int, int] | None:
@@ -166,23 +184,24 @@ def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _with_figures(quote: str, text: str, start: int, end: int) -> tuple[int, int, bool]:
-    """The same place, and whether it has the quote's figures: all of them, in their order, and no others.
+def _agreeing(quote: str, text: str, start: int, end: int) -> tuple[int, int, bool]:
+    """The same place, and whether it agrees with the quote.
 
     The aligner's span is as long as the quote. Where a letter was lost or doubled its ends are off by as much, and may
     cut a figure off or take a neighbour in, so they may move by `FEW_WORDS`: 11 of 400 quotes were marked for that.
     """
-    wanted, here = _figures(quote), text[start:end]
-    if _figures(here) == wanted:
+    if agrees(quote, text, start, end):
         return start, end, True
-    alike = fuzz.ratio(quote, here)
+    alike = fuzz.ratio(quote, text[start:end])
     for before, after in _MOVES:
         first, last = _moved(text, start, before), _moved(text, end, after)
         piece = text[first:last].strip()
         # not less alike: else `for 900. the rent is` would be the place of `the rent is 900` where it is 800
-        if piece and _figures(piece) == wanted and fuzz.ratio(quote, piece) >= alike:
+        if piece and fuzz.ratio(quote, piece) >= alike:
             first = text.index(piece, first)
-            return first, first + len(piece), True
+            last = first + len(piece)
+            if agrees(quote, text, first, last):
+                return first, last, True
     return start, end, False
 
 
@@ -192,7 +211,3 @@ def _moved(text: str, at: int, words: int) -> int:
         found = text.find(" ", at + 1) if words > 0 else text.rfind(" ", 0, max(0, at - 1))
         at = len(text) if found < 0 < words else max(0, found)
     return at
-
-
-def _figures(text: str) -> list[str]:
-    return _FIGURES.findall(text)
