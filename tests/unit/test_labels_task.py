@@ -63,7 +63,7 @@ def entry(label: str, quote: str = RENT, rationale: str = "It says so.") -> dict
 def part(*labels: str, unsupported: tuple[str, ...] = (), **more: Any) -> Answer:
     """A part's answer, grounded."""
     evidence = tuple(
-        Evidence(quote=f"of {name}", field=name, page=1, unsupported=name in unsupported) for name in labels
+        Evidence(quote=f"some words of {name}", field=name, page=1, unsupported=name in unsupported) for name in labels
     )
     notes = (UNSUPPORTED,) if unsupported else ()
     return Answer(text="x", labels=labels, evidence=evidence, notes=notes, model="m", engine="e", **more)
@@ -154,6 +154,22 @@ class TestTogether:
         assert whole.labels == ("rent",)
         assert whole.scores["pets: dogs"] == pytest.approx(1 / 3)
         assert (whole.notes, any(piece.unsupported for piece in whole.evidence)) == ((), False)
+
+    @pytest.mark.parametrize(
+        ("quote", "proves"),
+        [
+            ("a", False),
+            ("the rent", False),
+            ("- a - b -", False),
+            ("no pets at all", True),
+            ("a b c", True),
+            ("禁止饲养宠物", True),
+        ],
+    )
+    def test_a_word_or_two_prove_nothing(self, quote: str, proves: bool) -> None:
+        """They stand in any document."""
+        made = part("pets: dogs").model_copy(update={"evidence": (Evidence(quote=quote, field="pets: dogs"),)})
+        assert ("pets: dogs" in self.whole(made, *[part("rent")] * 2).labels) is proves
 
     def test_half_of_the_parts_are_enough_without_proof_and_it_is_marked(self) -> None:
         whole = self.whole(part("notice", unsupported=("notice",)), part())
