@@ -9,7 +9,8 @@ import pytest
 from py3langid.langid import LanguageIdentifier
 from py3langid.modelio import save_model
 
-from viiwork.documents.languagemodel import cache_folder, load
+from viiwork.documents import language
+from viiwork.documents.languagemodel import TOLD, TRIALS, cache_folder, load
 
 STATES = 3
 
@@ -54,10 +55,39 @@ def test_a_part_that_is_cut_off_is_made_again(tmp_path, packed, part, left):
     assert (kept / part).read_bytes() == whole
 
 
+@pytest.mark.parametrize("part", ["moves", "features", "rows", "shares", "codes"])
+def test_a_part_with_other_bytes_of_the_same_size_is_made_again(tmp_path, packed, part):
+    """It opens, and every text would fail at it, or be told to be in another language."""
+    load(tmp_path / "cache", packed=packed)
+    (kept,) = (tmp_path / "cache").iterdir()
+    whole = (kept / f"{part}.npy").read_bytes()
+    data = np.load(kept / f"{part}.npy")
+    np.save(kept / f"{part}.npy", np.full_like(data, "xx" if part == "codes" else 9_999))
+    assert told(load(tmp_path / "cache", packed=packed)) == ["aa", "bb"]
+    assert (kept / f"{part}.npy").read_bytes() == whole
+
+
+def test_a_model_that_fails_costs_no_document(monkeypatch):
+    class Failing:
+        def classify(self, text: str) -> None:
+            raise IndexError
+
+    monkeypatch.setattr(language, "load_identifier", Failing)
+    assert language.language_of("The tenant pays the rent on the first of each month.") is None
+
+
 def test_one_that_others_may_have_written_is_not_taken(tmp_path, packed):
     load(tmp_path / "cache", packed=packed)
     (kept,) = (tmp_path / "cache").iterdir()
     np.save(kept / "codes.npy", np.array(["bb", "aa"]))
+    other = LanguageIdentifier(
+        *(np.load(kept / f"{part}.npy") for part in ("shares", "priors")),
+        ["bb", "aa"],
+        *(memoryview(np.load(kept / "moves.npy")), np.load(kept / "features.npy").tolist()),
+        norm_probs=True,
+        tk_row=np.load(kept / "rows.npy").tolist(),
+    )
+    (kept / TOLD).write_text("\n".join(f"{code} {share:.6f}" for code, share in map(other.classify, TRIALS)))
     assert told(load(tmp_path / "cache", packed=packed)) == ["bb", "aa"]  # or this test would show nothing
     kept.chmod(0o777)
     assert told(load(tmp_path / "cache", packed=packed)) == ["aa", "bb"]

@@ -28,5 +28,10 @@ def language_of(text: str) -> str | None:
     sample = text[:SAMPLE_CHARACTERS] + text[middle : middle + SAMPLE_CHARACTERS]
     if sum(map(str.isalpha, sample)) < MIN_LETTERS:
         return None
-    code, share = load_identifier().classify(sample)
+    try:
+        code, share = load_identifier().classify(sample)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - its model may be damaged, and no document is worth less for not knowing this
+        return None
     return str(code) if share >= MIN_SHARE and code != NO_LANGUAGE else None

@@ -26,6 +26,15 @@ MARK_BYTES = 64
 """Of the packed model's end, which holds the check sums of the rest: what is kept goes by them."""
 PREFIX = "langid-"
 
+TRIALS = (
+    "The tenant pays the rent on the first of each month.",
+    "Der Mieter zahlt die Miete am Ersten jedes Monats.",
+    "Le locataire paie le loyer le premier jour du mois.",
+    "Арендатор платит первого числа каждого месяца.",
+)
+"""What is kept must tell of them what the packed model told: a damaged one has the right sizes as often as not."""
+TOLD = "told"
+
 Parts = Mapping[str, Any]
 
 
@@ -43,13 +52,25 @@ def load(folder: Path | None, *, packed: Path = PACKED) -> LanguageIdentifier:
         return _identifier(_unpacked(packed))
     kept = folder / f"{PREFIX}{_mark(packed)}"
     try:
-        return _identifier(_mapped(kept))
-    except (OSError, ValueError, EOFError):
+        return _tried(kept)
+    except Exception:  # noqa: BLE001 - whatever is wrong with what is kept, it can be made again
         model = _unpacked(packed)
-    with suppress(OSError, ValueError, EOFError):
+    with suppress(Exception):  # it is kept for speed alone
         _keep(model, kept)
-        model = _mapped(kept)
+        return _tried(kept)
     return _identifier(model)
+
+
+def _tried(kept: Path) -> LanguageIdentifier:
+    """The kept one, once it has shown that it works. Raises anything where it does not."""
+    model = _identifier(_mapped(kept))
+    if (kept / TOLD).read_text("utf-8") != _told(model):
+        raise ValueError("the kept model is damaged")
+    return model
+
+
+def _told(model: LanguageIdentifier) -> str:
+    return "\n".join(f"{code} {share:.6f}" for code, share in map(model.classify, TRIALS))
 
 
 def _mark(packed: Path) -> str:
@@ -104,6 +125,7 @@ def _keep(parts: Parts, kept: Path) -> None:
                 np.save(file, data, allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
+        (making / TOLD).write_text(_told(_identifier(parts)), "utf-8")
         making.rename(kept)
     finally:
         shutil.rmtree(making, ignore_errors=True)
