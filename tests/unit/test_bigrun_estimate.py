@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,12 +15,15 @@ from tests.documents_made import make_pdf
 from viiwork.bigrun.bound import at_most
 from viiwork.bigrun.estimate import Estimate, estimate
 from viiwork.bigrun.survey import Survey, survey
+from viiwork.cli.estimate import is_prompted, remarks_on
 from viiwork.cli.estimateview import energy_words
 from viiwork.documents.limits import Limits
-from viiwork.documents.room import Room
+from viiwork.documents.room import Room, at_hand
 from viiwork.multipart import FileDocument
+from viiwork.roster import WorkerCard
 from viiwork.runs import Run
-from viiwork.work import AnalysisTask, TaskOptions
+from viiwork.work import AnalysisTask, Label, StepInput, TaskOptions
+from viiwork_workers.engines.intake import texts_of
 from viiwork_workers.engines.simulated.card_model import MISTRAL_7B
 from viiwork_workers.engines.simulated.schedule import Request, Schedule
 
@@ -130,6 +135,58 @@ def test_without_a_run_hours_are_not_known_and_it_says_how_to_get_one() -> None:
     assert (told["seconds"], told["energy_j"], told["cost"], told["output_tokens"]) == (None, None, None, None)
     assert told["output_tokens_at_most"] == 256
     assert any("--sample" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        (AnalysisTask.SUMMARIZE, TaskOptions()),
+        (AnalysisTask.ASK, TaskOptions(question="Who signed the lease?")),
+        (AnalysisTask.CLASSIFY, TaskOptions(labels=(Label(name="bill", description="it asks for money"),) * 2)),
+    ],
+)
+def test_an_engine_that_picks_sentences_is_not_reckoned_to_read_instructions(
+    task: AnalysisTask, options: TaskOptions
+) -> None:
+    """What it counts itself is title and text, and the question or the labels."""
+    found = Survey(documents=2, pages=2, passage_tokens=2 * 5, parts=Counter({1: 2}))
+    step = StepInput(task=task, options=options, title="Lease", text="We pay each month.")
+    taken = 2 * sum(ROOM.count(text) for text in texts_of(step))
+    shared: dict[str, Any] = {
+        "model": "m",
+        "engine": "e",
+        "slots": 1,
+        "room": ROOM,
+        "task": task,
+        "options": options,
+        "runs": (),
+    }
+    told = estimate(found, **shared, prompted=False)
+    assert told.work.prompt_tokens.low == taken
+    assert estimate(found, **shared).work.prompt_tokens.low > taken
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "cannot", "notice", "rough"),
+    [
+        ("wordllama", (), "", True),
+        ("", (), "", False),
+        ("wordllama", ("chat",), "Preview: picked.", False),
+        ("wordllama", (), "Simulated.", False),
+    ],
+)
+def test_counts_by_another_tokenizer_are_said_to_be_rough(
+    tokenizer: str, cannot: tuple[str, ...], notice: str, rough: bool
+) -> None:
+    """Of a model that came without its own; simulated ones count by that one themselves."""
+    card = WorkerCard(
+        name="gpu0@here", incarnation="1", host="here", pid=1, engine="llama.cpp", model="m", slots=1,
+        context_tokens=4096, tokenizer=tokenizer, cannot=cannot, notice=notice,
+    )  # fmt: skip
+    said = remarks_on(card, at_hand(card))
+    assert any("rough" in one for one in said) is rough
+    assert any("not on this computer" in one for one in said) is (tokenizer == "")
+    assert is_prompted(card) is not bool(cannot)
 
 
 async def test_energy_follows_the_work_and_is_unknown_where_it_was_not_measured() -> None:

@@ -72,10 +72,11 @@ def estimate(
     options: TaskOptions,
     runs: Sequence[Run],
     remarks: Sequence[str] = (),
+    prompted: bool = True,
 ) -> Estimate:
-    """Everything that is told of files that were read by the same room."""
+    """Everything that is told of files that were read by the same room. `prompted`: the engine is told in words."""
     most = options.max_output_tokens
-    work_of = partial(work_for, found, room=room, task=task, options=options)
+    work_of = partial(work_for, found, room=room, task=task, options=options, prompted=prompted)
     by = reckoned(work_of, runs, task=task.value, slots=slots, most_tokens=most)
     return Estimate(
         model=model,
@@ -89,9 +90,12 @@ def estimate(
     )
 
 
-def work_for(found: Survey, answer: Span, *, room: Room, task: AnalysisTask, options: TaskOptions) -> Workload:
+def work_for(
+    found: Survey, answer: Span, *, room: Room, task: AnalysisTask, options: TaskOptions, prompted: bool = True
+) -> Workload:
     """The work that these documents make, for answers of so many tokens on average."""
-    around, asked = frame_tokens(room, task, options), len(each_asked(options))
+    around = frame_tokens(room, task, options) if prompted else asked_tokens(room, options)
+    asked = len(each_asked(options))
     maps = sum(parts * documents for parts, documents in found.parts.items())
     return workload(
         found.parts,
@@ -109,6 +113,12 @@ def frame_tokens(room: Room, task: AnalysisTask, options: TaskOptions) -> int:
         return room.frame_tokens
     bare = bare_steps(task, options, one_turn=room.one_turn)
     return max(sum(room.count(turn.content) for turn in messages_for(step)) for step in bare)
+
+
+def asked_tokens(room: Room, options: TaskOptions) -> int:
+    """What an engine gets besides a passage that no chat is written for: the question, or the labels."""
+    labels = sum(room.count(f"{label.name} {label.description}") for label in options.labels)
+    return labels + max(room.count(one.question) for one in each_asked(options))
 
 
 def remarks_on(by: Reckoned | None, *, task: AnalysisTask, slots: int) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from viiwork.abilities import Ability
 from viiwork.api.scales import misfits
 from viiwork.api.served import choose_model
 from viiwork.bigrun.bound import at_most
@@ -21,12 +22,18 @@ from viiwork.cli.screen import out, plain, print_json
 from viiwork.client import Client
 from viiwork.client.uploads import size_bytes
 from viiwork.documents.limits import Limits
+from viiwork.documents.prompts import UNCOUNTED
 from viiwork.documents.room import Room, at_hand, narrowest, room_for
 from viiwork.errors import ModelNotServed, NotFound
 from viiwork.multipart import FileDocument
 from viiwork.roster import FleetStatus, WorkerCard
 from viiwork.runs import Run
 from viiwork.work import AnalysisTask, StepInput, TaskOptions
+
+FOREIGN = (
+    "The model came without a tokenizer.json: tokens were counted by another's, without what the chat's template adds. "
+    "They are rough: the model may count a quarter more, or less."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +48,8 @@ class Reckoner:
     options: TaskOptions
     runs: tuple[Run, ...]
     remarks: tuple[str, ...]
+    prompted: bool = True
+    """False for an engine that takes no chat, and so gets no instructions."""
 
     def estimate(self, files: Sequence[FileDocument], *, like: Sequence[Run] = ()) -> Estimate:
         """Read the files as the fleet's readers would, and reckon: by runs `like` this one, if any are given."""
@@ -64,6 +73,7 @@ class Reckoner:
             options=self.options,
             runs=runs,
             remarks=self.remarks,
+            prompted=self.prompted,
         )
 
 
@@ -88,6 +98,7 @@ def reckoner(client: Client, *, task: AnalysisTask, options: TaskOptions, model:
         options=options,
         runs=known_runs(client, chosen),
         remarks=tuple(remarks_on(told, card)),
+        prompted=is_prompted(told),
     )
 
 
@@ -117,11 +128,18 @@ def slots_of(fleet: FleetStatus, model: str) -> int:
     return sum(one.card.slots for one in fleet.workers if one.card.model == model and not one.quarantine)
 
 
+def is_prompted(card: WorkerCard) -> bool:
+    """Whether its engine is told in words what to do."""
+    return Ability.CHAT not in card.cannot
+
+
 def remarks_on(told: WorkerCard, card: WorkerCard) -> list[str]:
     """What must be known of the counts."""
     said = [told.notice] if told.notice else []
     if card is not told:
         said.append("The model's tokenizer is not on this computer: tokens were counted by another, parts cut smaller.")
+    elif told.tokenizer in UNCOUNTED and is_prompted(told) and not told.notice:
+        said.append(FOREIGN)
     return said
 
 
