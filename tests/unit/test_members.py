@@ -17,6 +17,7 @@ import pytest
 
 from tests.documents_made import PNG, make_docx, make_mail, make_pdf, make_pptx, make_xlsx
 from viiwork.documents import Limits
+from viiwork.documents.attachments import LINE_BYTES, MAX_PARSING_BYTES, work
 from viiwork.documents.contents import Contents, Member
 from viiwork.documents.held import shown
 from viiwork.documents.outcomes import Unread
@@ -210,6 +211,25 @@ class TestBombs:
     def test_a_single_file_over_the_limit_is_left_inside(self, look):
         assert said(look(make_archive({"a.txt": TEXT * 3}), member_bytes=100).members) == {"a.txt": "too_big"}
 
+    def test_files_that_take_too_much_to_reach_are_left_inside(self, look):
+        """Each unpacks the archive that holds it anew; what stands beside that costs nothing."""
+        inner = make_archive({f"{number}.bin": random.Random(number).randbytes(1000) for number in range(9)})
+        data = make_archive({"a.zip": inner, "b.txt": TEXT})
+        found = look(data, reaching_bytes=3 * len(inner)).members
+        assert [member.code for member in found] == ["", "", "", *["too_big"] * 6, ""]
+        mail = bytes(make_message("Hi", {f"{number}.txt": TEXT for number in range(9)}))
+        found = look(mail, "a.eml", reaching_bytes=3 * work(mail)).members
+        assert [member.code for member in found] == ["", "", "", *["too_big"] * 6]
+
+    def test_a_message_of_short_lines_without_end_is_not_parsed(self, look):
+        """A line of two bytes takes sixty to parse."""
+        mail = make_mail(text="Hi") + b"a\n" * (MAX_PARSING_BYTES // LINE_BYTES)
+        with pytest.raises(Unread) as caught:
+            look(mail, "a.eml")
+        assert caught.value.code == "too_big"
+        found = look(make_archive({"a.eml": mail + random.Random(3).randbytes(90_000).hex().encode(), "b.txt": TEXT}))
+        assert said(found.members) == {"a.eml": "too_big", "b.txt": ""}
+
     def test_with_too_many_files_none_is_taken_also_if_they_are_spread(self, look):
         inner = make_archive({f"{number}.txt": TEXT for number in range(6)})
         data = make_archive({"a.zip": inner, "b.zip": inner})
@@ -282,12 +302,15 @@ class TestMails:
 
     @pytest.mark.parametrize("name", ["a.eml", "all.zip"])
     def test_a_message_with_a_thousand_and_one_files_is_not_opened(self, look, name):
-        """Each would parse it anew; in an archive none of the others is taken either."""
+        """Each would parse it anew; in an archive it costs none of the others, and is named."""
         part = b"--x\nContent-Disposition: attachment; filename=a.txt\n\nhello\n"
         head = b"From: a@b.c\nTo: d@e.f\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n"
         for count, taken in ((1000, True), (1001, False)):
             mail = head + part * count + b"--x--\n"
-            data = mail if name == "a.eml" else make_archive({"a.eml": mail})
+            data = mail if name == "a.eml" else make_archive({"a.eml": mail, "b.txt": TEXT})
+            if not taken and name == "all.zip":
+                assert said(look(data, name).members) == {"a.eml": "too_big", "b.txt": ""}
+                continue
             if taken:
                 assert len(look(data, name).members) >= count
                 continue

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from email import message_from_bytes
 from email.message import EmailMessage, MIMEPart
-from email.policy import default
 from email.utils import parseaddr
 
-from viiwork.documents.attachments import BROKEN, attached, name_of
+from viiwork.documents.attachments import BROKEN, attached, name_of, parsed
 from viiwork.documents.document import Document, tidy, title_of
 from viiwork.documents.html import read_html
 from viiwork.documents.origin import day_of_mail
@@ -21,7 +19,7 @@ MAX_NAMED = 20
 def read_mail(data: bytes) -> Document:
     """Header lines, a blank line, then the body; a body in HTML alone is read as HTML."""
     try:
-        mail = message_from_bytes(data, policy=default)
+        mail = parsed(data)
         headers = [f"{name}: {value}" for name in SHOWN_HEADERS if (value := _header(mail, name))]
         body, notes = _body(mail)
         notes += _attachments(mail)

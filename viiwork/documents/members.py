@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from viiwork.documents import sniff
 from viiwork.documents.archive import BrokenDirectory, opened, zip_file, zip_files
-from viiwork.documents.attachments import mail_files
+from viiwork.documents.attachments import mail_files, work
 from viiwork.documents.contents import Member
 from viiwork.documents.held import Crowded, Held, told_apart
 from viiwork.documents.limits import Limits
@@ -31,6 +31,7 @@ class Budget:
 
     files_left: int
     bytes_left: int
+    reaching_left: int
     limits: Limits
 
     def count(self) -> None:
@@ -38,6 +39,16 @@ class Budget:
         self.files_left -= 1
         if self.files_left < 0:
             raise Crowded("too_big", f": there are more than {self.limits.members:,} files in it")
+
+    def reach(self, cost: int) -> None:
+        """Raises Unread."""
+        if cost > self.reaching_left:
+            gib = self.limits.reaching_bytes / 1024**3
+            raise Unread(
+                "too_big",
+                f": it lies in others; to unpack and parse them for each file again may come to {gib:.3g} GiB",
+            )
+        self.reaching_left -= cost
 
     def take(self, held: Held) -> bytes:
         """Raises Unread."""
@@ -52,7 +63,9 @@ def members_of(data: bytes, kind: sniff.Kind | None, limits: Limits) -> tuple[Me
     Of an archive that was cut off (no kind) those that are still whole; of what is no container none. Raises Unread:
     `damaged`; `empty` for an archive without files; `too_big` for one with too many.
     """
-    found = tuple(_walk(held_in(data, kind), (), "", Budget(limits.members, limits.members_bytes, limits)))
+    budget = Budget(limits.members, limits.members_bytes, limits.reaching_bytes, limits)
+    # of an archive that was sent itself only the directory is read to reach a file
+    found = tuple(_walk(held_in(data, kind), (), "", budget, cost=work(data) if kind is sniff.MAIL else 0))
     if not found and kind is sniff.ZIP:
         raise Unread("empty", ": there is no file in it")
     return found
@@ -95,7 +108,10 @@ def container(data: bytes, suffix: str) -> sniff.Kind | None:
     return kind if kind is sniff.ZIP else None
 
 
-def _walk(all_held: Sequence[Held], way: tuple[int, ...], before: str, budget: Budget) -> Iterator[Member]:
+def _walk(
+    all_held: Sequence[Held], way: tuple[int, ...], before: str, budget: Budget, *, cost: int
+) -> Iterator[Member]:
+    """`cost` is what has to be unpacked and parsed to reach each of them."""
     names = Counter[str]()
     for held in all_held:
         budget.count()
@@ -103,13 +119,14 @@ def _walk(all_held: Sequence[Held], way: tuple[int, ...], before: str, budget: B
         if len(way) >= MAX_DEPTH:
             yield Member(here, name, code="too_deep")
         else:
-            yield from _kept_apart(held, here, name, budget)
+            yield from _kept_apart(held, here, name, budget, cost=cost)
 
 
-def _kept_apart(held: Held, way: tuple[int, ...], name: str, budget: Budget) -> Sequence[Member]:
+def _kept_apart(held: Held, way: tuple[int, ...], name: str, budget: Budget, *, cost: int) -> Sequence[Member]:
     """What a file is or holds; whatever is wrong with it costs none of the others. Raises Crowded."""
     try:
-        return tuple(_found(budget.take(held), way, name, budget))
+        budget.reach(cost)
+        return tuple(_found(budget.take(held), way, name, budget, cost=cost))
     except Crowded:
         raise
     except Unread as reason:
@@ -122,27 +139,32 @@ def _kept_apart(held: Held, way: tuple[int, ...], name: str, budget: Budget) -> 
         return (Member(way, name, code="damaged"),)
 
 
-def _found(content: bytes, way: tuple[int, ...], name: str, budget: Budget) -> Iterator[Member]:
+def _found(content: bytes, way: tuple[int, ...], name: str, budget: Budget, *, cost: int) -> Iterator[Member]:
     """The file; for an archive what it holds instead, for a message what is attached besides. Raises Unread."""
     kind = container(content, sniff.suffix_of(name))
     if kind is not sniff.ZIP:
         yield Member(way, name, sha256=hashlib.sha256(content).hexdigest())
         if kind is sniff.MAIL:
-            yield from _walk(_attached(content), way, f"{name}/", budget)
+            yield from _walk(_attached(content), way, f"{name}/", budget, cost=cost + work(content))
         return
     if len(way) >= MAX_DEPTH:
         raise Unread("too_deep")
-    inside = tuple(_walk(zip_files(content), way, f"{name}/", budget))
+    inside = tuple(_walk(zip_files(content), way, f"{name}/", budget, cost=cost + len(content)))
     if not inside:
         raise Unread("empty", ": there is no file in it")
     yield from inside
 
 
 def _attached(content: bytes) -> Sequence[Held]:
-    """What is attached to a message; nothing where it is broken: whoever reads it will say so. Raises Crowded."""
+    """What is attached to a message; nothing where it is broken: whoever reads it will say so.
+
+    Raises Unread `too_big`.
+    """
     try:
         return mail_files(content)
-    except Crowded:
+    except Unread as reason:
+        if reason.code == "damaged":
+            return ()
         raise
-    except (Unread, RecursionError):
+    except RecursionError:
         return ()
