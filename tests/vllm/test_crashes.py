@@ -127,7 +127,7 @@ async def test_killed_in_mid_stream_the_job_is_done_by_the_next_life_and_no_text
         if event[0] == "delta" and [name for name, _ in events].count("delta") == 3:
             kill(core)
     status = await post.store.job(job.id)
-    assert (status.state, status.attempt) == (State.SUCCEEDED, 2)
+    assert (status.state, status.attempt) == (State.SUCCEEDED, 2), status.history
     assert status.answer is not None
     assert text_of(events) == status.answer.text
     assert [name for name, _ in events].count("restart") == 1

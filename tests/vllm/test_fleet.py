@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from samples.verdict import every_row
 from tests.terminal import Terminal
 from tests.vllm.conftest import MODEL
 from tests.vllm.tiny import ALIAS, CONTEXT, START_S
@@ -75,7 +76,8 @@ def test_documents_go_through_both_workers(fleet: Fleet) -> None:
     asked = ("--task", "prompt", "--prompt", PROMPT, "--model", ALIAS, "--out", str(out))
     ended = fleet.viiwork("analyze", *(str(DOCUMENTS) for _ in range(TIMES)), *asked)
     rows = [json.loads(row) for row in out.read_text("utf-8").splitlines()]
-    there = [file.name.startswith("bad-") for file in DOCUMENTS.iterdir()]
+    listed = json.loads((DOCUMENTS.parent / "expected.json").read_text("utf-8"))["files"]
+    there = [bool(entry["bad"]) for entry in every_row(listed).values()]
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert Counter(row["state"] for row in rows) == {
         "succeeded": TIMES * there.count(False),
