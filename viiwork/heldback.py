@@ -1,20 +1,35 @@
-"""What hours and watts hold back in a fleet, in sentences for people. Pure."""
+"""What hours, watts and Redis' memory hold back in a fleet, in sentences for people. Pure."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from viiwork.jobs import Lane
-from viiwork.roster import FleetStatus, HostWatts
+from viiwork.roster import BUSY_FROM, FULL_FROM, FleetStatus, HostWatts, Memory
 
+MIB = 1024 * 1024
+MAKE_ROOM = (
+    "Delete analyses (viiwork delete), keep them for less long (results.ttl_days) or raise redis.max_memory_bytes."
+)
 SOON = timedelta(hours=20)
 """Within it the time alone is clear; later on the day is told too."""
 
 
 def notices(status: FleetStatus, *, now: datetime) -> tuple[str, ...]:
-    """Every lane that nobody takes work from, and what each host draws of what it may."""
+    """A server that is nearly full, every lane that nobody takes work from, and what each host draws of what it may."""
     closed = (closed_lane(status, model, lane, now=now) for model in status.models for lane in Lane)
-    return (*filter(None, closed), *watts(status, now=now))
+    return (*filter(None, (memory_line(status.memory), *closed)), *watts(status, now=now))
+
+
+def memory_line(memory: Memory | None) -> str:
+    """That Redis is full, or nearly, and what to do about it; empty while there is room."""
+    if memory is None or memory.fraction < BUSY_FROM:
+        return ""
+    much = f"Redis' memory is {memory.fraction:.0%} full (of {memory.limit_bytes / MIB:,.0f} MiB)"
+    what = f"new work is taken again below {BUSY_FROM:.0%}, and archives wait"
+    if memory.fraction >= FULL_FROM:
+        what = "no new work is taken, and documents that are not cut yet wait"
+    return f"{much}: {what}. {MAKE_ROOM}"
 
 
 def closed_lane(status: FleetStatus, model: str, lane: Lane, *, now: datetime) -> str:

@@ -190,6 +190,22 @@ class Making(Wire):
     """Of each task a digest of what models are told for it in every analysis."""
 
 
+BUSY_FROM = 0.80
+"""Part of Redis' memory from which on no new work is taken; the rest is for what runs, its answers and their rows."""
+FULL_FROM = 0.95
+
+
+class Memory(Wire):
+    """How much of its memory Redis uses; a limit of 0 is none."""
+
+    used_bytes: int
+    limit_bytes: int = 0
+
+    @property
+    def fraction(self) -> float:
+        return self.used_bytes / self.limit_bytes if self.limit_bytes else 0.0
+
+
 class FleetStatus(Wire):
     """The fleet at one moment."""
 
@@ -206,7 +222,9 @@ class FleetStatus(Wire):
     energy: FleetEnergy | None = None
     """Where that was asked for, and anybody has told of any."""
     notices: tuple[str, ...] = ()
-    """What hours and watts hold back, a sentence each, where that was asked for."""
+    """What hours, watts and Redis' memory hold back, a sentence each, where that was asked for."""
+    memory: Memory | None = None
+    """Of Redis, where that was asked for and the server tells."""
 
     hosts: tuple[HostCards, ...] = ()
     """Each host's cards as its supervisor knows them, where that was asked for."""

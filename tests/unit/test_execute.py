@@ -14,7 +14,7 @@ from tests.hands import Hands, field, upkeep
 from tests.unit.virtual_clock import run_jumping
 from tests.workers import make_job
 from viiwork.devices import Device, Reading
-from viiwork.errors import DocumentError, EngineDied, EngineFault, JobRefused, StoreUnavailable, Unavailable
+from viiwork.errors import DocumentError, EngineDied, EngineFault, Full, JobRefused, StoreUnavailable, Unavailable
 from viiwork.jobs import Fault, State
 from viiwork.queues import HintId, make_envelope
 from viiwork.roster import WorkerCard
@@ -340,6 +340,22 @@ def test_a_step_that_meets_a_full_store_costs_the_job_nothing(tmp_path: Path) ->
     assert ends == ["waiting"] * 5
     assert strikes is None
     assert took_s == pytest.approx(5 * STORE_PAUSE_S)
+
+
+def test_a_document_for_which_redis_has_no_room_waits_without_a_slot(tmp_path: Path) -> None:
+    """Uncharged, and in the store: others' work goes on in the worker meanwhile."""
+
+    async def scenario() -> None:
+        store = make_store(tmp_path)
+        job = make_job()
+        await store.submit([job])
+        begun_s = asyncio.get_running_loop().time()
+        end = await run_next(store, executor(store, raising(Full("No room.")), max_attempts=1))
+        assert (end.state, asyncio.get_running_loop().time() - begun_s < STORE_PAUSE_S) == ("waiting", True)
+        assert await store.client.zcard(f"{store.prefix}delayed") == 1
+        assert await field(store, job.id, "strikes") is None
+
+    run_jumping(scenario)
 
 
 def test_a_worker_that_leaves_does_not_wait_for_a_full_store(tmp_path: Path) -> None:

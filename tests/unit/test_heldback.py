@@ -1,4 +1,4 @@
-"""What is told of lanes that the hours have closed, and of a host's watts."""
+"""What is told of lanes that the hours have closed, of a host's watts, and of a server that is nearly full."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from viiwork.heldback import closed_lane, notices
 from viiwork.jobs import Lane
-from viiwork.roster import FleetStatus, HostWatts, WorkerCard, WorkerStatus
+from viiwork.roster import FleetStatus, HostWatts, Memory, WorkerCard, WorkerStatus
 
 NOW = datetime.fromisoformat("2026-11-22T23:30+01:00")
 MORNING, MONDAY = "2026-11-23T07:00+01:00", "2026-11-30T07:00+01:00"
@@ -25,6 +25,22 @@ def shut(opens: str) -> WorkerStatus:
 
 def fleet(*workers: WorkerStatus) -> FleetStatus:
     return FleetStatus(fleet="f", workers=workers)
+
+
+@pytest.mark.parametrize(
+    ("used", "told"),
+    [
+        (79, ""),
+        (85, "Redis' memory is 85% full (of 128 MiB): new work is taken again below 80%, and archives wait. Delete"),
+        (97, "Redis' memory is 97% full (of 128 MiB): no new work is taken, and documents that are not cut yet wait."),
+    ],
+)
+def test_a_server_that_is_nearly_full_is_told_in_words(used: int, told: str) -> None:
+    limit_bytes = 128 * 1024 * 1024
+    memory = Memory(used_bytes=limit_bytes * used // 100 + 1, limit_bytes=limit_bytes)
+    (line, *_) = (*notices(fleet().model_copy(update={"memory": memory}), now=NOW), "")
+    assert line.startswith(told) and bool(line) == bool(told)
+    assert notices(fleet().model_copy(update={"memory": Memory(used_bytes=limit_bytes)}), now=NOW) == ()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -11,10 +12,11 @@ from fastapi.responses import JSONResponse
 from viiwork.api.intake import Intake
 from viiwork.api.priced import priced_fleet
 from viiwork.documents.versions import making
+from viiwork.errors import StoreUnavailable
 from viiwork.heldback import notices
 from viiwork.jobs import MODEL_PATTERN
 from viiwork.power.cost import cost_of
-from viiwork.roster import FleetStatus
+from viiwork.roster import FleetStatus, Memory
 from viiwork.runs import Runs
 from viiwork.store.gauges import surveyed
 from viiwork.store.runs import last_runs
@@ -29,8 +31,16 @@ async def fleet(request: Request) -> JSONResponse:
     desk: Intake = request.app.state.intake
     status = await surveyed(desk.store, await desk.store.fleet())
     status = priced_fleet(status, desk.settings.power)
+    status = status.model_copy(update={"memory": await _memory(desk)})
     told = status.model_copy(update={"notices": notices(status, now=datetime.now(UTC)), "making": making()})
     return JSONResponse({**public(told), "models": list(status.models)})
+
+
+async def _memory(desk: Intake) -> Memory | None:
+    with suppress(StoreUnavailable):  # some servers do not tell; one that does not answer showed before
+        found = await desk.store.pressure()
+        return Memory(used_bytes=found.used_bytes, limit_bytes=found.limit_bytes)
+    return None
 
 
 @router.get("/v1/fleet/runs", response_model=Runs, tags=["fleet"])

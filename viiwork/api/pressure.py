@@ -9,11 +9,9 @@ from pathlib import Path
 
 from viiwork.api.limits import MIB, in_mib
 from viiwork.errors import Busy, Full, StoreUnavailable, ViiworkError
+from viiwork.roster import BUSY_FROM, FULL_FROM
 from viiwork.store import Store
 
-BUSY_FROM = 0.80
-"""Part of Redis' memory; what is left is for what runs, its answers and their rows."""
-FULL_FROM = 0.95
 LOOK_EVERY_S = 1.0
 RETRY_AFTER_S = 15.0
 MAKE_ROOM = "cancel what is not needed, or let results go sooner (results.ttl_days)"

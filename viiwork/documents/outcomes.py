@@ -26,6 +26,10 @@ OUTCOMES = MappingProxyType(
             "None of the pages has text that can be read: the letters of its fonts have no meaning.",
             "Run OCR over it, for example with ocrmypdf --force-ocr.",
         ),
+        "no_room": (
+            "There is no room in the fleet for what is in the file: Redis' memory is full.",
+            "Delete analyses that are not needed, or raise redis.max_memory_bytes; then send it again.",
+        ),
         "no_text_layer": (
             "None of the pages has text: the document is probably a scan, and there is no text recognition (OCR) here.",
             "Run OCR on it first, for example with ocrmypdf.",
@@ -54,7 +58,7 @@ OUTCOMES = MappingProxyType(
     }
 )
 """The code, then its message and its hint; `{detail}` takes what the reader found out."""
-OF_CONTENT = frozenset(OUTCOMES) - {"crash", "timeout", "unreadable"}
+OF_CONTENT = frozenset(OUTCOMES) - {"crash", "no_room", "timeout", "unreadable"}
 """Outcomes that any file of the same bytes would have."""
 
 

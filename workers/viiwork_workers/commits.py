@@ -80,7 +80,7 @@ class Commits:
         `energy` is what it used of the cards, and `made_by` tells whose engine that was; None where it never ran.
         """
         call, refusals = None, 0
-        pause_s = self._retries.pause_s(claim.strikes) if outcome.verdict is Verdict.RETRY else 0.0
+        pause_s = self._retries.pause_s(claim.strikes) if outcome.verdict is Verdict.RETRY else outcome.pause_s
         for tries in range(1_000_000):
             try:
                 if call is None:

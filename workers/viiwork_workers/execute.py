@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 
-from viiwork.errors import Busy, EngineDied, EngineFault, Unavailable
+from viiwork.errors import Busy, EngineDied, EngineFault, Full, Unavailable
 from viiwork.jobs import State
 from viiwork.queues import HintId
 from viiwork.roster import WorkerCard
@@ -30,6 +30,9 @@ ALONE_PAUSE_S = 0.3
 
 STORE_PAUSE_S = 2.0
 """How long a job that met a full or silent store keeps its slot before it goes back, so that it does not spin."""
+
+FULL_PAUSE_S = 15.0
+"""How long a document pauses for which Redis has no room, without a slot: others' merges must go on meanwhile."""
 
 LONGEST_PAUSE_S = 30.0
 """The same for one that met an engine with no room, whatever that asks for."""
@@ -176,6 +179,8 @@ class Executor:
         Nor must an engine that others use too: that it has no room says that this worker sends too much.
         """
         log.warning("job %s goes back: %s", claim.fence.job, error)
+        if isinstance(error, Full):
+            return Outcome(Verdict.GIVE_BACK, pause_s=FULL_PAUSE_S)
         if isinstance(error, Busy):
             self.quick_faults += 1
             await asyncio.sleep(min(error.retry_after_s, LONGEST_PAUSE_S))

@@ -38,6 +38,8 @@ class Outcome:
     result: Answer | Fault | None = None
     usage: Usage | None = None
     """Tokens that went into an answer which could not be used."""
+    pause_s: float = 0.0
+    """Before one that is given back waits again: in the store, so that it keeps no slot."""
 
 
 CANNOT_END = Outcome(Verdict.FAILED, UNSTORABLE)

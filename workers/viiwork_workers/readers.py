@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from viiwork.documents import Document, Limits
 from viiwork.documents.chunk import Chunk
@@ -14,12 +15,14 @@ from viiwork.documents.room import Room, at_hand, narrowest, room_for
 from viiwork.documents.tasks import each_asked
 from viiwork.documents.tokens import TokenCounter
 from viiwork.documents.unfold import title_over, worded
-from viiwork.errors import DocumentError, JobRefused
+from viiwork.errors import DocumentError, JobRefused, StoreUnavailable
 from viiwork.jobs import READER_MODEL, Job, Settle, TaskName
 from viiwork.roster import WorkerCard
 from viiwork.store import Store
+from viiwork.store.facade import Pressure
 from viiwork.store.leases import Claim
 from viiwork.work import About, Answer, JobInput, MergeInput, ReadInput, StepInput, Strand
+from viiwork_workers.footprint import check_archive, check_document, of_archive, of_document
 from viiwork_workers.items import answer_of, held_jobs, stands_for
 from viiwork_workers.opening import Opening
 from viiwork_workers.outcome import HandedOn, Product, Unfolded
@@ -69,7 +72,7 @@ class ReaderSteps:
         return (answer_of(first) if first else None) or await self._cut(claim, work, found.document)
 
     async def _add(self, claim: Claim, work: ReadInput, held: Sequence[Job]) -> None:
-        """Raises DocumentError where the analysis would have more documents than are taken.
+        """Raises DocumentError where that is more documents than are taken, Full while Redis has no room for them.
 
         Readers that look at the same time may each find room: it bounds what is stored, and is no exact count.
         """
@@ -77,6 +80,8 @@ class ReaderSteps:
         begun = await self._store.known([held[0].id])  # an earlier attempt had the room
         if not begun and total + len(held) > self._max_documents:
             raise outcome("too_big", f": with its {len(held):,} files the analysis has over {self._max_documents:,}")
+        if not begun:
+            check_archive(of_archive(len(held), work.options), await self._memory())
         await self._submit(claim, held, like=work)
 
     async def _cut(self, claim: Claim, work: ReadInput, document: Document) -> Product:
@@ -85,11 +90,13 @@ class ReaderSteps:
         chunks = await asyncio.to_thread(worded, document, room)
         if not chunks:
             raise DocumentError("The document has no text.", code="empty")
+        asked = each_asked(work.options)
+        tree = Tree(claim, work.model)
+        if not await self._store.known(tree.parts(0, 1)):  # an earlier attempt had the room
+            check_document(of_document(len(chunks) * len(asked), work.options), await self._memory())
         pieces = [_step(work, document, room, piece, part=part, parts=len(chunks)) for part, piece in enumerate(chunks)]
         # all questions on one passage together: an engine that has just read it need not read it again
-        asked = each_asked(work.options)
         steps = [step.model_copy(update={"options": options}) for step in pieces for options in asked]
-        tree = Tree(claim, work.model)
         parts = tree.parts(0, len(steps))
         several = bool(work.options.questions)
         merge = MergeInput(
@@ -141,6 +148,11 @@ class ReaderSteps:
         """
         card = narrowest((worker.card for worker in (await self._store.fleet()).workers), model)
         return await self._store.pin_card(claim.fence, at_hand(card or await self._store.model_card(model)))
+
+    async def _memory(self) -> Pressure | None:
+        with suppress(StoreUnavailable):  # some servers do not tell; one that does not answer shows at the next step
+            return await self._store.pressure()
+        return None
 
     def _finish(self, work: MergeInput, answer: Answer) -> Answer:
         """The document's answer, with what was noted of the document."""
