@@ -52,6 +52,8 @@ class StandIn:
         self, store: Store, model: str = MODEL, *, context_tokens: int = 0, cannot: Collection[str] = ()
     ) -> None:
         self.store, self.model = store, model
+        self.fits = False
+        """Whether the answers to documents named `unfit` can be used."""
         self._upkeep = Upkeep(store, lease_ttl_s=60, hint_grace_s=5)
         self._card = WorkerCard(
             name=f"cpu0@{model}",
@@ -122,7 +124,7 @@ class StandIn:
     def _step(self, claim: Claim, source: ReadInput, text: str) -> Job:
         step = StepInput(task=source.task, options=source.options, title=source.name, text=text)
         return Job(
-            id=f"{claim.fence.job}c0",
+            id=f"{claim.fence.job}g{claim.generation}c0" if claim.generation else f"{claim.fence.job}c0",
             tenant=claim.tenant,
             lane=claim.lane,
             model=source.model,
@@ -133,7 +135,7 @@ class StandIn:
 
     async def _answer(self, claim: Claim) -> tuple[Verdict, Answer | Fault]:
         job = await claim.input(self.store)
-        if isinstance(job, StepInput) and "unfit" in job.title:
+        if isinstance(job, StepInput) and "unfit" in job.title and not self.fits:
             return Verdict.FAILED, Fault(code="invalid_output", message="The answer is no JSON.")
         text = job.text if isinstance(job, StepInput) else as_json(job)
         told: dict[str, Any] = {"engine": "stand-in", "model": self.model, "pages": 1, "notice": NOTICE, "usage": USAGE}

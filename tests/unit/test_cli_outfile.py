@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 from commands import Cli
 from service import Service
 from tests.terminal import Terminal
-from viiwork.bigrun.record import beside, read_record
+from viiwork.bigrun.record import beside, read_record, write_record
 
 
 @pytest.fixture
@@ -158,3 +159,74 @@ def test_rows_without_a_record_are_not_gone_on_with(service: Service, cli: Cli, 
     fields.with_name("fields.csv.rows.jsonl").write_text('{"analysis": "an_x"}\n')
     said = cli("analyze", folder, "--task", "summarize", "-o", fields, "--resume")
     assert (said.code, "fields.csv.run.json is not there" in said.err) == (2, True)
+
+
+class TestTriedAgain:
+    """`viiwork retry` after `viiwork analyze -o`: table, rows and record stay of one kind."""
+
+    @pytest.fixture
+    def failed(self, service: Service, cli: Cli, folder: Path, fields: Path) -> str:
+        """The analysis of three files, of which one answer could not be used then and can be now."""
+        (folder / "bad.txt").rename(folder / "unfit.txt")
+        assert cli("analyze", folder, "--task", "summarize", "-o", fields).code == 1
+        (analysis,) = {row["analysis"] for row in table(fields)}
+        service.worker.fits = True
+        return analysis
+
+    def retried(self, cli: Cli, analysis: str) -> None:
+        assert "1 document is tried again" in cli("retry", analysis, "--failed").out
+        assert cli("watch", analysis).code == 0
+
+    def agrees(self, cli: Cli, fields: Path) -> None:
+        """All three have three answers, and four calls: the failed one was paid for too."""
+        rows = [json.loads(line) for line in fields.with_name("fields.csv.rows.jsonl").read_text().splitlines()]
+        record, (listed,) = read_record(beside(fields)), cli("list", "--json").objects
+        assert [row["state"] for row in table(fields)] == ["succeeded"] * 3
+        assert sorted(row["document"] for row in rows) == names(fields) == ["a.txt", "b.txt", "unfit.txt"]
+        assert (record.tally.answered, record.tally.calls) == (3, listed["calls"]) == (3, 4)
+        assert record.tally.usage.model_dump() == listed["usage"]
+        assert sum(int(row["prompt_tokens"]) for row in table(fields)) == listed["usage"]["prompt_tokens"]
+
+    def test_results_over_the_table_of_a_run_renew_all_of_it(self, cli: Cli, failed: str, fields: Path) -> None:
+        """And whoever goes on with it afterwards is not told that somebody else had worked in it."""
+        self.retried(cli, failed)
+        said = cli("results", failed, "-o", fields, "--force")
+        assert (said.code, "fields.csv: 3 rows" in said.err) == (0, True)
+        self.agrees(cli, fields)
+        before = fields.read_bytes()
+        said = cli("analyze", fields.with_name("papers"), "--task", "summarize", "-o", fields, "--resume")
+        assert (said.code, "3 of 3 files are done already" in said.err) == (0, True)
+        assert fields.read_bytes() == before
+        self.agrees(cli, fields)
+
+    def test_resume_fetches_what_was_tried_again_and_sends_nothing(self, cli: Cli, failed: str, fields: Path) -> None:
+        self.retried(cli, failed)
+        said = cli("analyze", fields.with_name("papers"), "--task", "summarize", "-o", fields, "--resume")
+        assert (said.code, f"{failed} was tried again since" in said.err) == (0, True)
+        self.agrees(cli, fields)
+
+    def test_a_document_that_was_sent_anew_does_not_come_back(
+        self, cli: Cli, failed: str, folder: Path, fields: Path
+    ) -> None:
+        """It has an answer of a later analysis: that of the first one, tried again after all, would be a second row."""
+        command = ("analyze", folder, "--task", "summarize", "-o", fields, "--resume")
+        assert cli(*command).code == 0
+        self.retried(cli, failed)
+        assert cli("results", failed, "-o", fields, "--force").code == 0
+        assert names(fields) == ["a.txt", "b.txt", "unfit.txt"]
+        record = read_record(beside(fields))
+        assert (len(record.parts), record.tally.calls) == (2, 5), "the first one's retry was paid for as well"
+
+    def test_rows_alone_are_renewed_too(self, cli: Cli, failed: str, folder: Path, fields: Path) -> None:
+        """Half of them were written when the command died, and the retry came after."""
+        rows = fields.with_name("rows.jsonl")
+        record = read_record(beside(fields))
+        unseen = record.parts[0].model_copy(update={"finished_ms": None})
+        write_record(beside(rows), record.model_copy(update={"output": "rows.jsonl", "parts": (unseen,)}))
+        rows.write_bytes(fields.with_name("fields.csv.rows.jsonl").read_bytes())
+        self.retried(cli, failed)
+        assert cli("analyze", folder, "--task", "summarize", "-o", rows, "--resume").code == 0
+        told = [json.loads(line) for line in rows.read_text().splitlines()]
+        assert [row["state"] for row in told] == ["succeeded"] * 3
+        assert cli("results", failed, "-o", rows).code == 0
+        assert len(rows.read_text().splitlines()) == 3

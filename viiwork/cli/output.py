@@ -85,6 +85,14 @@ class Output:
                 self._write(self.record.with_part(lost))
         self.leave_out()  # also what a command left that was killed in the middle
 
+    def note(self, part: Part) -> None:
+        """Write down what is known of an analysis now."""
+        self._write(self.record.with_part(part))
+
+    def wrote(self, path: Path) -> None:
+        """Note that the table was written by VIIWork, out of other rows than those beside it."""
+        self._write(self.record.model_copy(update={"table_sha256": sha256_of(path)}))
+
     def left(self, files: Sequence[Hashed]) -> list[Hashed]:
         """Those that have no answer yet."""
         done = answered((row.told for row in read_rows(self.file.rows)), self.record.sent)

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
+from viiwork.bigrun.record import RunRecord, beside
 from viiwork.cli.facts import documents
 from viiwork.cli.options import AsJson, Server, connect, server_flag
+from viiwork.cli.outfile import OutFile
+from viiwork.cli.renewal import own_output, renewed
 from viiwork.cli.report import Report
 from viiwork.cli.rowfile import open_rows
 from viiwork.cli.screen import print_json, say
@@ -45,8 +48,14 @@ def results(
         check_table(out_file, chosen, force=force)
     with connect(server) as client:
         status = client.analysis_status(analysis_id)
-        if chosen is not Format.JSONL:
+        run = own_output(OutFile(out_file, chosen), analysis_id) if out_file is not None else None
+        record = renewed(run, client) if run is not None else None
+        if record is not None and out_file is not None:
+            tell_run(out_file, record, status, as_json=as_json)
+        elif chosen is not Format.JSONL:
             tell(out_file, write_results(client, status, out_file, chosen), status, as_json=as_json)
+            if run is not None and out_file is not None:
+                run.wrote(out_file)  # it still runs: whoever goes on with it makes the table anew
         elif out_file is not None:
             save(client, status, out_file, as_json=as_json)
         else:
@@ -76,6 +85,16 @@ def tell(path: Path | None, written: Written, status: BatchStatus, *, as_json: b
     elif path is not None:
         say(f"{path}: {written.rows} rows.")
     tell_disarmed(written)
+
+
+def tell_run(path: Path, record: RunRecord, status: BatchStatus, *, as_json: bool) -> None:
+    """Say what the output of a run has in it now, and that all that belongs to it was made anew."""
+    count, files = record.tally.documents, beside(path).name
+    if as_json:
+        print_json({"analysis": status.id, "file": str(path), "rows": count, "run": files})
+    else:
+        many = f" of {len(record.parts)} analyses" if len(record.parts) > 1 else ""
+        say(f"{path}: {count} rows{many}; how they were made is in {files}.")
 
 
 def show(client: Client, status: BatchStatus, *, as_json: bool, server: str | None) -> None:

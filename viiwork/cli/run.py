@@ -17,6 +17,7 @@ from viiwork.cli.facts import documents
 from viiwork.cli.order import Order
 from viiwork.cli.outfile import OutFile
 from viiwork.cli.output import Hashed, Output, new_output, setup_now, taken_up
+from viiwork.cli.renewal import renew_retried
 from viiwork.cli.report import Report
 from viiwork.cli.screen import err, say
 from viiwork.cli.sending import finish, send, started
@@ -59,7 +60,9 @@ def carry_out(client: Client, order: Order, files: Sequence[Hashed], wish: Wish)
     output = opened(client, order, wish, files)
     if output is None:
         return plainly(client, order, drawn(files, wish), wish)
+    begun = output.record.unfinished
     output.collect(client, server=wish.server)
+    renew_retried(output, client, begun=begun, server=wish.server)
     left = output.left(files)
     if len(left) < len(files):
         say(f"{len(files) - len(left)} of {len(files)} files are done already.")
