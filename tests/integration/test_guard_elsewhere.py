@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.guarded import SCRIPT, Guarded, stage
+from viiwork.fleet.leftovers import longest_end_s
+from viiwork.guardrecord import read_records
 from viiwork.recipes import Launch
+from viiwork.statedir import StateDir
 from viiwork_workers.engines.guard.child import free_port
 
 KEY = "a key of theirs"
@@ -82,6 +85,15 @@ async def test_it_is_not_ended_with_its_guard(guarded: Guarded, theirs: Elsewher
     await keeper.close()
     assert theirs.process is not None
     assert theirs.process.poll() is None
+
+
+async def test_nobody_waits_for_its_end_when_the_fleet_stops(guarded: Guarded, theirs: Elsewhere) -> None:
+    """`viiwork down` said that the engines might take 70 s to end, and there was none to end."""
+    theirs.start()
+    keeper = await guarded.keeper(theirs.launch(guarded))
+    await stage(keeper, "ready")
+    assert read_records(guarded.files.state_dir)
+    assert longest_end_s(StateDir(guarded.files.state_dir)) == 0
 
 
 async def test_a_server_that_hangs_is_looked_at_again_and_left_alone(guarded: Guarded, theirs: Elsewhere) -> None:

@@ -35,6 +35,8 @@ def test_an_analysis_is_found_again_and_deleted(service: Service, cli: Cli, tmp_
     told = json.loads(cli("list", "--metadata", "study=a", "--status", "completed", "--mine", "--json").out)
     assert (told["id"], told["metadata"]) == (found, {"study": "a"})
     assert cli("list", "--metadata", "study=b").out == "There are none.\n"
+    refused = cli("delete", found)
+    assert (refused.code, "--yes" in refused.err, cli("status", found).code) == (2, True, 0), "nobody could be asked"
     for _ in range(2):
         said = cli("delete", found, "--yes")
         assert (said.code, said.out.startswith(f"{found} was deleted at ")) == (0, True)

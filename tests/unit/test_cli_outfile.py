@@ -73,7 +73,8 @@ def test_a_report_tells_of_the_whole_run(service: Service, cli: Cli, folder: Pat
 
 
 def test_standard_output_gets_the_table_alone(service: Service, cli: Cli, folder: Path, tmp_path: Path) -> None:
-    said = cli("analyze", folder, "--task", "summarize", "--format", "csv")
+    said = cli("analyze", folder, "--format", "csv")
+    assert "No task was named, so this summarizes each document" in said.err
     assert (said.code, len(list(csv.reader(said.out.splitlines())))) == (1, 4)
     rows = cli("analyze", folder, "--task", "summarize", "--format", "jsonl")
     assert sorted(row["document"] for row in rows.objects if "document" in row) == ["a.txt", "b.txt", "bad.txt"]

@@ -116,6 +116,7 @@ class TestDead:
         one, *others = die(service, 4)
         assert cli("dead", "purge", one).out == "1 dead letter was put away.\n"
         assert cli("dead", "purge", one).code == 1
+        assert (cli("dead", "purge", "--all").code, len(cli("dead", "list", "--json").objects)) == (2, len(others))
         assert cli("dead", "purge", "--all", "--yes", "--json").objects[0] == {"done": len(others), "refused": []}
         assert cli("dead", "list", "--json").out == ""
 

@@ -6,12 +6,13 @@ import re
 
 import pytest
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from viiwork.cli.board import board
 from viiwork.cli.cardtable import card_table
 from viiwork.cli.fitting import Column, FittedTable
 from viiwork.cli.rates import Rates
-from viiwork.cli.screen import plain
+from viiwork.cli.screen import PLAIN_COLUMNS, out, plain, reading_columns
 from viiwork.cli.tables import fleet_view
 from viiwork.cli.up import fleet_table
 from viiwork.devices import Device, Link, Reading, Temperature
@@ -195,3 +196,17 @@ def test_a_mark_without_a_heading_stands_beside_the_name_in_a_block() -> None:
 
 def test_a_table_without_rows_is_its_headings() -> None:
     assert shown(FittedTable(Column("Name"), Column("Said", wraps=True)), columns=80)[0].split() == ["Name", "Said"]
+
+
+def test_a_file_or_a_pipe_is_never_too_narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`Left out on so narrow a screen` was said where there was no screen."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    table = FittedTable(Column("Name"), Column("Address", rank=1))
+    table.add_row(Text("x" * 100), Text("y" * 100))
+    out().print(table)
+    shown = capsys.readouterr().out
+    assert f"{'x' * 100}  {'y' * 100}" in shown
+    assert "Left out" not in shown
+    assert reading_columns(out()) == PLAIN_COLUMNS

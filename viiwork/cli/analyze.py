@@ -18,6 +18,7 @@ from viiwork.cli.order import Order, order_again
 from viiwork.cli.outfile import OutFile
 from viiwork.cli.output import Hashed, hashed
 from viiwork.cli.rowfile import check_new
+from viiwork.cli.screen import say
 from viiwork.cli.sources import find_files
 from viiwork.cli.tablefile import FormatFlag, check_table
 from viiwork.cli.taskflags import TASKS, TaskFlags
@@ -29,6 +30,9 @@ from viiwork.tabling.formats import ENDINGS, Format, format_of
 
 LANES = ", ".join(Lane)
 DEFAULT_SEED = 0
+SUMMARIZES = (
+    "No task was named, so this summarizes each document; --question, --schema, --labels or --prompt ask for more."
+)
 
 
 def analyze(
@@ -41,7 +45,7 @@ def analyze(
         str,
         typer.Option(
             metavar="TASK|FILE.toml",
-            help=f"One of {TASKS}, or a task of your own. Default: what the other options ask for.",
+            help=f"One of {TASKS}, or a task of your own. Default: what the other options ask for, else summarize.",
         ),
     ] = "",
     labels: Annotated[str, typer.Option(help="Classes: `invoice,letter:mail from a person,other`.")] = "",
@@ -184,6 +188,8 @@ def analyze(
             server=server,
         )
         code = carry_out(client, order, told_apart(files, out_file, again), wish)
+    if again is None and flags.say_nothing:
+        say(SUMMARIZES)
     raise typer.Exit(code)
 
 

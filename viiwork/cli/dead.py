@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from viiwork.cli.agreement import check_agreed
 from viiwork.cli.facts import job_view, moment
 from viiwork.cli.options import AsJson, Server, connect, server_flag
 from viiwork.cli.screen import one_line, out, plain, print_json, say
@@ -75,7 +75,9 @@ def purge(
     ids: Ids = None,
     *,
     every: Every = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --all.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before --all; needed where there is no terminal.")
+    ] = False,
     server: Server = None,
     as_json: AsJson = False,
 ) -> None:
@@ -84,8 +86,7 @@ def purge(
     Exit code: 0 all are put away, 1 some are not.
     """
     chosen = choose(ids, every=every)
-    if chosen is None and not yes and sys.stdin.isatty():
-        typer.confirm("Put all dead letters away? They cannot be tried again then.", abort=True, err=True)
+    check_agreed("Put all dead letters away? They cannot be tried again then.", yes=yes or chosen is not None)
     with connect(server) as client:
         swept = client.purge_dead(chosen)
     report(swept, ("was", "were"), "put away", as_json=as_json)

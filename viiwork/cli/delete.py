@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
+from viiwork.cli.agreement import check_agreed
 from viiwork.cli.facts import moment
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, plain, print_json, say
@@ -17,7 +17,7 @@ from viiwork.wire import public
 def delete(
     analysis_id: Annotated[str, typer.Argument(metavar="ID", help="The analysis, `an_…`.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
     server: Server = None,
     as_json: AsJson = False,
 ) -> None:
@@ -25,8 +25,7 @@ def delete(
 
     Rows that were written to files stay, and so do backups. Asking again shows the same receipt.
     """
-    if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete {analysis_id} and its results? Nothing brings them back.", abort=True, err=True)
+    check_agreed(f"Delete {analysis_id} and its results? Nothing brings them back.", yes=yes)
     with connect(server) as client:
         done = client.delete_analysis(analysis_id)
     if as_json:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from viiwork.cli.agreement import check_agreed
 from viiwork.cli.pulling import display, size_text
 from viiwork.cli.screen import err, one_line, out, plain, print_json, say
 from viiwork.cli.up import settings_from
@@ -17,7 +17,7 @@ from viiwork.models.check import Verdict, check
 from viiwork.models.choice import Wanted
 from viiwork.models.find import PATH_STARTS
 from viiwork.models.hub import open_hub
-from viiwork.models.names import ModelName, parse_name
+from viiwork.models.names import parse_name
 from viiwork.models.pull import pull
 from viiwork.models.register import register
 from viiwork.models.removal import ensure_unused, meant, remove
@@ -122,20 +122,12 @@ def remove_model(
         raise UsageError(f"'{name}' is a file of a model.", hint=f"viiwork models rm {asked.repo} removes all of it.")
     entries = meant(asked, shelf)
     ensure_unused(entries, settings=settings)
-    _ask(asked, entries, yes=yes)
+    check_agreed(f"Remove {_counted(entries)} of {asked.repo}?", yes=yes)
     freed = remove(asked, entries, shelf)
     if as_json:
         print_json({"name": asked.repo, "commits": [entry.commit for entry in entries], "freed_bytes": freed})
     else:
         out().print(plain(f"Removed {_counted(entries)} of {asked.repo}: {size_text(freed)} are free again."))
-
-
-def _ask(asked: ModelName, entries: list[Entry], *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("Nobody is here to be asked.", hint="--yes removes without asking.")
-    typer.confirm(f"Remove {_counted(entries)} of {asked.repo}?", abort=True, err=True)
 
 
 def _counted(entries: list[Entry]) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from viiwork import jobfile
 from viiwork.cli.energy import energy_of
-from viiwork.cli.screen import one_line, out, plain
+from viiwork.cli.screen import one_line, out, plain, reading_columns
 from viiwork.cli.tables import answers_table, name_of, notices
 from viiwork.jobs import BatchStatus, Row, State
 
@@ -96,7 +96,7 @@ class Report:
         console = out()
         if self.good:
             heading = "Job" if status.task == jobfile.TASK else "File"
-            console.print(answers_table(self.good, columns=console.width, heading=heading))
+            console.print(answers_table(self.good, columns=reading_columns(console), heading=heading))
         if self.bad:
             console.print(plain(f"Without an answer: {status.counts.settled - status.counts.succeeded}", "bold"))
             for line in self.bad_lines():

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 PLAIN_COLUMNS = 120
-"""The width of tables that go to a file or a pipe."""
+"""How wide sentences in tables get that go to a file or a pipe."""
+WIDE_COLUMNS = 320
+"""The room for tables there: no screen is too narrow for a column."""
 KEPT = frozenset("\n\t")
 CONTROLS = frozenset(map(chr, (*range(32), *range(127, 160)))) - KEPT
 DIRECTION = frozenset(map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
@@ -46,6 +48,11 @@ def err() -> Console:
     return _console(stderr=True)
 
 
+def reading_columns(console: Console) -> int:
+    """As wide as the screen; in a file or a pipe as wide as people like to read."""
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else PLAIN_COLUMNS
+
+
 def print_json(data: Any) -> None:
     """One object a line on standard output."""
     print_json_line(json.dumps(data, ensure_ascii=False))
@@ -63,5 +70,5 @@ def say(message: str) -> None:
 
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or "COLUMNS" in os.environ else PLAIN_COLUMNS
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE_COLUMNS
     return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)

@@ -30,7 +30,7 @@ ANSWER_CHARACTERS = 700
 def answers_table(rows: Iterable[Row], *, columns: int, heading: str = "File") -> Table:
     """One line a document or job, in the order they were sent, for a screen of so many columns."""
     answered = sorted((row for row in rows if row.answer is not None), key=lambda row: row.index)
-    table = Table(expand=True, show_lines=True)
+    table = Table(width=columns, show_lines=True)
     paged = any(row.answer and row.answer.pages for row in answered)
     table.add_column(heading, overflow="fold", width=file_columns(answered, columns=columns))
     if paged:

@@ -50,6 +50,11 @@ class TaskFlags:
         said = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "quotes"}
         return {name.replace("_", "-"): value for name, value in said.items()} | {"no-quotes": not self.quotes}
 
+    @property
+    def say_nothing(self) -> bool:
+        """Whether none of them says what is asked, not even how a summary shall be."""
+        return not any(value for name, value in self.given.items() if name != "max-tokens")
+
     def settle(self) -> tuple[AnalysisTask, TaskOptions]:
         """The task, and all its options. Raises UsageError."""
         own = own_task(self.task)

@@ -142,6 +142,7 @@ def _ask(people: Iterable[Person]) -> None:
 
 
 def longest_end_s(state: StateDir) -> float:
-    """How long the engines that run now may take to end, with their guards; 0 without any."""
+    """How long the engines that run now may take to end, with their guards; 0 where none is ours to end."""
     records = read_records(state.root).values()
-    return max((record.stop_grace_s + GUARD_S for record in records if is_alive(*record.guard)), default=0.0)
+    ended = (record.stop_grace_s for record in records if record.stop_grace_s and is_alive(*record.guard))
+    return max((grace_s + GUARD_S for grace_s in ended), default=0.0)

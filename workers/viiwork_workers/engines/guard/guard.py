@@ -116,6 +116,7 @@ class Guard:
                 self._board.move("starting", pid=0)
                 await lives.close()
             if self._launch is not None and not self._changed.is_set():
+                self._write_record()  # a server that somebody else runs starts no process at which it would be written
                 self._lives = Lives(self._ground(self._launch), self._board, pace=self._pace)
                 self._lives.start().add_done_callback(self._fail_if_defect)
 
@@ -203,10 +204,12 @@ class Guard:
 
     def _write_record(self) -> None:
         """Who belongs to the engine now; written when that has changed."""
-        grace_s = self._launch.stop_grace_s if self._launch is not None else 30.0
+        people, launch = tuple(family()), self._launch
+        grace_s = launch.stop_grace_s if launch is not None else 30.0
+        grace_s = 0.0 if launch is not None and launch.url and not people else grace_s  # nobody is there to be ended
         container = self._launch.container if self._launch is not None else None
         client = container.client if container is not None else None
-        record = GuardRecord(guard=_myself(), people=tuple(family()), stop_grace_s=grace_s, client=client)
+        record = GuardRecord(guard=_myself(), people=people, stop_grace_s=grace_s, client=client)
         if record != self._written:
             write_record(self._files, record)
             self._written = record
