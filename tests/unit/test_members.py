@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import quopri
 import random
 import stat
 import struct
@@ -317,6 +319,55 @@ class TestMails:
             with pytest.raises(Unread) as caught:
                 look(data, name)
             assert caught.value.code == "too_big"
+
+    @pytest.mark.parametrize("encoding", ["base64", "quoted-printable", "8bit"])
+    @pytest.mark.parametrize("kind", ["rfc822", "global"])
+    def test_an_attached_message_is_read_however_it_is_encoded(self, look, kind, encoding):
+        """No message may be in base64, and some are."""
+        inner = b"Subject: Lease\nFrom: a@b.c\nTo: d@e.f\nMIME-Version: 1.0\n\nThe rent is =900 euros.\n"
+        coded = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring, "8bit": bytes}[encoding](inner)
+        head = b"From: a@b.c\nTo: d@e.f\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n\nSee."
+        told = f"\n--x\nContent-Type: message/{kind}\nContent-Transfer-Encoding: {encoding}\n\n".encode()
+        data = head + told + coded + b"\n--x--\n"
+        found = look(data, "a.eml")
+        assert "Lease.eml" in found.document.notes[0]
+        assert list(said(found.members)) == ["Lease.eml"]
+        text = look(data, "Lease.eml", found.members[0].way).document.text
+        assert text.startswith("Subject: Lease")
+        assert "The rent is =900 euros." in text
+
+    def test_a_document_without_a_name_is_attached_too(self, look):
+        mail = make_message("Hi", {})
+        mail.make_mixed()
+        part = EmailMessage()
+        part.set_content(make_pdf(["A page."]), maintype="application", subtype="pdf")
+        mail.attach(part)
+        found = look(bytes(mail), "a.eml")
+        assert list(said(found.members)) == ["unnamed"]
+        assert "A page." in look(bytes(mail), "unnamed", found.members[0].way).document.text
+
+    @pytest.mark.parametrize("kind", ["multipart/mixed", "multipart/mixed; boundary=nowhere"])
+    def test_a_message_whose_parts_cannot_be_told_apart_keeps_its_text(self, look, kind):
+        data = f"From: a@b.c\nTo: d@e.f\nMIME-Version: 1.0\nContent-Type: {kind}\n\n--y\n\nThe rent is 900.\n--y--\n"
+        document = look(data.encode(), "a.eml").document
+        assert "The rent is 900." in document.text
+        assert "cannot be told apart" in document.notes[0]
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"Subject: Files\nFrom: a@b.c\nTo: d@e.f\nMessage-ID: <1@x>\n\nA PDF begins with %PDF-1.7, you know.\n",
+            b"Notes on formats\n\n%PDF-1.4 is what the older ones begin with; startxref ends them.\n",
+            "Über Formate:\n%PDF-1.4 steht am Anfang.\n".encode(),
+        ],
+    )
+    def test_a_text_that_speaks_of_pdf_is_no_damaged_one(self, look, data):
+        assert "%PDF-1." in look(data, "a").document.text
+
+    @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf\r\n", b"\0\0rubbish\n", b"HTTP/1.1 200 OK\n\n"])
+    def test_a_pdf_behind_rubbish_is_one(self, look, before):
+        data = before + make_pdf(["A page."]).replace(b"\n", b"\n%\xe2\xe3\xcf\xd3\n", 1)
+        assert "A page." in look(data, "a").document.text
 
     def test_messages_are_opened_three_deep(self, look):
         mail = make_message("4", {"deepest.txt": TEXT})

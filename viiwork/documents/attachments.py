@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import quopri
 from email.errors import MessageError
 from email.feedparser import BytesFeedParser
 from email.message import EmailMessage, MIMEPart
@@ -11,13 +13,16 @@ from functools import partial
 from viiwork.documents.held import UNNAMED, Held, shown
 from viiwork.documents.outcomes import Unread
 
-MAIL = "message/rfc822"
+MAILS = frozenset({"message/rfc822", "message/global", "message/news"})
+PACKED = frozenset({"base64", "quoted-printable"})
+"""Encodings that no message may be in, and which some programs put them in."""
 SIGNATURES = frozenset(
     {
         "application/pkcs7-signature",
         "application/x-pkcs7-signature",
         "application/pgp-signature",
         "application/pgp-keys",
+        "application/pgp-encrypted",
     }
 )
 MAX_ATTACHED = 1_000
@@ -70,7 +75,7 @@ def attached(mail: EmailMessage) -> list[MIMEPart]:
     found, ahead = list[MIMEPart](), list[MIMEPart]([mail])
     while ahead:
         part = ahead.pop()
-        if part.get_content_type() == MAIL:  # the message itself too, where all that it says is another
+        if part.get_content_type() in MAILS:  # the message itself too, where all that it says is another
             found.append(part)
         elif part.get_content_maintype() == "multipart":
             ahead += reversed(list(part.iter_parts()))
@@ -83,10 +88,13 @@ def name_of(part: MIMEPart) -> str:
     """What it is called: a message without a name is called after its subject."""
     try:
         name = shown(part.get_filename() or "")
-        if name != UNNAMED or part.get_content_type() != MAIL:
+        if name != UNNAMED or part.get_content_type() not in MAILS:
             return name
-        subject = str(_inner(part).get("Subject", ""))
-    except BROKEN:
+        inner = _inner(part)
+        if _encoding(part, inner):
+            inner = parsed(_message(part))
+        subject = str(inner.get("Subject", ""))
+    except (*BROKEN, Unread, RecursionError):
         return UNNAMED
     return shown(subject.replace("/", "-").replace("\\", "-")) + ".eml"
 
@@ -98,12 +106,12 @@ def _is_document(part: MIMEPart) -> bool:
         return False  # one header that cannot be parsed must not cost the whole message
     if part.get_content_type() in SIGNATURES or (part.get_content_maintype() == "image" and told != "attachment"):
         return False
-    return told == "attachment" or named
+    return told == "attachment" or named or part.get_content_maintype() == "application"
 
 
 def _bytes(part: MIMEPart, most: int) -> bytes:
     try:
-        data = _inner(part).as_bytes(policy=AS_IT_CAME) if part.get_content_type() == MAIL else _decoded(part)
+        data = _message(part) if part.get_content_type() in MAILS else _decoded(part)
     except (*BROKEN, RecursionError) as error:
         raise Unread("damaged") from error
     if len(data) > most:
@@ -112,12 +120,28 @@ def _bytes(part: MIMEPart, most: int) -> bytes:
 
 
 def _inner(part: MIMEPart) -> EmailMessage:
-    """The message that is attached. Raises one of `BROKEN`."""
+    """The message that is attached, as the parser took it. Raises one of `BROKEN`."""
     payload: object = part.get_payload()
     inner = payload[0] if isinstance(payload, list) and len(payload) == 1 else None
     if not isinstance(inner, EmailMessage):
         raise TypeError("not a message")
     return inner
+
+
+def _message(part: MIMEPart) -> bytes:
+    """The message that is attached. Raises one of `BROKEN`."""
+    inner = _inner(part)
+    data = inner.as_bytes(policy=AS_IT_CAME)
+    encoding = _encoding(part, inner)
+    if encoding == "base64":
+        return base64.b64decode(data)
+    return quopri.decodestring(data.lstrip(b"\n")) if encoding else data
+
+
+def _encoding(part: MIMEPart, inner: EmailMessage) -> str:
+    """How the whole message is packed; some that say base64 have headers that can be read, and are not."""
+    told = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
+    return told if told in PACKED and not (told == "base64" and inner.keys()) else ""
 
 
 def _decoded(part: MIMEPart) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from email.message import EmailMessage, MIMEPart
+from email.message import EmailMessage, Message
 from email.utils import parseaddr
 
 from viiwork.documents.attachments import BROKEN, attached, name_of, parsed
@@ -52,7 +52,7 @@ def _sender(header: str) -> str:
 def _body(mail: EmailMessage) -> tuple[str, tuple[str, ...]]:
     part = mail.get_body(preferencelist=("plain", "html"))
     if part is None:
-        return "", ("The message has no text.",)
+        return _unparted(mail)
     text, notes = _part_text(part)
     if part.get_content_type() != "text/html":
         return text, notes
@@ -60,7 +60,18 @@ def _body(mail: EmailMessage) -> tuple[str, tuple[str, ...]]:
     return page.text, page.notes
 
 
-def _part_text(part: MIMEPart) -> tuple[str, tuple[str, ...]]:
+def _unparted(mail: EmailMessage) -> tuple[str, tuple[str, ...]]:
+    """The text of one whose parts cannot be told apart: the line that parts them is not named, or nowhere."""
+    part = next(
+        (one for one in mail.walk() if one.get_content_maintype() == "multipart" and not one.is_multipart()), None
+    )
+    if part is None:
+        return "", ("The message has no text.",)
+    text, notes = _part_text(part)
+    return text, ("The message's parts cannot be told apart; they were read as one text.", *notes)
+
+
+def _part_text(part: Message) -> tuple[str, tuple[str, ...]]:
     """The part's characters; its declared encoding may be wrong or unknown."""
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 import zipfile
@@ -82,7 +83,7 @@ def sniff_bytes(data: bytes) -> Kind | None:
     """
     if data.startswith(ZIP_STARTS):  # before PDF: an archive may begin with one that it does not pack
         return _sniff_zip(data)
-    if b"%PDF-" in data[:PDF_HEADER_WITHIN]:
+    if _is_pdf(data):
         return PDF
     if data.startswith(OLE):
         # an Office document with a password is an old-style container around the encrypted package
@@ -122,6 +123,24 @@ def wrong_name_note(kind: Kind, suffix: str) -> tuple[str, ...]:
     else:
         misnamed = misnamed or (suffix not in kind.suffixes and suffix != "")
     return (f"The name ends in {suffix}, but the content is {kind.called}; it was read as that.",) if misnamed else ()
+
+
+def _is_pdf(data: bytes) -> bool:
+    """A letter or a page may speak of the header too: behind text it takes a whole file that is not text."""
+    at = data.find(b"%PDF-", 0, PDF_HEADER_WITHIN)
+    if at < 0:
+        return False
+    rubbish = not data[:at].strip(b"\xef\xbb\xbf \t\r\n") or not _is_plain(data[:at])
+    return rubbish or (b"startxref" in data and not is_mail(data, "") and not _is_plain(data[: 64 * 1024]))
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether the bytes are text; a character may be cut off at the end."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return all(sign.isprintable() or sign in "\t\n\r\f" for sign in text)
 
 
 def _sniff_zip(data: bytes) -> Kind:

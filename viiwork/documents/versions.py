@@ -11,7 +11,7 @@ from viiwork.documents.tasks import SYSTEM
 from viiwork.roster import Making
 from viiwork.work import AnalysisTask
 
-READER = 1
+READER = 2
 """Goes up when some file's text, pages or title may come out otherwise."""
 CHUNKER = 3
 """Goes up when some document may be cut elsewhere."""
