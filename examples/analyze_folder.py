@@ -19,6 +19,8 @@ def main(folder: str) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python analyze_folder.py FOLDER")
     try:
         sys.exit(main(sys.argv[1]))
     except ViiworkError as error:

@@ -13,6 +13,8 @@ def main(question: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python ask.py QUESTION")
     try:
         main(sys.argv[1])
     except ViiworkError as error:

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from standardwebhooks import Webhook, WebhookVerificationError
 
 LARGEST_BODY_BYTES = 64 * 1024
+if "WEBHOOK_SECRET" not in os.environ:
+    sys.exit("usage: WEBHOOK_SECRET=whsec_... python callback_receiver.py [PORT]")
 webhook = Webhook(os.environ["WEBHOOK_SECRET"])
 seen: set[str] = set()  # a program that lives longer than a test keeps these in its database
 

@@ -23,6 +23,8 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python classify.py FOLDER")
     try:
         main(sys.argv[1])
     except ViiworkError as error:

@@ -21,6 +21,8 @@ async def main(folder: str, *questions: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: python many_at_once.py FOLDER QUESTION...")
     try:
         asyncio.run(main(*sys.argv[1:]))
     except ViiworkError as error:

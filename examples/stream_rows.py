@@ -26,6 +26,8 @@ def main(folder: str, question: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python stream_rows.py FOLDER QUESTION")
     try:
         main(*sys.argv[1:])
     except ViiworkError as error:
