@@ -161,7 +161,7 @@ class Store(Steering):
                 await self._discard_unshared(blob)
                 raise refused
             taken += sum(answer for answer in answers if isinstance(answer, int))
-        if not taken:
+        if taken < len(jobs):
             await self._discard_unshared(blob)
         return taken
 
