@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viiwork.store.aofgaps import Gap, close_gaps, find_gaps
+from viiwork.store.aofgaps import Gap, clear_unfinished, close_gaps, find_gaps
 
 
 def command(*words: bytes) -> bytes:
@@ -86,3 +87,20 @@ def test_a_part_is_replaced_only_when_it_has_gaps(tmp_path: Path) -> None:
     assert part.read_bytes() == ONE + TWO
     assert sorted(path.name for path in part.parent.iterdir()) == [part.name, empty.name]
     assert part.stat().st_mode & 0o777 == 0o600
+
+
+def test_it_says_what_it_looks_through_before_it_does(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file of gigabytes takes minutes."""
+    part_of(tmp_path, b"\0" * 2_000_000 + ONE)
+    close_gaps(tmp_path)
+    first, second = caplog.messages
+    assert "appendonly.aof.2.incr.aof (2 MiB)" in first
+    assert "2000000 bytes of zeros" in second
+
+
+@pytest.mark.parametrize("clear", [clear_unfinished, close_gaps])
+def test_what_a_killed_mending_left_is_removed(tmp_path: Path, clear: Callable[[Path], object]) -> None:
+    part = part_of(tmp_path, ONE)
+    (left := part.with_name("appendonly.aof.1.incr.aof.mended")).write_bytes(ONE)
+    clear(tmp_path)
+    assert (left.exists(), part.read_bytes()) == (False, ONE)

@@ -13,6 +13,7 @@ import logging
 import mmap
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 FOLDER = "appendonlydir"
 PARTS = "*.incr.aof"
+UNFINISHED = ".mended"
+BYTES_A_SECOND = 15 * 1024 * 1024
+"""Looked through, measured; of small commands."""
 COPY_BYTES = 4 * 1024 * 1024
 _NOT_ZERO = re.compile(rb"[^\0]")
 _NUMBER = re.compile(rb"(\d{1,19})\r\n")
@@ -44,7 +48,15 @@ def close_gaps(data: Path) -> int:
 
     No server may run on it. Each part is replaced in one step. Raises StartupError when the disk has no room for that.
     """
+    clear_unfinished(data)
     return sum(_close(part) for part in sorted((data / FOLDER).glob(PARTS)))
+
+
+def clear_unfinished(data: Path) -> None:
+    """Remove what a mending that was killed left behind: as large as the file itself. No other may be under way."""
+    for left in (data / FOLDER).glob(f"{PARTS}{UNFINISHED}"):
+        with suppress(OSError):  # a start does not fail for it
+            left.unlink()
 
 
 def find_gaps(written: bytes | mmap.mmap) -> tuple[Gap, ...]:
@@ -71,8 +83,13 @@ def find_gaps(written: bytes | mmap.mmap) -> tuple[Gap, ...]:
 
 
 def _close(part: Path) -> int:
-    if not part.stat().st_size:
+    size = part.stat().st_size
+    if not size:
         return 0
+    log.warning(
+        "looking through %s (%.0f MiB) for zeros that a full disk or a power cut left: about %.0f s",
+        *(part, size / 1024**2, size / BYTES_A_SECOND),
+    )
     with part.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as written:
         gaps = find_gaps(written)
         if gaps:
@@ -84,7 +101,7 @@ def _close(part: Path) -> int:
 
 
 def _write_without(part: Path, written: mmap.mmap, gaps: tuple[Gap, ...]) -> None:
-    fresh = part.with_name(f"{part.name}.mended")
+    fresh = part.with_name(f"{part.name}{UNFINISHED}")
     begins, ends = (0, *(gap.end for gap in gaps)), (*(gap.start for gap in gaps), len(written))
     try:
         fresh.touch(mode=0o600)

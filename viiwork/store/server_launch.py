@@ -19,7 +19,7 @@ from redis.retry import Retry
 from viiwork.errors import StartupError, StoreUnavailable
 from viiwork.processes import collect, end, identity, is_alive
 from viiwork.statedir import ServerRecord, StateDir, rotate, tail, write_private
-from viiwork.store.aofgaps import close_gaps
+from viiwork.store.aofgaps import clear_unfinished, close_gaps
 from viiwork.store.binaries import Binary, find_binary
 from viiwork.store.server_config import Address, server_config
 
@@ -50,6 +50,7 @@ class AddressError(StartupError):
 
 def launch(state: StateDir, *, limit_bytes: int, lock: int) -> ServerRecord:
     """Start a server that inherits `lock`, and wait until it answers. Raises StartupError with its last words."""
+    clear_unfinished(state.root / SERVER_DIR)
     writer = state.root / SERVER_DIR / "server.txt"
     written_by = writer.read_text("utf-8", errors="replace").strip() if writer.exists() else ""
     binary = find_binary(os.environ, written_by=written_by)
