@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from viiwork.store.aofgaps import Gap, clear_unfinished, close_gaps, find_gaps
@@ -27,6 +27,7 @@ def part_of(folder: Path, data: bytes) -> Path:
     return part
 
 
+@settings(deadline=None)
 @given(st.lists(WORDS, max_size=6), st.lists(st.integers(0, 300), max_size=7))
 def test_what_is_left_is_what_was_written(commands: list[bytes], zeros: list[int]) -> None:
     """Whatever the arguments hold, and wherever between them zeros lie."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from commands import Cli
 from tests.fakes.cards import radeon_vii, write_tree
 from tests.terminal import Terminal
-from tests.unit.test_cli import Cli, cli
 from viiwork.cli.cardholders import Holders, holders
 from viiwork.cli.cardtable import NOBODY, NONE_DRAINED, card_table
 from viiwork.cli.gpus import drained_here
@@ -21,8 +21,6 @@ from viiwork.jobs import Lane
 from viiwork.roster import CardStatus, FleetStatus, WorkerCard, WorkerStatus
 from viiwork.settings import load_settings
 from viiwork.statedir import Run, StateDir, SupervisorRecord
-
-__all__ = ["cli"]
 
 CARD = Device("GPU-1", "amd", 0, "Radeon VII", "gfx906", 17_163_091_968)
 FULL = Reading(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from commands import Cli
 from tests.fakes.cards import FakeCard, device_folder, radeon_vii, write_tree
 from tests.fakes.nvml import FakeNvidia, FakeNvml, NVMLError
-from tests.unit.test_cli import Cli, cli
 from viiwork.cli.power import CardPower, as_object, chosen, power_table
 from viiwork.cli.screen import out
 from viiwork.devices import Device, Reading, open_devices
@@ -19,8 +19,6 @@ from viiwork.devices.caps import CapsNotSet, check_watts, root_command, set_caps
 from viiwork.errors import UsageError
 from viiwork.jobs import Lane
 from viiwork.powerfile import Order, PowerFile, write_power
-
-__all__ = ["cli"]
 
 SIMULATED = ("--devices", "simulated:4xRadeonVII", "--state-dir")
 NVIDIA = Device("GPU-n", "nvidia", 0, "GeForce RTX 3090", "sm_86", 1, uuid="GPU-n", pci="0000:41:00.0")

@@ -242,6 +242,8 @@ class TestRoom:
         """Three quarters of the context, by the tokenizer that is always there; what is here is used as it is."""
         away = at_hand(card("/nowhere/at/all", 4096))
         assert (away.tokenizer, away.context_tokens) == ("wordllama", 3072)
+        unknown = at_hand(card("", 4096))  # of a GGUF file alone, or of a server somewhere
+        assert (unknown.tokenizer, unknown.context_tokens) == ("wordllama", 3072)
         here = card(str(make_model(tmp_path / "m")), 4096)
         assert at_hand(here) is here
         assert at_hand(card("wordllama", 4096)).context_tokens == 4096

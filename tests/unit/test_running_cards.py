@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from commands import Cli
 from service import Service
-from tests.unit.test_cli import Cli, cli, service
 from tests.unit.test_fitting import EIGHT as EIGHT_CARDS
 from viiwork.devices.simulated import FOLDER
 from viiwork.doctor import CardsFacts, EngineFacts, Finding, Verdict, diagnose, of_cards, of_engine
@@ -24,8 +24,6 @@ from viiwork.roster import WorkerCard
 from viiwork.settings import Settings, load_settings
 from viiwork.statedir import Run, StateDir, SupervisorRecord
 from viiwork.store.upkeep import Upkeep
-
-__all__ = ["cli", "service"]
 
 EIGHT = "simulated:8xRadeonVII"
 NOBODY = "simulated:1xMI60"
