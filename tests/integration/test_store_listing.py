@@ -138,6 +138,19 @@ async def test_failed_documents_are_tried_again_and_no_others(store: Store) -> N
     assert attempts == {0: 1, 1: 2, 2: 1, 3: 2}
 
 
+async def test_each_of_several_requests_starts_a_document_once_however_they_come_again(store: Store) -> None:
+    """K, then L, then K again: the last one finds its key behind that of the other."""
+    batch = await sealed_batch(store, 1)
+    hands = Hands(store)
+    await hands.do(Verdict.FAILED)
+    for key, starts in (("K", True), ("L", True), ("K", False), ("L", False), ("M", True)):
+        assert (await retry_failed(store, batch, once=key)).retried == 1
+        assert ((await store.batch(batch)).state is BatchState.RUNNING) is starts
+        if starts:
+            await hands.do(Verdict.FAILED)
+        assert await hands.pop() is None
+
+
 async def test_a_document_whose_part_failed_is_read_again_under_new_names(store: Store) -> None:
     batch = await open_batch(store, total=1)
     await store.submit([document(batch)])

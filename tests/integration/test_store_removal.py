@@ -25,7 +25,7 @@ from viiwork.store.callbacks import replay, take
 from viiwork.store.leases import Verdict
 from viiwork.store.records import INLINE_BYTES
 from viiwork.store.removal import TOMBSTONE_MS, remove
-from viiwork.work import Answer
+from viiwork.work import AnalysisTask, Answer, ReadInput
 
 LONG = "x" * (INLINE_BYTES + 1)
 
@@ -55,6 +55,24 @@ async def test_a_deleted_analysis_leaves_a_receipt_and_nothing_else(store: Store
     for question in (store.batch(batch), store.job(f"{batch}-0"), store.cancel_batch(batch)):
         with pytest.raises(Gone, match="deleted at"):
             await question
+
+
+async def test_what_is_inside_a_file_counts_no_file_of_its_own_in_the_receipt(store: Store) -> None:
+    """Each of the jobs names the upload that it is in."""
+    batch = await open_batch(store, total=1)
+    upload = await store.blobs.put(b"an archive")
+    work = ReadInput(name="all.zip", blob=upload.id, task=AnalysisTask.SUMMARIZE, model="noop")
+    archive = document(batch).model_copy(update={"input": work})
+    await store.submit([archive])
+    await store.seal(batch)
+    reader = Hands(store, "reader0", model="read")
+    claim = await reader.take()
+    held = [archive.model_copy(update={"id": f"{archive.id}z{place}"}) for place in range(SLICE + 10)]
+    await store.submit(held, fence=claim.fence)
+    await reader.commit(claim.fence, Verdict.UNFOLDS)
+    done = await remove(store, batch)
+    assert (done.documents, done.jobs, done.blobs) == (SLICE + 10, SLICE + 11, 1)
+    assert blobs_of(store) == []
 
 
 async def test_one_that_runs_is_stopped_and_its_late_ends_are_refused(store: Store) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from tests.hands import Hands, depths, document, field, keys, open_batch, recount, states_of
-from viiwork.jobs import BatchState, Counts, Fault, Job, State, child_id
+from tests.hands import Hands, depths, document, field, keys, open_batch, parts_of, recount, states_of
+from viiwork.jobs import BatchState, Counts, Fault, Job, State, TaskName, child_id
 from viiwork.store import Store
+from viiwork.store.items import retry_failed
 from viiwork.store.leases import Claim, Verdict
 
 READ = "batch.read"
@@ -135,3 +136,93 @@ async def test_the_same_content_in_two_batches_is_no_copy(store: Store) -> None:
     await batch_of(store, "same")
     await batch_of(store, "same")
     assert await waiting_hints(store) == 2
+
+
+async def ask_by_itself(store: Store, reader: Hands, verdict: Verdict) -> str:
+    """Read the next document, have its one part fail or succeed, and merge; answers its id."""
+    claim = await reader.take()
+    job, engine = claim.fence.job, Hands(store)
+    await store.submit(parts_of(job, claim.batch, 1, generation=claim.generation), fence=claim.fence)
+    await reader.commit(claim.fence, Verdict.CONTINUES)
+    await store.release("batch.noop")
+    await engine.do(verdict)
+    await store.release(READ)
+    claims = [await reader.take()]
+    while claims[-1].task is not TaskName.MERGE:
+        await store.release(READ)
+        claims.append(await reader.take())
+    await reader.commit(claims[-1].fence, verdict)
+    for other in claims[:-1]:  # copies that were let go before
+        await reader.commit(other.fence, Verdict.GIVE_BACK)
+    return job
+
+
+async def said_of(store: Store, batch: str) -> tuple[list[str | None], int | None]:
+    rows = {row.index: row.same_as async for row in store.rows(batch)}
+    return [rows[index] for index in sorted(rows)], (await store.batch(batch)).duplicates
+
+
+async def test_after_a_retry_copies_wait_for_their_first_again(store: Store) -> None:
+    """Each was asked by itself, beside a row that said the opposite."""
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of(store, *["same"] * 8)
+    while await waiting_hints(store):
+        await reader.do(Verdict.FAILED)
+    assert (await retry_failed(store, batch)).retried == 8
+    assert await waiting_hints(store) == 1
+    assert await ask_by_itself(store, reader, Verdict.SUCCEEDED) == child_id(batch, "0")
+    while await waiting_hints(store):
+        copy = await reader.take()
+        assert copy.same_as == child_id(batch, "0")
+        await reader.commit(copy.fence)
+    assert await said_of(store, batch) == ([None] + 7 * ["0.txt"], 7)
+    assert await keys(store, "twins:*") == []
+    assert await depths(store) == await recount(store)
+
+
+async def test_copies_wait_also_where_their_rows_stand_before_that_of_the_first(store: Store) -> None:
+    """The first was started again by itself once, so its row came last."""
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of(store, "same", "same")
+    for _ in range(2):
+        await reader.do(Verdict.FAILED)
+    await store.call("retry", child_id(batch, "0"), "row", "")
+    await store.release(READ)
+    await reader.do(Verdict.FAILED)
+    assert (await retry_failed(store, batch)).retried == 2
+    assert await waiting_hints(store) == 1
+    assert await ask_by_itself(store, reader, Verdict.SUCCEEDED) == child_id(batch, "0")
+
+
+async def test_a_copy_whose_first_is_started_again_after_it_goes_back_to_wait(store: Store) -> None:
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of(store, "same", "same")
+    for _ in range(2):
+        await reader.do(Verdict.FAILED)
+    for index in ("1", "0"):
+        await store.call("retry", child_id(batch, index), "row", "")
+    await store.release(READ)
+    claims = [await reader.claim(hint) for _ in range(2) if (hint := await reader.pop())]
+    (first,) = (claim for claim in claims if isinstance(claim, Claim))
+    assert first.fence.job == child_id(batch, "0")
+    assert await waiting_hints(store) == 0
+    await reader.commit(first.fence, Verdict.FAILED)
+    assert await waiting_hints(store) == 1
+    assert await reader.do() == child_id(batch, "1")
+    assert await depths(store) == await recount(store)
+
+
+async def test_a_copy_that_is_asked_by_itself_is_told_as_one_of_its_own(store: Store) -> None:
+    """Its row still lets go two others that wait; where it fails and is tried again it may be a copy again."""
+    reader = Hands(store, "reader0", model="read", slots=32)
+    batch = await batch_of(store, *["same"] * 6)
+    for _ in range(6):
+        await store.release(READ)
+        await ask_by_itself(store, reader, Verdict.FAILED)
+    assert await said_of(store, batch) == (6 * [None], None)
+    assert (await retry_failed(store, batch)).retried == 6
+    await store.release(READ)
+    await ask_by_itself(store, reader, Verdict.SUCCEEDED)
+    while await waiting_hints(store):
+        await reader.do()
+    assert await said_of(store, batch) == ([None] + 5 * ["0.txt"], 5)

@@ -43,18 +43,20 @@ async def retry_failed(store: Steering, batch_id: str, *, once: str = "") -> Ret
     rows = f"{store.prefix}batch:{batch_id}:rows"
     (count,) = await store.read([("LLEN", rows)])
     retried = 0
-    for start in range(0, int(count), PAGE):
-        (items,) = await store.read([("LRANGE", rows, str(start), str(min(start + PAGE, int(count)) - 1))])
-        retried += await _retry(store, [item for item in items if item], once)
+    for copies in (False, True):  # a copy waits for its first, where that is started too
+        for start in range(0, int(count), PAGE):
+            (items,) = await store.read([("LRANGE", rows, str(start), str(min(start + PAGE, int(count)) - 1))])
+            retried += await _retry(store, [item for item in items if item], once, copies=copies)
     if once:
         (known,) = await store.read([("HGET", f"{store.prefix}batch:{batch_id}", f"retried.{once}")])
         retried = int(known or 0)
     return Retried(id=batch_id, retried=retried)
 
 
-async def _retry(store: Steering, items: list[str], once: str) -> int:
-    ends = await store.read(("HGET", f"{store.prefix}job:{one}", "item_state") for one in items) if items else []
-    failed = [one for one, end in zip(items, ends, strict=True) if end in FAILED]
+async def _retry(store: Steering, items: list[str], once: str, *, copies: bool) -> int:
+    told = [("HMGET", f"{store.prefix}job:{one}", "item_state", "same_as") for one in items]
+    ends = await store.read(told) if told else []
+    failed = [one for one, (end, first) in zip(items, ends, strict=True) if end in FAILED and bool(first) is copies]
     replies = await store.call_many([Call("retry", (one, "row", once)) for one in failed]) if failed else []
     for reply in replies:
         if isinstance(reply, Exception):

@@ -12,6 +12,8 @@ from viiwork.store.leases import Claim
 from viiwork.store.reading import Settled
 from viiwork.work import Answer, ReadInput, Usage
 
+HOLDS_FOR_COPIES = OF_CONTENT | {"invalid_output", "incomplete"}
+"""Reasons that a copy would have too: copies are of one analysis, so the same model is asked the same."""
 MAX_NAME = 1024
 """Characters of a document's name; of a longer one the end."""
 
@@ -33,12 +35,12 @@ def stands_for(item: str, first: Settled, work: ReadInput) -> bool:
 def answer_of(first: Settled) -> Answer | None:
     """What holds for a document of the same content too; None where it must be tried for itself.
 
-    Raises DocumentError when it is the content that cannot be read.
+    Raises DocumentError when it is the content that cannot be read, or that the model has no whole answer to.
     """
     if first.result.answer is not None:
         return first.result.answer.model_copy(update={"usage": Usage()})  # nothing was used for it
     fault = first.result.fault
-    if fault and fault.code in OF_CONTENT and first.state is State.FAILED:
+    if fault and fault.code in HOLDS_FOR_COPIES and first.state is State.FAILED:
         raise DocumentError(fault.message, hint=fault.hint, code=fault.code)
     return None
 

@@ -54,6 +54,9 @@ local function turned_away()
     wait_again(job)
     uncharge(job)
     return 'paused'
+  elseif await_first(job) then
+    uncharge(job)
+    return 'waiting'
   end
   local busy = alone and alone ~= id and 'alone' or job.suspect and not may_hold_suspect() and 'suspect'
   if busy then

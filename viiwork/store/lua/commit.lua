@@ -84,7 +84,7 @@ local function give_way()
   redis.call('HINCRBY', batch_key(job.batch), 'items', -1)
   redis.call('HINCRBY', batch_key(job.batch), 'total', -1)
   -- One that came twice is no copy of a document either: those that it held are.
-  if redis.call('HEXISTS', job_key(id), 'same_as') == 1 then redis.call('HINCRBY', batch_key(job.batch), 'same', -1) end
+  if redis.call('HDEL', job_key(id), 'same_document') == 1 then redis.call('HINCRBY', batch_key(job.batch), 'same', -1) end
   wake_twins(id)
   tell(job.batch, 'row')
   end_batch_if_done(job.batch)

@@ -372,6 +372,19 @@ local function wake_twins(item)
   end
 end
 
+-- Lets a copy wait for the row of its first as long as that has none, which is so again once that was started again.
+-- A copy that has parts of its own by now goes on with them. Answers whether it waits; it is in no list then.
+local function await_first(job)
+  local first = not job.parent and job.batch and redis.call('HGET', job_key(job.id), 'same_as')
+  if not first then return false end
+  local known = redis.call('HMGET', job_key(first), 'state', 'item_state')
+  if not known[1] or known[2] then return false end
+  move(job, 'waiting')
+  redis.call('RPUSH', P .. 'twins:' .. first, job.id)
+  redis.call('HSET', job_key(job.id), 'waits_for', 1)
+  return true
+end
+
 -- A job's end is the end of its item: once only, however many jobs of the item end after it.
 local function settle(job, state)
   local item = job.item or job.id

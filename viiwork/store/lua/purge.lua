@@ -42,6 +42,8 @@ local function remove(job_id, batch)
   redis.call('ZREM', P .. 'dead', job_id)
   local kept = redis.call('HMGET', job_key(job_id), 'input_blob', 'result_blob', 'document_blob', 'text_blob',
     'shared_blobs')
+  -- What is inside an upload has no file of its own: that is removed, and told, with the upload's job.
+  if string.find(job_id, '%-%d+z') then kept[3] = false end
   for i = 1, 4 do
     if kept[i] and kept[i] ~= '' then
       blobs[#blobs + 1] = kept[i]

@@ -4,6 +4,7 @@
 -- it failed, expired or died; and what request this is, if it may come twice: then it starts the job once. Answers {state afterwards, id of the job that starts, its queue}, or {why not}: 'gone',
 -- 'over' (its batch was cancelled or has expired), or the state of one that need not be started again.
 
+local KEYS_KEPT = 20 -- requests that a record remembers
 local AGAIN = {failed = true, expired = true, dead = true}
 local job = load(ARGV[1])
 if not job then return {'gone'} end
@@ -25,8 +26,13 @@ local root = job
 if job.item and job.item ~= job.id then root = load(job.item) end
 local once = ARGV[3] or ''
 if root and TERMINAL[root.state] and once ~= '' then
-  if redis.call('HGET', job_key(root.id), 'retried_by') == once then return {root.state, root.id} end
-  redis.call('HSET', job_key(root.id), 'retried_by', once)
+  local came = {}
+  for one in string.gmatch(redis.call('HGET', job_key(root.id), 'retried_by') or '', '%S+') do
+    if one == once then return {root.state, root.id} end
+    came[#came + 1] = one
+  end
+  came[#came + 1] = once
+  redis.call('HSET', job_key(root.id), 'retried_by', table.concat(came, ' ', math.max(1, #came - KEYS_KEPT + 1)))
   if job.batch then redis.call('HINCRBY', batch_key(job.batch), 'retried.' .. once, 1) end
 end
 
@@ -65,7 +71,20 @@ if root.id ~= job.id or job.parent then
 end
 redis.call('HSET', job_key(root.id), 'counted', 1)
 redis.call('HINCRBY', P .. 'load', root.tenant, 1)
-root.state, root.suspect = false, false
+root.state, root.suspect, root.parent = false, false, false
+
+-- It was asked by itself the last time, perhaps; whether it is again is seen anew.
+local function pair_again()
+  local first = root.batch and redis.call('HGET', job_key(root.id), 'same_as')
+  if not first then return end
+  local document = redis.call('HGET', job_key(first), 'document') or ''
+  if redis.call('HSETNX', job_key(root.id), 'same_document', document) == 1 then
+    redis.call('HINCRBY', batch_key(root.batch), 'same', 1)
+  end
+end
+
+pair_again()
+if await_first(root) then return {'waiting', root.id} end
 move(root, 'waiting')
 enqueue(root, true)
 return {'waiting', root.id, root.queue}

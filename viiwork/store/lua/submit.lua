@@ -79,6 +79,14 @@ local function pair(job, key)
   job.waits_for = 1
 end
 
+-- A copy that is asked by itself after all has a row of its own, which is none of its first. (That stays in `same_as`:
+-- its row still lets others go that wait for the same one.)
+local function stand_alone(id, batch)
+  if batch and redis.call('HDEL', job_key(id), 'same_document') == 1 then
+    redis.call('HINCRBY', batch_key(batch), 'same', -1)
+  end
+end
+
 local taken, taken_by, by_queue, by_batch = 0, {}, {}, {}
 
 local function take(id, first, last)
@@ -89,6 +97,7 @@ local function take(id, first, last)
   if generation and job.item then
     redis.call('HSET', key, 'of_generation', generation)
     if generation ~= '0' then redis.call('HSET', key, 'generation', generation) end
+    stand_alone(parent.id, parent.batch)
   elseif parent then -- an item lives a life of its own
     label(key)
     redis.call('HSET', job_key(ARGV[1]), 'holds', 1)
