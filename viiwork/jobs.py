@@ -272,6 +272,9 @@ class Made(Wire):
 class Row(Wire):
     """One line of an analysis' results: a document and what came of it."""
 
+    position: int | None = None
+    """Its place, from 0, in the order of settling: `after` with one more goes on behind it. A row that made way for a
+    retry leaves its position empty."""
     index: int
     """The place, from 0, among all that was sent; what was inside one file shares its place."""
     custom_id: str
@@ -293,6 +296,16 @@ class Row(Wire):
     calls: int | None = None
     """How many these were."""
     made: Made | None = None
+
+
+ROW_BEGINS = re.compile(rb'\{"analysis": *"[^"]*", *"position": *(\d{1,16})[,}]')
+"""A line of results, as the service writes it: large rows need not be parsed to know where to go on."""
+
+
+def behind(line: bytes, *, after: int) -> int:
+    """The `after` that goes on behind a line which came of this one; a service of an earlier version counts lines."""
+    found = ROW_BEGINS.match(line)
+    return int(found[1]) + 1 if found else after + 1
 
 
 def new_id(prefix: Literal["job", "an"]) -> str:

@@ -127,7 +127,10 @@ async def results(
     limit: Annotated[int | None, Query(ge=1, le=MAX_POSITION)] = None,
     form: Annotated[str, Query(alias="format", description="jsonl, csv or markdown")] = Format.JSONL.value,
 ) -> StreamingResponse:
-    """Settled documents, in the order they settled, from the `after`-th on; that order never changes."""
+    """Settled documents, in the order they settled, from position `after` on; that order never changes.
+
+    Each row has its `position`: ask again with `after` = the last one's position + 1.
+    """
     desk: Intake = request.app.state.intake
     status = await desk.store.batch(checked(analysis_id))  # an error must come before the first byte
     if (wanted := chosen(form)) is not Format.JSONL:

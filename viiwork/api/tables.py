@@ -28,21 +28,24 @@ async def table(
     store: Store, status: BatchStatus, form: Format, *, after: int, limit: int | None
 ) -> AsyncIterator[str]:
     """CSV or Markdown, bit by bit. Rows that end meanwhile are left for the next time."""
-    settled = max(0, await store.settled_rows(status.id) - after)
-    most = settled if limit is None else min(settled, limit)
+    end = await store.settled_rows(status.id)
     if form is Format.MARKDOWN:
         yield story.heading(status)
-        async for row in _rows(store, status.id, after, most):
+        async for row in _rows(store, status.id, after, limit, end=end):
             yield story.section(row)
         return
     columns = Columns()
-    async for row in _rows(store, status.id, after, most):
+    async for row in _rows(store, status.id, after, limit, end=end):
         columns.see(row)
     yield sheet.header(columns)
-    async for row in _rows(store, status.id, after, most):
+    async for row in _rows(store, status.id, after, limit, end=end):
         yield sheet.row_line(columns, row)
 
 
-async def _rows(store: Store, batch_id: str, after: int, most: int) -> AsyncIterator[Mapping[str, Any]]:
-    async for row in store.rows(batch_id, after=after, limit=most):
+async def _rows(
+    store: Store, batch_id: str, after: int, limit: int | None, *, end: int
+) -> AsyncIterator[Mapping[str, Any]]:
+    async for row in store.rows(batch_id, after=after, limit=limit):
+        if row.position is not None and row.position >= end:
+            return
         yield {"analysis": batch_id, **public(row)}

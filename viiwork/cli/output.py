@@ -14,7 +14,7 @@ from viiwork.bigrun.setup import Setup, changed, setup_of
 from viiwork.bigrun.tally import tally
 from viiwork.cli.order import Order
 from viiwork.cli.outfile import OutFile, holds_something, sha256_of
-from viiwork.cli.rowkeeping import keep_rows, open_further, read_rows
+from viiwork.cli.rowkeeping import behind_all, keep_rows, open_further, read_rows
 from viiwork.cli.screen import say
 from viiwork.cli.tablefile import tell_disarmed
 from viiwork.cli.watch import Sink, follow_or_detach
@@ -60,10 +60,10 @@ class Output:
 
     def follow(self, client: Client, analysis_id: str, sinks: Sequence[Sink], *, server: str | None) -> BatchStatus:
         """Add the rows of an analysis that the file does not have, up to its end."""
-        had = sum(row.analysis == analysis_id for row in read_rows(self.file.rows))
+        after = behind_all(row for row in read_rows(self.file.rows) if row.analysis == analysis_id)
         try:
             with open_further(self.file.rows, [part.id for part in self.record.parts]) as rows:
-                status = follow_or_detach(client, analysis_id, [*sinks, rows.add], server=server, met=True, had=had)
+                status = follow_or_detach(client, analysis_id, [*sinks, rows.add], server=server, met=True, after=after)
         except BaseException:  # whoever leaves has what came until then, in the form that was asked for
             self.leave_out()
             self._write(self._tabled(self._counted()))

@@ -69,7 +69,7 @@ def save(client: Client, status: BatchStatus, path: Path, *, as_json: bool) -> N
     """Add to the file the rows that it does not have yet."""
     with open_rows(path, status.id) as file:
         had = file.rows
-        for line in client.result_lines(status.id, after=had):
+        for line in client.result_lines(status.id, after=file.after):
             file.add(line)
     if as_json:
         print_json({"analysis": status.id, "file": str(path), "rows": file.rows, "new": file.rows - had})

@@ -10,15 +10,20 @@ from pathlib import Path
 from typing import IO
 
 from viiwork.errors import UsageError
+from viiwork.jobs import behind
 
 BLOCK_BYTES = 1024 * 1024
+HEAD_BYTES = 256
+"""Of a row, with the analysis and the position in them."""
 
 
 class RowFile:
     """An open file that rows are added to, each in one write."""
 
-    def __init__(self, path: Path, file: IO[bytes], rows: int) -> None:
+    def __init__(self, path: Path, file: IO[bytes], rows: int, after: int) -> None:
         self.path, self.rows = path, rows
+        self.after = after
+        """Where to go on behind the last row that was there."""
         self._file = file
 
     def add(self, line: bytes) -> None:
@@ -39,7 +44,8 @@ def open_rows(path: Path, analysis_id: str) -> Iterator[RowFile]:
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param="--out") from error
     with file:
-        yield RowFile(path, file, take_up(file, path, (analysis_id,)) if file.readable() and file.seekable() else 0)
+        found = take_up(file, path, (analysis_id,)) if file.readable() and file.seekable() else (0, 0)
+        yield RowFile(path, file, *found)
 
 
 def check_new(path: Path) -> None:
@@ -51,28 +57,33 @@ def check_new(path: Path) -> None:
         raise UsageError(f"{path}: its directory does not exist.", param="--out")
 
 
-def take_up(file: IO[bytes], path: Path, owners: Collection[str]) -> int:
-    """Cut a torn last line, check whose rows these are, and answer how many there are."""
-    rows, whole_bytes = _count(file)
+def take_up(file: IO[bytes], path: Path, owners: Collection[str]) -> tuple[int, int]:
+    """Cut a torn last line, check whose rows these are; answers how many there are, and where to go on behind them."""
+    rows, last_start, whole_bytes = _count(file)
     if whole_bytes < os.fstat(file.fileno()).st_size and not _torn_row(file, whole_bytes):
         raise _not_rows(path)
     for line in _first_and_last(file, whole_bytes):
         _check_owner(line, path, owners)
     file.truncate(whole_bytes)
+    file.seek(last_start)
+    after = behind(file.read(HEAD_BYTES), after=rows - 1) if rows else 0
     file.seek(whole_bytes)
-    return rows
+    return rows, after
 
 
-def _count(file: IO[bytes]) -> tuple[int, int]:
-    """Complete lines, and the bytes that they take."""
-    rows = whole_bytes = seen_bytes = 0
+def _count(file: IO[bytes]) -> tuple[int, int, int]:
+    """Complete lines, where the last of them begins, and the bytes that they take."""
+    rows = last_start = whole_bytes = seen_bytes = 0
     file.seek(0)
     while block := file.read(BLOCK_BYTES):
         rows += block.count(b"\n")
         last = block.rfind(b"\n")
-        whole_bytes = seen_bytes + last + 1 if last >= 0 else whole_bytes
+        if last >= 0:
+            before = block.rfind(b"\n", 0, last)
+            last_start = seen_bytes + before + 1 if before >= 0 else whole_bytes
+            whole_bytes = seen_bytes + last + 1
         seen_bytes += len(block)
-    return rows, whole_bytes
+    return rows, last_start, whole_bytes
 
 
 def _torn_row(file: IO[bytes], start: int) -> bool:

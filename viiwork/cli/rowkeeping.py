@@ -21,7 +21,7 @@ def open_further(path: Path, owners: Collection[str]) -> Iterator[RowFile]:
     except OSError as error:
         raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}.", param="out") from error
     with file:
-        yield RowFile(path, file, take_up(file, path, owners) if file.readable() else 0)
+        yield RowFile(path, file, *(take_up(file, path, owners) if file.readable() else (0, 0)))
 
 
 def read_rows(path: Path) -> Iterator[OwnedRow]:
@@ -30,6 +30,14 @@ def read_rows(path: Path) -> Iterator[OwnedRow]:
         return
     with path.open("rb") as file:
         yield from rows_in(line for line in file if line.endswith(b"\n"))
+
+
+def behind_all(rows: Iterable[OwnedRow]) -> int:
+    """Where to go on behind these rows of one analysis; those of an earlier version are counted."""
+    after = 0
+    for row in rows:
+        after = after + 1 if row.position is None else row.position + 1
+    return after
 
 
 def keep_rows(path: Path, keep: Callable[[Told], bool]) -> int:

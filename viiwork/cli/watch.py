@@ -14,7 +14,7 @@ from viiwork.cli.report import Report
 from viiwork.cli.screen import print_json_line, say
 from viiwork.client import Client
 from viiwork.errors import Busy, Full, Unavailable
-from viiwork.jobs import BatchStatus, Row
+from viiwork.jobs import BatchStatus, Row, behind
 
 DETACHED = 130
 """The exit code after Ctrl-C, as shells have it; the analysis goes on."""
@@ -46,12 +46,12 @@ Sink = Callable[[bytes], None]
 
 
 def follow_or_detach(
-    client: Client, analysis_id: str, sinks: list[Sink], *, server: str | None, met: bool, had: int = 0
+    client: Client, analysis_id: str, sinks: list[Sink], *, server: str | None, met: bool, after: int = 0
 ) -> BatchStatus:
-    """`follow` with a display; Ctrl-C leaves with directions for coming back. The first `had` rows are known."""
+    """`follow` with a display; Ctrl-C leaves with directions for coming back. Rows before `after` are known."""
     try:
         with display() as shown:
-            return follow(client, analysis_id, sinks, shown, met=met, had=had)
+            return follow(client, analysis_id, sinks, shown, met=met, after=after)
     except KeyboardInterrupt:
         flag = server_flag(server)
         say(f"Detached; {analysis_id} goes on.")
@@ -62,23 +62,24 @@ def follow_or_detach(
 
 
 def follow(
-    client: Client, analysis_id: str, sinks: list[Sink], shown: Display, *, met: bool, had: int = 0
+    client: Client, analysis_id: str, sinks: list[Sink], shown: Display, *, met: bool, after: int = 0
 ) -> BatchStatus:
     """Hand every row to every sink as it comes, until the analysis has ended.
 
     A service that answered once (`met`: before this) is waited for when it goes away; one that never did is not.
     """
-    pause_s = LOOK_EVERY_S[0]
+    pause_s, settled = LOOK_EVERY_S[0], 0
 
     def look() -> BatchStatus:
-        nonlocal had, met
+        nonlocal after, met, settled
         status = client.analysis_status(analysis_id)
         met = True
-        if status.counts.settled > had or status.finished:
-            for line in client.result_lines(analysis_id, after=had):
-                had += 1
+        if status.counts.settled != settled or status.finished:
+            for line in client.result_lines(analysis_id, after=after):
+                after = behind(line, after=after)
                 for sink in sinks:
                     sink(line)
+        settled = status.counts.settled
         return status
 
     while True:

@@ -141,7 +141,7 @@ class Analyses(Wired):
 
     @streaming
     def results(self, analysis_id: str, *, after: int = 0, limit: int | None = None) -> Flow[Row]:
-        """The settled documents so far, in the order they settled, from the `after`-th on."""
+        """The settled documents so far, in the order they settled, from position `after` on."""
         batch = Batch(self._wire, analysis_id)
         lines = batch.lines(after=after, limit=limit)
         while (line := (yield from lines.next())) is not None:

@@ -77,7 +77,8 @@ class RowsAsTheyCome:
     """Each row once it is there, up to the last: the stream of events says when there are more."""
 
     def __init__(self, batch: Batch, *, after: int) -> None:
-        self._batch, self._had = batch, after
+        self._batch, self._after = batch, after
+        self._settled = 0
         self._changes = batch.changes()
         self._lines: Lines | None = None
         self.status: BatchStatus | None = None
@@ -87,7 +88,7 @@ class RowsAsTheyCome:
         """The next row; None after the last."""
         while True:
             if self._lines is not None and (line := (yield from self._lines.next())) is not None:
-                self._had += 1
+                self._after = self._lines.after
                 return self._batch.row(line)
             if self.status is not None and self.status.finished and self._lines is not None:
                 return None
@@ -95,5 +96,6 @@ class RowsAsTheyCome:
             if (status := (yield from self._changes.next())) is None:
                 return None
             self.status = status
-            if status.counts.settled > self._had or status.finished:
-                self._lines = self._batch.lines(after=self._had)
+            if status.counts.settled != self._settled or status.finished:
+                self._lines = self._batch.lines(after=self._after)
+            self._settled = status.counts.settled

@@ -87,7 +87,7 @@ class Handle(Wired):
             for row in analysis:
                 print(row.document, row.answer.text if row.answer else row.error.message)
 
-        `after`: how many rows one has already. They come in the order in which documents settled, which never changes.
+        `after`: the last row's `position` + 1. They come in the order in which documents settled, which never changes.
         """
         rows = RowsAsTheyCome(self._batch, after=after)
         while (row := (yield from rows.next())) is not None:

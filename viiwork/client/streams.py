@@ -12,6 +12,7 @@ from viiwork.client.steps import Pause, Steps, opened, read
 from viiwork.connection import LineSplitter, lost, pause_s
 from viiwork.errors import Unavailable
 from viiwork.eventstream import Event, EventReader
+from viiwork.jobs import behind
 
 EVENTS_TIMEOUT = httpx.Timeout(45.0, connect=CONNECT_TIMEOUT_S)
 """A stream of events is never silent for longer than 15 s while its service lives."""
@@ -59,11 +60,11 @@ class Broken:
 
 
 class Lines:
-    """A stream's lines from the `after`-th on; where it breaks it goes on by itself."""
+    """A stream's rows from position `after` on, a line each; where it breaks it goes on by itself."""
 
     def __init__(self, exchange: Exchange, path: str, *, after: int = 0, limit: int | None = None) -> None:
         self._exchange, self._path = exchange, path
-        self._after, self._left = after, limit
+        self.after, self._left = after, limit
         self._incoming: Incoming | None = None
         self._ready: deque[bytes] = deque()
         self._broken = Broken(exchange)
@@ -83,13 +84,14 @@ class Lines:
                 return None
             self._ready.extend(lines)
             self._broken.met()
-        self._after += 1
+        line = self._ready.popleft()
+        self.after = behind(line, after=self.after)
         self._left = None if self._left is None else self._left - 1
-        return self._ready.popleft()
+        return line
 
     def _more(self) -> Steps[list[bytes]]:
         if self._incoming is None:
-            params = {"after": self._after} | ({} if self._left is None else {"limit": self._left})
+            params = {"after": self.after} | ({} if self._left is None else {"limit": self._left})
             self._incoming = yield from incoming(self._exchange, self._path, params=params)
         return (yield from self._incoming.more())
 

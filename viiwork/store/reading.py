@@ -80,17 +80,22 @@ class Reading(Connection):
         return status
 
     async def rows(self, batch_id: str, *, after: int = 0, limit: int | None = None) -> AsyncIterator[Row]:
-        """Settled items in the order they settled, from the `after`-th on; the order never changes."""
+        """Settled items in the order they settled, from position `after` on, `limit` at most; the order never changes.
+
+        One that is run again leaves its position empty, so go on by `position`, not by the number of rows.
+        """
         await self.batch(batch_id)
-        end = None if limit is None else after + limit
-        while end is None or after < end:
-            page = PAGE if end is None else min(PAGE, end - after)
+        while limit is None or limit > 0:
+            page = PAGE if limit is None else min(PAGE, limit)
             (items,) = await self.read(
                 [("LRANGE", f"{self.prefix}batch:{batch_id}:rows", str(after), str(after + page - 1))]
             )
-            settled = await self.rows_of([item for item in items if item])  # one that is run again is empty
-            for row in settled.values():
-                yield row
+            settled = await self.rows_of([item for item in items if item])
+            for position, item in enumerate(items, start=after):
+                row = settled.get(item)
+                if row is not None and row.position in (position, None):  # else it has settled anew, further on
+                    limit = None if limit is None else limit - 1
+                    yield row.model_copy(update={"position": position})
             after += len(items)
             if len(items) < page:
                 await self.batch(batch_id)  # a list that was cleared away meanwhile looks like one that has ended

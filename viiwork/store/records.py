@@ -165,6 +165,7 @@ def row_of(item_id: str, root: Hash, result: Result, *, task_hash: str = "") -> 
     """One settled item: `root` is the record of the job that stands for the document."""
     place, spent = PLACE.match(item_id.rpartition("-")[2]), _spent(root)
     return Row(
+        position=_optional(root.get("row")),
         index=int(place[0]) if place else 0,
         custom_id=root.get("custom_id", ""),
         document=root.get("document", ""),
