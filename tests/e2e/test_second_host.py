@@ -207,8 +207,8 @@ def test_a_second_host_does_the_engine_work_and_is_killed_half_way(hosts: TwoHos
         hosts.far.drop()
         ended = client.wait_analysis(analysis, timeout_s=90)
         answers = [json.loads(line) for line in client.result_lines(analysis)]
-    assert (ended.counts.total, ended.counts.succeeded, ended.counts.failed) == (BIG + 22, BIG + 17, 5)
-    assert len({row["document"] for row in answers}) == len(answers) == BIG + 22
+    assert (ended.counts.total, ended.counts.succeeded, ended.counts.failed) == (BIG + 23, BIG + 18, 5)
+    assert len({row["document"] for row in answers}) == len(answers) == BIG + 23
     assert all(answered(hosts.api, job) for job in jobs)
     copies = {path.name for path in (box2.state.root / "blob-copies").iterdir() if path.is_file()}
     assert copies

@@ -25,8 +25,7 @@ from viiwork.documents.template import ChatTemplate
 from viiwork.documents.templatefiles import DEFAULT
 from viiwork.documents.tokens import load_tokenizer
 from viiwork.roster import WorkerCard
-from viiwork.schema import schema_of
-from viiwork.wire import SCHEMA
+from viiwork.schema import SEVERAL, schema_of
 from viiwork.work import AnalysisTask, Label, Message, StepInput, TaskOptions
 
 SPECIAL = (
@@ -247,4 +246,4 @@ class TestAModelsOwnMarks:
         assert not set(self.ODD) & set(found)
         assert room.count(text) == len(tokenizer.encode(harmless(text, room.marks), add_special_tokens=False).ids)
         assert room.marks_in("nothing of the kind") == ()
-        assert schema_of(step) == SCHEMA
+        assert schema_of(step) == SEVERAL
