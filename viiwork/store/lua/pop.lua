@@ -14,4 +14,6 @@ local out = redis.call('HMGET', P .. 'depth', queue .. '|queued', queue .. '|run
 local share = math.ceil((tonumber(out[1] or 0) + tonumber(out[2] or 0)) * slots / all) - held
 local count = math.max(0, math.min(room, share))
 local hints = count > 0 and redis.call('RPOP', P .. queue, count) or {}
-return {share < room and redis.call('LLEN', P .. queue) or 0, hints}
+-- more hints than queued jobs: some are of jobs that are gone, which nobody is to wait for
+local left = redis.call('LLEN', P .. queue)
+return {share < room and left <= tonumber(out[1] or 0) and left or 0, hints}
