@@ -41,9 +41,7 @@ class EngineFacts:
     context_tokens: int
     """The longest prompt plus output, in tokens of `tokenizer`."""
     tokenizer: str
-    """The tokenizer that counts for this model: `wordllama`, a path to a `tokenizer.json` or its directory, or empty
-    where nobody knows it: then another one counts, and a quarter of the context is left free.
-    """
+    """The tokenizer that counts for this model: `wordllama`, or a path to a `tokenizer.json` or its directory."""
     notice: str = ""
     """What a reader of its answers must know, if it is not a language model."""
     end_s: float = 30.0
