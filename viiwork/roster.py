@@ -77,6 +77,9 @@ class WorkerCard(Wire):
     slots: int
     context_tokens: int = 0
     tokenizer: str = ""
+    """A name or a path on its machine; empty where the worker has not the model's own."""
+    stand_in: bool = False
+    """The tokenizer is another one than the model's own, which is not on the machine that counts."""
     notice: str = ""
     revision: str = ""
     """The model's: a hub's commit, or a digest of its files (`files-…`)."""

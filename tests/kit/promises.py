@@ -34,11 +34,11 @@ class Promises:
     """Of every engine."""
 
     async def test_its_facts_can_be_told_to_the_fleet(self, engine: Engine, case: Case) -> None:
-        """Name, alias, slots, context, tokenizer, and a notice if it is no language model."""
+        """Name, alias, slots, context, a tokenizer where it is known, and a notice if it is no language model."""
         assert engine.facts.name
         assert engine.facts.slots >= 1
         assert engine.facts.context_tokens >= 1024
-        assert engine.facts.tokenizer
+        assert engine.facts.tokenizer or not case.notice
         assert bool(engine.facts.notice) is case.notice
         assert re.match(MODEL_PATTERN, engine.facts.model)
 

@@ -170,7 +170,8 @@ def test_an_engine_that_picks_sentences_is_not_reckoned_to_read_instructions(
     ("tokenizer", "cannot", "notice", "rough"),
     [
         ("wordllama", (), "", True),
-        ("", (), "", False),
+        ("", (), "", True),
+        ("/nowhere", (), "", False),
         ("wordllama", ("chat",), "Preview: picked.", False),
         ("wordllama", (), "Simulated.", False),
     ],
@@ -185,7 +186,7 @@ def test_counts_by_another_tokenizer_are_said_to_be_rough(
     )  # fmt: skip
     said = remarks_on(card, at_hand(card))
     assert any("rough" in one for one in said) is rough
-    assert any("not on this computer" in one for one in said) is (tokenizer == "")
+    assert any("not on this computer" in one for one in said) is (tokenizer == "/nowhere")
     assert is_prompted(card) is not bool(cannot)
 
 

@@ -239,14 +239,15 @@ class TestRoom:
         assert narrowest(cards, "unheard of") is None
 
     def test_a_tokenizer_on_another_machine_leaves_a_careful_count(self, tmp_path: Path) -> None:
-        """Three quarters of the context, by the tokenizer that is always there; what is here is used as it is."""
-        away = at_hand(card("/nowhere/at/all", 4096))
-        assert (away.tokenizer, away.context_tokens) == ("wordllama", 3072)
-        unknown = at_hand(card("", 4096))  # of a GGUF file alone, or of a server somewhere
-        assert (unknown.tokenizer, unknown.context_tokens) == ("wordllama", 3072)
+        """Three quarters of the room, by the tokenizer that is always there; what is here is used as it is."""
+        usual = room_for(card("wordllama", 4096), AnalysisTask.SUMMARIZE, TaskOptions()).passage_tokens
+        for told in ("/nowhere/at/all", ""):  # "": of a GGUF file alone, or of a server somewhere
+            away = at_hand(card(told, 4096))
+            assert (away.tokenizer, away.context_tokens) == ("wordllama", 4096)
+            assert room_for(away, AnalysisTask.SUMMARIZE, TaskOptions()).passage_tokens == int(usual * 0.75)
         here = card(str(make_model(tmp_path / "m")), 4096)
         assert at_hand(here) is here
-        assert at_hand(card("wordllama", 4096)).context_tokens == 4096
+        assert not at_hand(card("wordllama", 4096)).stand_in
 
     def test_options_that_fill_the_context_are_refused_by_the_model_s_own_count(self, tmp_path: Path) -> None:
         """A tokenizer of few words makes twice the tokens that the rough count expects."""

@@ -1,38 +1,8 @@
-"""When it is worth a trip to ask for more hints."""
+"""When a worker leaves hints to others for a moment."""
 
 from __future__ import annotations
 
-from viiwork_workers.takes import LONGEST_PAUSE, PATIENCE_S, Hope, Manners
-
-
-def asked(hope: Hope, *, times: int, brings: int) -> list[bool]:
-    """Whether a trip was made, each time; every trip brings so many."""
-    made = []
-    for _ in range(times):
-        made.append(hope.stands())
-        if made[-1]:
-            hope.learn(brought=brings)
-    return made
-
-
-def test_while_trips_bring_something_each_is_made() -> None:
-    assert all(asked(Hope(), times=20, brings=3))
-
-
-def test_where_hints_come_one_by_one_few_trips_are_made() -> None:
-    """After an empty one, one is left out, then two, four, eight."""
-    made = asked(Hope(), times=200, brings=0)
-    assert made[:13] == [True, False, True, False, False, True, *[False] * 4, True, False, False]
-    assert sum(made) <= 3 + 200 / LONGEST_PAUSE
-
-
-def test_the_first_that_brings_something_ends_the_pause() -> None:
-    hope = Hope()
-    asked(hope, times=50, brings=0)
-    while not hope.stands():
-        pass
-    hope.learn(brought=1)
-    assert all(asked(hope, times=20, brings=1))
+from viiwork_workers.takes import PATIENCE_S, Manners
 
 
 def test_a_worker_rests_once_for_others_that_take_nothing() -> None:

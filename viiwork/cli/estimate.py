@@ -136,10 +136,10 @@ def is_prompted(card: WorkerCard) -> bool:
 def remarks_on(told: WorkerCard, card: WorkerCard) -> list[str]:
     """What must be known of the counts."""
     said = [told.notice] if told.notice else []
-    if card is not told:
-        said.append("The model's tokenizer is not on this computer: tokens were counted by another, parts cut smaller.")
-    elif told.tokenizer in UNCOUNTED and is_prompted(told) and not told.notice:
+    if told.tokenizer in UNCOUNTED and is_prompted(told) and not told.notice:
         said.append(FOREIGN)
+    elif card is not told:
+        said.append("The model's tokenizer is not on this computer: tokens were counted by another, parts cut smaller.")
     return said
 
 

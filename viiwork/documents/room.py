@@ -13,7 +13,10 @@ from viiwork.roster import WorkerCard
 from viiwork.work import AnalysisTask, TaskOptions
 
 CAREFUL = 0.75
-"""Of the context, when another tokenizer has to count: what it takes for one token may be more for the model's own."""
+"""Of the room for a passage, when another tokenizer has to count: its one token may be more than one of the model's.
+
+Of that room and not of the context: three quarters of a context of 2,048 left none beside the answer and the task.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ def room_for(card: WorkerCard, task: AnalysisTask, options: TaskOptions) -> Room
     prompts = load_prompts(card.tokenizer)
     frame = prompts.frame(task, options) if prompts else None
     passage = passage_tokens(card.context_tokens, options, frame_tokens=frame.tokens if frame else None)
+    if card.stand_in:
+        passage = int(passage * CAREFUL)
     count = prompts.passage if prompts else _harmless_counter(card.tokenizer)
     marks = prompts.marks if prompts else ()
     return Room(passage, frame.tokens if frame else 0, frame is not None and frame.one_turn, count, marks)
@@ -65,10 +70,10 @@ def check_room(card: WorkerCard, task: AnalysisTask, options: TaskOptions) -> No
 
 
 def at_hand(card: WorkerCard) -> WorkerCard:
-    """The card; where its tokenizer is not on this machine, a careful one that counts by another."""
+    """The card; where its tokenizer is not on this machine, one that another stands in for."""
     if card.tokenizer and tokenizer_file(card.tokenizer).is_file():
         return card
-    return card.model_copy(update={"tokenizer": WORDLLAMA, "context_tokens": int(card.context_tokens * CAREFUL)})
+    return card.model_copy(update={"tokenizer": WORDLLAMA, "stand_in": True})
 
 
 def narrowest(cards: Iterable[WorkerCard], model: str) -> WorkerCard | None:

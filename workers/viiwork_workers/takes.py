@@ -37,33 +37,6 @@ def _with_one_more(lane: Lane, held: Held) -> Held:
     return replace(held, interactive=held.interactive + 1, streak=held.streak + 1)
 
 
-LONGEST_PAUSE = 8
-
-
-class Hope:
-    """Whether asking for more is worth a trip: not each time where hints come one by one.
-
-    After a trip that brought nothing the next one is left out, then the next two, four, eight; the first that brings
-    something ends that.
-    """
-
-    def __init__(self) -> None:
-        self._pause = 0
-        self._left = 0
-
-    def stands(self) -> bool:
-        """Asked before each trip."""
-        if self._left == 0:
-            return True
-        self._left -= 1
-        return False
-
-    def learn(self, *, brought: int) -> None:
-        """How many hints a trip brought."""
-        self._pause = 0 if brought else min(LONGEST_PAUSE, max(1, 2 * self._pause))
-        self._left = self._pause
-
-
 REST_S = 0.05
 """For how long what is left is left to the others: they only have to wake."""
 PATIENCE_S = 1.0
@@ -97,7 +70,6 @@ class Takes:
         self._queue = queue
         self._ledger = ledger
         self._batch_channel = batch_channel
-        self._hope = Hope()
         self._manners = Manners()
         self._read_one = channel.handlers["BRPOP"]
 
@@ -110,7 +82,7 @@ class Takes:
         brought = self._read_one()
         held = self._ledger.held(batch_asks=bool(self._batch_channel._in_poll))
         count = room(self._lane, held, limit=self._ledger.limit, closed=self._ledger.closed)
-        if count > 0 and self._hope.stands():
+        if count > 0:
             self._take(count, held.batch if self._lane is Lane.BATCH else held.interactive)
         return brought
 

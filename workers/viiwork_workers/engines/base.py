@@ -41,7 +41,9 @@ class EngineFacts:
     context_tokens: int
     """The longest prompt plus output, in tokens of `tokenizer`."""
     tokenizer: str
-    """The tokenizer that counts for this model: `wordllama`, or a path to a `tokenizer.json` or its directory."""
+    """The tokenizer that counts for this model: `wordllama`, a path to a `tokenizer.json` or its directory, or empty
+    where nobody has it: then another one stands in, and a quarter of the room for documents is left free.
+    """
     notice: str = ""
     """What a reader of its answers must know, if it is not a language model."""
     end_s: float = 30.0

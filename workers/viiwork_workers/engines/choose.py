@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 EXTRACTIVE_MODEL = "extractive-preview"
 NOOP_MODEL = "noop"
-USUAL_TOKENIZER = "wordllama"
 SIMULATED_SLOTS = 16
 
 
@@ -177,7 +176,7 @@ def facts_of(checked: Checked, launch: Launch) -> EngineFacts:
         model=checked.alias,
         slots=launch.slots,
         context_tokens=launch.context_tokens,
-        tokenizer=checked.model.tokenizer or USUAL_TOKENIZER,
+        tokenizer=checked.model.tokenizer,
         end_s=launch.stop_grace_s + CLEARING_S,
         revision=identity.revision,
         quantization=identity.quantization,
