@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from contextlib import AbstractContextManager
+from typing import Any
+
+from bench.pages import Pages, serving
 
 MODEL = "footprint"
 TEXT = "On a clear day the sky is blue."
@@ -14,56 +15,29 @@ USAGE = {"prompt_tokens": 12, "completion_tokens": 8, "total_tokens": 20}
 METRICS = "vllm:num_requests_running 0\nvllm:num_requests_waiting 0\nvllm:generation_tokens_total 1\n"
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(Pages):
     """The few pages that a worker and its guard ask for."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do_GET(self) -> None:
+    def get(self) -> None:
         match self.path:
             case "/v1/models":
-                self._send({"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 8192}]})
+                self.send({"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 8192}]})
             case "/metrics":
-                self._write(METRICS.encode(), kind="text/plain")
+                self.write(METRICS.encode(), kind="text/plain")
             case _:
-                self._send({})
+                self.send({})
 
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def post(self, asked: dict[str, Any]) -> None:
         if asked.get("stream"):
-            self._write(b"".join(_events()), kind="text/event-stream")
+            self.write(b"".join(_events()), kind="text/event-stream")
         else:
             said = {"role": "assistant", "content": TEXT}
-            self._send({"choices": [{"index": 0, "message": said, "finish_reason": "stop"}], "usage": USAGE})
-
-    def log_message(self, *args: object) -> None:
-        """Nobody reads it."""
-
-    def _send(self, body: object) -> None:
-        self._write(json.dumps(body).encode(), kind="application/json")
-
-    def _write(self, body: bytes, *, kind: str) -> None:
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+            self.send({"choices": [{"index": 0, "message": said, "finish_reason": "stop"}], "usage": USAGE})
 
 
-@contextmanager
-def answering() -> Iterator[str]:
+def answering() -> AbstractContextManager[str]:
     """Its address, while the block lasts."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, name="answering", daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(Answers)
 
 
 def _events() -> Iterator[bytes]:

@@ -10,12 +10,11 @@ import json
 import random
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
+from bench.pages import Pages, serving
 from bench.quality.papers import FILLERS
 from bench.quality.quotation import noisy
 
@@ -86,44 +85,19 @@ def _piece(match: re.Match[str], value: Value, chance: random.Random) -> dict[st
     return {"quote": noisy(match[0].replace("\n", " "), chance)[:240], "value": value(match)}
 
 
-@contextmanager
-def clerk() -> Iterator[str]:
+def clerk() -> AbstractContextManager[str]:
     """Its address, while the block lasts."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Counter)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever, name="clerk", daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return serving(Counter)
 
 
-class Counter(BaseHTTPRequestHandler):
+class Counter(Pages):
     """The two pages that a worker asks for."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+    def get(self) -> None:
+        self.send({"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 2048}]})
 
-    def do_GET(self) -> None:
-        self._send({"object": "list", "data": [{"id": MODEL, "object": "model", "max_model_len": 2048}]})
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self._send({"choices": [_choice(asked)], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
-
-    def log_message(self, *args: object) -> None:
-        """Nobody reads it."""
-
-    def _send(self, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+    def post(self, asked: dict[str, Any]) -> None:
+        self.send({"choices": [_choice(asked)], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
 
 
 def _choice(asked: Mapping[str, Any]) -> dict[str, Any]:

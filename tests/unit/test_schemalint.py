@@ -2,65 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
-from enum import StrEnum
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
 
+from tests.schemas import LINE, STRING, TAKEN, endless, of
 from viiwork.documents.schemalint import check_extractable
 from viiwork.errors import UsageError
 
 
-class Currency(StrEnum):
-    EUR = "EUR"
-    CHF = "CHF"
-
-
-class Line(BaseModel):
-    text: str
-    cents: int = Field(ge=0)
-
-
-class Invoice(BaseModel):
-    """As people write them."""
-
-    number: str = Field(pattern=r"^[A-Z]{2}-\d+$", description="as printed")
-    due: date | None = None
-    currency: Currency = Currency.EUR
-    lines: list[Line] = Field(max_length=50)
-
-
-STRING = {"type": "string"}
-LINE = {"type": "object", "properties": {"text": STRING}, "required": ["text"]}
-
-
-def of(node: Any, **more: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": {"a": node}, **more}
-
-
-def endless(**more: Any) -> dict[str, Any]:
-    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}, **more}
-    return of({"$ref": "#/$defs/node"}, **{"$defs": {"node": node}})
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        Invoice.model_json_schema(),
-        of({"type": ["string", "null"], "maxLength": 20}),
-        of({"type": "array", "items": LINE | {"x-identity": "text"}, "minItems": 1}),
-        of({"type": "number", "minimum": 0, "exclusiveMaximum": 9.5, "title": "T", "examples": [1]}),
-        of({"anyOf": [{"type": "integer"}, {"enum": ["none", None]}], "description": "either"}),
-        of({"$ref": "#/definitions/line"}, definitions={"line": LINE}),
-        of({"type": "object", "properties": {"not": STRING, "oneOf": STRING, "uniqueItems": STRING}}),
-        of({"default": {"not": 1}, "enum": [{"if": 1}]}),
-        of(True),
-        endless(),
-        endless(required=["next"], type=["object", "null"]),
-    ],
-)
+@pytest.mark.parametrize("schema", TAKEN.values(), ids=TAKEN)
 def test_what_engines_are_held_to_is_taken(schema: dict[str, Any]) -> None:
     """Models of pydantic, null, recursion that may end; and fields may be called as keywords are."""
     check_extractable(schema)

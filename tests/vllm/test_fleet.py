@@ -13,10 +13,14 @@ from typing import Any
 import pytest
 
 from samples.verdict import every_row
+from tests.kit.works import LETTER
+from tests.schemas import TAKEN
 from tests.terminal import Terminal
 from tests.vllm.conftest import MODEL
 from tests.vllm.tiny import ALIAS, CONTEXT, START_S
 from tests.workers import bare_environ
+from viiwork import Client, TextDocument
+from viiwork.documents.shapes import validator_of
 from viiwork.fleet.plan import TAG
 from viiwork.processes import tagged
 
@@ -99,3 +103,22 @@ def test_an_answer_is_seen_while_it_is_written(fleet: Fleet) -> None:
         begun = len(terminal.screen)
         assert terminal.end() == 0
     assert len(terminal.screen) > 2 * begun
+
+
+def test_each_kind_of_schema_is_filled_or_its_row_says_why_not(fleet: Fleet) -> None:
+    """Of noise, which the engine is held to the schema in: what it did not bring to an end has no valid answer."""
+    letters = [TextDocument(text=f"{number}. {LETTER}", name=f"letter-{number}.txt") for number in range(2)]
+    filled = dict[str, int]()
+    with Client(fleet.url) as client:
+        started = {
+            kind: client.analyze(letters, task="extract", schema=schema, model=ALIAS, max_output_tokens=300)
+            for kind, schema in TAKEN.items()
+        }
+        for kind, analysis in started.items():
+            rows = list(analysis)
+            assert len(rows) == len(letters), kind
+            filled[kind] = sum(row.answer is not None for row in rows)
+            valid = validator_of(TAKEN[kind])
+            assert all(valid.is_valid(row.answer.value) for row in rows if row.answer), kind
+            assert all(row.error and row.error.code == "invalid_output" for row in rows if not row.answer), kind
+    assert sum(map(bool, filled.values())) >= len(TAKEN) // 2, filled
