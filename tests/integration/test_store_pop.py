@@ -66,6 +66,20 @@ async def test_what_runs_counts_for_the_share(store: Store) -> None:
     assert len(await pop(store, room=8, held=0, slots=8)) == 2
 
 
+async def test_what_waits_for_a_place_in_the_ready_queue_counts_for_the_share(store: Store) -> None:
+    """Ten jobs among four workers, of which eight are ready: three for the first. With two, the last went anywhere."""
+    await put(store, 10, workers=4, slots=4)
+    assert [len(await pop(store, room=4, held=0, slots=4)) for _ in range(3)] == [3, 3, 2]
+
+
+async def test_what_is_paused_counts_for_no_share(store: Store) -> None:
+    await store.open_batch(id="an_paused", tenant="t", lane=Lane.BATCH, model="noop", task="prompt", total=9)
+    await store.pause("an_paused")
+    await store.submit([make_job(batch="an_paused") for _ in range(9)])
+    await put(store, 8, workers=4, slots=4)
+    assert len(await pop(store, room=4, held=0, slots=4)) == 2
+
+
 @pytest.mark.parametrize(("room", "held", "left"), [(4, 0, 6), (4, 2, 8), (2, 0, 0), (1, 0, 0)])
 async def test_a_worker_is_told_what_its_share_leaves_that_it_has_room_for(
     store: Store, room: int, held: int, left: int

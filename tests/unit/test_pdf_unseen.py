@@ -61,6 +61,7 @@ def test_each_kind_is_told_once():
     assert kinds("BT /F 12 Tf 3 Tr 20 20 Td (a) Tj ( ) Tj (b) Tj ET\n") == ()
 
 
-def test_a_page_without_annotations_has_no_fields():
+@pytest.mark.parametrize("is_form", [False, True])
+def test_a_page_without_annotations_has_no_fields(is_form):
     with pypdfium2.PdfDocument(make_drawn_pdf(PLAIN)) as pdf:
-        assert list(filled_fields(pdf[0])) == []
+        assert list(filled_fields(pdf[0], is_form=is_form)) == []

@@ -37,7 +37,8 @@ class Page:
 def read_pdf(data: bytes) -> Document:
     """The text of each page; pages without any that can be read are kept, empty, and named in the notes."""
     pdf = _open(data)
-    pages = tuple(_page(pdf, index) for index in range(len(pdf)))
+    is_form = pdf.get_formtype() != pdfium.FORMTYPE_NONE
+    pages = tuple(_page(pdf, index, is_form=is_form) for index in range(len(pdf)))
     if all(page.text is None for page in pages):
         raise Unread("damaged")
     if not any(page.text for page in pages):
@@ -63,7 +64,7 @@ def _open(data: bytes) -> pypdfium2.PdfDocument:
     return pdf
 
 
-def _page(pdf: pypdfium2.PdfDocument, index: int) -> Page:
+def _page(pdf: pypdfium2.PdfDocument, index: int, *, is_form: bool) -> Page:
     try:
         page = pdf[index]
         textpage = page.get_textpage()
@@ -74,7 +75,7 @@ def _page(pdf: pypdfium2.PdfDocument, index: int) -> Page:
     read = legibility(text)
     if read is Legibility.NONE:
         text = ""
-    fields = "\n".join(filled_fields(page))
+    fields = "\n".join(filled_fields(page, is_form=is_form))
     unseen = look(page, textpage) if text else NOTHING
     textpage.close()
     page.close()

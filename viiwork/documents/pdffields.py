@@ -20,18 +20,38 @@ _value = call(pdfium.FPDFAnnot_GetStringValue, c_ulong)
 _close = call(pdfium.FPDFPage_CloseAnnot, None)
 
 
-def filled_fields(page: pypdfium2.PdfPage) -> Iterator[str]:
-    """`name: value` of each; most annotations are links, of which a page may have hundreds."""
+def filled_fields(page: pypdfium2.PdfPage, *, is_form: bool) -> Iterator[str]:
+    """`name: value` of each, on a page of a document that says that it is a form, or does not.
+
+    Most annotations are links, and to go through all of them took a quarter of the time of reading a manual. A document
+    that does not say that it is a form may still have the fields of forms that it was put together from: pages whose
+    first or last annotation is one are looked through.
+    """
     whole = Handle(ctypes.cast(page.raw, c_void_p).value)
-    for index in range(min(_on_page(whole), MAX_FIELDS)):
-        annotation = _of_page(whole, index)
-        if not annotation:
-            continue
-        if _subtype(annotation) == pdfium.FPDF_ANNOT_WIDGET:
-            name, value = (_text(annotation, key) for key in (b"T", b"V"))
-            if value and value != "Off":
-                yield f"{name}: {value}" if name else value
-        _close(annotation)
+    count = min(_on_page(whole), MAX_FIELDS)
+    if is_form or any(_is_field(whole, index) for index in {0, count - 1} if count):
+        for index in range(count):
+            yield from _field(whole, index)
+
+
+def _is_field(page: Handle, index: int) -> bool:
+    annotation = _of_page(page, index)
+    if not annotation:
+        return False
+    subtype = _subtype(annotation)
+    _close(annotation)
+    return bool(subtype == pdfium.FPDF_ANNOT_WIDGET)
+
+
+def _field(page: Handle, index: int) -> Iterator[str]:
+    annotation = _of_page(page, index)
+    if not annotation:
+        return
+    if _subtype(annotation) == pdfium.FPDF_ANNOT_WIDGET:
+        name, value = (_text(annotation, key) for key in (b"T", b"V"))
+        if value and value != "Off":
+            yield f"{name}: {value}" if name else value
+    _close(annotation)
 
 
 def _text(annotation: Handle, key: bytes) -> str:

@@ -56,7 +56,7 @@ def _suspects(run: Run) -> Iterator[tuple[str, Piece]]:
     """Pages have thousands of pieces and a handful of ways to draw them: each way is judged once."""
     for mode in set(run.modes) - {NOT_TEXT}:
         texts = [handle for handle, its in zip(run.handles, run.modes, strict=True) if its == mode]
-        ways = drawings(texts)
+        ways = [b""] * len(texts) if mode in UNDRAWN else drawings(texts)
         kinds = {way: kind for way in set(ways) if (kind := _kind(way, mode, scale=run.scale))}
         if kinds:
             orders = [order for order, its in enumerate(run.modes, run.order) if its == mode]
