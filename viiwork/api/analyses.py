@@ -39,6 +39,9 @@ FORM_SCHEMA = {
         "options": {"type": "string", "description": "JSON, as in the JSON form"},
         "labels": {"type": "string", "description": "`a,b:description,c`, or a JSON list"},
         "question": {"type": "string"},
+        "questions": {"type": "string", "description": "JSON list, instead of `question`"},
+        "multi": {"type": "string", "description": "`true` or `false`: several labels may hold"},
+        "rationale": {"type": "string", "description": "`true` or `false`: say why each label holds"},
         "prompt": {"type": "string"},
         "schema": {"type": "string", "description": "JSON: what to extract, a JSON schema of an object"},
         "lane": {"type": "string", "enum": ["interactive", "batch"]},
@@ -57,6 +60,9 @@ REQUEST_BODY = {
         "multipart/form-data": {"schema": FORM_SCHEMA},
         "application/json": {"schema": {"$ref": "#/components/schemas/AnalysisBody"}},
     },
+}
+WRITTEN: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind.partition(";")[0]: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()}}
 }
 PRIORITY_BODY = {
     "required": True,
@@ -119,7 +125,7 @@ async def prioritise(request: Request, analysis_id: str) -> JSONResponse:
     return JSONResponse(told(desk, await desk.store.set_priority(batch_id, body.priority)))
 
 
-@router.get("/{analysis_id}/results", response_class=StreamingResponse)
+@router.get("/{analysis_id}/results", response_class=StreamingResponse, responses=WRITTEN)
 async def results(
     request: Request,
     analysis_id: str,

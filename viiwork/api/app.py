@@ -15,6 +15,7 @@ from viiwork.api import (
     blobs,
     callbacks,
     dead,
+    document,
     drains,
     endpoints,
     events,
@@ -103,7 +104,7 @@ def _describe_bodies(app: FastAPI) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = generate()
+        described = document.completed(generate())
         template = "#/components/schemas/{model}"
         of_rooms = (
             *(analyses.PriorityBody, dead.SomeDead, hold.HoldBody, hold.LiftBody, quarantine.SomeWorkers),
@@ -112,7 +113,7 @@ def _describe_bodies(app: FastAPI) -> None:
         )
         models = (AnalysisBody, JobBody, LineBody, *of_rooms)
         _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)
-        document.setdefault("components", {}).setdefault("schemas", {}).update(bodies["$defs"])
-        return document
+        described["components"]["schemas"].update(bodies["$defs"])
+        return described
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

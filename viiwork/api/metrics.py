@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -20,10 +21,13 @@ from viiwork.telemetry import Once, Snapshot, known_queues
 PATIENCE_S = 5.0
 """Prometheus waits 10 s by default, and must hear that Redis is away."""
 
+KINDS = ("text/plain", "application/openmetrics-text")
+WRITTEN: dict[int | str, dict[str, Any]] = {200: {"content": {kind: {"schema": {"type": "string"}} for kind in KINDS}}}
+
 router = APIRouter(tags=["fleet"])
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=WRITTEN)
 async def metrics(request: Request) -> Response:
     """The fleet in Prometheus' text format; `viiwork_up 0`, and little else, while Redis does not answer."""
     watch: Watch = request.app.state.watch

@@ -24,6 +24,19 @@ from viiwork.wire import public
 
 OF_METADATA = re.compile(r"metadata\[(.{1,64})\]\Z", re.DOTALL)
 PARAMETERS = ("status", "submitter", "after", "limit")
+METADATA = {
+    "name": "metadata",
+    "in": "query",
+    "required": False,
+    "style": "deepObject",
+    "explode": True,
+    "description": "`metadata[KEY]=VALUE`: only analyses with these metadata.",
+    "schema": {
+        "type": "object",
+        "propertyNames": {"minLength": 1, "maxLength": 64},
+        "additionalProperties": {"type": "string"},
+    },
+}
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
@@ -31,7 +44,7 @@ After = Annotated[int | None, Query(ge=0, le=MAX_POSITION, description="The `aft
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 
 
-@router.get("", response_model=AnalysisPage)
+@router.get("", response_model=AnalysisPage, openapi_extra={"parameters": [METADATA]})
 async def list_analyses(
     request: Request,
     status: Annotated[list[BatchState] | None, Query(description="May be given several times.")] = None,
