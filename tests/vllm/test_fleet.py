@@ -116,9 +116,10 @@ def test_each_kind_of_schema_is_filled_or_its_row_says_why_not(fleet: Fleet) -> 
         }
         for kind, analysis in started.items():
             rows = list(analysis)
-            assert len(rows) == len(letters), kind
             filled[kind] = sum(row.answer is not None for row in rows)
             valid = validator_of(TAKEN[kind])
             assert all(valid.is_valid(row.answer.value) for row in rows if row.answer), kind
-            assert all(row.error and row.error.code == "invalid_output" for row in rows if not row.answer), kind
+            whys = [row.error.code for row in rows if row.error]
+            assert len(whys) == len(letters) - filled[kind], kind
+            assert {*whys} <= {"invalid_output", "incomplete"}, (kind, whys)  # the second: of what must be there
     assert sum(map(bool, filled.values())) >= len(TAKEN) // 2, filled
