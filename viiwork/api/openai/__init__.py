@@ -1,0 +1,1 @@
+"""The OpenAI API: what any of its clients sends, and what it expects to be answered."""
