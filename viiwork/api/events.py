@@ -23,9 +23,10 @@ from viiwork.api.priced import priced
 from viiwork.errors import Gone, NotFound, StoreUnavailable
 from viiwork.jobs import TERMINAL, BatchStatus, Status
 from viiwork.store import Store
+from viiwork.store.ears import Words
 from viiwork.store.gathering import Gathering
 from viiwork.store.said import Heard, heard, listen, overheard
-from viiwork.store.watch import Watch, Words
+from viiwork.store.watch import Watch
 from viiwork.telling import Telling, Told
 from viiwork.wire import public
 

@@ -10,7 +10,8 @@ from fastapi import Request
 from viiwork.api.intake import Intake
 from viiwork.errors import Busy
 from viiwork.jobs import TERMINAL, Status
-from viiwork.store.watch import LOOK_AGAIN_S, Watch, Words
+from viiwork.store.ears import Words
+from viiwork.store.watch import LOOK_AGAIN_S, Watch
 
 
 async def settled(desk: Intake, job_id: str, *, wait_s: float, request: Request) -> Status:

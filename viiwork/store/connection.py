@@ -10,6 +10,7 @@ from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 
 from viiwork.errors import StoreRefused, StoreUnavailable
 from viiwork.store.scripts import Arg, Call, Scripts
+from viiwork.store.trip import Command
 
 
 class Connection:
@@ -27,8 +28,11 @@ class Connection:
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
 
-    async def call_many(self, calls: Sequence[Call]) -> list[Any]:
-        """Run many scripts in one round trip; each answer is a reply or an error. Raises StoreUnavailable."""
+    async def call_many(self, calls: Sequence[Call | Command]) -> list[Any]:
+        """Run many scripts, and plain commands among them, in one trip; each answer is a reply or an error.
+
+        Raises StoreUnavailable.
+        """
         try:
             replies = await self.scripts.call_many(self.client, calls)
         except (RedisError, OSError) as error:

@@ -150,13 +150,13 @@ class Store(Steering):
         """
         proof: tuple[Arg, ...] = (fence.job, fence.attempt, fence.token) if fence else ("", 0, "")
         queues = tuple({job.queue for job in jobs})
-        entries, blob = await self._flat(jobs, like=like)
+        entries, blob = await self.flat(jobs, like=like)
         slices = list(_slices(entries))
         taken = 0
         for start in range(0, len(slices), SLICES_A_TRIP):
             some = slices[start : start + SLICES_A_TRIP]
             answers = await self._offer((*proof, max_backlog or 0), some, queues)
-            refused = next(filter(None, map(_refusal, answers)), None)
+            refused = next(filter(None, map(refusal, answers)), None)
             if refused is not None:
                 await self._discard_unshared(blob)
                 raise refused
@@ -174,7 +174,7 @@ class Store(Steering):
         *answers, _ = await self.call_many([*calls, release])
         for answer, part in zip(answers, some, strict=True):
             if isinstance(answer, Exception) or answer < len(part):
-                await self._discard_unnamed(part)
+                await self.discard_unnamed(part)
         return answers
 
     async def pin_card(self, fence: Fence, card: WorkerCard) -> WorkerCard:
@@ -208,7 +208,7 @@ class Store(Steering):
         """Say that all items of a batch are submitted."""
         await self.call("batch", "seal", batch_id)
 
-    async def _flat(self, jobs: Sequence[Job], *, like: JobInput | None) -> tuple[list[list[str]], str]:
+    async def flat(self, jobs: Sequence[Job], *, like: JobInput | None = None) -> tuple[list[list[str]], str]:
         """Each job as the script takes it, and the file of what they share; large inputs are files by then."""
         common = shared([job.input for job in jobs], like=like)
         blob = (await self.blobs.put(common.content)).id if common.content else ""
@@ -234,7 +234,7 @@ class Store(Steering):
         )
         return [job.id, str(len(fields)), *fields]
 
-    async def _discard_unnamed(self, part: Sequence[list[str]]) -> None:
+    async def discard_unnamed(self, part: Sequence[list[str]]) -> None:
         """Remove the files of inputs that were not taken: text that nobody asked to keep must not lie about."""
         written = {entry[0]: entry[entry.index("input_blob", 2) + 1] for entry in part if "input_blob" in entry[2::2]}
         named = await self.read([("HGET", f"{self.prefix}job:{job}", "input_blob") for job in written])
@@ -259,7 +259,7 @@ class Store(Steering):
         await self.call("closing", int(closing))
 
 
-def _refusal(answer: int | Exception) -> Exception | None:
+def refusal(answer: int | Exception) -> Exception | None:
     """Why a slice was not taken, or None."""
     if isinstance(answer, Exception):
         return answer

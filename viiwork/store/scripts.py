@@ -11,7 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from viiwork.store.trip import trip
+from viiwork.store.trip import Command, trip
 
 LIBRARY = "lib"
 Arg = str | int | float | bytes
@@ -45,8 +45,8 @@ class Scripts:
         except NoScriptError:
             return await client.eval(self._sources[script], 1, self._prefix, *args)
 
-    async def call_many(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
-        """Run many in one round trip; the answer to each is its reply or its error, in order."""
+    async def call_many(self, client: Redis, calls: Sequence[Call | Command]) -> list[Any]:
+        """Run many, and plain commands among them, in one round trip; each answer is a reply or an error, in order."""
         replies = await self._send(client, calls)
         missing = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if (
@@ -70,9 +70,11 @@ class Scripts:
         for source in self._sources.values():
             await client.script_load(source)
 
-    async def _send(self, client: Redis, calls: Sequence[Call]) -> list[Any]:
-        commands = [("EVALSHA", self._digests[call.script], 1, self._prefix, *call.args) for call in calls]
-        return await trip(client, commands)
+    async def _send(self, client: Redis, calls: Sequence[Call | Command]) -> list[Any]:
+        return await trip(client, [call if isinstance(call, tuple) else self._command(call) for call in calls])
+
+    def _command(self, call: Call) -> Command:
+        return ("EVALSHA", self._digests[call.script], 1, self._prefix, *call.args)
 
 
 def _names() -> list[str]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -21,6 +20,7 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from redis.exceptions import RedisError
 
 from viiwork.errors import Busy
+from viiwork.store.ears import Ear, Listener, Mark, Words
 
 log = logging.getLogger("viiwork.watch")
 
@@ -32,24 +32,25 @@ QUIET_S = 5.0
 PAUSE_S = 0.1
 """Between two wake-ups of one listener: a busy analysis changes a thousand times a second."""
 RECONNECT_S = 1.0
-MOST_WORDS = 64
 T = TypeVar("T")
-Words = tuple[str, ...]
-"""What was published meanwhile; an empty word where something may have been missed."""
 
 
 class Watch:
     """`async with watch.listen(id) as changes: async for _ in changes: …` - read the record, then go in."""
 
     def __init__(self, client: Redis, *, prefix: str, max_listeners: int = MAX_LISTENERS) -> None:
+        self.mark = Mark()
+        """Of the jobs that this process submits to wait for them itself."""
         self._client = client
         self._head = f"{prefix}ev:"
+        self._own = self.mark.pattern(self._head)
         self._max_listeners = max_listeners
-        self._ears: dict[str, set[_Ear]] = {}
-        self._heard: set[str] = set()  # channels that the server has confirmed on the connection that there is
+        self._ears: dict[str, set[Listener]] = {}
+        self._heard: set[str] = set()  # channels, and the pattern of own jobs, that the server has confirmed by now
         self._ids_changed = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
-        self._closed = False
+        self.closed = False
+        """This process is shutting down: nobody is told anything any more."""
 
     @property
     def listeners(self) -> int:
@@ -62,17 +63,27 @@ class Watch:
 
         The first comes once nothing can be missed any more, so what was read before it may be out of date.
         """
+        ear = Ear()
+        with self.told(ear, any_id):
+            if self._hears(any_id):
+                ear.hear(any_id, "")  # no confirmation will come for this one
+            async with aclosing(self._wake_ups(ear, pause_s)) as changes:
+                yield changes
+
+    @contextmanager
+    def told(self, listener: Listener, *ids: str) -> Iterator[None]:
+        """`listener` hears what is said of these ids: of own jobs from now on, of others from an empty word on.
+
+        Raises Busy.
+        """
         if self.listeners >= self._max_listeners:
             hint = "Ask again a little later, or without waiting for changes."
             raise Busy("Too many wait for changes here already.", hint=hint, retry_after_s=LOOK_AGAIN_S)
-        channel = self._head + any_id
-        ear = _Ear()
-        self._join(channel, ear)
+        self._join(listener, ids)
         try:
-            async with aclosing(self._wake_ups(ear, pause_s)) as changes:
-                yield changes
+            yield
         finally:
-            self._leave(channel, ear)
+            self._leave(listener, ids)
 
     async def close(self) -> None:
         """Let go of the connection; whoever still listens hears the end."""
@@ -82,32 +93,42 @@ class Watch:
 
     def end(self) -> None:
         """Send everybody home, and let nobody wait any more."""
-        self._closed = True
-        for ears in self._ears.values():
-            _wake(ears)
+        self.closed = True
+        for any_id in list(self._ears):
+            self._tell(any_id)
 
-    async def _wake_ups(self, ear: _Ear, pause_s: float) -> AsyncGenerator[Words, None]:
-        while not self._closed:
-            await _within(LOOK_AGAIN_S, ear.wait())
-            if self._closed:
+    async def _wake_ups(self, ear: Ear, pause_s: float) -> AsyncGenerator[Words, None]:
+        while not self.closed:
+            await ear.wait(LOOK_AGAIN_S)
+            if self.closed:
                 return
-            ear.clear()
             yield ear.take()
             await asyncio.sleep(pause_s)
 
-    def _join(self, channel: str, ear: _Ear) -> None:
-        self._ears.setdefault(channel, set()).add(ear)
-        if channel in self._heard:
-            ear.set()  # no confirmation will come for this one
-        self._ids_changed.set()
-        if not self._closed and (self._serving is None or self._serving.done()):
+    def _join(self, listener: Listener, ids: Iterable[str]) -> None:
+        for any_id in ids:
+            self._ears.setdefault(any_id, set()).add(listener)
+            if not self.mark.is_on(any_id):
+                self._ids_changed.set()
+        if not self.closed and (self._serving is None or self._serving.done()):
             self._serving = asyncio.create_task(self._serve())
 
-    def _leave(self, channel: str, ear: _Ear) -> None:
-        self._ears[channel].discard(ear)
-        if not self._ears[channel]:
-            del self._ears[channel]
-            self._ids_changed.set()
+    def _leave(self, listener: Listener, ids: Iterable[str]) -> None:
+        for any_id in ids:
+            self._ears[any_id].discard(listener)
+            if not self._ears[any_id]:
+                del self._ears[any_id]
+                if not self.mark.is_on(any_id):
+                    self._ids_changed.set()
+
+    def _hears(self, any_id: str) -> bool:
+        """Whether the server has confirmed that what is said of this id is heard."""
+        own = self.mark.is_on(any_id)
+        return (self._own if own else self._head + any_id) in self._heard
+
+    def _tell(self, any_id: str, word: str = "") -> None:
+        for listener in tuple(self._ears.get(any_id, ())):
+            listener.hear(any_id, word)
 
     async def _serve(self) -> None:
         """Hear, connecting again whenever the connection is lost."""
@@ -131,9 +152,10 @@ class Watch:
         redis-py's reads may be cancelled, but a command sent while one reconnects would break into the handshake.
         """
         subscribed: set[str] = set()
+        await pubsub.psubscribe(self._own)
         while True:
             self._ids_changed.clear()
-            wanted = set(self._ears)
+            wanted = {self._head + any_id for any_id in self._ears if not self.mark.is_on(any_id)}
             if fresh := wanted - subscribed:
                 await pubsub.subscribe(*fresh)
             if stale := subscribed - wanted:
@@ -156,25 +178,17 @@ class Watch:
 
     def _hand_on(self, message: dict[str, Any]) -> None:
         kind, channel = message["type"], message["channel"]
-        if kind == "subscribe":  # also after a lost connection: what was said meanwhile was missed
+        if kind in ("message", "pmessage"):
+            self._tell(channel[len(self._head) :], message["data"])
+        elif kind == "subscribe":  # also after a lost connection: what was said meanwhile was missed
             self._heard.add(channel)
+            self._tell(channel[len(self._head) :])
         elif kind == "unsubscribe":
             self._heard.discard(channel)
-        if kind in ("subscribe", "message"):
-            _wake(self._ears.get(channel, ()), message["data"] if kind == "message" else "")
-
-
-class _Ear(asyncio.Event):
-    """One listener, and what was said since it was woken last: the last words if there were too many."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: deque[str] = deque(maxlen=MOST_WORDS)
-
-    def take(self) -> Words:
-        words = tuple(self.words)
-        self.words.clear()
-        return words
+        elif kind == "psubscribe":
+            self._heard.add(channel)
+            for any_id in filter(self.mark.is_on, tuple(self._ears)):
+                self._tell(any_id)
 
 
 class _Once(Retry):
@@ -224,16 +238,3 @@ async def _stop(task: asyncio.Task[Any]) -> None:
         await asyncio.wait((task,), timeout=1)
     if not task.cancelled():
         task.exception()  # it is known, or of no interest any more
-
-
-async def _within(seconds: float, waiting: Awaitable[Any]) -> None:
-    try:
-        await asyncio.wait_for(waiting, seconds)
-    except TimeoutError:
-        return
-
-
-def _wake(ears: Iterable[_Ear], word: str = "") -> None:
-    for ear in ears:
-        ear.words.append(word)
-        ear.set()
