@@ -30,6 +30,10 @@ from viiwork.api import (
 )
 from viiwork.api.door import Door
 from viiwork.api.intake import Intake
+from viiwork.api.openai import bodies as openai_bodies
+from viiwork.api.openai import models as openai_models
+from viiwork.api.openai import routes as openai_routes
+from viiwork.api.openai.attachments import Attachments
 from viiwork.api.requests import AnalysisBody, JobBody, LineBody
 from viiwork.api.workertokens import WorkerTokens
 from viiwork.settings import Settings
@@ -51,6 +55,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
                 yield
         finally:
             await app.state.watch.close()
+            await app.state.attachments.close()
             if store is None:
                 await opened.close()
 
@@ -75,6 +80,8 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         swaps,
         endpoints,
         callbacks,
+        openai_routes,
+        openai_models,
     ):
         app.include_router(room.router)
     app.add_middleware(Door, bound_host=settings.api.host)
@@ -86,6 +93,7 @@ def _furnish(app: FastAPI, store: Store, settings: Settings) -> None:
     app.state.intake = Intake(store, settings)
     app.state.watch = Watch(store.client, prefix=store.prefix)
     app.state.asker = Gathering(store)
+    app.state.attachments = Attachments(store.directory)
     app.state.callbacks = app.state.intake.callbacks
     tokens = WorkerTokens(settings.state_dir)
     app.state.shelf = blobs.Shelf(store.directory, tokens, limit_bytes=settings.api.max_document_bytes)
@@ -111,7 +119,7 @@ def _describe_bodies(app: FastAPI) -> None:
             *(drains.DrainBody, drains.SomeCards, swaps.SwapBody),
             *(endpoints.EndpointBody, endpoints.RotationBody, callbacks.SomeCallbacks),
         )
-        models = (AnalysisBody, JobBody, LineBody, *of_rooms)
+        models = (AnalysisBody, JobBody, LineBody, *of_rooms, *openai_bodies.BODIES.values())
         _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)
         described["components"]["schemas"].update(bodies["$defs"])
         return described

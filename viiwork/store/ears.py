@@ -53,16 +53,16 @@ class Listener(Protocol):
 
 
 class Ear:
-    """One listener to one id, and what was said since it was woken last: the last words if there were too many."""
+    """One listener, and what was said of each of its ids since that was taken last: the last words if too many were."""
 
-    def __init__(self) -> None:
-        self.words: deque[str] = deque(maxlen=MOST_WORDS)
+    def __init__(self, *ids: str) -> None:
         self.closed = False
         """Nobody is behind it any more."""
+        self._words: dict[str, deque[str]] = {any_id: deque(maxlen=MOST_WORDS) for any_id in ids}
         self._bell = asyncio.Event()
 
-    def hear(self, _id: str, word: str) -> None:
-        self.words.append(word)
+    def hear(self, any_id: str, word: str) -> None:
+        self._words[any_id].append(word)
         self._bell.set()
 
     def close(self) -> None:
@@ -71,15 +71,14 @@ class Ear:
         self._bell.set()
 
     async def wait(self, within_s: float) -> None:
-        """Until there is something to take, or the time is over."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._bell.wait(), within_s)
+        """Until something new is said, or the time is over."""
+        await _rung(self._bell, within_s)
 
-    def take(self) -> Words:
-        """What was said; it is not said again."""
-        self._bell.clear()
-        words = tuple(self.words)
-        self.words.clear()
+    def take(self, any_id: str) -> Words:
+        """What was said of it; it is not said again."""
+        heard = self._words[any_id]
+        words = tuple(heard)
+        heard.clear()
         return words
 
 
@@ -87,18 +86,15 @@ class Vigil:
     """Waits for the ends of a few jobs of which nothing else matters: woken by the last of them, and not in between."""
 
     def __init__(self, *job_ids: str) -> None:
-        self.left = set(job_ids)
-        """Those that have not ended, as far as was heard."""
         self.closed = False
         """Nobody is behind it any more."""
-        self._unsure = False
+        self._left = set(job_ids)
         self._bell = asyncio.Event()
 
     def hear(self, any_id: str, word: str) -> None:
         if word in ENDS:
-            self.left.discard(any_id)
-        self._unsure = self._unsure or not word
-        if self._unsure or not self.left:
+            self._left.discard(any_id)
+        if not (word and self._left):
             self._bell.set()
 
     def close(self) -> None:
@@ -108,7 +104,11 @@ class Vigil:
 
     async def wait(self, within_s: float) -> None:
         """Until all have ended, or something may have been missed, or the time is over."""
+        await _rung(self._bell, within_s)
+
+
+async def _rung(bell: asyncio.Event, within_s: float) -> None:
+    if not bell.is_set():
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._bell.wait(), within_s)
-        self._bell.clear()
-        self._unsure = False
+            await asyncio.wait_for(bell.wait(), within_s)
+    bell.clear()

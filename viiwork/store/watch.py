@@ -63,11 +63,11 @@ class Watch:
 
         The first comes once nothing can be missed any more, so what was read before it may be out of date.
         """
-        ear = Ear()
+        ear = Ear(any_id)
         with self.told(ear, any_id):
             if self._hears(any_id):
                 ear.hear(any_id, "")  # no confirmation will come for this one
-            async with aclosing(self._wake_ups(ear, pause_s)) as changes:
+            async with aclosing(self._wake_ups(ear, any_id, pause_s)) as changes:
                 yield changes
 
     @contextmanager
@@ -97,12 +97,12 @@ class Watch:
         for any_id in list(self._ears):
             self._tell(any_id)
 
-    async def _wake_ups(self, ear: Ear, pause_s: float) -> AsyncGenerator[Words, None]:
+    async def _wake_ups(self, ear: Ear, any_id: str, pause_s: float) -> AsyncGenerator[Words, None]:
         while not self.closed:
             await ear.wait(LOOK_AGAIN_S)
             if self.closed:
                 return
-            yield ear.take()
+            yield ear.take(any_id)
             await asyncio.sleep(pause_s)
 
     def _join(self, listener: Listener, ids: Iterable[str]) -> None:

@@ -64,5 +64,5 @@ def failure_of(state: State, fault: Fault | None) -> Failure:
 def failure_from(error: ViiworkError) -> Failure:
     """The same of what was refused at the door."""
     code = CODES.get(error.code, error.code)
-    message = f"{error} {ANALYZE}." if code == TOO_LONG else str(error)
+    message = f"{error.message} {ANALYZE}." if code == TOO_LONG else str(error)
     return Failure(error.http_status, message, code, error.param, again=not isinstance(error, UsageError))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from viiwork.api.openai.bodies import COMPLETION_TOKENS, USUAL_OUTPUT_TOKENS, AnyBody, EmbeddingBody, WritingBody
+from viiwork.api.openai.bodies import (
+    COMPLETION_TOKENS,
+    USUAL_OUTPUT_TOKENS,
+    AnyBody,
+    CompletionBody,
+    EmbeddingBody,
+    WritingBody,
+)
 from viiwork.api.work import characters
 from viiwork.documents.room import narrowest
 from viiwork.jobs import Job, Lane
@@ -75,5 +82,4 @@ def parts_of(body: AnyBody) -> int:
     """How many jobs it becomes."""
     if isinstance(body, EmbeddingBody):
         return 1
-    prompts = getattr(body, "prompt", ("",))
-    return len(prompts) * body.choices
+    return body.choices * (len(body.prompt) if isinstance(body, CompletionBody) else 1)

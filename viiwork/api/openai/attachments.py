@@ -1,0 +1,93 @@
+"""Documents inside the turns of a chat: each is read in a bounded process of its own, and its text takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from viiwork.api.openai.bodies import ChatBody
+from viiwork.api.openai.content import FilePart
+from viiwork.api.openai.turns import TurnBody
+from viiwork.documents.contents import Contents
+from viiwork.documents.marks import harmless
+from viiwork.documents.reader import Reader, refusal
+from viiwork.errors import DocumentError
+from viiwork.store.blobs import BlobStore
+
+AT_ONCE = 2
+"""Documents that this process has read at the same time; others wait."""
+UNNAMED = "document"
+EMPTY = "no text was found in it"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that was uploaded before: what it is called, and the blob that holds it."""
+
+    name: str
+    blob: str
+
+
+Find = Callable[[str], Awaitable[Kept]]
+"""The file of an id that is the sender's. Raises NotFound."""
+
+
+class Attachments:
+    """Reads what chats bring along. Its helper process starts with the first of them."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._reader = Reader()
+        self._room = asyncio.Semaphore(AT_ONCE)
+
+    async def close(self) -> None:
+        """End the helper process."""
+        await self._reader.close()
+
+    async def resolve(self, body: ChatBody, find: Find) -> ChatBody:
+        """The body with text in the place of its files. Raises DocumentError naming the part, NotFound."""
+        turns = [
+            turn.model_copy(update={"content": await self._content(turn, at, find)}) if turn.files else turn
+            for at, turn in enumerate(body.messages)
+        ]
+        return body.model_copy(update={"messages": tuple(turns)})
+
+    async def _content(self, turn: TurnBody, at: int, find: Find) -> str:
+        said = []
+        for place, part in enumerate(turn.content):
+            where = f"messages.{at}.content.{place}.file"
+            said.append(part if isinstance(part, str) else await self._text(part, where, find))
+        return "\n".join(said)
+
+    async def _text(self, part: FilePart, where: str, find: Find) -> str:
+        kept = await find(part.file_id) if part.file_id else None
+        name = part.name or (kept.name if kept else "") or UNNAMED
+        async with self._room:
+            try:
+                found = await self._look(part, kept, name)
+                if (why := refusal(found)) is not None:
+                    raise why
+            except DocumentError as error:
+                raise DocumentError(
+                    f"{where}: {error.message}", hint=error.hint, code=error.code, param=where
+                ) from error
+        text = found.document.text if found.document else ""
+        if not text.strip():
+            hint = "An archive is sent as its files; a scan needs OCR first."
+            raise DocumentError(f"{where}: {EMPTY}.", hint=hint, code="empty", param=where)
+        return f'<document name="{harmless(plain(name))}">\n{harmless(text)}\n</document>'
+
+    async def _look(self, part: FilePart, kept: Kept | None, name: str) -> Contents:
+        if kept is not None:
+            return await self._reader.open(self._blobs.path(kept.blob), name=name)
+        sent = await self._blobs.put(part.data)
+        try:
+            return await self._reader.open(self._blobs.path(sent.id), name=name)
+        finally:
+            await self._blobs.delete(sent.id)
+
+
+def plain(name: str) -> str:
+    """A file's name as it may stand between quotes."""
+    return "".join(letter for letter in name if letter.isprintable() and letter not in '"<>')

@@ -1,0 +1,112 @@
+"""`/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`: an answer while somebody waits for it.
+
+Each request is a job as any other: recorded, queued, run by whichever worker has room, tried again if that one is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from viiwork.api.intake import Intake
+from viiwork.api.openai.answers import response_of
+from viiwork.api.openai.asked import Asked, asked_of, lane_of
+from viiwork.api.openai.attachments import Attachments, Kept
+from viiwork.api.openai.bodies import AnyBody, ChatBody, CompletionBody, EmbeddingBody
+from viiwork.api.openai.faults import failure_of
+from viiwork.api.openai.problems import refusal
+from viiwork.api.openai.streams import Stream
+from viiwork.api.openai.waiting import HungUp, all_ended, while_here
+from viiwork.api.orders import json_body
+from viiwork.api.work import sender
+from viiwork.errors import NotFound, ViiworkError
+from viiwork.jobs import State
+from viiwork.store.ears import Vigil
+from viiwork.store.express import Ended
+from viiwork.store.gathering import Gathering
+from viiwork.store.watch import Watch
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+B = TypeVar("B", ChatBody, CompletionBody, EmbeddingBody)
+NOBODY = 499
+"""As nginx says it of a client that has hung up; nobody reads it."""
+
+
+def _extra(model: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+@router.post("/chat/completions", openapi_extra=_extra("ChatBody"))
+async def chat(request: Request) -> Response:
+    """The next turn of a chat; with `stream` as server-sent events."""
+    return await _answered(request, ChatBody)
+
+
+@router.post("/completions", openapi_extra=_extra("CompletionBody"))
+async def complete(request: Request) -> Response:
+    """Text that goes on from a prompt; with `stream` as server-sent events."""
+    return await _answered(request, CompletionBody)
+
+
+@router.post("/embeddings", openapi_extra=_extra("EmbeddingBody"))
+async def embed(request: Request) -> Response:
+    """A vector for each text."""
+    return await _answered(request, EmbeddingBody)
+
+
+async def _answered(request: Request, kind: type[B]) -> Response:
+    desk: Intake = request.app.state.intake
+    watch: Watch = request.app.state.watch
+    asker: Gathering = request.app.state.asker
+    try:
+        who = sender(request)
+        await desk.check_open()
+        body = await read(request, await json_body(request, kind, desk.settings.api))
+        asked = await asked_of(desk, watch.mark, body, who, lane_of(request, body))
+        keep = who.key is not None
+        if not isinstance(body, EmbeddingBody) and body.stream:
+            return Stream(request, asked, body, desk=desk, watch=watch, keep=keep)
+        return await _whole(request, desk, watch, asker, asked, keep=keep)
+    except ViiworkError as error:
+        return refusal(error)
+
+
+async def read(request: Request, body: B) -> B:
+    """The body with text in the place of its files. Raises DocumentError, NotFound."""
+    if not isinstance(body, ChatBody) or not body.has_files:
+        return body
+    attachments: Attachments = request.app.state.attachments
+    return await attachments.resolve(body, find_nothing)
+
+
+async def find_nothing(_file_id: str) -> Kept:
+    """Files that were uploaded before are not had yet."""
+    raise NotFound("There is no such file of yours.", param="file_id")
+
+
+async def _whole(
+    request: Request, desk: Intake, watch: Watch, asker: Gathering, asked: Asked, *, keep: bool
+) -> Response:
+    """The answer, once all of it is there."""
+    vigil = Vigil(*asked.ids)
+    try:
+        with watch.told(vigil, *asked.ids):
+            await asked.submit(desk, heard=False)
+            async with while_here(request, vigil, desk.store, () if keep else asked.ids):
+                found = await all_ended(desk.store, watch, asker, asked.ids, vigil)
+    except HungUp:
+        return Response(status_code=NOBODY)
+    return told(asked.body, asked, found)
+
+
+def told(body: AnyBody, asked: Asked, found: list[Ended]) -> JSONResponse:
+    """What the ends of its jobs come to."""
+    headers = asked.headers | {"x-viiwork-wait-ms": str(max(end.waited_ms for end in found))}
+    for end in found:
+        if end.answer is None:
+            return refusal(failure_of(end.state or State.EXPIRED, end.fault), headers)
+    answers = [end.answer for end in found if end.answer is not None]
+    return JSONResponse(response_of(body, answers, asked.facts), headers=headers)
