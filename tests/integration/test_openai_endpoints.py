@@ -35,11 +35,8 @@ class Town:
 
     fleet: Fleet
     url: str
-
-    @property
-    def client(self) -> OpenAI:
-        """The SDK as anybody has it, which asks once only."""
-        return OpenAI(base_url=f"{self.url}/v1", api_key="anything", max_retries=0, timeout=30)
+    client: OpenAI
+    """As anybody has it, but that it asks once only."""
 
     def do(self, work: Callable[[Store], Awaitable[T]]) -> T:
         """Something done to the store."""
@@ -84,6 +81,17 @@ class Town:
             return found[0]
 
         return self.do(find)
+
+    def served(self, model: str) -> None:
+        """Wait until somebody serves a model."""
+
+        async def wait(store: Store) -> None:
+            async def there() -> bool:
+                return model in (await store.fleet()).models
+
+            await eventually(there, what=f"{model} is served")
+
+        self.do(wait)
 
     def idle(self, model: str) -> None:
         """Wait until no worker of a model holds a job."""
@@ -130,12 +138,15 @@ def town(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
         }
     )
     fleet = Fleet(settings)
-    with Door(settings) as door:
+    with (
+        Door(settings) as door,
+        OpenAI(base_url=f"{door.url}/v1", api_key="anything", max_retries=0, timeout=30) as client,
+    ):
         fleet.start("gpu0", module="tests.wordy")
         fleet.start("cpu0", module="tests.gifted")
         quick = settings.engine.model_copy(update={"kind": "simulated", "time_scale": 0.001})
         fleet.start("cpu1", settings=settings.model_copy(update={"engine": quick}))
-        made = Town(fleet, door.url)
+        made = Town(fleet, door.url, client)
         try:
             made.do(lambda store: ready(store, 3))
             yield made
@@ -302,6 +313,7 @@ class TestLoss:
 
         asyncio.run(ask())
         assert len("".join(answers).split()) == 5
+        town.served(WORDY)
 
     def test_after_it_the_stream_ends_with_a_clear_error(self, town: Town, gate: Gate) -> None:
         gate.let(1)
@@ -312,6 +324,7 @@ class TestLoss:
                     self.kill(town)
                     gate.let(100)
         assert lost.value.code == "answer_restarted"
+        town.served(WORDY)
 
     def test_who_hangs_up_frees_the_slot(self, town: Town, gate: Gate) -> None:
         with pytest.raises(openai.APITimeoutError):

@@ -147,7 +147,7 @@ async def test_listening_and_leaving_over_and_over_leaves_nothing_behind(real_st
         await next_change(changes)
         channels = await real_store.client.pubsub_channels(f"{real_store.prefix}ev:*")
         assert channels == [f"{real_store.prefix}ev:{steady}"]
-        assert real_watch._heard == {f"{real_store.prefix}ev:{steady}"}
+        assert real_watch._heard == {real_watch._own, f"{real_store.prefix}ev:{steady}"}
 
 
 async def test_there_is_a_limit_to_listeners(watch: Watch) -> None:

@@ -66,6 +66,8 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(blobs.Shut, blobs.refuse)
     for room in (
+        openai_routes,  # routes are tried in this order, and these wait for nothing
+        openai_models,
         jobs,
         analyses,
         dead,
@@ -80,8 +82,6 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         swaps,
         endpoints,
         callbacks,
-        openai_routes,
-        openai_models,
     ):
         app.include_router(room.router)
     app.add_middleware(Door, bound_host=settings.api.host)

@@ -14,7 +14,7 @@ from viiwork.api.openai.faults import TOO_LONG
 from viiwork.api.openai.orders import CHARACTERS_A_TOKEN, context_of, jobs_of, parts_of
 from viiwork.api.scales import Misfit
 from viiwork.api.work import Sender, fingerprint
-from viiwork.errors import UsageError
+from viiwork.errors import ModelNotServed, Unavailable, UsageError
 from viiwork.jobs import Job, Lane
 from viiwork.store.ears import Mark
 from viiwork.store.express import express
@@ -33,6 +33,8 @@ class Asked:
     body: AnyBody
     jobs: Sequence[Job]
     facts: Facts
+    again: bool = False
+    """It came before under the same Idempotency-Key: its jobs may have ended already."""
     position: int = 0
 
     @property
@@ -64,8 +66,9 @@ def lane_of(request: Request, body: AnyBody) -> Lane:
 
 async def asked_of(desk: Intake, mark: Mark, body: AnyBody, who: Sender, lane: Lane) -> Asked:
     """The jobs of a request, weighed. Raises ModelNotServed, UsageError for a prompt that cannot be taken, Conflict."""
-    model = await desk.model(body.model)
-    first = await desk.admit(who, lambda: _print_of(body, lane), mark.new_id())
+    model = await model_of(desk, body.model)
+    fresh = mark.new_id()
+    first = await desk.admit(who, lambda: _print_of(body, lane), fresh)
     context_tokens = context_of(await desk.fleet(), model)
     jobs = jobs_of(
         body,
@@ -81,7 +84,21 @@ async def asked_of(desk: Intake, mark: Mark, body: AnyBody, who: Sender, lane: L
     kept_s = KEPT_S if who.key is None else None
     weighed = [_fit(job) for job in await desk.weighed(jobs)]
     kept = [job.model_copy(update={"keep_s": kept_s}) for job in weighed]
-    return Asked(body, kept, Facts(job=first, model=model, created_ms=created_ms(first), lane=lane))
+    facts = Facts(job=first, model=model, created_ms=created_ms(first), lane=lane)
+    return Asked(body, kept, facts, again=first != fresh)
+
+
+async def model_of(desk: Intake, wanted: str) -> str:
+    """The model to run on. Raises Unavailable for one that was served before: its worker may be starting again."""
+    try:
+        return await desk.model(wanted)
+    except ModelNotServed as error:
+        try:
+            await desk.store.model_card(wanted)
+        except ModelNotServed:
+            raise error from None
+        message = "model: nobody serves it just now; it was served before."
+        raise Unavailable(message, hint="Try again in a moment.", code="model_not_ready", param="model") from error
 
 
 def check_length(job: Job, context_tokens: int) -> None:

@@ -21,7 +21,7 @@ READY = ("", "ready")
 async def models(request: Request) -> JSONResponse:
     """The models that are served now."""
     desk: Intake = request.app.state.intake
-    fleet = await desk.fleet()
+    fleet = await desk.fleet(fresh=True)
     return JSONResponse({"object": "list", "data": [model_of(fleet, name) for name in fleet.models]})
 
 
@@ -29,7 +29,7 @@ async def models(request: Request) -> JSONResponse:
 async def model(request: Request, model_id: str) -> JSONResponse:
     """One of them."""
     desk: Intake = request.app.state.intake
-    fleet = await desk.fleet()
+    fleet = await desk.fleet(fresh=True)
     if model_id not in fleet.models:
         return refusal(
             ModelNotServed("model: nobody serves this model.", hint=f"Served here: {_names(fleet)}.", param="model")

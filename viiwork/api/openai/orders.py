@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from viiwork.api.openai.bodies import (
     COMPLETION_TOKENS,
@@ -11,15 +10,15 @@ from viiwork.api.openai.bodies import (
     AnyBody,
     CompletionBody,
     EmbeddingBody,
+    Work,
     WritingBody,
 )
 from viiwork.api.work import characters
 from viiwork.documents.room import narrowest
 from viiwork.jobs import Job, Lane
 from viiwork.roster import FleetStatus
-from viiwork.work import ChatInput, CompletionInput, EmbeddingInput
+from viiwork.work import ChatInput, EmbeddingInput
 
-W = TypeVar("W", ChatInput, CompletionInput)
 CHARACTERS_A_TOKEN = 4
 """A rough price of a prompt for the scheduler, where nobody can count exactly."""
 PART_OF_CONTEXT = 4
@@ -45,9 +44,8 @@ def jobs_of(
     metadata = (body.metadata or {}) if isinstance(body, WritingBody) else {}
     usual = min(USUAL_OUTPUT_TOKENS, context_tokens // PART_OF_CONTEXT) if context_tokens else USUAL_OUTPUT_TOKENS
     jobs = []
-    for job_id, work in zip(ids, body.works(), strict=True):
-        if isinstance(work, ChatInput) and "max_output_tokens" not in work.model_fields_set:
-            work = at_most(work, max(COMPLETION_TOKENS, usual))  # noqa: PLW2901 - the same work, with its default
+    for job_id, asked in zip(ids, body.works(), strict=True):
+        work = bounded(asked, max(COMPLETION_TOKENS, usual))
         jobs.append(
             Job(
                 id=job_id,
@@ -66,10 +64,15 @@ def jobs_of(
     return jobs
 
 
-def at_most(work: W, tokens: int) -> W:
-    """The work with an answer of at most so many tokens, of which nobody asked for any number."""
+def bounded(work: Work, tokens: int) -> Work:
+    """The work; a chat of which nobody said how long its answer may be, with at most so many tokens.
+
+    They do not count as asked for, so whoever weighs it may still make them fewer.
+    """
+    if not isinstance(work, ChatInput) or "max_output_tokens" in work.model_fields_set:
+        return work
     said = {**dict(work), "max_output_tokens": tokens}
-    return type(work).model_construct(_fields_set=set(work.model_fields_set), **said)
+    return ChatInput.model_construct(_fields_set=set(work.model_fields_set), **said)
 
 
 def context_of(fleet: FleetStatus, model: str) -> int:

@@ -96,7 +96,7 @@ async def _whole(
         with watch.told(vigil, *asked.ids):
             await asked.submit(desk, heard=False)
             async with while_here(request, vigil, desk.store, () if keep else asked.ids):
-                found = await all_ended(desk.store, watch, asker, asked.ids, vigil)
+                found = await all_ended(desk.store, watch, asker, asked.ids, vigil, at_once=asked.again)
     except HungUp:
         return Response(status_code=NOBODY)
     return told(asked.body, asked, found)

@@ -93,12 +93,11 @@ class Stream(Response):
 
     async def _pieces(self) -> AsyncIterator[bytes]:
         """What is new, as often as there is anything; comments in between."""
-        own = all(map(self.watch.mark.is_on, self.asked.ids))
-        fresh = not own  # jobs of an earlier request may have ended already
+        at_once = self.asked.again
         while not all(hearing.over for hearing in self.hearings):
-            if not fresh:
+            if not at_once:
                 await self.ear.wait(LOOK_AGAIN_S)
-            fresh = False
+            at_once = False
             check_here(self.watch, self.ear)
             piece = b"".join([await self._heard(at, hearing) for at, hearing in enumerate(self.hearings)])
             if piece or self._must_speak():

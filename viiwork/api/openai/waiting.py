@@ -30,13 +30,17 @@ class Closable(Protocol):
     def close(self) -> None: ...
 
 
-async def all_ended(store: Store, watch: Watch, asker: Gathering, job_ids: Sequence[str], vigil: Vigil) -> list[Ended]:
-    """How the jobs ended, in their order. Raises HungUp, Gone, and Unavailable when this process is shutting down."""
-    first = not all(map(watch.mark.is_on, job_ids))  # those of an earlier request may have ended already
+async def all_ended(
+    store: Store, watch: Watch, asker: Gathering, job_ids: Sequence[str], vigil: Vigil, *, at_once: bool
+) -> list[Ended]:
+    """How the jobs ended, in their order; `at_once` looks before it waits, for they may have ended before.
+
+    Raises HungUp, Gone, and Unavailable when this process is shutting down.
+    """
     while True:
-        if not first:
+        if not at_once:
             await vigil.wait(LOOK_AGAIN_S)
-        first = False
+        at_once = False
         check_here(watch, vigil)
         try:
             found = await ends(store, asker, job_ids)
