@@ -43,8 +43,9 @@ def jobs_of(
     """
     metadata = (body.metadata or {}) if isinstance(body, WritingBody) else {}
     usual = min(USUAL_OUTPUT_TOKENS, context_tokens // PART_OF_CONTEXT) if context_tokens else USUAL_OUTPUT_TOKENS
+    works: Sequence[Work] = body.works()
     jobs = []
-    for job_id, asked in zip(ids, body.works(), strict=True):
+    for job_id, asked in zip(ids, works, strict=True):
         work = bounded(asked, max(COMPLETION_TOKENS, usual))
         jobs.append(
             Job(
