@@ -226,7 +226,7 @@ class TestAnswers:
 
     def test_a_refusal_at_the_door_keeps_its_own_words(self) -> None:
         assert failure_from(Busy("Too many.")).again
-        assert failure_from(Busy("Too many.")).code == "rate_limit_exceeded"
+        assert failure_from(Busy("Too many.")).code == "busy"
         long = failure_from(UsageError("Too long.", hint="Raise max_output_tokens.", code="context_length"))
         assert "max_output_tokens" not in long.message
         assert "/v1/analyses" in long.message

@@ -22,9 +22,11 @@ WHY = {
     409: "It has another state than this needs, or the Idempotency-Key came with another body before.",
     410: "It was kept until the date in the message, or deleted.",
     413: "The body is over a limit, which the message names.",
+    422: "The answer has not the shape that was asked for.",
     429: "No more is taken for now; `Retry-After` says in how many seconds to try again.",
     500: "Something went wrong inside; the service's log has more under the request's id.",
     503: "Redis does not answer, or the service is shutting down; `Retry-After` says when to try again.",
+    504: "It took longer than it may.",
     507: "Memory or disk is nearly used up; the message says what makes room.",
 }
 ALWAYS = (403, 500)

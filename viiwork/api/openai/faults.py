@@ -8,7 +8,8 @@ from typing import Any
 from viiwork.errors import UsageError, ViiworkError
 from viiwork.jobs import Fault, State
 
-CODES = {"context_length": "context_length_exceeded", "unsupported_task": "unsupported", "busy": "rate_limit_exceeded"}
+TOO_LONG = "context_length_exceeded"
+CODES = {"context_length": TOO_LONG}
 """Where the API has a word of its own."""
 STATUSES = {
     "timeout": 504,
@@ -23,7 +24,6 @@ STATUSES = {
     "input_lost": 500,
 }
 """By the code of the fault; any other is the request's own and a 400."""
-TOO_LONG = "context_length_exceeded"
 ANALYZE = "POST /v1/analyses takes documents of any length: it cuts them to parts that fit"
 ENDED = {
     State.CANCELLED: Fault(code="cancelled", message="This request was cancelled."),

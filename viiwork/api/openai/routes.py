@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from viiwork.api.document import refusal as refused
 from viiwork.api.intake import Intake
 from viiwork.api.openai.answers import response_of
 from viiwork.api.openai.asked import Asked, asked_of, lane_of
@@ -34,24 +35,28 @@ NOBODY = 499
 """As nginx says it of a client that has hung up; nobody reads it."""
 
 
-def _extra(model: str) -> dict[str, Any]:
+def _told(model: str, *, streams: bool = True) -> dict[str, Any]:
+    """What the OpenAPI document says of a route."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
-    return {"requestBody": {"required": True, "content": content}}
+    kinds = ("application/json", "text/event-stream") if streams else ("application/json",)
+    whole: dict[str, Any] = {"description": "As the OpenAI API has it.", "content": {kind: {} for kind in kinds}}
+    answers = {"200": whole} | {str(status): refused(status) for status in (404, 410, 422, 504)}
+    return {"openapi_extra": {"requestBody": {"required": True, "content": content}, "responses": answers}}
 
 
-@router.post("/chat/completions", openapi_extra=_extra("ChatBody"))
+@router.post("/chat/completions", **_told("ChatBody"))
 async def chat(request: Request) -> Response:
     """The next turn of a chat; with `stream` as server-sent events."""
     return await _answered(request, ChatBody)
 
 
-@router.post("/completions", openapi_extra=_extra("CompletionBody"))
+@router.post("/completions", **_told("CompletionBody"))
 async def complete(request: Request) -> Response:
     """Text that goes on from a prompt; with `stream` as server-sent events."""
     return await _answered(request, CompletionBody)
 
 
-@router.post("/embeddings", openapi_extra=_extra("EmbeddingBody"))
+@router.post("/embeddings", **_told("EmbeddingBody", streams=False))
 async def embed(request: Request) -> Response:
     """A vector for each text."""
     return await _answered(request, EmbeddingBody)
