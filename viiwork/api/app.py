@@ -31,6 +31,7 @@ from viiwork.api import (
 from viiwork.api.door import Door
 from viiwork.api.intake import Intake
 from viiwork.api.openai import bodies as openai_bodies
+from viiwork.api.openai import files
 from viiwork.api.openai import models as openai_models
 from viiwork.api.openai import routes as openai_routes
 from viiwork.api.openai.attachments import Attachments
@@ -82,6 +83,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         swaps,
         endpoints,
         callbacks,
+        files,
     ):
         app.include_router(room.router)
     app.add_middleware(Door, bound_host=settings.api.host)

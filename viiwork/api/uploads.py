@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Final, Literal
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,7 +16,8 @@ from viiwork.errors import UsageError, ViiworkError
 from viiwork.settings import ApiSection
 from viiwork.store.blobs import BlobRef, BlobStore, BlobWriter
 
-FILES = "files"
+FILES: Final = "files"
+FILE: Final = "file"
 MAX_FIELDS = 32
 """Several times what there is; each field costs memory, even an empty one."""
 WRITE_BYTES = 256 * 1024
@@ -122,10 +124,16 @@ BeforeFiles = Callable[[Mapping[str, str]], Awaitable[None]]
 
 
 class Upload:
-    """Takes one upload in, within the limits; whatever ends it early leaves no blob behind."""
+    """Takes one upload in, within the limits; whatever ends it early leaves no blob behind.
 
-    def __init__(self, blobs: BlobStore, limits: ApiSection, *, before_files: BeforeFiles) -> None:
+    `part` is what the parts with files are called; where it is `file`, there is one.
+    """
+
+    def __init__(
+        self, blobs: BlobStore, limits: ApiSection, *, before_files: BeforeFiles, part: Literal["files", "file"] = FILES
+    ) -> None:
         self._blobs, self._limits, self._before_files = blobs, limits, before_files
+        self._part = part
         self._form = Form()
         self._writer: BlobWriter | None = None
         self._pending = bytearray()
@@ -159,8 +167,11 @@ class Upload:
             raise UsageError("A part of the form has no name.")
         if part.filename is None:
             self._check_field(part)
-        elif part.name != FILES:
-            raise UsageError(f"{part.shown}: files must come in parts named `files`.", param=part.shown)
+        elif part.name != self._part:
+            named = f"a part named `{self._part}`" if self._part == FILE else f"parts named `{self._part}`"
+            raise UsageError(f"{part.shown}: files must come in {named}.", param=part.shown)
+        elif self._part == FILE and self._form.files:
+            raise UsageError("file: comes twice; send one file a request.", param=FILE)
         elif len(self._form.files) >= self._limits.max_documents:
             raise over("documents", f"{self._limits.max_documents} documents", "max_documents", param=FILES)
         else:
@@ -169,8 +180,8 @@ class Upload:
             self._writer = await self._blobs.writer().__aenter__()
 
     def _check_field(self, part: Part) -> None:
-        if part.name == FILES:
-            raise UsageError("files: a part of this name must be a file, with a filename.", param=FILES)
+        if part.name == self._part:
+            raise UsageError(f"{part.name}: a part of this name must be a file, with a filename.", param=part.name)
         if part.name in self._form.fields:
             raise UsageError(f"{part.shown}: this field comes twice.", param=part.shown)
         if len(self._form.fields) >= MAX_FIELDS:
@@ -184,7 +195,7 @@ class Upload:
             self._count_field(part, len(data))
         elif self._part_bytes > self._limits.max_document_bytes:
             name = f"file {len(self._form.files) + 1} ({part.filename})"
-            param = f"{FILES}.{len(self._form.files)}"
+            param = FILE if self._part == FILE else f"{FILES}.{len(self._form.files)}"
             raise over(name, in_mib(self._limits.max_document_bytes), "max_document_bytes", param=param)
         elif len(self._pending) >= WRITE_BYTES:
             await self._flush(self._writer)
@@ -207,7 +218,7 @@ class Upload:
     def _count(self, received: int) -> None:
         self._received_bytes += received
         if self._received_bytes > self._limits.max_upload_bytes:
-            raise over("the upload", in_mib(self._limits.max_upload_bytes), "max_upload_bytes", param=FILES)
+            raise over("the upload", in_mib(self._limits.max_upload_bytes), "max_upload_bytes", param=self._part)
 
     def _count_field(self, part: Part, received: int) -> None:
         self._field_bytes += received

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -68,6 +69,20 @@ class BlobStore:
         async with self.writer() as writer:
             await writer.write(content)
             return await writer.commit()
+
+    async def double(self, blob_id: str) -> str:
+        """A second blob with the same content, which lives as long as its own record: a hard link where that can be.
+
+        Raises NotFound, StoreUnavailable.
+        """
+        twin = secrets.token_hex(16)
+        try:
+            await asyncio.to_thread(_double, self.path(blob_id), self.path(twin))
+        except FileNotFoundError as error:
+            raise NotFound("A stored input or output is missing from the blob directory.") from error
+        except OSError as error:
+            raise _disk_error(error) from error
+        return twin
 
     async def read(self, blob_id: str) -> bytes:
         """The whole of a blob. Raises NotFound, or StoreUnavailable when it is there and cannot be read."""
@@ -160,6 +175,21 @@ class BlobWriter:
 def _create(path: Path) -> IO[bytes]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _double(source: Path, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links, or as many as there may be
+        fresh = target.with_name(f".{target.name}")
+        shutil.copyfile(source, fresh)
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+        fresh.rename(target)
+    _sync_directory(target.parent)
 
 
 def _sync_directory(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which blobs the jobs' records name, read in pages."""
+"""Which blobs the records of jobs and of files name, read in pages."""
 
 from __future__ import annotations
 
@@ -24,6 +24,22 @@ async def mentions(store: Connection, *, pause_s: float = 0.0) -> AsyncIterator[
         if keys:
             records = await store.read(("HMGET", key, *BLOB_FIELDS) for key in keys)
             yield [[name for names in record if names for name in names.split()] for record in records]
+        cursor = str(following)
+        if cursor == "0":
+            break
+        await asyncio.sleep(pause_s)
+    async for page in _of_files(store, pause_s=pause_s):
+        yield page
+
+
+async def _of_files(store: Connection, *, pause_s: float) -> AsyncIterator[list[list[str]]]:
+    """The blobs of what clients sent and batches wrote: one hash has them all."""
+    cursor = "0"
+    while True:
+        ((following, flat),) = await store.read([("HSCAN", f"{store.prefix}files", cursor, "COUNT", str(PAGE))])
+        blobs = list(flat.values() if isinstance(flat, dict) else flat[1::2])
+        if blobs:
+            yield [[blob] for blob in blobs]
         cursor = str(following)
         if cursor == "0":
             return

@@ -60,14 +60,14 @@ async def receipt(store: Steering, batch_id: str) -> Receipt | None:
 async def purge(store: Steering, batch_id: str = "") -> bool:
     """Clear a slice away of what is due, or of this deleted batch; true while there may be more."""
     more, *blobs = await store.call("purge", TOMBSTONE_MS, batch_id)
-    await _unlink(store, blobs)
+    await unlink(store, blobs)
     return bool(more)
 
 
 async def unlink_left(store: Steering) -> None:
     """Remove the files that whoever died between a record and its files left standing."""
     (left,) = await store.read([("SRANDMEMBER", f"{store.prefix}unlinking", str(UNLINKED_AT_ONCE))])
-    await _unlink(store, left)
+    await unlink(store, left)
 
 
 async def _clear(store: Steering, batch_id: str, *, for_s: float) -> None:
@@ -81,7 +81,7 @@ async def _clear(store: Steering, batch_id: str, *, for_s: float) -> None:
         await asyncio.sleep(clock.time() - begin)
 
 
-async def _unlink(store: Steering, blobs: list[str]) -> None:
+async def unlink(store: Steering, blobs: list[str]) -> None:
     """Remove files, and note those that are gone. A host that joined forgets its copies; the head removes them."""
     gone = [blob for blob in blobs if await _is_removed(store.blobs, blob)]
     if gone and isinstance(store.blobs, BlobStore):

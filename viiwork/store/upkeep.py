@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from viiwork.errors import StoreUnavailable
 from viiwork.jobs import Lane
 from viiwork.roster import WorkerCard
+from viiwork.store import files
 from viiwork.store.facade import IDEMPOTENCY_MS, Fence, Store
 from viiwork.store.meters import Unclaimed
 from viiwork.store.removal import purge, unlink_left
@@ -179,6 +180,10 @@ class Upkeep:
         await unlink_left(self._store)
         while more and turn.goes_on:
             more = await purge(self._store)
+            await turn.stand_back(more)
+        turn, more = Turn(), True
+        while more and turn.goes_on:
+            more = await files.expire(self._store)
             await turn.stand_back(more)
 
 

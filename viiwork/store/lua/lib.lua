@@ -247,6 +247,31 @@ local function keep_until(id, ttl_ms)
   return NOW + ttl_ms
 end
 
+-- A file that a client sent or a batch wrote: a record, a place among its tenant's, and its blob where the sweeper looks.
+-- Ids sort by the time of their making, so that a list goes on behind one that is gone. `about`: field, value, … of it.
+local function make_file(id, tenant, blob, expires_ms, about)
+  local key = P .. 'file:' .. id
+  redis.call('HSET', key, 'tenant', tenant, 'blob', blob, 'created_ms', NOW, unpack(about))
+  if expires_ms > 0 then
+    redis.call('HSET', key, 'expires_ms', string.format('%.0f', expires_ms))
+    redis.call('ZADD', P .. 'files.expiry', expires_ms, id)
+  end
+  redis.call('HSET', P .. 'files', id, blob)
+  redis.call('ZADD', P .. 'files:' .. tenant, 0, id)
+end
+
+-- Answers the blob of a file that is no more, which stands in `unlinking` now; nil where there is none.
+local function drop_file(id)
+  local f = redis.call('HMGET', P .. 'file:' .. id, 'tenant', 'blob')
+  redis.call('ZREM', P .. 'files.expiry', id)
+  if not f[2] then return nil end
+  redis.call('DEL', P .. 'file:' .. id)
+  redis.call('HDEL', P .. 'files', id)
+  redis.call('ZREM', P .. 'files:' .. f[1], id)
+  redis.call('SADD', P .. 'unlinking', f[2])
+  return f[2]
+end
+
 -- A callback is a record, and a place in the lane of whoever is told, made by the very script that changes what it tells
 -- of: neither can be without the other. A lane has one callback under way at a time. `about`: field, value, … of it.
 local function post(kind, subject, tenant, lane, url, endpoint, about)
