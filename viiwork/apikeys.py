@@ -62,8 +62,16 @@ class ApiKey(Wire):
 class KeyShown(Wire):
     """A key with its secret, which is shown this once."""
 
-    secret: str
+    secret: str = Field(repr=False)
     key: ApiKey
+
+
+class WhoAmI(Wire):
+    """Who a service takes whoever asks for; without a key where it needs none."""
+
+    tenant: str
+    scopes: tuple[Scope, ...]
+    key: ApiKey | None = None
 
 
 class Keys(Wire):

@@ -13,11 +13,13 @@ import httpx
 from viiwork.errors import (
     Busy,
     Conflict,
+    Forbidden,
     Full,
     Gone,
     ModelNotServed,
     NotFound,
     TooLarge,
+    Unauthorized,
     Unavailable,
     UsageError,
     ViiworkError,
@@ -26,6 +28,8 @@ from viiwork.errors import (
 DEFAULT_URL = "http://127.0.0.1:8400"
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
 BY_STATUS: Mapping[int, type[ViiworkError]] = {
+    401: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     409: Conflict,
     410: Gone,

@@ -3,6 +3,8 @@
     ViiworkError                 the root: what happened, what to do, whether trying again helps
     ├── UsageError               the caller asked for something that cannot be (HTTP 400, exit 2)
     │   ├── SettingsError        a settings file, variable or flag is wrong
+    │   ├── Unauthorized         no API key came with the request, or none that is valid (401)
+    │   ├── Forbidden            the key is not for this (403)
     │   ├── NotFound             no such job, analysis or document (404)
     │   ├── ModelNotServed       nobody serves the model that was asked for (404)
     │   ├── Conflict             an idempotency key came back with another body (409)
@@ -62,6 +64,20 @@ class SettingsError(UsageError):
     """Raised when a settings file, a VIIWORK_* variable or a flag is wrong."""
 
     code = "invalid_settings"
+
+
+class Unauthorized(UsageError):
+    """Raised when a request shows no API key, or none that is valid any more."""
+
+    code = "invalid_api_key"
+    http_status = 401
+
+
+class Forbidden(UsageError):
+    """Raised when a key's scopes do not cover what was asked for."""
+
+    code = "insufficient_scope"
+    http_status = 403
 
 
 class NotFound(UsageError):

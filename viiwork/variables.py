@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from viiwork.settings import meant, section_of, variables
 
 PREFIX = "VIIWORK_"
-FOR_PEOPLE = frozenset({"VIIWORK_CONFIG", "VIIWORK_DEBUG", "VIIWORK_URL"})
+API_KEY = "VIIWORK_API_KEY"
+"""What clients show a service; a secret, which no process of the fleet is handed on."""
+FOR_PEOPLE = frozenset({"VIIWORK_CONFIG", "VIIWORK_DEBUG", "VIIWORK_URL", API_KEY})
 """Read beside the settings."""
 WORKER_CARDS = "VIIWORK_WORKER_CARDS"
 """The identities of a worker's cards, with commas: their numbers may be others when the worker is started again."""

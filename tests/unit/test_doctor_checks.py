@@ -134,7 +134,9 @@ def test_checks_of_redis(check: Any, facts: dict[str, Any], verdict: Verdict, wo
         (host.redis_door, {"redis": "network"}, WARN, "clear text"),
         (host.redis_door, {"redis": "network", "redis_tls": True}, OK, "TLS"),
         (host.redis_door, {"redis": "loopback", "redis_password": False}, OK, "loopback"),
-        (host.api_door, {"api_host": "0.0.0.0", "api_loopback": False}, WARN, "0.0.0.0"),
+        (host.api_door, {"api_host": "0.0.0.0", "api_loopback": False}, FAIL, "0.0.0.0 without keys"),
+        (host.api_door, {"api_host": "0.0.0.0", "api_loopback": False, "api_keys": True}, WARN, "in clear text"),
+        (host.api_door, {"api_keys": True}, OK, "with keys"),
     ],
 )
 def test_checks_of_the_doors(check: Any, facts: dict[str, Any], verdict: Verdict, words: str) -> None:

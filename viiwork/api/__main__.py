@@ -12,7 +12,7 @@ import uvicorn
 import uvloop
 
 from viiwork.api.app import create_app
-from viiwork.api.door import is_loopback
+from viiwork.api.gate import check_keys
 from viiwork.errors import StartupError, ViiworkError
 from viiwork.settings import Settings, load_settings
 from viiwork.store import Store, open_store
@@ -44,8 +44,13 @@ async def serve(settings: Settings) -> None:
     """Run uvicorn on `settings.api`. Raises StartupError when the port is taken, StoreUnavailable without Redis."""
     listener = listen(settings.api.host, settings.api.port)
     store = await open_store(settings)
+    try:
+        await check_keys(settings, store)
+    except BaseException:
+        await store.close()
+        raise
     await meet_blobs(store)
-    announce(listener, settings.api.host)
+    announce(listener)
     taken = settings.api.model_copy(update={"port": listener.getsockname()[1]})  # 0 took a free one
     config = uvicorn.Config(
         create_app(settings.model_copy(update={"api": taken}), store),
@@ -80,12 +85,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def announce(listener: socket.socket, bound_host: str) -> None:
+def announce(listener: socket.socket) -> None:
     """Say where; whoever reads that line is served."""
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
-    if not is_loopback(bound_host):
-        log.warning("api.host is %s: there are no API keys yet, so whoever reaches this port may use it", bound_host)
 
 
 def end_quietly() -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from pydantic.json_schema import models_json_schema
 
 from viiwork.api import (
@@ -22,6 +22,7 @@ from viiwork.api import (
     fleet,
     hold,
     jobs,
+    keys,
     metrics,
     outcomes,
     problems,
@@ -29,14 +30,18 @@ from viiwork.api import (
     swaps,
 )
 from viiwork.api.door import Door
+from viiwork.api.gate import Gate
 from viiwork.api.intake import Intake
+from viiwork.api.keyring import Keyring
 from viiwork.api.openai import bodies as openai_bodies
 from viiwork.api.openai import files
 from viiwork.api.openai import models as openai_models
 from viiwork.api.openai import routes as openai_routes
 from viiwork.api.openai.attachments import Attachments
 from viiwork.api.requests import AnalysisBody, JobBody, LineBody
+from viiwork.api.tenancy import guard
 from viiwork.api.workertokens import WorkerTokens
+from viiwork.auditlog import AuditLog
 from viiwork.settings import Settings
 from viiwork.store import Store, open_store
 from viiwork.store.gathering import Gathering
@@ -61,7 +66,14 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
                 await opened.close()
 
     # The pages that FastAPI offers for its schema load scripts from elsewhere, so they stay off.
-    app = FastAPI(title="VIIWork", version=installed_version(), lifespan=life, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="VIIWork",
+        version=installed_version(),
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(guard)],
+    )
     if store is not None:
         _furnish(app, store, settings)
     problems.install(app)
@@ -84,9 +96,10 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         endpoints,
         callbacks,
         files,
+        keys,
     ):
         app.include_router(room.router)
-    app.add_middleware(Door, bound_host=settings.api.host)
+    app.add_middleware(Door, bound_host=settings.api.host, gate=Gate(settings.api))
     _describe_bodies(app)
     return app
 
@@ -97,6 +110,8 @@ def _furnish(app: FastAPI, store: Store, settings: Settings) -> None:
     app.state.asker = Gathering(store)
     app.state.attachments = Attachments(store.directory)
     app.state.callbacks = app.state.intake.callbacks
+    app.state.keyring = Keyring(store)
+    app.state.audit = AuditLog(settings.state_dir)
     tokens = WorkerTokens(settings.state_dir)
     app.state.shelf = blobs.Shelf(store.directory, tokens, limit_bytes=settings.api.max_document_bytes)
 
@@ -120,6 +135,7 @@ def _describe_bodies(app: FastAPI) -> None:
             *(analyses.PriorityBody, dead.SomeDead, hold.HoldBody, hold.LiftBody, quarantine.SomeWorkers),
             *(drains.DrainBody, drains.SomeCards, swaps.SwapBody),
             *(endpoints.EndpointBody, endpoints.RotationBody, callbacks.SomeCallbacks),
+            *(keys.KeyBody, keys.KeyRotationBody),
         )
         models = (AnalysisBody, JobBody, LineBody, *of_rooms, *openai_bodies.BODIES.values())
         _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)

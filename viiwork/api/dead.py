@@ -16,6 +16,8 @@ from viiwork.api.bodies import Body
 from viiwork.api.intake import Intake
 from viiwork.api.jobs import checked
 from viiwork.api.orders import json_body
+from viiwork.api.principal import Principal, principal
+from viiwork.api.tenancy import check_own
 from viiwork.api.work import fingerprint, sender
 from viiwork.deadletters import MOST, DeadPage, DeadSweep, Refusal
 from viiwork.errors import Conflict, NotFound, UsageError
@@ -46,7 +48,7 @@ BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schema
 async def list_dead(request: Request, before: Before = None, limit: Limit = 100) -> JSONResponse:
     """Dead letters, the last to die first."""
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(await page(desk, before=before, limit=limit)))
+    return JSONResponse(public(seen_by(principal(request), await page(desk, before=before, limit=limit))))
 
 
 @router.get("/{job_id}", response_model=Status)
@@ -103,6 +105,11 @@ async def page(desk: Intake, *, before: int | None, limit: int) -> DeadPage:
         limit *= 2
 
 
+def seen_by(who: Principal, found: DeadPage) -> DeadPage:
+    """As much of a page as is there for whoever asks; what comes behind it begins where it did."""
+    return found.model_copy(update={"dead": tuple(one for one in found.dead if who.sees(one.tenant))})
+
+
 async def dead_status(desk: Intake, job_id: str) -> Status:
     """The status of a dead job. Raises NotFound for one that is not dead."""
     status = await desk.store.job(checked(job_id))
@@ -134,11 +141,17 @@ async def _sweep(request: Request, desk: Intake, act: Act) -> JSONResponse:
     some = await _some(request, desk)
     again = await came_before(request, desk, some.model_dump(mode="json"))
     if some.ids is not None:
-        return JSONResponse(public(await _each(desk, some.ids, act, again=again)))
-    found = await page(desk, before=some.before, limit=MOST)
+        return JSONResponse(public(await _each(desk, some.ids, partial(_own, request, act), again=again)))
+    found = seen_by(principal(request), await page(desk, before=some.before, limit=MOST))
     # A part that is retried takes the other parts of its document along; these are no longer dead at their turn.
     swept = await _each(desk, [status.id for status in found.dead], act, again=True)
     return JSONResponse(public(swept.model_copy(update={"before": found.before})))
+
+
+async def _own(request: Request, act: Act, job_id: str) -> Status | None:
+    """Act on one's own alone. Raises NotFound."""
+    await check_own(request, job_id)
+    return await act(job_id)
 
 
 async def _some(request: Request, desk: Intake) -> SomeDead:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import re
 import secrets
@@ -16,7 +15,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from viiwork.api.problems import problem
+from viiwork.api.audited import note
+from viiwork.api.gate import Gate, is_loopback
+from viiwork.api.principal import enter
+from viiwork.api.problems import answer_to, problem
+from viiwork.errors import ViiworkError
 
 log = logging.getLogger("viiwork.api")
 
@@ -33,9 +36,10 @@ Closing a socket with unread bytes resets it, and the sender would see a broken 
 class Door:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, bound_host: str) -> None:
+    def __init__(self, app: ASGIApp, *, bound_host: str, gate: Gate) -> None:
         self._app = app
         self._bound_host = bound_host
+        self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,7 +48,13 @@ class Door:
         await _Visit(scope, receive, send).run(self._admit)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = refuse(scope["method"], Headers(scope=scope), bound_host=self._bound_host)
+        headers = Headers(scope=scope)
+        refusal = refuse(scope["method"], headers, bound_host=self._bound_host)
+        if refusal is None:
+            try:
+                enter(scope, await self._gate.who(scope, headers))
+            except ViiworkError as error:
+                refusal = answer_to(error)
         await (refusal or self._app)(scope, receive, send)
 
 
@@ -79,6 +89,8 @@ class _Visit:
         if message["type"] == "http.response.start":
             self._started, self._status = True, message["status"]
             MutableHeaders(scope=message)["x-request-id"] = self.request_id
+            if self._status < 400:
+                await note(self._scope, request_id=self.request_id)
         early = self._status >= 400 and not self._body_read and self._expects_body()
         if not early or message["type"] != "http.response.body" or message.get("more_body"):
             await self._send(message)
@@ -135,13 +147,3 @@ def host_name(host: str) -> str:
     """The name in a Host header, without its port."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.rstrip(".").lower()
-
-
-def is_loopback(name: str) -> bool:
-    """Whether `name` is this computer's own."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

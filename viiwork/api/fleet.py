@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from viiwork.api.intake import Intake
 from viiwork.api.priced import priced_fleet
+from viiwork.api.principal import principal
 from viiwork.documents.versions import making
 from viiwork.errors import StoreUnavailable
 from viiwork.heldback import notices
@@ -29,7 +30,8 @@ router = APIRouter()
 async def fleet(request: Request) -> JSONResponse:
     """Workers, models and queues at this moment, who waits, what holds work back, and what the cards have used."""
     desk: Intake = request.app.state.intake
-    status = await surveyed(desk.store, await desk.store.fleet())
+    who = principal(request)
+    status = await surveyed(desk.store, await desk.store.fleet(), tenant="" if who.admin else who.tenant)
     status = priced_fleet(status, desk.settings.power)
     status = status.model_copy(update={"memory": await _memory(desk)})
     told = status.model_copy(update={"notices": notices(status, now=datetime.now(UTC)), "making": making()})

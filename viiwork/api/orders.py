@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.requests import Request
 
+from viiwork.api.audited import BODY
 from viiwork.api.intake import Intake
 from viiwork.api.limits import check_announced, in_mib, over
 from viiwork.api.problems import wrong_field
@@ -42,9 +43,11 @@ async def json_body(request: Request, model: type[M], limits: ApiSection) -> M:
         if len(raw) > limits.max_json_bytes:
             raise over("the body", in_mib(limits.max_json_bytes), "max_json_bytes", param="body")
     try:
-        return model.model_validate_json(bytes(raw))
+        body = model.model_validate_json(bytes(raw))
     except ValidationError as error:
         raise wrong_field(error, of=model) from error
+    setattr(request.state, BODY, body)
+    return body
 
 
 async def order_of_json(body: AnalysisBody, desk: Intake) -> Order:

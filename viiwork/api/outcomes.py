@@ -12,6 +12,7 @@ from viiwork.api.analyses import MAX_POSITION, checked, whole
 from viiwork.api.dead import came_before, once_of
 from viiwork.api.intake import Intake
 from viiwork.api.priced import priced
+from viiwork.api.principal import principal
 from viiwork.api.requests import check_query
 from viiwork.errors import UsageError
 from viiwork.jobs import BatchState
@@ -52,9 +53,15 @@ async def list_analyses(
     after: After = None,
     limit: Limit = 100,
 ) -> JSONResponse:
-    """Analyses and files of jobs, the newest first. `metadata[KEY]=VALUE` asks for those with these metadata."""
+    """Analyses and files of jobs, the newest first: one's own, for an admin everybody's.
+
+    `metadata[KEY]=VALUE` asks for those with these metadata.
+    """
     desk: Intake = request.app.state.intake
-    wanted = Wanted(states=frozenset(status or ()), tenant=submitter, metadata=_metadata(request))
+    who, metadata = principal(request), _metadata(request)
+    if submitter and not who.sees(submitter):
+        return JSONResponse(public(AnalysisPage()))
+    wanted = Wanted(states=frozenset(status or ()), tenant=submitter if who.admin else who.tenant, metadata=metadata)
     page = await listed(desk.store, wanted, after=after, limit=limit)
     shown = tuple(priced(one, desk.settings.power) for one in page.analyses)
     return JSONResponse(public(page.model_copy(update={"analyses": shown})))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from viiwork.api.bodies import complaint
-from viiwork.errors import Busy, Conflict, Unavailable, UsageError, ViiworkError
+from viiwork.errors import Busy, Conflict, Unauthorized, Unavailable, UsageError, ViiworkError
 
 RETRY_AFTER_S = 2
 NAMED = {404: ("not_found", "There is nothing at this address."), 405: ("method_not_allowed", "Not with this method.")}
@@ -29,6 +29,8 @@ def answer_to(error: ViiworkError) -> JSONResponse:
     if isinstance(error, Unavailable):
         wait_s = error.retry_after_s if isinstance(error, Busy) else RETRY_AFTER_S
         response.headers["retry-after"] = str(max(1, math.ceil(wait_s)))
+    if isinstance(error, Unauthorized):
+        response.headers["www-authenticate"] = "Bearer"
     if isinstance(error, Conflict):
         response.headers["x-should-retry"] = "false"  # SDKs retry a 409 unless told not to
     return response

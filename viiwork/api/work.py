@@ -13,6 +13,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from viiwork.api.principal import principal
 from viiwork.api.requests import JobBody, WorkBody
 from viiwork.documents.contents import likeness
 from viiwork.errors import UsageError
@@ -23,7 +24,6 @@ from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInpu
 
 IDEMPOTENCY_KEY = re.compile(r"^[\x21-\x7e]{1,255}$")
 SHA_256 = re.compile(r"(?:^|[,\s])sha-256=:([A-Za-z0-9+/=]*):")
-NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9._@+-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,11 @@ class FileOrder:
 
 def sender(request: Request) -> Sender:
     """Who sends this request. Raises UsageError for an unusable Idempotency-Key."""
-    client = request.client.host if request.client else "unknown"
-    label = NOT_IN_LABELS.sub("_", request.headers.get("x-viiwork-submitter", "").strip())[:128]
     key = request.headers.get("idempotency-key")
     if key is not None and not IDEMPOTENCY_KEY.match(key):
         message = "Idempotency-Key: must be 1 to 255 printable ASCII characters without spaces."
         raise UsageError(message, param="Idempotency-Key")
-    return Sender(tenant=label or f"anonymous@{client}", key=key)
+    return Sender(tenant=principal(request).tenant, key=key)
 
 
 def announced_digest(request: Request) -> bytes | None:

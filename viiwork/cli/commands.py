@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from viiwork.cli.analyze import analyze
+from viiwork.cli.apikeys import keys
 from viiwork.cli.ask import ask
 from viiwork.cli.backup import backup, restore
 from viiwork.cli.bench import bench
@@ -25,6 +26,7 @@ from viiwork.cli.drain import drain, undrain
 from viiwork.cli.gc import gc
 from viiwork.cli.gpus import gpus
 from viiwork.cli.listing import list_analyses
+from viiwork.cli.login import login, logout, whoami
 from viiwork.cli.models import models
 from viiwork.cli.pause import pause, resume
 from viiwork.cli.plan import plan_command
@@ -62,12 +64,15 @@ for of_analyses in (delete, retry):
 app.command("list")(list_analyses)
 for of_cards in (drain, undrain, swap):
     app.command()(of_cards)
+for of_keys in (login, logout, whoami):
+    app.command()(of_keys)
 for of_the_host in (doctor, gpus, gc, backup, restore):
     app.command()(of_the_host)
 app.command("plan")(plan_command)
 app.command()(compose)
 app.add_typer(callbacks, name="callbacks")
 app.add_typer(dead, name="dead")
+app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
 app.add_typer(power, name="power")
 app.add_typer(quarantine, name="quarantine")

@@ -37,8 +37,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, o
 
 def connect(server: str | None, *, submitter: str | None = None) -> Client:
     """A client of the service that was named, or of this computer's fleet; `submitter` is not a person."""
-    url = server or os.environ.get("VIIWORK_URL") or local_url() or DEFAULT_URL
-    return Client(url, submitter=submitter, retries=RETRIES, on_remark=say, away_patience_s=0)
+    return Client(service_url(server), submitter=submitter, retries=RETRIES, on_remark=say, away_patience_s=0)
+
+
+def service_url(server: str | None) -> str:
+    """Where the service is: as it was named, as VIIWORK_URL says, or this computer's fleet."""
+    return server or os.environ.get("VIIWORK_URL") or local_url() or DEFAULT_URL
 
 
 def local_url() -> str | None:

@@ -28,12 +28,15 @@ def choose_priority(level: str) -> Priority:
 
 
 def seconds_of(text: str) -> float | None:
-    """A span of time as people write it, in seconds; None for none. Raises UsageError."""
+    """Of `--deadline`, as `span_s`."""
+    return span_s(text, "deadline")
+
+
+def span_s(text: str, flag: str) -> float | None:
+    """A span of time as people write it, in seconds; None for none. Raises UsageError naming the flag."""
     if not text:
         return None
     found = DURATION.fullmatch(text.strip())
     if not found or float(found[1]) == 0:
-        raise UsageError(
-            f"--deadline {text}: is no span of time.", hint="Such as 90s, 15m, 2h or 1d.", param="deadline"
-        )
+        raise UsageError(f"--{flag} {text}: is no span of time.", hint="Such as 90s, 15m, 2h or 1d.", param=flag)
     return float(found[1]) * UNIT_S[found[2]]

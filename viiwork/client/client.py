@@ -12,8 +12,10 @@ from typing import Any
 import httpx
 
 from viiwork.client.analyses import Analyses
+from viiwork.client.apikeys import ApiKeys
 from viiwork.client.asking import Asking
 from viiwork.client.awaiting import AwaitingWire
+from viiwork.client.bearer import bearer_for
 from viiwork.client.blocking import BlockingWire
 from viiwork.client.callbacks import Callbacks
 from viiwork.client.deadjobs import DeadJobs
@@ -28,13 +30,17 @@ READ_TIMEOUT_S = 300.0
 """An upload of thousands of files is answered once all of them are safely on disk."""
 
 
-class Requests(Analyses, Outcomes, Jobs, Asking, DeadJobs, Fleet, Callbacks):
-    """What can be asked of a service; where it is, and how patiently it is asked."""
+class Requests(Analyses, Outcomes, Jobs, Asking, DeadJobs, Fleet, Callbacks, ApiKeys):
+    """What can be asked of a service; where it is, and how patiently it is asked.
+
+    Without an `api_key` it shows the one in VIIWORK_API_KEY, else what `viiwork login` keeps for this service.
+    """
 
     def __init__(
         self,
         url: str | None = None,
         *,
+        api_key: str | None = None,
         submitter: str | None = None,
         retries: int = 4,
         timeout_s: float = READ_TIMEOUT_S,
@@ -50,6 +56,7 @@ class Requests(Analyses, Outcomes, Jobs, Asking, DeadJobs, Fleet, Callbacks):
         self._start(
             base_url=self.url,
             headers={"x-viiwork-submitter": label(submitter or default_submitter())},
+            auth=bearer_for(self.url, api_key),
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
             trust_env=not is_loopback(self.url),  # a proxy must not be asked for this computer's own service
             verify=self.url.startswith("https:"),  # reading the certificate store takes 20 ms; plain HTTP needs none

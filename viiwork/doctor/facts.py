@@ -54,6 +54,8 @@ class DoorFacts:
     redis_tls: bool
     api_host: str
     api_loopback: bool
+    api_keys: bool = False
+    """Whether it asks for keys."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,14 @@ def redis_door(door: DoorFacts) -> Finding:
 
 
 def api_door(door: DoorFacts) -> Finding:
-    """There are no API keys yet: whoever reaches the API may use it."""
+    """Whoever reaches the API may use it, unless it asks for keys: off loopback it does, or does not start."""
+    if not door.api_loopback and not door.api_keys:
+        found = f"listens on {door.api_host} without keys: it does not start"
+        return fail("API access", found, "Leave api.keys at auto, or bind it to 127.0.0.1.")
     if not door.api_loopback:
-        found = f"listens on {door.api_host}: whoever reaches it may read and submit"
-        return warn("API access", found, "Bind it to 127.0.0.1, or put an authenticating proxy before it.")
-    return ok("API access", "loopback")
+        advice = "Put a proxy with TLS before it, or let it listen where nobody else can: see docs/keys.md."
+        return warn("API access", f"listens on {door.api_host}, with keys, in clear text", advice)
+    return ok("API access", "loopback, with keys" if door.api_keys else "loopback")
 
 
 def state_dir(host: HostFacts) -> Finding:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from viiwork.api.gate import keys_on
 from viiwork.api.pressure import Gauge
 from viiwork.doctor import DoorFacts, Facts, FleetFacts, HostFacts, JoinedFacts
 from viiwork.errors import Busy, Full, StoreUnavailable, ViiworkError
@@ -79,6 +80,7 @@ def door_facts(settings: Settings, url: str) -> DoorFacts:
         redis_tls=url.startswith("rediss:"),
         api_host=settings.api.host,
         api_loopback=is_loopback(settings.api.host),
+        api_keys=keys_on(settings.api),
     )
 
 

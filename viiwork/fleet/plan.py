@@ -16,6 +16,7 @@ from viiwork.recipes.check import BUILT_IN
 from viiwork.recipes.launch import CLEARING_S
 from viiwork.recipes.load import recipe_for
 from viiwork.settings import LISTS, Settings, variable_of, variables
+from viiwork.variables import API_KEY
 
 TAG = SUPERVISED_BY
 FLOWER_USER = "viiwork"
@@ -137,8 +138,11 @@ def child_env(settings: Settings, *, environ: Mapping[str, str]) -> dict[str, st
 
 
 def besides_settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """An environment without our settings: one that `up` was told to leave out must not come back by a variable."""
-    ours = frozenset(variables())
+    """An environment without our settings: one that `up` was told to leave out must not come back by a variable.
+
+    Nor with the key of whoever typed `up`: no engine has any use for it.
+    """
+    ours = frozenset({*variables(), API_KEY})
     return {name: value for name, value in environ.items() if name.upper() not in ours}
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
+from viiwork.api.gate import check_keys
 from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
 from viiwork.fleet.berths import Berth
 from viiwork.fleet.cards import settle_cards
@@ -134,7 +135,9 @@ class Supervisor:
         self._name = HostName(store, self.state, host=self._host)
         await self._name.claim()
         undo.push_async_callback(self._name.release)
-        if self.settings.joined:
+        if not self.settings.joined:
+            await check_keys(self.settings, store)
+        else:
             await check_blobs(self.settings, store)
             self._head = HeadWatch(store, tell=self._herald.notice)
         await self._greet(store, orphans)

@@ -48,6 +48,8 @@ class ApiSection(Section):
     host: str = "127.0.0.1"
     port: Port = 8400
     """0 takes a free one."""
+    keys: Literal["auto", "on", "off"] = "auto"
+    """Whether requests need an API key; `auto`: unless it listens on loopback. `off` is for loopback alone."""
     max_json_bytes: int = 16 * MIB
     max_document_bytes: int = 256 * MIB
     max_upload_bytes: int = 4096 * MIB

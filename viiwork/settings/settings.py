@@ -36,8 +36,8 @@ from viiwork.settings.service import (
     ResultsSection,
 )
 
-COMPOSE_ONLY = frozenset({"viiwork_redis_maxmemory"})
-"""Variables of compose.yaml that look like a setting of ours; people keep them in their environment."""
+NO_SETTINGS = frozenset({"viiwork_redis_maxmemory", "viiwork_api_key"})
+"""What looks like a setting of ours and is none: a variable of compose.yaml, and the key that clients send."""
 ENTRIES: dict[str, type[Section]] = {SCHEDULE: ScheduleEntry, SERVE: ServeEntry}
 
 
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         in_file = InitSettingsSource(settings_cls, init_kwargs=read_file(os.environ, known=cls.tables()))
         if isinstance(env_settings, EnvSettingsSource):
-            env_settings.env_vars = {k: v for k, v in env_settings.env_vars.items() if k not in COMPOSE_ONLY}
+            env_settings.env_vars = {k: v for k, v in env_settings.env_vars.items() if k not in NO_SETTINGS}
         return init_settings, env_settings, in_file
 
     @classmethod

@@ -35,8 +35,8 @@ async def _oldest_s(store: Connection, queue: str) -> float:
     return oldest_ms / 1000
 
 
-async def heaviest(store: Connection, *, limit: int = 10) -> tuple[TenantLoad, ...]:
-    """The submitters with the most unfinished jobs, then those whose jobs used most energy."""
+async def heaviest(store: Connection, *, limit: int = 10, tenant: str = "") -> tuple[TenantLoad, ...]:
+    """The submitters with the most unfinished jobs, then those whose jobs used most energy; with `tenant` it alone."""
     (flat,) = await store.read([("HGETALL", f"{store.prefix}load")])
     pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
     unfinished = {tenant: int(jobs) for tenant, jobs in pairs}
@@ -49,18 +49,21 @@ async def heaviest(store: Connection, *, limit: int = 10) -> tuple[TenantLoad, .
             energy_j=used[tenant] / 1000 if tenant in used else None,
             energy_unknown_jobs=unknown.get(tenant, 0),
         )
-        for tenant in {*unfinished, *used, *unknown}
+        for tenant in ({tenant} if tenant else {*unfinished, *used, *unknown})
     ]
     return tuple(nlargest(limit, loads, key=lambda load: (load.unfinished, load.energy_j or 0.0, load.tenant)))
 
 
-async def surveyed(store: Connection, status: FleetStatus) -> FleetStatus:
-    """The same fleet, also with who waits in it and for how long, its hosts' cards, and what those have used."""
+async def surveyed(store: Connection, status: FleetStatus, *, tenant: str = "") -> FleetStatus:
+    """The same fleet, also with who waits in it and for how long, its hosts' cards, and what those have used.
+
+    Of those who wait `tenant` alone is told, where one is given.
+    """
     waits = await oldest_s(store, [f"{depth.lane.value}.{depth.model}" for depth in status.queues])
     queues = tuple(
         depth.model_copy(update={"oldest_s": waits[f"{depth.lane.value}.{depth.model}"]}) for depth in status.queues
     )
-    tenants, energy = await heaviest(store), await of_fleet(store)
+    tenants, energy = await heaviest(store, tenant=tenant), await of_fleet(store)
     if energy is not None and (energy.energy_simulated or _has_simulated(status)):
         energy = energy.model_copy(update={"energy_simulated": True})
         tenants = tuple(load.model_copy(update={"energy_simulated": True}) for load in tenants)

@@ -216,7 +216,7 @@ class Reading(Connection):
             raise Gone(f"This analysis was deleted at {_moment(int(deleted_ms))}.", code="deleted")
         for when in over:
             if when:
-                raise Gone(_over(int(when)))
+                raise Gone(_over(int(when.partition(" ")[0])))  # behind it stands whose it was
         raise NotFound(
             f"There is no {'analysis' if any_id.startswith('an_') and '-' not in any_id else 'job'} {any_id}."
         )

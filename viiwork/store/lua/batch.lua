@@ -38,9 +38,10 @@ end
 local function begin_removal(stands_ms)
   local receipt = P .. 'deleted:' .. id
   if redis.call('HSETNX', receipt, 'at_ms', NOW) == 1 then
-    redis.call('HSET', receipt, 'was', state, 'documents', redis.call('HGET', key, 'items') or 0)
+    local tenant = redis.call('HGET', key, 'tenant') or ''
+    redis.call('HSET', receipt, 'was', state, 'documents', redis.call('HGET', key, 'items') or 0, 'tenant', tenant)
     redis.call('PEXPIRE', receipt, stands_ms)
-    redis.call('SET', P .. 'gone:' .. id, NOW, 'PX', stands_ms)
+    redis.call('SET', P .. 'gone:' .. id, NOW .. ' ' .. tenant, 'PX', stands_ms)
   end
   redis.call('HSET', key, 'removed', 1, 'untold', 1, 'expires_ms', NOW)
   if state == 'uploading' or state == 'running' then end_early('cancelled') end

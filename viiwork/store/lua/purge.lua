@@ -57,8 +57,10 @@ local function remove(job_id, batch)
   redis.call('DEL', P .. 'said:' .. job_id, P .. 'ears:' .. job_id, P .. 'twins:' .. job_id)
 end
 
-local function bury(id, when, for_ms)
-  redis.call('SET', P .. 'gone:' .. id, string.format('%d', when), 'PX', string.format('%d', for_ms))
+-- With its tenant: to everybody else it never was.
+local function bury(id, when, for_ms, tenant)
+  local said = string.format('%d', when) .. (tenant and ' ' .. tenant or '')
+  redis.call('SET', P .. 'gone:' .. id, said, 'PX', string.format('%d', for_ms))
 end
 
 local function forget(id)
@@ -98,7 +100,7 @@ end
 local function purge_batch(id, when)
   local key = batch_key(id)
   local deleted = redis.call('HEXISTS', key, 'removed') == 1
-  bury(id, when, tonumber(ARGV[1]))
+  bury(id, when, tonumber(ARGV[1]), redis.call('HGET', key, 'tenant'))
   local ids = redis.call('LRANGE', key .. ':jobs', 0, SLICE - 1)
   for _, job_id in ipairs(ids) do remove(job_id, deleted and id) end
   redis.call('LTRIM', key .. ':jobs', #ids, -1)
@@ -123,8 +125,9 @@ for at = 1, #due, 2 do
     touched = touched + purge_batch(id, when)
   else
     -- Its tombstone stands as long as it did: a year of them for every single job would fill the server.
-    local ttl_ms = tonumber(redis.call('HGET', job_key(id), 'ttl_ms') or 0)
-    if ttl_ms > 0 then bury(id, when, math.min(ttl_ms, tonumber(ARGV[1]))) end
+    local job = redis.call('HMGET', job_key(id), 'ttl_ms', 'tenant')
+    local ttl_ms = tonumber(job[1] or 0)
+    if ttl_ms > 0 then bury(id, when, math.min(ttl_ms, tonumber(ARGV[1])), job[2]) end
     remove(id)
     forget(id)
   end

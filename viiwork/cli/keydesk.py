@@ -1,0 +1,117 @@
+"""Who carries out what `viiwork keys` is asked: the fleet's store on this computer, or a service over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from viiwork.apikeys import ApiKey, KeyShown, Scope
+from viiwork.auditlog import AuditLog
+from viiwork.client import Client
+from viiwork.client.client import default_submitter
+from viiwork.errors import UsageError
+from viiwork.settings import Settings
+from viiwork.store import Store, apikeys
+from viiwork.store.visiting import visit
+
+T = TypeVar("T")
+
+
+class Desk(Protocol):
+    """Makes keys and ends them."""
+
+    def create(self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None) -> KeyShown: ...
+    def every(self) -> tuple[ApiKey, ...]: ...
+    def rotate(self, name: str, *, overlap_s: float) -> KeyShown: ...
+    def revoke(self, name: str) -> ApiKey: ...
+
+
+class StoreDesk:
+    """On the computer that has the state directory, or whose settings name the fleet's Redis; it needs no key."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._audit = AuditLog(settings.state_dir)
+
+    def create(self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None) -> KeyShown:
+        """Raises Conflict."""
+
+        async def made(store: Store) -> KeyShown:
+            return await apikeys.create(store, name, tenant=tenant, scopes=scopes, expires_s=expires_s)
+
+        shown = self._do(made)
+        said = {"name": name, "tenant": shown.key.tenant, "scopes": [str(one) for one in scopes]}
+        self._note("key.created", shown.key, said | ({"expires_s": expires_s} if expires_s else {}))
+        return shown
+
+    def every(self) -> tuple[ApiKey, ...]:
+        """By name."""
+        return self._do(apikeys.every)
+
+    def rotate(self, name: str, *, overlap_s: float) -> KeyShown:
+        """Raises NotFound."""
+
+        async def rotated(store: Store) -> KeyShown:
+            return await apikeys.rotate(store, await apikeys.find(store, name), overlap_s=overlap_s)
+
+        shown = self._do(rotated)
+        self._note("key.rotated", shown.key, {"key_name": shown.key.name, "overlap_s": overlap_s})
+        return shown
+
+    def revoke(self, name: str) -> ApiKey:
+        """Raises NotFound."""
+
+        async def revoked(store: Store) -> ApiKey:
+            key = await apikeys.find(store, name)
+            await apikeys.revoke(store, key)
+            return key
+
+        key = self._do(revoked)
+        self._note("key.revoked", key, {"key_name": key.name})
+        return key
+
+    def audited(self, limit: int) -> list[dict[str, Any]]:
+        """The last lines of the audit log. Raises UsageError."""
+        try:
+            return list(deque(self._audit.read(), maxlen=limit))
+        except OSError as error:
+            raise UsageError(f"{self._audit.path} cannot be read: {error.strerror}.") from error
+
+    def _do(self, work: Callable[[Store], Awaitable[T]]) -> T:
+        async def done() -> T:
+            async with visit(self._settings) as store:
+                return await work(store)
+
+        return asyncio.run(done())
+
+    def _note(self, act: str, key: ApiKey, said: dict[str, Any]) -> None:
+        self._audit.write(act, by=f"{default_submitter()} on the host", said=said, owner=key.tenant)
+
+
+class HttpDesk:
+    """Over HTTP, with an admin's key."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def create(self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None) -> KeyShown:
+        """Raises Conflict."""
+        with self._client as client:
+            return client.create_api_key(name, tenant=tenant or None, scopes=scopes, expires_s=expires_s)
+
+    def every(self) -> tuple[ApiKey, ...]:
+        """By name."""
+        with self._client as client:
+            return client.api_keys()
+
+    def rotate(self, name: str, *, overlap_s: float) -> KeyShown:
+        """Raises NotFound."""
+        with self._client as client:
+            return client.rotate_api_key(name, overlap_s=overlap_s)
+
+    def revoke(self, name: str) -> ApiKey:
+        """Raises NotFound."""
+        with self._client as client:
+            return client.revoke_api_key(name)
