@@ -19,6 +19,8 @@ from pydantic import Field
 
 from viiwork.wire import Wire
 
+VARIABLE = "VIIWORK_API_KEY"
+"""What clients show a service; a secret, which no process of the fleet is handed on."""
 KEY = re.compile(r"vw-([0-9a-f]{12})-[A-Za-z0-9_-]{43}")
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 TENANT_PATTERN = r"^[A-Za-z0-9._@+-]{1,128}$"

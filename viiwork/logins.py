@@ -13,7 +13,6 @@ from pathlib import Path
 import httpx
 
 from viiwork.errors import UsageError
-from viiwork.statedir import write_private
 
 FILE = "logins.json"
 
@@ -65,7 +64,11 @@ class Logins:
             raise UsageError("There is no home directory to keep a key in.", hint="Set VIIWORK_API_KEY instead.")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(self._path, json.dumps(known, indent=1) + "\n")
+            fresh = self._path.with_name(f".{FILE}.{os.getpid()}")
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(json.dumps(known, indent=1) + "\n")
+            fresh.replace(self._path)
         except OSError as error:
             raise UsageError(f"{self._path} cannot be written: {error.strerror}.") from error
         return self._path

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from viiwork import apikeys
 from viiwork.settings import meant, section_of, variables
 
 PREFIX = "VIIWORK_"
-API_KEY = "VIIWORK_API_KEY"
-"""What clients show a service; a secret, which no process of the fleet is handed on."""
-FOR_PEOPLE = frozenset({"VIIWORK_CONFIG", "VIIWORK_DEBUG", "VIIWORK_URL", API_KEY})
+FOR_PEOPLE = frozenset({"VIIWORK_CONFIG", "VIIWORK_DEBUG", "VIIWORK_URL", apikeys.VARIABLE})
 """Read beside the settings."""
 WORKER_CARDS = "VIIWORK_WORKER_CARDS"
 """The identities of a worker's cards, with commas: their numbers may be others when the worker is started again."""

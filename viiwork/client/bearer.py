@@ -7,9 +7,9 @@ from collections.abc import Generator
 
 import httpx
 
+from viiwork.apikeys import VARIABLE
 from viiwork.errors import UsageError
 from viiwork.logins import Logins
-from viiwork.variables import API_KEY
 
 
 class Bearer(httpx.Auth):
@@ -28,7 +28,7 @@ def bearer_for(url: str, given: str | None) -> Bearer | None:
 
     None where there is none: not every service needs one. Raises UsageError for what no header can carry.
     """
-    key = (os.environ.get(API_KEY, "") or Logins.of_user().key(url) if given is None else given).strip()
+    key = (os.environ.get(VARIABLE, "") or Logins.of_user().key(url) if given is None else given).strip()
     if not key:
         return None
     if not key.isascii() or not key.isprintable() or " " in key:

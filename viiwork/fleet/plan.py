@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from viiwork import apikeys
 from viiwork.fleet.berths import Berth, unplanned, worker_env
 from viiwork.processes import SUPERVISED_BY
 from viiwork.recipes.check import BUILT_IN
 from viiwork.recipes.launch import CLEARING_S
 from viiwork.recipes.load import recipe_for
 from viiwork.settings import LISTS, Settings, variable_of, variables
-from viiwork.variables import API_KEY
 
 TAG = SUPERVISED_BY
 FLOWER_USER = "viiwork"
@@ -142,7 +142,7 @@ def besides_settings(environ: Mapping[str, str]) -> dict[str, str]:
 
     Nor with the key of whoever typed `up`: no engine has any use for it.
     """
-    ours = frozenset({*variables(), API_KEY})
+    ours = frozenset({*variables(), apikeys.VARIABLE})
     return {name: value for name, value in environ.items() if name.upper() not in ours}
 
 
