@@ -55,6 +55,7 @@ def stack(compose: list[str], bases: dict[str, str]) -> Iterator[Stack]:
     print(f"compose-test: {' '.join(compose)} ({subprocess.getoutput(' '.join([*compose, 'version', '--short']))})")
     try:
         made.compose("build")
+        made.make_key()
         made.compose("up", "--detach")
         yield made
     finally:

@@ -53,6 +53,8 @@ class Stack:
         self.image = f"{self.name}:latest"
         self.api, self.flower = free_port(), free_port()
         self.password = secrets.token_hex(24)
+        self.key = ""
+        """Of an admin; without one the API does not start."""
         self._images = images()
         self._network = network
         kept = {name: value for name, value in os.environ.items() if not name.startswith("VIIWORK_")}
@@ -71,9 +73,16 @@ class Stack:
 
     def viiwork(self, *arguments: str, expect: Sequence[int] = (0, 1)) -> str:
         """The command line on the host, against the published port; what it printed."""
-        env = {"VIIWORK_URL": f"http://127.0.0.1:{self.api}", "VIIWORK_CONFIG": os.devnull}
+        url = f"http://127.0.0.1:{self.api}"
+        env = {"VIIWORK_URL": url, "VIIWORK_CONFIG": os.devnull, "VIIWORK_API_KEY": self.key}
         argv = [sys.executable, "-m", "viiwork.cli.main", *arguments]
         return self._run(argv, expect=expect, cwd=ROOT, extra=env)
+
+    def make_key(self) -> None:
+        """The first one, as the head of compose.yaml says."""
+        self.key = self.compose(
+            "run", "--rm", "-T", "api", "viiwork", "keys", "create", "test", "--scope", "admin"
+        ).strip()
 
     def container(self, service: str) -> str:
         """Its id, whether it runs or not."""

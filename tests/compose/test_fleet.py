@@ -48,6 +48,7 @@ def test_nobody_runs_as_root_and_nobody_shows_the_password(stack: Stack) -> None
         assert told["Config"]["User"] in ("viiwork", "valkey"), name
         assert told["HostConfig"]["CapDrop"] == ["ALL"], name
         assert stack.password not in json.dumps(told), name
+        assert stack.key not in json.dumps(told), name
         processes = subprocess.run(
             ["docker", "top", told["Id"], "-eo", "pid,args"], capture_output=True, text=True, check=True
         )

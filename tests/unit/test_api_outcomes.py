@@ -10,12 +10,15 @@ from typing import Any
 import fakeredis
 import httpx
 import pytest
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from standin import StandIn, make_settings, make_store
 from tests.hands import Hands, sealed_batch
 from viiwork.api.app import create_app
 from viiwork.api.dead import once_of
+from viiwork.api.gate import labelled
+from viiwork.api.principal import enter
 from viiwork.jobs import State
 from viiwork.store import Store
 from viiwork.store.leases import Verdict
@@ -148,6 +151,7 @@ async def test_a_retry_that_is_sent_again_starts_none_twice(api: Api) -> None:
 def once_of_key(key: str) -> str:
     """What a request of this test's client is known by."""
     scope = {"type": "http", "headers": [(b"idempotency-key", key.encode())], "client": ("127.0.0.1", 1)}
+    enter(scope, labelled(scope, Headers(scope=scope)))
     return once_of(Request(scope))
 
 
