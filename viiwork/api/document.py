@@ -12,12 +12,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
+from viiwork.api.scopes import NEEDS, Need
+
 METHODS = ("get", "put", "post", "delete", "patch")
 FOREIGN = ("HTTPValidationError", "ValidationError")
 """The shapes of what FastAPI would answer to a wrong field, with 422; ours is a 400."""
 WHY = {
     400: "A field, parameter or header is wrong, missing or unknown; `param` names it.",
-    403: "Refused at the door: a browser was led here by a foreign page.",
+    401: "No API key came, or none that is valid (any more). Not where keys are off, as on loopback.",
+    403: "The key's scopes do not cover this; or a browser was led here by a foreign page.",
     404: "There is no such thing, or it is somebody else's.",
     409: "It has another state than this needs, or the Idempotency-Key came with another body before.",
     410: "It was kept until the date in the message, or deleted.",
@@ -29,7 +32,10 @@ WHY = {
     504: "It took longer than it may.",
     507: "Memory or disk is nearly used up; the message says what makes room.",
 }
+KEY = "apiKey"
 ALWAYS = (403, 500)
+OF_KEYS = (401, 503)
+"""Whatever asks for a key, which is looked up in Redis."""
 OF_WORK = (400, 429, 503)
 """Whatever looks at Redis."""
 READY, OF_READINESS = "/health/ready", (429, 503, 507)
@@ -71,6 +77,7 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
     schemas.update(shapes["$defs"])
     for foreign in FOREIGN:
         schemas.pop(foreign, None)
+    document["components"]["securitySchemes"] = {KEY: {"type": "http", "scheme": "bearer"}}
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
@@ -82,6 +89,8 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     told = operation["responses"]
     if FOREIGN[0] in str(told.get("422", "")):
         del told["422"]
+    if asks_for_key(path, method):
+        operation["security"] = [{KEY: []}, {}]  # without one where keys are off
     for status in statuses(operation, path, method):
         told.setdefault(str(status), refusal(status))
     named = {parameter.get("name") for parameter in operation.get("parameters", ())}
@@ -92,6 +101,8 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
 def statuses(operation: Mapping[str, Any], path: str, method: str) -> list[int]:
     """The errors that an operation may answer, by what it is."""
     found = {*ALWAYS}
+    if asks_for_key(path, method):
+        found |= {*OF_KEYS}
     if path.startswith("/v1/"):
         found |= {*OF_WORK}
     if path == READY:
@@ -103,6 +114,11 @@ def statuses(operation: Mapping[str, Any], path: str, method: str) -> list[int]:
     if "requestBody" in operation:
         found |= {*OF_BODIES}
     return sorted(found)
+
+
+def asks_for_key(path: str, method: str) -> bool:
+    """Whether an address needs an API key, where those are on."""
+    return NEEDS.get(f"{method.upper()} {path}") is not Need.NOTHING
 
 
 def refusal(status: int) -> dict[str, Any]:
