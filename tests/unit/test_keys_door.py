@@ -110,7 +110,7 @@ class TestScopes:
             for scope, secret in secrets.items():
                 if not isinstance(need, Scope) or address == "POST /v1/fleet/swaps" or path.startswith("/v1/keys/"):
                     continue
-                response = await door.ask(secret, method, path.replace("{model}", "m"))
+                response = await door.ask(secret, method, path.replace("{model_id}", "m"))
                 refused = response.status_code == 403 and error(response)["code"] == "insufficient_scope"
                 assert refused is not (scope in (need, Scope.ADMIN)), (address, scope, response.text)
                 assert not refused or f"the scope {need}" in error(response)["message"]

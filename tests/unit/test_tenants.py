@@ -67,7 +67,7 @@ def addresses(door: Keyed) -> list[tuple[str, str, str]]:
     for path, item in paths.items():
         names = re.findall(r"\{(\w+)\}", path)
         for method in item:
-            found += [(method.upper(), path, name) for name in names if name not in ("key_name", "model")]
+            found += [(method.upper(), path, name) for name in names if name not in ("key_name", "model_id")]
     return found
 
 

@@ -32,7 +32,7 @@ NEEDS: Mapping[str, Scope | Need] = {
     "POST /v1/completions": SUBMIT,
     "POST /v1/embeddings": SUBMIT,
     "GET /v1/models": READ,
-    "GET /v1/models/{model}": READ,
+    "GET /v1/models/{model_id}": READ,
     "POST /v1/files": SUBMIT,
     "GET /v1/files": READ,
     "GET /v1/files/{file_id}": READ,

@@ -37,7 +37,7 @@ OWNED: Mapping[str, Named] = {
     "endpoint_id": Named("endpoint", endpoint_owner),
 }
 """By the parameter's name in the path."""
-NOBODYS = frozenset({"blob_id", "key_name", "model"})
+NOBODYS = frozenset({"blob_id", "key_name", "model_id"})
 """Parameters that name nothing of a tenant's; a test holds both against all paths."""
 
 
