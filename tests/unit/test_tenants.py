@@ -53,7 +53,10 @@ async def annas(people: People) -> dict[str, list[str]]:
     refused = await people.ask("anna", "POST", "/v1/jobs", json=JOB | told)
     assert refused.status_code in (202, 400)  # loopback receivers are not told unless somebody allows that
     endpoint = await people.ask("anna", "POST", "/v1/callbacks/endpoints", json={"url": "https://example.org/told"})
+    sent = {"data": {"purpose": "user_data"}, "files": {"file": ("a.txt", b"one")}}
+    file = (await people.ask("anna", "POST", "/v1/files", **sent)).json()["id"]
     return {
+        "file_id": [file],
         "job_id": [job, open_job, f"{whole}-0", f"{whole}-1"],
         "analysis_id": [whole, open_one],
         "endpoint_id": [endpoint.json()["endpoint"]["id"]],
@@ -103,6 +106,9 @@ async def test_nothing_of_it_was_done(people: People) -> None:
             assert (await people.ask("boss", "GET", at.format(one))).json() == before[one]
     endpoints = (await people.ask("anna", "GET", "/v1/callbacks/endpoints")).json()["endpoints"]
     assert [one["id"] for one in endpoints] == mine["endpoint_id"]
+    for who in ("anna", "boss"):
+        assert (await people.ask(who, "GET", f"/v1/files/{mine['file_id'][0]}/content")).content == b"one"
+    assert (await people.ask("boss", "DELETE", f"/v1/files/{mine['file_id'][0]}")).status_code == 200
 
 
 async def test_lists_have_ones_own_alone(people: People) -> None:
@@ -121,6 +127,8 @@ async def test_lists_have_ones_own_alone(people: People) -> None:
     for query in ("", "?submitter=anna", "?submitter=ben"):
         assert await listed("ben", f"/v1/analyses{query}", "analyses") == []
     assert await listed("ben", "/v1/callbacks/endpoints", "endpoints") == []
+    assert [one["id"] for one in await listed("anna", "/v1/files", "data")] == mine["file_id"]
+    assert await listed("ben", "/v1/files", "data") == []
     assert [one["tenant"] for one in await listed("ben", "/v1/fleet", "tenants")] == ["ben"]
     assert {one["tenant"] for one in await listed("boss", "/v1/fleet", "tenants")} == {"anna", "ben"}
 

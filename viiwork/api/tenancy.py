@@ -15,7 +15,7 @@ from viiwork.api.principal import principal
 from viiwork.api.scopes import check_scope
 from viiwork.errors import NotFound
 from viiwork.store import Store
-from viiwork.store.owners import endpoint_owner, owner_of
+from viiwork.store.owners import endpoint_owner, file_owner, owner_of
 
 OWNER = "viiwork.owner"
 """Where the ASGI scope has whose the thing is that is changed."""
@@ -29,12 +29,15 @@ class Named:
 
     what: str
     owner: Callable[[Store, str], Awaitable[str | None]]
+    found_by_owner: bool = False
+    """Whether its route finds it by its owner alone (`whose`): an admin needs to know who that is to look at it."""
 
 
 OWNED: Mapping[str, Named] = {
     "job_id": Named("job", owner_of),
     "analysis_id": Named("analysis", owner_of),
     "endpoint_id": Named("endpoint", endpoint_owner),
+    "file_id": Named("file", file_owner, found_by_owner=True),
 }
 """By the parameter's name in the path."""
 NOBODYS = frozenset({"blob_id", "key_name", "model_id"})
@@ -46,7 +49,8 @@ async def guard(request: Request) -> None:
     who = principal(request)
     check_scope(who, address_of(request))
     for parameter, any_id in request.path_params.items():
-        if (named := OWNED.get(parameter)) is None or (who.admin and request.method in SAFE):
+        named = OWNED.get(parameter)
+        if named is None or (who.admin and request.method in SAFE and not named.found_by_owner):
             continue
         owner = await named.owner(request.app.state.intake.store, any_id)
         request.scope[OWNER] = owner or ""
@@ -59,6 +63,13 @@ async def check_own(request: Request, any_id: str, what: str = "job") -> None:
     who = principal(request)
     if not who.admin and await OWNED[f"{what}_id"].owner(request.app.state.intake.store, any_id) != who.tenant:
         raise missing(what, any_id)
+
+
+def whose(request: Request) -> str:
+    """The tenant whose things a route looks among: one's own, for an admin's key the owner's of what the path names."""
+    who = principal(request)
+    owner: str = request.scope.get(OWNER, "")
+    return owner or who.tenant if who.key and who.admin else who.tenant
 
 
 def address_of(request: Request) -> str:

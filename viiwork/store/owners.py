@@ -31,3 +31,9 @@ async def endpoint_owner(store: Connection, endpoint_id: str) -> str | None:
     """Whose an endpoint is."""
     (tenant,) = await store.read([("HGET", f"{store.prefix}endpoint:{endpoint_id}", "tenant")])
     return tenant or None
+
+
+async def file_owner(store: Connection, file_id: str) -> str | None:
+    """Whose a file of `/v1/files` is."""
+    (tenant,) = await store.read([("HGET", f"{store.prefix}file:{file_id}", "tenant")])
+    return tenant or None

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from viiwork.api.intake import DURABILITY, Intake
 from viiwork.api.limits import announced_bytes, check_announced
 from viiwork.api.orders import display_name
+from viiwork.api.tenancy import whose
 from viiwork.api.uploads import FILE, Form, Upload, UploadedFile, discard
 from viiwork.api.work import Sender, fingerprint, sender
 from viiwork.batches.fileobject import (
@@ -113,7 +114,7 @@ async def content(request: Request, file_id: str) -> FileResponse:
 async def delete(request: Request, file_id: str) -> JSONResponse:
     """Remove a file. A batch or an analysis that was made of it goes on: it has what it needs."""
     desk: Intake = request.app.state.intake
-    if not await files.delete(desk.store, sender(request).tenant, file_id):
+    if not await files.delete(desk.store, whose(request), file_id):
         raise _unknown()
     return JSONResponse(FileDeleted(id=file_id).model_dump())
 
@@ -121,7 +122,7 @@ async def delete(request: Request, file_id: str) -> JSONResponse:
 async def mine(request: Request, file_id: str) -> StoredFile:
     """The sender's file of this id. Raises NotFound."""
     desk: Intake = request.app.state.intake
-    file = await files.find(desk.store, sender(request).tenant, file_id)
+    file = await files.find(desk.store, whose(request), file_id)
     if file is None:
         raise _unknown()
     return file
