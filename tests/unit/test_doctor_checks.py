@@ -136,7 +136,8 @@ def test_checks_of_redis(check: Any, facts: dict[str, Any], verdict: Verdict, wo
         (host.redis_door, {"redis": "loopback", "redis_password": False}, OK, "loopback"),
         (host.api_door, {"api_host": "0.0.0.0", "api_loopback": False}, FAIL, "0.0.0.0 without keys"),
         (host.api_door, {"api_host": "0.0.0.0", "api_loopback": False, "api_keys": True}, WARN, "in clear text"),
-        (host.api_door, {"api_keys": True}, OK, "with keys"),
+        (host.api_door, {"api_keys": True, "any_key": True}, OK, "with keys"),
+        (host.api_door, {"api_keys": True, "any_key": False}, FAIL, "there is none"),
     ],
 )
 def test_checks_of_the_doors(check: Any, facts: dict[str, Any], verdict: Verdict, words: str) -> None:

@@ -87,7 +87,12 @@ class StoreDesk:
         return asyncio.run(done())
 
     def _note(self, act: str, key: ApiKey, said: dict[str, Any]) -> None:
-        self._audit.write(act, by=f"{default_submitter()} on the host", said=said, owner=key.tenant)
+        note_here(self._settings, act, said, owner=key.tenant)
+
+
+def note_here(settings: Settings, act: str, said: dict[str, Any], **more: str) -> None:
+    """Write down what whoever owns this computer's fleet did to it."""
+    AuditLog(settings.state_dir).write(act, by=f"{default_submitter()} on the host", said=said, **more)
 
 
 class HttpDesk:

@@ -9,9 +9,11 @@ import typer
 from rich.table import Table
 
 from viiwork.api.workertokens import WorkerTokens
+from viiwork.cli.keydesk import note_here
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import out, plain, print_json, say
 from viiwork.cli.up import settings_from
+from viiwork.settings import Settings
 
 worker_token = typer.Typer(
     no_args_is_help=True, help="What lets a computer that joins reach the fleet's documents. Run it on the head."
@@ -28,7 +30,9 @@ def create(
     name: Name, *, fleet: Fleet = None, state_dir: StateDirectory = None, config: Config = None, as_json: AsJson = False
 ) -> None:
     """Make a token and print it: it is shown this once, and only its hash is kept."""
-    token = _tokens(fleet, state_dir, config).create(name)
+    settings = _settings(fleet, state_dir, config)
+    token = WorkerTokens(settings.state_dir).create(name)
+    note_here(settings, "worker-token.created", {"name": name})
     if as_json:
         print_json({"name": name, "token": token})
         return
@@ -41,7 +45,7 @@ def list_tokens(
     *, fleet: Fleet = None, state_dir: StateDirectory = None, config: Config = None, as_json: AsJson = False
 ) -> None:
     """Show who has a token, and since when."""
-    held = _tokens(fleet, state_dir, config).read()
+    held = WorkerTokens(_settings(fleet, state_dir, config).state_dir).read()
     if as_json:
         for token in held:
             print_json({"name": token.name, "created": token.created})
@@ -57,12 +61,14 @@ def revoke(
     name: Name, *, fleet: Fleet = None, state_dir: StateDirectory = None, config: Config = None, as_json: AsJson = False
 ) -> None:
     """Let a token open nothing any more; the API heeds it within a second."""
-    _tokens(fleet, state_dir, config).revoke(name)
+    settings = _settings(fleet, state_dir, config)
+    WorkerTokens(settings.state_dir).revoke(name)
+    note_here(settings, "worker-token.revoked", {"name": name})
     if as_json:
         print_json({"name": name, "revoked": True})
     else:
         print(f"The token {name} opens nothing any more.")
 
 
-def _tokens(fleet: str | None, state_dir: Path | None, config: Path | None) -> WorkerTokens:
-    return WorkerTokens(settings_from(config, fleet={"name": fleet, "state_dir": state_dir}).state_dir)
+def _settings(fleet: str | None, state_dir: Path | None, config: Path | None) -> Settings:
+    return settings_from(config, fleet={"name": fleet, "state_dir": state_dir})

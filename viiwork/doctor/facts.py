@@ -56,6 +56,8 @@ class DoorFacts:
     api_loopback: bool
     api_keys: bool = False
     """Whether it asks for keys."""
+    any_key: bool | None = None
+    """Whether there is any; None where Redis does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ def api_door(door: DoorFacts) -> Finding:
     if not door.api_loopback and not door.api_keys:
         found = f"listens on {door.api_host} without keys: it does not start"
         return fail("API access", found, "Leave api.keys at auto, or bind it to 127.0.0.1.")
+    if door.api_keys and door.any_key is False:
+        found = f"listens on {door.api_host} and asks for keys, and there is none: it does not start"
+        return fail("API access", found, "viiwork keys create NAME --scope admin")
     if not door.api_loopback:
         advice = "Put a proxy with TLS before it, or let it listen where nobody else can: see docs/keys.md."
         return warn("API access", f"listens on {door.api_host}, with keys, in clear text", advice)

@@ -27,7 +27,7 @@ from viiwork.fleet.running import other_engine
 from viiwork.jobs import READER_MODEL
 from viiwork.roster import WorkerCard
 from viiwork.settings import Settings
-from viiwork.store import Store
+from viiwork.store import Store, apikeys
 from viiwork.store.blobdir import disk_now_s
 from viiwork.store.embedded import locate
 from viiwork.store.opening import make_store
@@ -64,6 +64,7 @@ async def _examine(settings: Settings) -> Facts:
         fleet = None if redis.cluster else await fleet_facts(store, settings)
         belong = None if redis.cluster or settings.joined else await _belong(store)
         joined = await joined_facts(settings, store) if settings.joined and not redis.cluster else None
+        door = door if redis.cluster else replace(door, any_key=await apikeys.any_there(store))
     except StoreUnavailable as error:
         return Facts(door, host_facts(settings, door.redis, None), None, str(error), None)
     finally:
