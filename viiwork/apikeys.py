@@ -17,6 +17,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from viiwork.limits import Account, LimitFields, Limits
 from viiwork.wire import Wire
 
 VARIABLE = "VIIWORK_API_KEY"
@@ -59,6 +60,8 @@ class ApiKey(Wire):
     """How the key begins and ends: enough to tell it from others, of no use to anybody else."""
     two_until_ms: int | None = None
     """Until when the secret before the last rotation is valid too."""
+    limits: Limits = Limits()
+    """How much it may ask for; the fleet's own limits hold where it says nothing."""
 
 
 class KeyShown(Wire):
@@ -80,6 +83,11 @@ class Keys(Wire):
     """All keys, by name."""
 
     keys: tuple[ApiKey, ...] = ()
+
+
+def account_of(key: ApiKey | None, tenant: str, defaults: LimitFields) -> Account:
+    """Who pays for what is sent with a key, or without one."""
+    return Account(tenant, key=key.id, own=key.limits, defaults=defaults) if key else Account(tenant, defaults=defaults)
 
 
 def new_id() -> str:

@@ -18,6 +18,8 @@ from viiwork.errors import (
     Gone,
     ModelNotServed,
     NotFound,
+    QuotaExceeded,
+    RateLimited,
     TooLarge,
     Unauthorized,
     Unavailable,
@@ -46,6 +48,10 @@ def error_of(status: int, content: bytes, *, url: str, wait_s: float = 0.0) -> V
         message, code, param = str(error["message"]), str(error["code"]), error.get("param")
     except (ValueError, KeyError, TypeError, AttributeError):
         return stranger(url, status=status)
+    if code == RateLimited.code:
+        return RateLimited(message, retry_after_s=wait_s, param=param, kind=str(error.get("type")))
+    if code == QuotaExceeded.code:
+        return QuotaExceeded(message, param=param)
     if code == Busy.code:
         return Busy(message, retry_after_s=wait_s, param=param)
     kind = ModelNotServed if code == ModelNotServed.code else BY_STATUS.get(status)

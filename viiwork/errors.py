@@ -14,7 +14,9 @@
     │   ├── StoreUnavailable     Redis does not answer, or answers what we cannot work with
     │   │   └── StoreRefused     a script of ours ends in an error: the same call would again
     │   ├── Busy                 too much waits already; it passes by itself (429)
+    │   │   └── RateLimited      a limit of the sender's own; it passes by itself too (429)
     │   └── Full                 memory or disk is nearly used up; somebody must make room (507)
+    ├── QuotaExceeded            the sender's tokens of this month are used up (429, exit 2)
     ├── StartupError             a process of the fleet cannot be started (exit 2)
     │   └── NothingFits          no model that is wanted fits on the cards (exit 1)
     ├── ModelError               a model's files cannot be fetched, or are not what they should be
@@ -142,6 +144,32 @@ class Busy(Unavailable):
     def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 30.0, param: str | None = None) -> None:
         super().__init__(message, hint=hint, param=param)
         self.retry_after_s = retry_after_s
+
+
+class RateLimited(Busy):
+    """Raised when a sender has reached a limit of its own that passes; `kind` is what was short."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after_s: float = 1.0,
+        param: str | None = None,
+        kind: str = "requests",
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s, param=param)
+        self.kind = kind
+
+
+class QuotaExceeded(ViiworkError):
+    """Raised when a sender's tokens of this calendar month are used up: only the next one, or its admin, helps."""
+
+    code = "insufficient_quota"
+    http_status = 429
+    exit_code = 2
 
 
 class Full(Unavailable):

@@ -134,6 +134,8 @@ class Job(Wire):
     """How long it is kept after its end, of a job on its own; None, and at most, as long as the fleet keeps any."""
     callback_url: str = ""
     """Who is told of its end, of a job on its own."""
+    account: str = ""
+    """Whose limits it counts against (`store.accounts.line`); what a job submits goes on its own account."""
 
     @property
     def queue(self) -> str:

@@ -28,6 +28,7 @@ from viiwork.api import (
     problems,
     quarantine,
     swaps,
+    usage,
 )
 from viiwork.api.door import Door
 from viiwork.api.gate import Gate
@@ -97,6 +98,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         callbacks,
         files,
         keys,
+        usage,
     ):
         app.include_router(room.router)
     app.add_middleware(Door, bound_host=settings.api.host, gate=Gate(settings.api))
@@ -135,7 +137,7 @@ def _describe_bodies(app: FastAPI) -> None:
             *(analyses.PriorityBody, dead.SomeDead, hold.HoldBody, hold.LiftBody, quarantine.SomeWorkers),
             *(drains.DrainBody, drains.SomeCards, swaps.SwapBody),
             *(endpoints.EndpointBody, endpoints.RotationBody, callbacks.SomeCallbacks),
-            *(keys.KeyBody, keys.KeyRotationBody),
+            *(keys.KeyBody, keys.KeyRotationBody, usage.LimitsBody),
         )
         models = (AnalysisBody, JobBody, LineBody, *of_rooms, *openai_bodies.BODIES.values())
         _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)

@@ -17,6 +17,7 @@ ACTS: Mapping[str, str] = {
     "POST /v1/keys": "key.created",
     "POST /v1/keys/{key_name}/rotate": "key.rotated",
     "DELETE /v1/keys/{key_name}": "key.revoked",
+    "POST /v1/keys/{key_name}/limits": "key.limited",
     "POST /v1/fleet/drains": "card.drained",
     "POST /v1/fleet/drains/lift": "card.undrained",
     "POST /v1/fleet/swaps": "model.swapped",

@@ -26,7 +26,7 @@ WHY = {
     410: "It was kept until the date in the message, or deleted.",
     413: "The body is over a limit, which the message names.",
     422: "The answer has not the shape that was asked for.",
-    429: "No more is taken for now; `Retry-After` says in how many seconds to try again.",
+    429: "No more is taken for now; `Retry-After` says in how many seconds to try again. Or the month is used up.",
     500: "Something went wrong inside; the service's log has more under the request's id.",
     503: "Redis does not answer, or the service is shutting down; `Retry-After` says when to try again.",
     504: "It took longer than it may.",
@@ -57,7 +57,7 @@ class ErrorDetail(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     message: str
-    type: Literal["invalid_request_error", "server_error"]
+    type: Literal["invalid_request_error", "server_error", "requests", "tokens", "insufficient_quota"]
     param: str | None
     code: str
 

@@ -19,6 +19,7 @@ from viiwork.api.audited import note
 from viiwork.api.gate import Gate, is_loopback
 from viiwork.api.principal import enter
 from viiwork.api.problems import answer_to, problem
+from viiwork.api.quota import rate_headers
 from viiwork.errors import ViiworkError
 
 log = logging.getLogger("viiwork.api")
@@ -88,7 +89,9 @@ class _Visit:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._started, self._status = True, message["status"]
-            MutableHeaders(scope=message)["x-request-id"] = self.request_id
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self.request_id
+            headers.update(rate_headers(self._scope))
             if self._status < 400:
                 await note(self._scope, request_id=self.request_id)
         early = self._status >= 400 and not self._body_read and self._expects_body()

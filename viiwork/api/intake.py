@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from viiwork.api.pressure import Gauge
+from viiwork.api.quota import check_documents, check_whole, go_on
 from viiwork.api.requests import JobBody
 from viiwork.api.scales import Load, Misfit, Scales, Weight, misfits
 from viiwork.api.served import choose_model
@@ -19,7 +20,7 @@ from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
 from viiwork.callbacks.bureau import Bureau
 from viiwork.documents.room import narrowest
 from viiwork.documents.taskhash import task_hash
-from viiwork.errors import Gone, NotFound, StoreUnavailable, Unavailable, ViiworkError
+from viiwork.errors import Gone, NotFound, QuotaExceeded, RateLimited, StoreUnavailable, Unavailable, ViiworkError
 from viiwork.jobs import BatchState, BatchStatus, Job, Status, child_id, new_id
 from viiwork.roster import FleetStatus
 from viiwork.settings import Settings
@@ -29,6 +30,7 @@ from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInpu
 
 FLEET_AGE_S = 1.0
 SLICE = 500
+ANALYZE = "viiwork analyze PATH… --lane batch"
 DURABILITY = "x-viiwork-durability"
 PROMPTED = ChatInput | CompletionInput | EmbeddingInput
 
@@ -97,7 +99,7 @@ class Intake:
             (weighed,) = await self.weighed([job])
             if isinstance(weighed, Misfit):
                 raise weighed.error()
-            await self.store.submit([weighed], max_backlog=self.settings.queue.max_backlog)
+            await self.store.submit([weighed], max_backlog=self.settings.queue.max_backlog, tab=who.tab)
             if body.stream:
                 # Whoever asks for a stream comes to hear it. Said only when they come, a first token that was quicker
                 # waited for the worker's next question: in 29 of 100 jobs the whole answer came at its end (measured).
@@ -134,26 +136,31 @@ class Intake:
         unsent = dict(enumerate(order.items))
         async with self.turn(who):
             try:
+                check_documents(who.tab, order.lane, len(order.items), what="documents", command=ANALYZE)
                 await self.callbacks.check_request(order.callback_url, tenant=who.tenant)
+                if who.key is None:
+                    await check_whole(self.store, who.tab, order.lane, len(order.items))
                 batch_id = await self.admit(who, lambda: fingerprint("analysis", order.canonical()), fresh_id)
                 known = await self.known(batch_id) if batch_id != fresh_id else None
                 if known is None or known.state is BatchState.UPLOADING:
-                    await self._submit_items(batch_id, order, unsent, who.tenant, again=known is not None)
+                    await self._submit_items(batch_id, order, unsent, who, again=known is not None)
                 return await self.store.batch(batch_id)
-            except BaseException:
+            except BaseException as error:
                 if who.key is None:  # nobody can come back for it
                     await self.give_up(fresh_id)
+                elif isinstance(error, RateLimited | QuotaExceeded):
+                    go_on(error, batch_id)
                 raise
             finally:
                 await discard(self.store.directory, [item.blob for item in unsent.values() if item.blob])
 
     async def _submit_items(
-        self, batch_id: str, order: Order, unsent: dict[int, Item], tenant: str, *, again: bool
+        self, batch_id: str, order: Order, unsent: dict[int, Item], who: Sender, *, again: bool
     ) -> None:
         """Submit in slices, taking out of `unsent` what the store has from now on."""
         await self.store.open_batch(
             id=batch_id,
-            tenant=tenant,
+            tenant=who.tenant,
             lane=order.lane,
             model=order.model,
             task=order.task.value,
@@ -171,11 +178,12 @@ class Intake:
             if again:
                 indexes = [i for i in indexes if not await self._has_job(child_id(batch_id, str(i)))]
             jobs = [
-                reading(batch_id, order, index, unsent[index], tenant=tenant, timeout_s=timeout_s) for index in indexes
+                reading(batch_id, order, index, unsent[index], tenant=who.tenant, timeout_s=timeout_s)
+                for index in indexes
             ]
             offered = {index: unsent.pop(index) for index in indexes}
             try:
-                await self.store.submit(jobs, max_backlog=self.settings.queue.max_backlog)
+                await self.store.submit(jobs, max_backlog=self.settings.queue.max_backlog, tab=who.tab)
             except BaseException:
                 unsent.update(await self._untaken(batch_id, offered))
                 raise

@@ -13,8 +13,10 @@ from viiwork.api.dead import came_before
 from viiwork.api.intake import Intake
 from viiwork.api.orders import json_body
 from viiwork.api.principal import principal
+from viiwork.api.usage import LimitsBody
 from viiwork.api.work import fingerprint, sender
 from viiwork.apikeys import USUAL_SCOPES, ApiKey, KeyName, Keys, KeyShown, Scope, Tenant, WhoAmI, new_id
+from viiwork.limits import NO_LIMITS, changed
 from viiwork.store import apikeys
 from viiwork.wire import public
 
@@ -31,6 +33,7 @@ class KeyBody(Body):
     """Default: the name."""
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=3)] = USUAL_SCOPES
     expires_s: Annotated[float, Field(gt=0, le=LONGEST_S)] | None = None
+    limits: LimitsBody | None = None
 
 
 class KeyRotationBody(Body):
@@ -70,8 +73,11 @@ async def create(request: Request) -> JSONResponse:
         held = await apikeys.held_by(desk.store, key_id)
         if held is not None:  # the answer to the first try was lost, and the secret with it
             return _shown(await apikeys.rotate(desk.store, held.key, unseen=True), status=201)
-        fields = body.model_dump(exclude={"name", "tenant"})
-        made = await apikeys.create(desk.store, body.name, tenant=body.tenant or "", key_id=key_id, **fields)
+        fields = body.model_dump(exclude={"name", "tenant", "limits"})
+        limits = changed(NO_LIMITS, body.limits.model_dump() if body.limits else {})
+        made = await apikeys.create(
+            desk.store, body.name, tenant=body.tenant or "", key_id=key_id, limits=limits, **fields
+        )
         return _shown(made, status=201)
 
 

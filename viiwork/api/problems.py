@@ -11,29 +11,47 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
 from viiwork.api.bodies import complaint
-from viiwork.errors import Busy, Conflict, Unauthorized, Unavailable, UsageError, ViiworkError
+from viiwork.errors import (
+    Busy,
+    Conflict,
+    QuotaExceeded,
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+    UsageError,
+    ViiworkError,
+)
 
 RETRY_AFTER_S = 2
 NAMED = {404: ("not_found", "There is nothing at this address."), 405: ("method_not_allowed", "Not with this method.")}
 
 
-def problem(status: int, message: str, *, code: str, param: str | None = None) -> JSONResponse:
+def problem(status: int, message: str, *, code: str, param: str | None = None, kind: str = "") -> JSONResponse:
     """An error as a client sees it."""
-    kind = "server_error" if status >= 500 else "invalid_request_error"
+    kind = kind or ("server_error" if status >= 500 else "invalid_request_error")
     return JSONResponse({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
 
 
 def answer_to(error: ViiworkError) -> JSONResponse:
     """The response that an error of ours becomes."""
-    response = problem(error.http_status, str(error), code=error.code, param=error.param)
+    response = problem(error.http_status, str(error), code=error.code, param=error.param, kind=kind_of(error))
     if isinstance(error, Unavailable):
         wait_s = error.retry_after_s if isinstance(error, Busy) else RETRY_AFTER_S
         response.headers["retry-after"] = str(max(1, math.ceil(wait_s)))
     if isinstance(error, Unauthorized):
         response.headers["www-authenticate"] = "Bearer"
-    if isinstance(error, Conflict):
-        response.headers["x-should-retry"] = "false"  # SDKs retry a 409 unless told not to
+    if isinstance(error, RateLimited):
+        response.headers["retry-after-ms"] = str(max(1, math.ceil(error.retry_after_s * 1000)))
+    if isinstance(error, Conflict | QuotaExceeded):
+        response.headers["x-should-retry"] = "false"  # SDKs retry a 409 and a 429 unless told not to
     return response
+
+
+def kind_of(error: ViiworkError) -> str:
+    """The `type` of a limit's refusal, as OpenAI's API has it; empty for any other."""
+    if isinstance(error, RateLimited):
+        return error.kind
+    return error.code if isinstance(error, QuotaExceeded) else ""
 
 
 def wrong_field(

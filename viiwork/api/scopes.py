@@ -26,6 +26,7 @@ NEEDS: Mapping[str, Scope | Need] = {
     "GET /health/live": Need.NOTHING,
     "GET /health/ready": Need.NOTHING,
     "GET /v1/whoami": Need.ANY_KEY,
+    "GET /v1/limits": Need.ANY_KEY,
     "GET /metrics": READ,
     # the OpenAI-compatible side
     "POST /v1/chat/completions": SUBMIT,
@@ -92,6 +93,8 @@ NEEDS: Mapping[str, Scope | Need] = {
     "POST /v1/keys": ADMIN,
     "POST /v1/keys/{key_name}/rotate": ADMIN,
     "DELETE /v1/keys/{key_name}": ADMIN,
+    "GET /v1/keys/{key_name}/limits": ADMIN,
+    "POST /v1/keys/{key_name}/limits": ADMIN,
     f"GET {BLOBS_PATH}": Need.WORKER_TOKEN,
     f"GET {BLOBS_PATH}/{{blob_id}}": Need.WORKER_TOKEN,
     f"PUT {BLOBS_PATH}/{{blob_id}}": Need.WORKER_TOKEN,

@@ -12,13 +12,15 @@ from collections.abc import AsyncIterator
 from viiwork.api.intake import SLICE, Intake
 from viiwork.api.limits import in_mib, over
 from viiwork.api.lines import BadLine, Line, LineCutter, parse_line
+from viiwork.api.quota import check_documents, check_whole, go_on
 from viiwork.api.scales import Misfit
 from viiwork.api.work import FileOrder, Sender, engine_job, fingerprint
-from viiwork.errors import Conflict, ModelNotServed, Unavailable, UsageError
+from viiwork.errors import Conflict, ModelNotServed, QuotaExceeded, RateLimited, Unavailable, UsageError
 from viiwork.jobfile import TASK
 from viiwork.jobs import BatchState, BatchStatus, Job, child_id, new_id
 
 SLICE_BYTES = 1024 * 1024
+SUBMIT = "viiwork submit FILE --lane batch"
 SILENT_S = 120.0
 """A sender that says nothing for so long is gone, and whoever comes back under its key need not wait for it."""
 
@@ -29,15 +31,20 @@ async def submit_file(desk: Intake, order: FileOrder, who: Sender, stream: Async
     Raises UsageError (BadLine for a line), TooLarge, Busy, Full, Unavailable.
     """
     fresh_id = new_id("an")
+    check_documents(who.tab, order.lane, order.lines, what="lines", command=SUBMIT)
     async with desk.turn(who):
+        if who.key is None:
+            await check_whole(desk.store, who.tab, order.lane, max(1, order.lines))
         batch_id = await desk.admit(who, lambda: fingerprint("file", order.canonical()), fresh_id)
         known = await desk.known(batch_id) if batch_id != fresh_id else None
-        submission = Submission(desk, order, batch_id, who.tenant, known=known)
+        submission = Submission(desk, order, batch_id, who, known=known)
         try:
             await submission.take(stream)
         except BaseException as error:
             if isinstance(error, UsageError) or who.key is None:
                 await submission.withdraw()
+            elif isinstance(error, RateLimited | QuotaExceeded):
+                go_on(error, batch_id)
             elif isinstance(error, Unavailable):
                 error.hint = f"{error.hint} {submission.kept}".strip()
             raise
@@ -48,9 +55,9 @@ class Submission:
     """One file. A batch that was sealed or cancelled before takes nothing more: the lines are only checked."""
 
     def __init__(
-        self, desk: Intake, order: FileOrder, batch_id: str, tenant: str, *, known: BatchStatus | None
+        self, desk: Intake, order: FileOrder, batch_id: str, who: Sender, *, known: BatchStatus | None
     ) -> None:
-        self._desk, self._order, self._batch_id, self._tenant = desk, order, batch_id, tenant
+        self._desk, self._order, self._batch_id, self._who = desk, order, batch_id, who
         self._again = known is not None
         self._closed = known is not None and known.state is not BatchState.UPLOADING
         self._open = self._again and not self._closed
@@ -89,6 +96,7 @@ class Submission:
     async def _add(self, line: Line) -> None:
         body = parse_line(line)
         self._lines += 1
+        check_documents(self._who.tab, self._order.lane, self._lines, what="lines", command=SUBMIT)
         model = self._models.get(body.model) or await self._model(body.model, line.number)
         if self._closed:
             return
@@ -96,7 +104,7 @@ class Submission:
             body,
             model,
             job_id=child_id(self._batch_id, str(line.number - 1)),
-            tenant=self._tenant,
+            tenant=self._who.tenant,
             lane=self._order.lane,
             default_timeout_s=self._desk.settings.queue.job_timeout_s,
             batch=self._batch_id,
@@ -117,14 +125,15 @@ class Submission:
         if not self._open:
             await self._open_batch(jobs[0].model)
         try:
-            await self._desk.store.submit(jobs, max_backlog=self._desk.settings.queue.max_backlog)
+            max_backlog = self._desk.settings.queue.max_backlog
+            await self._desk.store.submit(jobs, max_backlog=max_backlog, tab=self._who.tab)
         except Conflict as error:
             raise Conflict(f"{self._batch_id} was cancelled while it was being sent.", hint="Use a new key.") from error
 
     async def _open_batch(self, model: str) -> None:
         await self._desk.store.open_batch(
             id=self._batch_id,
-            tenant=self._tenant,
+            tenant=self._who.tenant,
             lane=self._order.lane,
             model=model,
             task=TASK,

@@ -14,11 +14,13 @@ from typing import Any
 from starlette.requests import Request
 
 from viiwork.api.principal import principal
+from viiwork.api.quota import open_tab
 from viiwork.api.requests import JobBody, WorkBody
 from viiwork.documents.contents import likeness
 from viiwork.errors import UsageError
 from viiwork.jobs import READER_MODEL, Job, Lane, Priority, Settle, TaskName, child_id
 from viiwork.schema import OF_FIRST
+from viiwork.store.accounts import Tab
 from viiwork.store.blobs import BlobRef
 from viiwork.work import AnalysisTask, ChatInput, CompletionInput, EmbeddingInput, ReadInput, TaskOptions
 
@@ -32,6 +34,8 @@ class Sender:
 
     tenant: str
     key: str | None
+    tab: Tab | None = None
+    """What its jobs go on, where they are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,8 @@ def sender(request: Request) -> Sender:
     if key is not None and not IDEMPOTENCY_KEY.match(key):
         message = "Idempotency-Key: must be 1 to 255 printable ASCII characters without spaces."
         raise UsageError(message, param="Idempotency-Key")
-    return Sender(tenant=principal(request).tenant, key=key)
+    tenant = principal(request).tenant
+    return Sender(tenant=tenant, key=key, tab=open_tab(request, tenant))
 
 
 def announced_digest(request: Request) -> bytes | None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from viiwork.apikeys import USUAL_SCOPES, ApiKey, KeyShown, Scope
 from viiwork.cli.facts import moment
 from viiwork.cli.keydesk import Desk, HttpDesk, StoreDesk
+from viiwork.cli.limits import Limit, limits_from, limits_table
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, plain, print_json, say
 from viiwork.cli.up import settings_from
@@ -41,6 +42,7 @@ def create(
         list[str] | None, typer.Option(help=f"{', '.join(Scope)}; may be repeated. Default: submit and read.")
     ] = None,
     expires: Annotated[str, typer.Option(metavar="TIME", help="When it ends, from now: 90d. Default: never.")] = "",
+    limit: Limit = None,
     fleet: Fleet = None,
     state_dir: StateDirectory = None,
     config: Config = None,
@@ -48,8 +50,9 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it: it is shown this once, and only its hash is kept."""
+    limits = limits_from(limit)
     desk = _desk(server, fleet, state_dir, config)
-    made = desk.create(name, tenant=tenant, scopes=_scopes(scope), expires_s=span_s(expires, "expires"))
+    made = desk.create(name, tenant=tenant, scopes=_scopes(scope), expires_s=span_s(expires, "expires"), limits=limits)
     _show(made, as_json=as_json)
 
 
@@ -104,6 +107,31 @@ def revoke(
         print_json({"name": key.name, "id": key.id, "revoked": True})
     else:
         print(f"The key {key.name} ({key.hint}) opens nothing any more.")
+
+
+@keys.command("limits")
+def show_limits(
+    name: Name,
+    *,
+    limit: Limit = None,
+    fleet: Fleet = None,
+    state_dir: StateDirectory = None,
+    config: Config = None,
+    server: Server = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how much the holder of a key may use, and what is left of it; with --limit say it first."""
+    said = limits_from(limit)
+    if said:
+        _desk(server, fleet, state_dir, config).limit(name, said)
+    told = _desk(server, fleet, state_dir, config).limits(name)
+    if as_json:
+        print_json(public(told))
+        return
+    table = limits_table(told)
+    out().print(table if table.rows else plain(f"Nothing bounds the key {name}."))
+    if told.used_this_month is not None:
+        print(f"{told.used_this_month:,} tokens this month.")
 
 
 @keys.command("audit")

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from viiwork.apikeys import ApiKey, KeyShown, Scope
+from viiwork.allowance import LimitsInUse
+from viiwork.apikeys import ApiKey, KeyShown, Scope, account_of
 from viiwork.auditlog import AuditLog
 from viiwork.client import Client
 from viiwork.client.client import default_submitter
 from viiwork.errors import UsageError
+from viiwork.limits import NO_LIMITS, changed
 from viiwork.settings import Settings
 from viiwork.store import Store, apikeys
+from viiwork.store.accounts import used
 from viiwork.store.visiting import visit
 
 T = TypeVar("T")
+Said = Mapping[str, int | str | None]
+"""Limits by their names; None goes back to the fleet's own."""
 
 
 class Desk(Protocol):
     """Makes keys and ends them."""
 
-    def create(self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None) -> KeyShown: ...
+    def create(
+        self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None, limits: Said
+    ) -> KeyShown: ...
     def every(self) -> tuple[ApiKey, ...]: ...
     def rotate(self, name: str, *, overlap_s: float) -> KeyShown: ...
     def revoke(self, name: str) -> ApiKey: ...
+    def limit(self, name: str, limits: Said) -> None: ...
+    def limits(self, name: str) -> LimitsInUse: ...
 
 
 class StoreDesk:
@@ -35,14 +44,18 @@ class StoreDesk:
         self._settings = settings
         self._audit = AuditLog(settings.state_dir)
 
-    def create(self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None) -> KeyShown:
+    def create(
+        self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None, limits: Said
+    ) -> KeyShown:
         """Raises Conflict."""
 
         async def made(store: Store) -> KeyShown:
-            return await apikeys.create(store, name, tenant=tenant, scopes=scopes, expires_s=expires_s)
+            own = changed(NO_LIMITS, limits)
+            return await apikeys.create(store, name, tenant=tenant, scopes=scopes, expires_s=expires_s, limits=own)
 
         shown = self._do(made)
-        said = {"name": name, "tenant": shown.key.tenant, "scopes": [str(one) for one in scopes]}
+        said: dict[str, Any] = {"name": name, "tenant": shown.key.tenant, "scopes": [str(one) for one in scopes]}
+        said |= {"limits": dict(limits)} if limits else {}
         self._note("key.created", shown.key, said | ({"expires_s": expires_s} if expires_s else {}))
         return shown
 
@@ -71,6 +84,25 @@ class StoreDesk:
         key = self._do(revoked)
         self._note("key.revoked", key, {"key_name": key.name})
         return key
+
+    def limit(self, name: str, limits: Said) -> None:
+        """Raises NotFound."""
+
+        async def limited(store: Store) -> ApiKey:
+            key = await apikeys.find(store, name)
+            return await apikeys.limit(store, key, changed(key.limits, limits))
+
+        key = self._do(limited)
+        self._note("key.limited", key, {"key_name": key.name} | dict(limits))
+
+    def limits(self, name: str) -> LimitsInUse:
+        """Raises NotFound."""
+
+        async def looked(store: Store) -> LimitsInUse:
+            key = await apikeys.find(store, name)
+            return await used(store, account_of(key, key.tenant, self._settings.limits))
+
+        return self._do(looked)
 
     def audited(self, limit: int) -> list[dict[str, Any]]:
         """The last lines of the audit log. Raises UsageError."""
@@ -101,10 +133,12 @@ class HttpDesk:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def create(self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None) -> KeyShown:
+    def create(
+        self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None, limits: Said
+    ) -> KeyShown:
         """Raises Conflict."""
         with self._client as client:
-            return client.create_api_key(name, tenant=tenant or None, scopes=scopes, expires_s=expires_s)
+            return client.create_api_key(name, tenant=tenant or None, scopes=scopes, expires_s=expires_s, limits=limits)
 
     def every(self) -> tuple[ApiKey, ...]:
         """By name."""
@@ -120,3 +154,13 @@ class HttpDesk:
         """Raises NotFound."""
         with self._client as client:
             return client.revoke_api_key(name)
+
+    def limit(self, name: str, limits: Said) -> None:
+        """Raises NotFound."""
+        with self._client as client:
+            client.limit_api_key(name, limits)
+
+    def limits(self, name: str) -> LimitsInUse:
+        """Raises NotFound."""
+        with self._client as client:
+            return client.api_key_limits(name)

@@ -79,6 +79,8 @@ class Exchange:
 
     def _patience_s(self, response: httpx.Response) -> float:
         """How long what is answered so is sent again, counted from the first time."""
+        if response.headers.get("x-should-retry") == "false":
+            return 0.0
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             return self._busy_patience_s
         away = response.status_code == httpx.codes.SERVICE_UNAVAILABLE and "retry-after" in response.headers

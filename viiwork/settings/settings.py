@@ -22,6 +22,7 @@ from viiwork.settings.blobs import BlobsSection
 from viiwork.settings.callbacks import CallbacksSection
 from viiwork.settings.engines import DevicesSection, EngineSection, ModelsSection, ServeEntry, WorkersSection
 from viiwork.settings.file import read_file
+from viiwork.settings.limits import LimitsSection
 from viiwork.settings.naming import SCHEDULE, SERVE
 from viiwork.settings.places import default_models_dir, default_state_dir
 from viiwork.settings.power import PowerSection, ScheduleEntry
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     redis: RedisSection = RedisSection()
     api: ApiSection = ApiSection()
     blobs: BlobsSection = BlobsSection()
+    limits: LimitsSection = LimitsSection()
     callbacks: CallbacksSection = CallbacksSection()
     flower: FlowerSection = FlowerSection()
     analyze: AnalyzeSection = AnalyzeSection()

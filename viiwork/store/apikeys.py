@@ -20,8 +20,10 @@ from viiwork.apikeys import (
     same,
 )
 from viiwork.errors import Conflict, NotFound, UsageError
+from viiwork.limits import NO_LIMITS, Limits
 from viiwork.store.callbacks import as_hash, now_ms
 from viiwork.store.connection import Connection
+from viiwork.wire import as_json
 
 OVERLAP_S = 86_400.0
 """How long the secret before a rotation is valid too, unless somebody says otherwise."""
@@ -54,6 +56,7 @@ async def create(
     tenant: str = "",
     scopes: Sequence[Scope] = USUAL_SCOPES,
     expires_s: float | None = None,
+    limits: Limits = NO_LIMITS,
     key_id: str = "",
 ) -> KeyShown:
     """A new key of a tenant (by default one of its own name). Raises UsageError, Conflict for a name in use."""
@@ -66,6 +69,7 @@ async def create(
         "scopes": " ".join(dict.fromkeys(scopes)),
         "sha256": digest_of(secret),
         "hint": hint_of(secret),
+        "limits": as_json(limits),
     }
     for_ms = max(1, int(expires_s * 1000)) if expires_s else 0
     flat = [part for pair in fields.items() for part in pair]
@@ -85,6 +89,13 @@ async def rotate(store: Connection, key: ApiKey, *, overlap_s: float = OVERLAP_S
     if not await store.call("apikey", "rotate", key.id, *said):
         raise missing()
     return KeyShown(secret=secret, key=await find(store, key.id))
+
+
+async def limit(store: Connection, key: ApiKey, limits: Limits) -> ApiKey:
+    """The key with other limits; every process of the API heeds them within a second. Raises NotFound."""
+    if not await store.call("apikey", "limits", key.id, as_json(limits)):
+        raise missing()
+    return await find(store, key.id)
 
 
 async def revoke(store: Connection, key: ApiKey) -> None:
@@ -155,4 +166,5 @@ def _key(key_id: str, record: Mapping[str, str], now: int) -> ApiKey:
         expires_ms=int(record["expires_ms"]) if record.get("expires_ms") else None,
         hint=record.get("hint", ""),
         two_until_ms=two_until_ms if two_until_ms > now else None,
+        limits=Limits.model_validate_json(record.get("limits") or "{}"),
     )

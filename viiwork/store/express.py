@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from viiwork.jobs import Fault, Job, State
-from viiwork.store.facade import Store, refusal
+from viiwork.store.accounts import Tab, refusal
+from viiwork.store.facade import Store
 from viiwork.store.gathering import Gathering
 from viiwork.store.records import result_of
 from viiwork.store.said import EARS_MS
@@ -36,20 +37,26 @@ class Ended:
     """From its submission to the beginning of its last attempt."""
 
 
-async def express(store: Store, jobs: Sequence[Job], *, max_backlog: int, heard: bool = False) -> int:
+async def express(
+    store: Store, jobs: Sequence[Job], *, max_backlog: int, heard: bool = False, tab: Tab | None = None
+) -> int:
     """Take jobs of one queue in and release what there is room for; answers how many stood before them in their queue.
 
-    `heard` says that somebody listens while they are written. Raises Busy when the tenant has too many unfinished ones,
-    StoreUnavailable.
+    `heard` says that somebody listens while they are written; they go on `tab`, all of them or none. Raises Busy when
+    the tenant has too many unfinished ones, RateLimited and QuotaExceeded by the tab's limits, StoreUnavailable.
     """
     queue = jobs[0].queue
+    jobs, meter = tab.charged(jobs) if tab else (jobs, None)
     entries, _ = await store.flat(jobs)
     before: list[Call | Command] = [("HMGET", f"{store.prefix}depth", f"{queue}|waiting", f"{queue}|queued")]
     if heard:  # said only once they run, a first token that was quicker would come with the answer's end
         before += [("SET", f"{store.prefix}ears:{job.id}", "1", "PX", str(EARS_MS)) for job in jobs]
     offer = Call("submit", (*NO_FENCE, max_backlog, *(field for entry in entries for field in entry)))
-    replies = await store.call_many([*before, offer, Call("release", (store.envelope, READ_AHEAD, queue))])
-    depth, taken = replies[0], replies[-2]
+    after = [Call("release", (store.envelope, READ_AHEAD, queue)), *([meter.call] if meter else [])]
+    replies = await store.call_many([*before, offer, *after])
+    depth, taken = replies[0], replies[len(before)]
+    if meter:
+        meter.hear(replies[-1])
     if (refused := refusal(taken)) is not None:
         await store.discard_unnamed(entries)
         raise refused

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from viiwork.errors import Busy, Conflict, StoreUnavailable
+from viiwork.errors import Conflict, StoreUnavailable
 from viiwork.jobs import Job, Lane, Priority
 from viiwork.roster import WorkerCard
 from viiwork.schema import schema_of
+from viiwork.store.accounts import Meter, Said, Tab, refusal
 from viiwork.store.blobs import Blobs
 from viiwork.store.connection import unavailable
 from viiwork.store.records import INLINE_BYTES, job_fields
@@ -32,9 +33,6 @@ BLOBS_AT_ONCE = 32
 SLICES_A_TRIP = 16
 """Script calls a round trip: others' calls go in between."""
 IDEMPOTENCY_MS = 24 * 3600 * 1000
-
-
-TOO_MANY = -3
 CONFIRM_MS = 3000
 UNSYNCED = "up to 1 s of acknowledged work may be lost in a power cut"
 
@@ -141,39 +139,47 @@ class Store(Steering):
         fence: Fence | None = None,
         max_backlog: int | None = None,
         like: JobInput | None = None,
+        tab: Tab | None = None,
     ) -> int:
         """Take jobs in and release what there is room for; jobs that are there already are left alone.
 
         Answers the number of new ones. Raises Conflict when the parent's fence is down or the batch takes no more, and
         Busy when a tenant would have more than `max_backlog` unfinished jobs: what came before in the same call stays.
         `like` is the input of the fence's job: what they have in common with it is not stored again.
+
+        They go on `tab`, which must be their tenant's, and are of one lane then. Raises RateLimited or QuotaExceeded
+        where its limits end: the jobs before that stay, and nothing is charged for the others.
         """
         proof: tuple[Arg, ...] = (fence.job, fence.attempt, fence.token) if fence else ("", 0, "")
         queues = tuple({job.queue for job in jobs})
+        jobs, meter = tab.charged(jobs) if tab else (jobs, None)
         entries, blob = await self.flat(jobs, like=like)
         slices = list(_slices(entries))
         taken = 0
         for start in range(0, len(slices), SLICES_A_TRIP):
             some = slices[start : start + SLICES_A_TRIP]
-            answers = await self._offer((*proof, max_backlog or 0), some, queues)
-            refused = next(filter(None, map(refusal, answers)), None)
-            if refused is not None:
+            answers = await self._offer((*proof, max_backlog or 0), some, queues, meter)
+            why = next(filter(None, map(refusal, answers)), None)
+            if why is not None:
                 await self._discard_unshared(blob)
-                raise refused
+                raise why
             taken += sum(answer for answer in answers if isinstance(answer, int))
         if taken < len(jobs):
             await self._discard_unshared(blob)
         return taken
 
     async def _offer(
-        self, proof: tuple[Arg, ...], some: Sequence[list[list[str]]], queues: Sequence[str]
-    ) -> list[int | Exception]:
+        self, whose: tuple[Arg, ...], some: Sequence[list[list[str]]], queues: Sequence[str], meter: Meter | None
+    ) -> list[Said]:
         """What the server says to each slice. Raises StoreUnavailable when nobody knows what it took."""
-        calls = [Call("submit", (*proof, *(f for entry in part for f in entry))) for part in some]
-        release = Call("release", (self.envelope, READ_AHEAD, *queues))
-        *answers, _ = await self.call_many([*calls, release])
+        calls = [Call("submit", (*whose, *(f for entry in part for f in entry))) for part in some]
+        calls.append(Call("release", (self.envelope, READ_AHEAD, *queues)))
+        replies = await self.call_many([*calls, meter.call] if meter else calls)
+        if meter:
+            meter.hear(replies[-1])
+        answers: list[Said] = replies[: len(some)]
         for answer, part in zip(answers, some, strict=True):
-            if isinstance(answer, Exception) or answer < len(part):
+            if not isinstance(answer, int) or answer < len(part):
                 await self.discard_unnamed(part)
         return answers
 
@@ -257,20 +263,6 @@ class Store(Steering):
     async def set_closing(self, closing: bool) -> None:
         """Refuse new work (or take it again)."""
         await self.call("closing", int(closing))
-
-
-def refusal(answer: int | Exception) -> Exception | None:
-    """Why a slice was not taken, or None."""
-    if isinstance(answer, Exception):
-        return answer
-    if answer == TOO_MANY:
-        return Busy(
-            "Too many of your jobs are unfinished already.",
-            hint="Wait until some have ended, or raise queue.max_backlog.",
-        )
-    if answer < 0:
-        return Conflict("The job that asked for these is no longer running, or its batch was cancelled.")
-    return None
 
 
 def _body(work: JobInput) -> str:

@@ -72,6 +72,7 @@ def job_fields(
         "ttl_ms": str(ttl_ms),
         "deadline_in_ms": str(int(job.deadline_s * 1000)) if job.deadline_s else "",
         "callback_url": job.callback_url,
+        "account": job.account,
         "input": input_json,
         "input_blob": input_blob,
         "shared_blobs": shared_blobs,

@@ -13,7 +13,8 @@ from redis.exceptions import NoScriptError
 
 from viiwork.store.trip import Command, trip
 
-LIBRARY = "lib"
+LIBRARY = ("accounts", "lib")
+"""What every script starts with, in this order."""
 Arg = str | int | float | bytes
 HEADER = "#!lua"
 
@@ -80,14 +81,19 @@ class Scripts:
 def _names() -> list[str]:
     folder = files(__package__) / "lua"
     stems = (entry.name.removesuffix(".lua") for entry in folder.iterdir() if entry.name.endswith(".lua"))
-    return sorted(name for name in stems if name != LIBRARY)
+    return sorted(name for name in stems if name not in LIBRARY)
 
 
 def _source(name: str, *, headers: bool) -> str:
     folder = files(__package__) / "lua"
     header, _, body = (folder / f"{name}.lua").read_text("utf-8").partition("\n")
-    library = (folder / f"{LIBRARY}.lua").read_text("utf-8")
-    return (f"{header}\n" if headers else "") + library + body
+    return (f"{header}\n" if headers else "") + library() + body
+
+
+def library() -> str:
+    """What every script starts with."""
+    folder = files(__package__) / "lua"
+    return "".join((folder / f"{part}.lua").read_text("utf-8") for part in LIBRARY)
 
 
 def _digest(source: str) -> str:

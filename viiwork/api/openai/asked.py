@@ -16,6 +16,7 @@ from viiwork.api.scales import Misfit
 from viiwork.api.work import Sender, fingerprint
 from viiwork.errors import ModelNotServed, Unavailable, UsageError
 from viiwork.jobs import Job, Lane
+from viiwork.store.accounts import Tab
 from viiwork.store.ears import Mark
 from viiwork.store.express import express
 
@@ -36,6 +37,8 @@ class Asked:
     again: bool = False
     """It came before under the same Idempotency-Key: its jobs may have ended already."""
     position: int = 0
+    tab: Tab | None = None
+    """What its jobs go on."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -48,9 +51,9 @@ class Asked:
         return {"x-viiwork-job": self.facts.job, "x-viiwork-queue-position": str(self.position)}
 
     async def submit(self, desk: Intake, *, heard: bool) -> None:
-        """Let the store have it. Raises Busy, StoreUnavailable."""
+        """Let the store have it. Raises Busy, RateLimited, QuotaExceeded, StoreUnavailable."""
         most = desk.settings.queue.max_backlog
-        self.position = await express(desk.store, self.jobs, max_backlog=most, heard=heard)
+        self.position = await express(desk.store, self.jobs, max_backlog=most, heard=heard, tab=self.tab)
 
 
 def lane_of(request: Request, body: AnyBody) -> Lane:
@@ -85,7 +88,7 @@ async def asked_of(desk: Intake, mark: Mark, body: AnyBody, who: Sender, lane: L
     weighed = [_fit(job) for job in await desk.weighed(jobs)]
     kept = [job.model_copy(update={"keep_s": kept_s}) for job in weighed]
     facts = Facts(job=first, model=model, created_ms=created_ms(first), lane=lane)
-    return Asked(body, kept, facts, again=first != fresh)
+    return Asked(body, kept, facts, again=first != fresh, tab=who.tab)
 
 
 async def model_of(desk: Intake, wanted: str) -> str:

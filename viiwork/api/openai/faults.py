@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from viiwork.errors import UsageError, ViiworkError
+from viiwork.api.problems import kind_of
+from viiwork.errors import QuotaExceeded, UsageError, ViiworkError
 from viiwork.jobs import Fault, State
 
 TOO_LONG = "context_length_exceeded"
@@ -41,11 +42,13 @@ class Failure:
     code: str
     param: str | None = None
     again: bool = False
+    kind: str = ""
+    """Its `type`, where that is not told by the status."""
 
     @property
     def error(self) -> dict[str, Any]:
         """`{"message", "type", "param", "code"}`."""
-        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        kind = self.kind or ("server_error" if self.status >= 500 else "invalid_request_error")
         return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
 
 
@@ -65,4 +68,5 @@ def failure_from(error: ViiworkError) -> Failure:
     """The same of what was refused at the door."""
     code = CODES.get(error.code, error.code)
     message = f"{error.message} {ANALYZE}." if code == TOO_LONG else str(error)
-    return Failure(error.http_status, message, code, error.param, again=not isinstance(error, UsageError))
+    again = not isinstance(error, UsageError | QuotaExceeded)
+    return Failure(error.http_status, message, code, error.param, again=again, kind=kind_of(error))

@@ -4,8 +4,9 @@
 --   Answers 1, or 0 where a key of this name is there.
 -- rotate: digest and hint of the new secret, for how long the one before is valid too, in milliseconds (0: no longer), and
 --   whether the last one never reached anybody and is replaced alone (1). Answers 1, or 0 where there is no such key.
+-- limits: how much it may ask for, as JSON. Answers 1, or 0 where there is no such key.
 -- revoke: answers 1, or 0 where there is no such key.
--- A full server carries all three out: whoever takes a key back must be able to.
+-- A full server carries all of them out: whoever takes a key back must be able to.
 
 local verb, id = ARGV[1], ARGV[2]
 local key, names = P .. 'apikey:' .. id, P .. 'apikeys'
@@ -31,6 +32,8 @@ if verb == 'rotate' then
     end
   end
   redis.call('HSET', key, 'sha256', ARGV[3], 'hint', ARGV[4])
+elseif verb == 'limits' then
+  redis.call('HSET', key, 'limits', ARGV[3])
 else
   redis.call('DEL', key)
   redis.call('HDEL', names, known[1])

@@ -78,6 +78,7 @@ count('output_tokens', job.queue, output)
 if job.batch and runs then add_up(job, prompt, output) end
 if runs then add_to_item(prompt, output) end
 correct_cost(prompt + output)
+if runs then job.used = prompt + output end
 -- What it held was submitted under its fence before, so the batch cannot have ended without it.
 local function give_way()
   if not job.batch or redis.call('HSETNX', job_key(id), 'item_state', 'unfolded') == 0 then return end

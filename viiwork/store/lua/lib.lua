@@ -17,7 +17,7 @@ end
 local NOW = now_ms()
 local FIELDS = {'state', 'attempt', 'token', 'inc', 'queue', 'tenant', 'batch', 'item', 'settle', 'then', 'cost',
   'strikes', 'waits_for', 'task', 'schema', 'ttl_ms', 'feeds', 'parent', 'bulk', 'suspect', 'deadline_ms', 'counted',
-  'started_ms', 'worker', 'of_generation', 'callback_url'}
+  'started_ms', 'worker', 'of_generation', 'callback_url', 'account', 'reserved'}
 local MOST_TENANTS = 1000 -- whose energy is kept apart; what further ones use is kept together
 
 -- A clock that was put back leaves moments in the future: they count from now on, or nobody would see their age for as
@@ -120,12 +120,14 @@ local function tell(id, news) redis.call('PUBLISH', P .. 'ev:' .. id, news) end
 
 local function depth(field, by) redis.call('HINCRBY', P .. 'depth', field, by) end
 
--- A tenant's jobs that have not ended. The record says whether it is counted, so that no job is counted off twice.
+-- A tenant's jobs that have not ended. The record says whether it is counted, so that no job is counted off twice, and
+-- what was reserved for it is settled once: every end passes here.
 local function count_off(job)
   if not job.counted then return end
-  redis.call('HDEL', job_key(job.id), 'counted')
+  redis.call('HDEL', job_key(job.id), 'counted', 'reserved')
   if redis.call('HINCRBY', P .. 'load', job.tenant, -1) <= 0 then redis.call('HDEL', P .. 'load', job.tenant) end
   job.counted = false
+  close_account(job, NOW)
 end
 
 -- Suspects that have not ended, by queue and by batch, to be told of. `verb` is SADD or SREM: a set counts none twice.

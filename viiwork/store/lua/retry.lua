@@ -71,6 +71,7 @@ if root.id ~= job.id or job.parent then
 end
 redis.call('HSET', job_key(root.id), 'counted', 1)
 redis.call('HINCRBY', P .. 'load', root.tenant, 1)
+reopen_account(root)
 root.state, root.suspect, root.parent = false, false, false
 
 -- It was asked by itself the last time, perhaps; whether it is again is seen anew.

@@ -1,9 +1,13 @@
 #!lua
 -- Takes jobs in. ARGV: parent id, attempt, token (empty: no fence), most unfinished jobs a tenant may have (0: any
 -- number), then for each job its id, the number of field/value entries that follow, and these. `deadline_in_ms` among
--- them counts from now. A job that is there already is left as it is, so a retry is harmless.
+-- them counts from now. A job that is there already is left as it is, so a retry is harmless. Those of one call are of
+-- one tenant and lane where they have an `account` (accounts.lua).
 -- Answers the number of new jobs, or -1 when the parent's fence is down, -2 when a batch takes no more, -3 when a
--- tenant has too many. Then none of the call's jobs is taken.
+-- tenant has too many, -4 when what a document unfolds into is more than its account has left of the month. Then none
+-- of the call's jobs is taken. Where a limit of the account stops it, the jobs of a batch that come before are taken, of
+-- jobs on their own none: they are one request. Then it answers {how many,
+-- which limit (r, t, f, b, m), k or t for whose, its most, milliseconds to wait, the refused job's cost, now, the lane}.
 
 local parent = nil
 if ARGV[1] ~= '' then
@@ -22,18 +26,24 @@ local function takes(batch, is_item)
 end
 
 local fresh, by_tenant, at = {}, {}, 5
+local payer, lane, said = '', '', parent and parent.account
 while at <= #ARGV do
   local last = at + 1 + tonumber(ARGV[at + 1])
   if redis.call('EXISTS', job_key(ARGV[at])) == 0 then
-    local batch, is_item, tenant = nil, true, ''
+    local batch, is_item, tenant, cost, runs = nil, true, '', 0, false
     for field = at + 2, last, 2 do
       local name = ARGV[field]
       if name == 'batch' then batch = ARGV[field + 1] end
       if name == 'item' then is_item = false end
       if name == 'tenant' then tenant = ARGV[field + 1] end
+      if not parent and name == 'account' then said = ARGV[field + 1] end
+      if name == 'cost' then cost = tonumber(ARGV[field + 1]) end
+      if name == 'task' then runs = ARGV[field + 1] == 'viiwork.run' end
+      if lane == '' and name == 'queue' then lane = string.match(ARGV[field + 1], '^%l+') end
     end
     if batch and not takes(batch, is_item) then return -2 end
-    fresh[#fresh + 1] = {at, last}
+    fresh[#fresh + 1] = {at, last, runs and cost or 0, kind_of(batch), is_item and 1 or 0}
+    payer = tenant
     by_tenant[tenant] = (by_tenant[tenant] or 0) + 1
   end
   at = last + 1
@@ -42,6 +52,18 @@ end
 local most = tonumber(ARGV[4])
 for tenant, more in pairs(by_tenant) do
   if most > 0 and tonumber(redis.call('HGET', P .. 'load', tenant) or 0) + more > most then return -3 end
+end
+
+-- What a worker submits goes on its parent's account, which may owe by then: it was taken in before its size was known.
+-- A document that was read is cut off where the month has no tokens left for it; one whose parts have run already goes
+-- on to its end.
+local account = account_of(said)
+local room = account and room_of(account, payer, lane, NOW, true)
+if room and parent then
+  local wanted = 0
+  for _, span in ipairs(fresh) do wanted = wanted + span[3] end
+  if parent.task == 'viiwork.read' and room.m and wanted > 0 and wanted > room.m then return -4 end
+  room = nil
 end
 
 local generation = nil
@@ -88,6 +110,14 @@ local function stand_alone(id, batch)
 end
 
 local taken, taken_by, by_queue, by_batch = 0, {}, {}, {}
+local requests, tokens, monthly, month = 0, 0, 0, account and month_of(NOW)
+
+local function put_on_account(id, cost, kind, counts)
+  if parent then redis.call('HSET', job_key(id), 'account', said) end
+  if cost > 0 then redis.call('HSET', job_key(id), 'reserved', reservation(account, cost, month)) end
+  hold('SADD', account, kind, payer, lane, id)
+  requests, tokens, monthly = requests + counts, tokens + ahead(account, cost), monthly + cost
+end
 
 local function take(id, first, last)
   local key = job_key(id)
@@ -122,11 +152,25 @@ local function take(id, first, last)
   taken, taken_by[job.tenant] = taken + 1, (taken_by[job.tenant] or 0) + 1
 end
 
-for _, span in ipairs(fresh) do
+local refused, most_of_them = nil, #fresh
+for at, span in ipairs(room and fresh or {}) do
+  local short = draw(account, room, span[4], span[3])
+  if short then
+    refused = {short, account[short].of, account[short].most, wait_ms(account, short, room, span[3]), span[3], NOW, lane}
+    most_of_them = span[4] == 'b' and at - 1 or 0
+    break
+  end
+end
+for at = 1, most_of_them do
+  local span = fresh[at]
   local id = ARGV[span[1]]
   -- The same id may stand twice in one call.
-  if #fresh == 1 or redis.call('EXISTS', job_key(id)) == 0 then take(id, span[1] + 2, span[2]) end
+  if #fresh == 1 or redis.call('EXISTS', job_key(id)) == 0 then
+    take(id, span[1] + 2, span[2])
+    if account then put_on_account(id, span[3], span[4], span[5]) end
+  end
 end
+if account then charge(account, payer, lane, NOW, requests, tokens, monthly, month) end
 for queue, more in pairs(by_queue) do
   depth(queue .. '|waiting', more)
   count('submitted', queue, more)
@@ -143,4 +187,5 @@ for batch, of_batch in pairs(by_batch) do
   end
 end
 for tenant, more in pairs(taken_by) do redis.call('HINCRBY', P .. 'load', tenant, more) end
+if refused then return {taken, unpack(refused)} end
 return taken
