@@ -6,6 +6,7 @@ the tenant: all its keys that say nothing of it share it, so a second key is no 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -49,7 +50,8 @@ class Limits(Wire, LimitFields):
 
 
 NO_LIMITS = Limits()
-THOUSANDS = {"k": 3, "m": 6, "g": 9}
+THOUSANDS = {"k": 10**3, "m": 10**6, "g": 10**9}
+SCALED = re.compile(r"(\d+(?:\.\d+)?)([kmg])")
 USUAL_DOCUMENTS = 200
 """Of one analysis in the interactive lane where keys are asked for and nobody says anything: others wait there too."""
 
@@ -63,14 +65,15 @@ def changed(limits: LimitFields, said: Mapping[str, object]) -> Limits:
 
 
 def parse_limit(text: str) -> tuple[str, str | None]:
-    """`monthly_tokens=5M` → (`monthly_tokens`, `5000000`); `default` is None. Raises ValueError for no such limit."""
-    name, _, value = text.replace("-", "_").partition("=")
+    """`monthly_tokens=5M` → (`monthly_tokens`, `5000000`); `default` is None. Raises KeyError for no such limit."""
+    said, _, value = text.partition("=")
+    name = said.replace("-", "_")
     if name not in LimitFields.model_fields or not value:
-        raise ValueError(name)
+        raise KeyError(name)
     if value == "default":
         return name, None
-    scale = THOUSANDS.get(value[-1:].lower(), 0)
-    return name, f"{int(float(value[:-1]) * 10**scale)}" if scale else value
+    number = SCALED.fullmatch(value.lower())
+    return name, str(int(float(number[1]) * THOUSANDS[number[2]])) if number else value
 
 
 @dataclass(frozen=True, slots=True)

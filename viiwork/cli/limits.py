@@ -42,7 +42,7 @@ def limits_from(said: list[str] | None) -> Mapping[str, int | str | None]:
         except ValidationError as error:
             message = f"--limit {one}: must be a whole number of at least 1, `none` or `default`."
             raise UsageError(message, param="limits") from error
-        except ValueError as error:
+        except KeyError as error:
             hint = f"There are {', '.join(LimitFields.model_fields)}."
             raise UsageError(f"--limit {one}: there is no such limit, or nothing after `=`.", hint=hint) from error
         found[name] = given
