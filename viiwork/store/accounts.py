@@ -37,7 +37,10 @@ class Tab:
         said = self.line(jobs[0].lane) if jobs else ""
         if not said:
             return jobs, None
-        return [job.model_copy(update={"account": said}) for job in jobs], Meter(self, jobs[0].lane)
+        most = self.account.ceilings(jobs[0].lane)
+        told = most.requests.most or most.tokens.most  # else an answer has nothing to tell
+        charged = [job.model_copy(update={"account": said}) for job in jobs]
+        return charged, Meter(self, jobs[0].lane) if told else None
 
 
 @dataclass(frozen=True, slots=True)
