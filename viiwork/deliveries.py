@@ -26,12 +26,16 @@ class EventType(StrEnum):
     JOB_FAILED = "job.failed"
     JOB_EXPIRED = "job.expired"
     JOB_CANCELLED = "job.cancelled"
+    BATCH_COMPLETED = "batch.completed"
+    BATCH_FAILED = "batch.failed"
+    BATCH_EXPIRED = "batch.expired"
+    BATCH_CANCELLED = "batch.cancelled"
     FLEET_STALLED = "fleet.stalled"
     FLEET_CARD_QUARANTINED = "fleet.card_quarantined"
     ENDPOINT_TEST = "endpoint.test"
 
 
-OF_ENDPOINTS = tuple(event for event in EventType if event.value.startswith(("analysis.", "fleet.")))
+OF_ENDPOINTS = tuple(event for event in EventType if event.value.startswith(("analysis.", "batch.", "fleet.")))
 """Those that an endpoint may want. A job's end is told to the URL that came with it alone."""
 
 

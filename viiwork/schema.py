@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from viiwork.work import (
     AnalysisTask,
     ChatInput,
-    CompletionInput,
-    EmbeddingInput,
+    FileWork,
     JobInput,
     MergeInput,
     Message,
@@ -22,11 +21,12 @@ from viiwork.work import (
     TaskOptions,
 )
 
-FIRST, ENGINES, TASKS, INSIDE, SEVERAL, SHARED = 1, 2, 3, 4, 5, 6
+FIRST, ENGINES, TASKS, INSIDE, SEVERAL, SHARED, FILES = 1, 2, 3, 4, 5, 6, 7
 """`ENGINES`: completions, vectors, shapes, sampling, tools, and a task in one's own words. `TASKS`: extractions, and
 what can be asked of the other tasks besides their labels, question or prompt. `INSIDE`: documents inside others.
 `SEVERAL`: questions, or labels, also with reasons, and texts with a model's own marks.
-`SHARED`: inputs of which a part lies in a file that several jobs name."""
+`SHARED`: inputs of which a part lies in a file that several jobs name. `FILES`: the steps of a batch that came as a
+file."""
 OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
     # what streams is the same job: an older worker says its text at the end
     ChatInput: frozenset({"kind", "messages", "max_output_tokens", "temperature", "stream"}),
@@ -39,26 +39,26 @@ OF_FIRST: dict[type[BaseModel], frozenset[str]] = {
 
 def schema_of(work: JobInput) -> int:
     """The oldest schema that understands this work."""
-    if isinstance(work, StepInput | ReadInput | MergeInput) and work.kept:
+    if isinstance(work, FileWork):
+        return FILES
+    if isinstance(work, StepInput | ReadInput | MergeInput):
+        return _of_analysis(work)
+    if not isinstance(work, ChatInput):
+        return ENGINES
+    new = _has_more(work, ChatInput) or any(_has_more(turn, Message) or turn.role == "tool" for turn in work.messages)
+    return ENGINES if new else FIRST
+
+
+def _of_analysis(work: StepInput | ReadInput | MergeInput) -> int:
+    if work.kept:
         return SHARED
-    if isinstance(work, StepInput | ReadInput | MergeInput) and _asks_several(work):
-        return SEVERAL
-    if isinstance(work, StepInput) and work.marks:
+    if _asks_several(work) or (isinstance(work, StepInput) and work.marks):
         return SEVERAL
     if isinstance(work, ReadInput) and work.way:
         return INSIDE
-    if isinstance(work, StepInput | ReadInput | MergeInput) and _is_later(work.task, work.options):
+    if _is_later(work.task, work.options):
         return TASKS
-    if isinstance(work, ChatInput):
-        new = _has_more(work, ChatInput) or any(
-            _has_more(turn, Message) or turn.role == "tool" for turn in work.messages
-        )
-    elif isinstance(work, StepInput):
-        new = _has_more(work, StepInput) or work.task is AnalysisTask.PROMPT
-    elif isinstance(work, CompletionInput | EmbeddingInput):
-        new = True
-    else:
-        new = work.task is AnalysisTask.PROMPT
+    new = work.task is AnalysisTask.PROMPT or (isinstance(work, StepInput) and _has_more(work, StepInput))
     return ENGINES if new else FIRST
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-SCHEMA = 6
+SCHEMA = 7
 """Major version of the records in Redis and of the hints that this version knows; a job may need less (`schema`)."""
 
 

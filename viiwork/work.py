@@ -241,12 +241,43 @@ class MergeInput(Wire):
     kept: Kept | None = None
 
 
+class LinesInput(Wire):
+    """Check a file of requests, and submit a job for each of its lines to a batch that is open."""
+
+    kind: Literal["lines"] = "lines"
+    batch: str
+    blob: str
+    endpoint: str
+    """The path that every line names, such as `/v1/chat/completions`."""
+    account: str = ""
+    """Whose limits its lines count against, as `Job.account` says it."""
+
+
+class RefusedInput(Wire):
+    """A line that asks for what cannot be: it fails with this, and no engine hears of it."""
+
+    kind: Literal["refused"] = "refused"
+    code: str
+    message: str
+
+
+class CloseInput(Wire):
+    """Write what came of a batch's lines to files, once all have ended."""
+
+    kind: Literal["close"] = "close"
+    batch: str
+    blob: str
+    """The file of its lines."""
+
+
 EngineWork = ChatInput | CompletionInput | EmbeddingInput | StepInput
 """What an engine is asked."""
 EngineInput = Annotated[EngineWork, Field(discriminator="kind")]
 
 
-JobInput = Annotated[EngineWork | ReadInput | MergeInput, Field(discriminator="kind")]
+FileWork = LinesInput | RefusedInput | CloseInput
+"""The CPU steps of a batch that came as a file."""
+JobInput = Annotated[EngineWork | ReadInput | MergeInput | FileWork, Field(discriminator="kind")]
 
 
 class Evidence(Wire):

@@ -12,12 +12,12 @@ from tests.workers import make_job
 from viiwork.api.requests import AnalysisBody, JobBody
 from viiwork.errors import Conflict, NotFound
 from viiwork.jobs import Job, Settle
+from viiwork.schema import SHARED
 from viiwork.store import Fence, Store
 from viiwork.store.collector import Collector
 from viiwork.store.leases import Claim, Verdict
 from viiwork.store.removal import remove
 from viiwork.store.sharing import blobs_of
-from viiwork.wire import SCHEMA
 from viiwork.work import AnalysisTask, ReadInput, StepInput, TaskOptions
 
 PASSAGES = [f"{place} It was a dark and stormy night — and the rain fell in torrents. " * 60 for place in range(3)]
@@ -175,7 +175,7 @@ async def test_workers_of_the_version_before_leave_such_jobs_alone(store: Store)
     jobs = asked(batch)
     await store.submit(jobs, fence=fence)
     (schema,) = await store.read([("HGET", f"{store.prefix}job:{jobs[0].id}", "schema")])
-    assert (int(schema), jobs[0].schema_version) == (SCHEMA, 1)
+    assert (int(schema), jobs[0].schema_version) == (SHARED, 1)
 
 
 async def test_short_inputs_stay_in_their_records(store: Store) -> None:

@@ -147,7 +147,7 @@ def test_what_is_streamed_in_is_not_held_in_memory(client: OpenAI, tmp_path: Pat
 def test_files_whose_time_is_over_go_with_their_blobs(door: Service) -> None:
     async def made() -> tuple[str, str]:
         blob = (await door.store.blobs.put(b"old")).id
-        about = ["filename", "old", "purpose", "user_data", "bytes", 3]
+        about = ["filename", "old", "purpose", "user_data", "bytes", 3, "sha256", "0"]
         await files.put(door.store, "file-" + "0" * 26, tenant="old@lab", blob=blob, keep_s=0.001, about=about)
         return "file-" + "0" * 26, blob
 
@@ -177,6 +177,46 @@ def test_the_sweeper_finds_what_files_name(door: Service, client: OpenAI) -> Non
 
 async def named(door: Service) -> set[str]:
     return {name async for page in mentions(door.store) for names in page for name in names}
+
+
+def test_files_are_documents_of_analyses_and_of_chats(tmp_path: Path) -> None:
+    """Each analysis has a blob of its own: the file may go while it runs, and it while the file stays."""
+    with Service(tmp_path) as service:
+        client = of(service, "anna@lab")
+        file = client.files.create(file=("letter.txt", b"The goods have arrived."), purpose="user_data")
+        documents = [{"file_id": file.id, "custom_id": "a"}, {"file_id": file.id, "name": "b.txt"}, {"text": "More."}]
+        headers = {"x-viiwork-submitter": "anna@lab"}
+        address = f"{service.url}/v1/analyses"
+        told = httpx.post(address, json={"task": "summarize", "documents": documents}, headers=headers)
+        assert told.status_code == 202, told.text
+        ask = f"{address}/{told.json()['id']}"
+        while (status := httpx.get(ask, headers=headers).json())["state"] != "completed":
+            pass
+        assert status["counts"] == {"total": 3, "succeeded": 3, "failed": 0, "cancelled": 0}
+        rows = httpx.get(f"{ask}/results", headers=headers).text
+        assert '"document": "letter.txt"' in rows and '"document": "b.txt"' in rows
+        assert rows.count("The goods have arrived.") == 2
+        part = {"type": "file", "file": {"file_id": file.id}}
+        said = client.chat.completions.create(model="standin", messages=[{"role": "user", "content": [part]}])  # type: ignore[list-item,misc]
+        assert "The goods have arrived." in (said.choices[0].message.content or "")
+        assert httpx.delete(ask, headers=headers).status_code in (200, 202)
+        assert client.files.content(file.id).read() == b"The goods have arrived."
+        client.files.delete(file.id)
+        assert service.blob_files() == []
+
+
+def test_an_analysis_of_what_is_not_ones_own_is_refused(door: Service, client: OpenAI) -> None:
+    file = client.files.create(file=("letter.txt", b"Secret."), purpose="user_data")
+    before = len(door.blob_files())
+    for document, param in [
+        ({"file_id": file.id}, "documents.0.file_id"),
+        ({"file_id": "file-x"}, "documents.0.file_id"),
+        ({"file_id": file.id, "text": "x"}, "documents.0.file_id"),
+        ({}, "documents.0.text"),
+    ]:
+        told = httpx.post(f"{door.url}/v1/analyses", json={"task": "summarize", "documents": [document]})
+        assert (told.status_code, told.json()["error"]["param"]) == (400, param)
+    assert len(door.blob_files()) == before
 
 
 def test_a_second_blob_of_the_same_content_lives_longer_than_the_first(door: Service) -> None:

@@ -55,8 +55,13 @@ async def annas(people: People) -> dict[str, list[str]]:
     endpoint = await people.ask("anna", "POST", "/v1/callbacks/endpoints", json={"url": "https://example.org/told"})
     sent = {"data": {"purpose": "user_data"}, "files": {"file": ("a.txt", b"one")}}
     file = (await people.ask("anna", "POST", "/v1/files", **sent)).json()["id"]
+    lines = {"data": {"purpose": "batch"}, "files": {"file": ("a.jsonl", b"{}")}}
+    asked = {"endpoint": "/v1/embeddings", "completion_window": "24h"}
+    asked["input_file_id"] = (await people.ask("anna", "POST", "/v1/files", **lines)).json()["id"]
+    batch = (await people.ask("anna", "POST", "/v1/batches", json=asked)).json()["id"]
     return {
-        "file_id": [file],
+        "file_id": [file, asked["input_file_id"]],
+        "batch_id": [batch],
         "job_id": [job, open_job, f"{whole}-0", f"{whole}-1"],
         "analysis_id": [whole, open_one],
         "endpoint_id": [endpoint.json()["endpoint"]["id"]],
@@ -95,7 +100,7 @@ async def test_what_is_anothers_is_404_at_every_address(people: People) -> None:
 async def test_nothing_of_it_was_done(people: People) -> None:
     """Anna's things stand as they stood, and an admin sees them all."""
     mine = await annas(people)
-    looks = [("job_id", "/v1/jobs/{}"), ("analysis_id", "/v1/analyses/{}")]
+    looks = [("job_id", "/v1/jobs/{}"), ("analysis_id", "/v1/analyses/{}"), ("batch_id", "/v1/batches/{}")]
     before = {one: (await people.ask("anna", "GET", at.format(one))).json() for kind, at in looks for one in mine[kind]}
     for method, path, name in addresses(people.door):
         for any_id in mine[name]:
@@ -120,15 +125,17 @@ async def test_lists_have_ones_own_alone(people: People) -> None:
         found: list[Any] = (await people.ask(who, "GET", path)).json()[field]
         return found
 
-    ids = set(mine["analysis_id"])
+    ids = {*mine["analysis_id"], *(f"an_{one.removeprefix('batch_')}" for one in mine["batch_id"])}
     assert {one["id"] for one in await listed("anna", "/v1/analyses", "analyses")} == ids
     assert {one["id"] for one in await listed("boss", "/v1/analyses?submitter=anna", "analyses")} == ids
     assert {one["id"] for one in await listed("boss", "/v1/analyses", "analyses")} == ids
     for query in ("", "?submitter=anna", "?submitter=ben"):
         assert await listed("ben", f"/v1/analyses{query}", "analyses") == []
     assert await listed("ben", "/v1/callbacks/endpoints", "endpoints") == []
-    assert [one["id"] for one in await listed("anna", "/v1/files", "data")] == mine["file_id"]
-    assert await listed("ben", "/v1/files", "data") == []
+    assert [one["id"] for one in await listed("anna", "/v1/files?order=asc", "data")] == mine["file_id"]
+    assert [one["id"] for one in await listed("anna", "/v1/batches", "data")] == mine["batch_id"]
+    for kind in ("files", "batches"):
+        assert await listed("ben", f"/v1/{kind}", "data") == []
     assert [one["tenant"] for one in await listed("ben", "/v1/fleet", "tenants")] == ["ben"]
     assert {one["tenant"] for one in await listed("boss", "/v1/fleet", "tenants")} == {"anna", "ben"}
 

@@ -82,7 +82,7 @@ async def start(request: Request) -> JSONResponse:
     desk: Intake = request.app.state.intake
     who = sender(request)
     await desk.check_open(body_bytes=announced_bytes(request.headers))
-    order = await _order(request, desk)
+    order = await _order(request, desk, tenant=who.tenant)
     status = await desk.submit_analysis(order, who)
     headers = {"location": f"/v1/analyses/{status.id}"} | await desk.durability()
     return JSONResponse(told(desk, status), 202, headers=headers)
@@ -153,12 +153,12 @@ async def _lines(desk: Intake, analysis_id: str, *, after: int, limit: int | Non
         yield json.dumps({"analysis": analysis_id, **public(row)}, ensure_ascii=False) + "\n"
 
 
-async def _order(request: Request, desk: Intake) -> Order:
+async def _order(request: Request, desk: Intake, *, tenant: str) -> Order:
     content_type = request.headers.get("content-type", "")
     kind = content_type.split(";")[0].strip().lower()
     limits = desk.settings.api
     if kind == "application/json":
-        return await order_of_json(await json_body(request, AnalysisBody, limits), desk)
+        return await order_of_json(await json_body(request, AnalysisBody, limits), desk, tenant=tenant)
     if kind != "multipart/form-data":
         message = "content-type: must be multipart/form-data (files) or application/json (texts)."
         raise UsageError(message, param="content-type")

@@ -34,8 +34,8 @@ from viiwork.api.door import Door
 from viiwork.api.gate import Gate
 from viiwork.api.intake import Intake
 from viiwork.api.keyring import Keyring
+from viiwork.api.openai import batches, files
 from viiwork.api.openai import bodies as openai_bodies
-from viiwork.api.openai import files
 from viiwork.api.openai import models as openai_models
 from viiwork.api.openai import routes as openai_routes
 from viiwork.api.openai.attachments import Attachments
@@ -99,6 +99,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         files,
         keys,
         usage,
+        batches,
     ):
         app.include_router(room.router)
     app.add_middleware(Door, bound_host=settings.api.host, gate=Gate(settings.api))
@@ -138,6 +139,8 @@ def _describe_bodies(app: FastAPI) -> None:
             *(drains.DrainBody, drains.SomeCards, swaps.SwapBody),
             *(endpoints.EndpointBody, endpoints.RotationBody, callbacks.SomeCallbacks),
             *(keys.KeyBody, keys.KeyRotationBody, usage.LimitsBody),
+            *(keys.KeyBody, keys.KeyRotationBody),
+            batches.BatchBody,
         )
         models = (AnalysisBody, JobBody, LineBody, *of_rooms, *openai_bodies.BODIES.values())
         _, bodies = models_json_schema([(model, "validation") for model in models], ref_template=template)

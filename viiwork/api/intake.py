@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 from weakref import WeakValueDictionary
 
 from viiwork.api.pressure import Gauge
 from viiwork.api.quota import check_documents, check_whole, go_on
 from viiwork.api.requests import JobBody
-from viiwork.api.scales import Load, Misfit, Scales, Weight, misfits
+from viiwork.api.scales import Misfit, Scales, misfits, with_weight
 from viiwork.api.served import choose_model
 from viiwork.api.uploads import discard
 from viiwork.api.work import Item, Order, Sender, fingerprint, reading, single
@@ -33,16 +32,6 @@ SLICE = 500
 ANALYZE = "viiwork analyze PATH… --lane batch"
 DURABILITY = "x-viiwork-durability"
 PROMPTED = ChatInput | CompletionInput | EmbeddingInput
-
-
-def with_weight(job: Job, weight: Weight) -> Job | Misfit:
-    """The job that its weight makes of it; one that nobody could count keeps its rough price."""
-    if not isinstance(weight, Load):
-        return weight or job
-    counted: dict[str, Any] = {"prompt_tokens": weight.prompt_tokens, "max_output_tokens": weight.output_tokens}
-    if weight.output_tokens < job.max_output_tokens:
-        counted["input"] = job.input.model_copy(update={"max_output_tokens": weight.output_tokens})
-    return job.model_copy(update=counted)
 
 
 def print_of(body: JobBody) -> str:

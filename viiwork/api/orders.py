@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -14,14 +15,15 @@ from viiwork.api.audited import BODY
 from viiwork.api.intake import Intake
 from viiwork.api.limits import check_announced, in_mib, over
 from viiwork.api.problems import wrong_field
-from viiwork.api.requests import AnalysisBody, NoteBody, OrderBody
-from viiwork.api.uploads import Form, UploadedFile
+from viiwork.api.requests import AnalysisBody, DocumentBody, NoteBody, OrderBody
+from viiwork.api.uploads import Form, UploadedFile, discard
 from viiwork.api.work import Item, Order
 from viiwork.documents.taskcheck import check_options
 from viiwork.errors import UsageError
 from viiwork.labels import parse_labels
 from viiwork.settings import ApiSection
 from viiwork.settings.service import ResultsSection
+from viiwork.store import BlobRef, BlobStore, Store, files
 from viiwork.work import TaskOptions
 
 M = TypeVar("M", bound=BaseModel)
@@ -50,13 +52,16 @@ async def json_body(request: Request, model: type[M], limits: ApiSection) -> M:
     return body
 
 
-async def order_of_json(body: AnalysisBody, desk: Intake) -> Order:
-    """The order of a JSON body. Raises UsageError, TooLarge, ModelNotServed."""
+async def order_of_json(body: AnalysisBody, desk: Intake, *, tenant: str) -> Order:
+    """The order of a JSON body; files that it names are its own from now on. Raises UsageError, TooLarge,
+    ModelNotServed."""
     limit = desk.settings.api.max_documents
     if len(body.documents) > limit:
         raise over("documents", f"{limit} documents", "max_documents", param="documents")
     items = [
-        Item(
+        await _file(document, index, desk.store, tenant)
+        if document.file_id is not None
+        else Item(
             name=display_name(document.name) or f"text-{index + 1}",
             custom_id=document.custom_id,
             metadata=document.metadata,
@@ -64,7 +69,35 @@ async def order_of_json(body: AnalysisBody, desk: Intake) -> Order:
         )
         for index, document in enumerate(body.documents)
     ]
-    return await _order(body, items, desk, param="documents")
+    order = await _order(body, items, desk, param="documents")
+    return replace(order, items=await _doubled(items, desk.store.directory))
+
+
+async def _file(document: DocumentBody, index: int, store: Store, tenant: str) -> Item:
+    """A document that was uploaded before. Raises UsageError."""
+    file = await files.find(store, tenant, document.file_id or "")
+    if file is None:
+        param = f"documents.{index}.file_id"
+        raise UsageError(f"{param}: there is no such file of yours.", param=param)
+    return Item(
+        name=display_name(document.name) or file.filename,
+        custom_id=document.custom_id,
+        metadata=document.metadata,
+        blob=BlobRef(file.blob, file.bytes, file.sha256),
+    )
+
+
+async def _doubled(items: Sequence[Item], blobs: BlobStore) -> list[Item]:
+    """The same with blobs of their own: a file may be removed while its analysis runs, and the other way round."""
+    made: list[Item] = []
+    try:
+        for item in items:
+            own = item.blob and replace(item.blob, id=await blobs.double(item.blob.id))
+            made.append(replace(item, blob=own))
+    except BaseException:
+        await discard(blobs, [item.blob for item in made if item.blob])
+        raise
+    return made
 
 
 async def check_fields(desk: Intake, fields: Mapping[str, str]) -> None:

@@ -220,10 +220,19 @@ class NoteBody(Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class TextBody(NoteBody):
-    """A document that is sent as text."""
+class DocumentBody(NoteBody):
+    """A document that is sent as text, or was uploaded before (`POST /v1/files`)."""
 
-    text: str
+    text: str | None = None
+    file_id: Annotated[str, Field(max_length=128)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.text is None and self.file_id is None:
+            raise wrong("text", "this field is required, or else file_id")
+        if self.text is not None and self.file_id is not None:
+            raise wrong("file_id", "has no place beside text; send one of them")
+        return self
 
 
 class OrderBody(Body):
@@ -243,7 +252,7 @@ class OrderBody(Body):
 class AnalysisBody(OrderBody):
     """`POST /v1/analyses` as JSON."""
 
-    documents: tuple[TextBody, ...]
+    documents: tuple[DocumentBody, ...]
 
 
 def check_query(given: Iterable[str], known: Sequence[str], *, of: str) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from viiwork.abilities import UNABLE, advice, beyond, field_of, missing, told
 from viiwork.documents.prompts import UNCOUNTED, Count, PromptCounter, Rendered, Work, load_prompts
 from viiwork.documents.room import check_room, narrowest
 from viiwork.documents.template import TemplateRefusal
 from viiwork.errors import UsageError
+from viiwork.jobs import Job
 from viiwork.roster import FleetStatus, WorkerCard
 from viiwork.work import AnalysisTask, ChatInput, EmbeddingInput, EngineWork, TaskOptions
 
@@ -116,6 +118,16 @@ def misfit(work: EngineWork | AnalysisTask, cannot: Collection[str], *, model: s
         return None
     reason = told(ability, model=model, engine=engine)
     return Misfit(field_of(ability, work), reason, advice(ability, cannot), UNABLE)
+
+
+def with_weight(job: Job, weight: Weight) -> Job | Misfit:
+    """The job that its weight makes of it; one that nobody could count keeps its rough price."""
+    if not isinstance(weight, Load):
+        return weight or job
+    counted: dict[str, Any] = {"prompt_tokens": weight.prompt_tokens, "max_output_tokens": weight.output_tokens}
+    if weight.output_tokens < job.max_output_tokens:
+        counted["input"] = job.input.model_copy(update={"max_output_tokens": weight.output_tokens})
+    return job.model_copy(update=counted)
 
 
 def counted(

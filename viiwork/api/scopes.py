@@ -42,6 +42,7 @@ NEEDS: Mapping[str, Scope | Need] = {
     "POST /v1/batches": SUBMIT,
     "GET /v1/batches": READ,
     "GET /v1/batches/{batch_id}": READ,
+    "GET /v1/batches/{batch_id}/output": READ,
     "POST /v1/batches/{batch_id}/cancel": SUBMIT,
     "POST /v1/batches/{batch_id}/pause": SUBMIT,
     "POST /v1/batches/{batch_id}/resume": SUBMIT,

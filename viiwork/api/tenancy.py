@@ -15,7 +15,7 @@ from viiwork.api.principal import principal
 from viiwork.api.scopes import check_scope
 from viiwork.errors import NotFound
 from viiwork.store import Store
-from viiwork.store.owners import endpoint_owner, file_owner, owner_of
+from viiwork.store.owners import batch_owner, endpoint_owner, file_owner, owner_of
 
 OWNER = "viiwork.owner"
 """Where the ASGI scope has whose the thing is that is changed."""
@@ -38,6 +38,7 @@ OWNED: Mapping[str, Named] = {
     "analysis_id": Named("analysis", owner_of),
     "endpoint_id": Named("endpoint", endpoint_owner),
     "file_id": Named("file", file_owner, found_by_owner=True),
+    "batch_id": Named("batch", batch_owner, found_by_owner=True),
 }
 """By the parameter's name in the path."""
 NOBODYS = frozenset({"blob_id", "key_name", "model_id"})

@@ -38,9 +38,8 @@ class StoredFile:
     filename: str
     purpose: str
     created_ms: int
+    sha256: str
     expires_ms: int | None = None
-    sha256: str = ""
-    """Of its content; empty where it was written in pieces by a worker of another host."""
 
     def shown(self) -> dict[str, Any]:
         """As clients see it."""

@@ -95,5 +95,5 @@ def _stored(file: str, record: Record) -> StoredFile | None:
         purpose=record["purpose"],
         created_ms=int(record["created_ms"]),
         expires_ms=int(record["expires_ms"]) if record.get("expires_ms") else None,
-        sha256=record.get("sha256", ""),
+        sha256=record["sha256"],
     )

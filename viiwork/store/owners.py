@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from viiwork.batches.batchobject import inner
 from viiwork.jobs import batch_of
 from viiwork.store.connection import Connection
 
@@ -36,4 +37,10 @@ async def endpoint_owner(store: Connection, endpoint_id: str) -> str | None:
 async def file_owner(store: Connection, file_id: str) -> str | None:
     """Whose a file of `/v1/files` is."""
     (tenant,) = await store.read([("HGET", f"{store.prefix}file:{file_id}", "tenant")])
+    return tenant or None
+
+
+async def batch_owner(store: Connection, batch_id: str) -> str | None:
+    """Whose a batch of `/v1/batches` is."""
+    (tenant,) = await store.read([("HGET", f"{store.prefix}batch:{inner(batch_id)}", "tenant")])
     return tenant or None

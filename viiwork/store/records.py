@@ -25,7 +25,7 @@ from viiwork.jobs import (
     TaskName,
 )
 from viiwork.wire import as_json
-from viiwork.work import Answer, ChatInput, CompletionInput, ReadInput, Usage
+from viiwork.work import Answer, ChatInput, CloseInput, CompletionInput, ReadInput, Usage
 
 INLINE_BYTES = 16 * 1024
 """Inputs and outputs over this go to the blob store."""
@@ -81,6 +81,8 @@ def job_fields(
         fields["document"] = job.input.name
         fields["document_blob"] = job.input.blob or ""
         fields["feeds"] = f"{job.lane.value}.{job.input.model}"
+    if isinstance(job.input, CloseInput):  # the file of its lines goes with it
+        fields["document_blob"] = job.input.blob
     return [part for name, value in fields.items() if value for part in (name, value)]
 
 

@@ -90,10 +90,12 @@ def _parts(settings: Settings, name: str, *, open_store: Callable[[], Store]) ->
 
 async def _make_reader(store: Store, settings: Settings) -> Loaded:
     from viiwork.documents import Limits  # noqa: PLC0415 - as below
+    from viiwork_workers.filesteps import FileSteps  # noqa: PLC0415 - as below
     from viiwork_workers.readers import ReaderSteps  # noqa: PLC0415 - the tokenizers: 8 MB that no engine's worker needs
 
     limits = Limits(input_bytes=settings.api.max_document_bytes)
-    steps = ReaderSteps(store, limits=limits, max_documents=settings.api.max_documents)
+    files = FileSteps(store, settings)
+    steps = ReaderSteps(store, limits=limits, max_documents=settings.api.max_documents, files=files)
     return Loaded(steps, steps.close)
 
 

@@ -21,7 +21,8 @@ from viiwork.roster import WorkerCard
 from viiwork.store import Store
 from viiwork.store.facade import Pressure
 from viiwork.store.leases import Claim
-from viiwork.work import About, Answer, JobInput, MergeInput, ReadInput, StepInput, Strand
+from viiwork.work import About, Answer, FileWork, JobInput, MergeInput, ReadInput, StepInput, Strand
+from viiwork_workers.filesteps import FileSteps
 from viiwork_workers.footprint import check_archive, check_document, of_archive, of_document
 from viiwork_workers.items import answer_of, held_jobs, stands_for
 from viiwork_workers.opening import Opening
@@ -35,15 +36,16 @@ MIN_PAGED = 2
 
 
 class ReaderSteps:
-    """Runs `viiwork.read` and `viiwork.merge`.
+    """Runs `viiwork.read` and `viiwork.merge`; `files` those of batches that came as a file.
 
     Every job that a step submits has an id made from the document's own, and is submitted under the step's fence. So
     a step that is run again after a crash submits the same jobs, which are there already, and a step that lost its
     lease submits none.
     """
 
-    def __init__(self, store: Store, *, limits: Limits, max_documents: int) -> None:
+    def __init__(self, store: Store, *, limits: Limits, max_documents: int, files: FileSteps | None = None) -> None:
         self._store = store
+        self._files = files
         self._max_documents = max_documents
         self._open = Opening(store, limits=limits)
 
@@ -56,6 +58,8 @@ class ReaderSteps:
             return await self._read(claim, work)
         if isinstance(work, MergeInput):
             return await self._merge(claim, work)
+        if isinstance(work, FileWork) and self._files is not None:
+            return await self._files(claim, work)
         raise JobRefused("This job is not for a reader.", code="wrong_queue")
 
     async def _read(self, claim: Claim, work: ReadInput) -> Product:

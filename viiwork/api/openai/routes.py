@@ -5,6 +5,7 @@ Each request is a job as any other: recorded, queued, run by whichever worker ha
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
@@ -24,9 +25,11 @@ from viiwork.api.orders import json_body
 from viiwork.api.work import sender
 from viiwork.errors import NotFound, ViiworkError
 from viiwork.jobs import State
+from viiwork.store import files
 from viiwork.store.ears import Vigil
 from viiwork.store.express import Ended
 from viiwork.store.gathering import Gathering
+from viiwork.store.reading import Reading
 from viiwork.store.watch import Watch
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -84,12 +87,16 @@ async def read(request: Request, body: B) -> B:
     if not isinstance(body, ChatBody) or not body.has_files:
         return body
     attachments: Attachments = request.app.state.attachments
-    return await attachments.resolve(body, find_nothing)
+    desk: Intake = request.app.state.intake
+    return await attachments.resolve(body, partial(kept_file, desk.store, sender(request).tenant))
 
 
-async def find_nothing(_file_id: str) -> Kept:
-    """Files that were uploaded before are not had yet."""
-    raise NotFound("There is no such file of yours.", param="file_id")
+async def kept_file(store: Reading, tenant: str, file_id: str) -> Kept:
+    """A file that was uploaded before. Raises NotFound."""
+    file = await files.find(store, tenant, file_id)
+    if file is None:
+        raise NotFound("There is no such file of yours.", param="file_id")
+    return Kept(file.filename, file.blob)
 
 
 async def _whole(

@@ -23,7 +23,8 @@ local function withdraw(and_lists)
 end
 
 local function end_early(reason)
-  redis.call('HSET', key, 'state', 'cancelling', 'why', reason, 'total', redis.call('HGET', key, 'items') or 0, 'swept', 0)
+  redis.call('HSET', key, 'state', 'cancelling', 'why', reason, 'total', redis.call('HGET', key, 'items') or 0, 'swept', 0,
+    'ending_ms', NOW)
   -- Whoever sent what was never whole has had no answer that names it.
   if state == 'uploading' then redis.call('HSET', key, 'untold', 1) end
   redis.call('SADD', P .. 'cancelling', id)
@@ -46,6 +47,8 @@ local function begin_removal(stands_ms)
   redis.call('HSET', key, 'removed', 1, 'untold', 1, 'expires_ms', NOW)
   if state == 'uploading' or state == 'running' then end_early('cancelled') end
   redis.call('HSET', key, 'state', 'cancelling')
+  local closer = load(redis.call('HGET', key, 'closer') or '')
+  if closer and not TERMINAL[closer.state] then take_away(closer, 'cancelled') end
   redis.call('ZREM', P .. 'deadlines', id)
   redis.call('ZADD', P .. 'expiry', NOW, id)
   withdraw(true)

@@ -284,8 +284,9 @@ local function post(kind, subject, tenant, lane, url, endpoint, about)
   redis.call('ZADD', P .. 'callbacks.pending', NOW, id)
   redis.call('ZADD', P .. 'callbacks.to:' .. lane, NOW, id)
   redis.call('ZADD', P .. 'callbacks.lanes', 'LT', NOW, lane)
-  -- A batch knows what is told of it, so that this goes with it.
-  if redis.call('EXISTS', batch_key(subject)) == 1 then redis.call('SADD', batch_key(subject) .. ':callbacks', id) end
+  -- A batch knows what is told of it, so that this goes with it. One that came as a file has a second name.
+  local batch = batch_key((string.gsub(subject, '^batch_', 'an_')))
+  if redis.call('EXISTS', batch) == 1 then redis.call('SADD', batch .. ':callbacks', id) end
   return id
 end
 
@@ -325,8 +326,8 @@ local KINDS = {succeeded = 'completed', dead = 'failed'}
 -- One that came to its end without a single answer has failed.
 local function tell_batch_end(id, state)
   local key = batch_key(id)
-  local b = redis.call('HMGET', key, 'tenant', 'callback_url', 'succeeded', 'failed', 'untold')
-  if b[5] then return end
+  local b = redis.call('HMGET', key, 'tenant', 'callback_url', 'succeeded', 'failed', 'untold', 'closer')
+  if b[5] or b[6] then return end
   if not b[2] and redis.call('EXISTS', P .. 'endpoints') == 0 then return end
   local none = state == 'completed' and tonumber(b[3] or 0) == 0 and tonumber(b[4] or 0) > 0
   local kind, about = 'analysis.' .. (none and 'failed' or state), facts(key, OF_BATCH)
@@ -352,11 +353,23 @@ local function note_run(id)
   redis.call('LTRIM', P .. 'runs:' .. b[1], 0, RUNS - 1)
 end
 
+local WOKEN = {} -- the queues of jobs that this call has made ready to be released
+
+-- One of those that a job waited for has ended; it goes when it was the last.
+local function wake(id)
+  local job = load(id)
+  if not job then return end -- it is purged: counting down would make a record of nothing else
+  local left = redis.call('HINCRBY', job_key(id), 'waits_for', -1)
+  if left ~= 0 or job.state ~= 'waiting' then return end
+  enqueue(job, true)
+  WOKEN[#WOKEN + 1] = job.queue
+end
+
 -- Ends the batch once its last item has settled. The time to live starts here, never before.
 local function end_batch_if_done(id)
   local key = batch_key(id)
   local b = redis.call('HMGET', key, 'state', 'total', 'succeeded', 'failed', 'cancelled', 'ttl_ms', 'strays', 'why',
-    'paused', 'removed')
+    'paused', 'removed', 'closer')
   if (b[1] ~= 'running' and b[1] ~= 'cancelling') or b[10] then return end -- one that is deleted has no other end
   local settled = tonumber(b[3] or 0) + tonumber(b[4] or 0) + tonumber(b[5] or 0)
   if settled < tonumber(b[2]) then return end
@@ -372,20 +385,9 @@ local function end_batch_if_done(id)
     redis.call('HSET', key, 'swept', 0)
   end
   if state == 'completed' then note_run(id) end
+  if b[11] then wake(b[11]) end -- the job that writes what came of it to files, and tells of its end then
   tell_batch_end(id, state)
   tell(id, state)
-end
-
-local WOKEN = {} -- the queues of jobs that this call has made ready to be released
-
--- One of those that a job waited for has ended; it goes when it was the last.
-local function wake(id)
-  local job = load(id)
-  if not job then return end -- it is purged: counting down would make a record of nothing else
-  local left = redis.call('HINCRBY', job_key(id), 'waits_for', -1)
-  if left ~= 0 or job.state ~= 'waiting' then return end
-  enqueue(job, true)
-  WOKEN[#WOKEN + 1] = job.queue
 end
 
 -- Documents that are the same as an earlier one of their batch wait for its row. Each row lets two of them go, and theirs

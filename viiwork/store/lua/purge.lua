@@ -96,6 +96,20 @@ local function forget_lists(id)
   end
 end
 
+-- A batch that came as a file is in its tenant's list too. What it wrote to files goes with it only where it was deleted:
+-- files have a time of their own.
+local function forget_file_batch(id, deleted)
+  local known = redis.call('HMGET', batch_key(id), 'tenant', 'output_file', 'error_file')
+  redis.call('ZREM', P .. 'filebatches:' .. (known[1] or ''), id)
+  for at = 2, 3 do
+    local blob = deleted and known[at] and drop_file(known[at])
+    if blob then
+      blobs[#blobs + 1] = blob
+      write_down(id, 'blobs', 1)
+    end
+  end
+end
+
 -- Answers the number of its jobs that were removed.
 local function purge_batch(id, when)
   local key = batch_key(id)
@@ -110,6 +124,7 @@ local function purge_batch(id, when)
       forget_lists(id)
       redis.call('HSETNX', P .. 'deleted:' .. id, 'done_ms', NOW)
     end
+    forget_file_batch(id, deleted)
     redis.call('UNLINK', key, key .. ':jobs', key .. ':rows', key .. ':items', key .. ':suspected', key .. ':seen')
     redis.call('ZREM', P .. 'batches', id)
     forget(id)

@@ -18,6 +18,8 @@ elseif job.state ~= 'dead' then
 end
 local batch = batch_of(job)
 if is_over(batch) or (job.batch and not batch.state) then return {'over'} end
+-- What came of it is written to a file by now, which says what it says.
+if batch.state == 'completed' and redis.call('HEXISTS', batch_key(job.batch), 'closer') == 1 then return {'over'} end
 -- Its time is over, and it is being cleared away.
 local until_ms = tonumber(job.batch and redis.call('HGET', batch_key(job.batch), 'expires_ms') or 0)
 if until_ms > 0 and until_ms <= NOW then return {'gone'} end

@@ -1,0 +1,164 @@
+"""The lines of a batch, both ways: a request becomes a job, and what came of the job becomes a line of a file. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from viiwork.api.bodies import complaint
+from viiwork.api.openai.answers import Facts, response_of
+from viiwork.api.openai.bodies import BODIES, AnyBody, ChatBody, EmbeddingBody, WritingBody
+from viiwork.api.openai.faults import failure_of
+from viiwork.api.openai.orders import jobs_of, parts_of
+from viiwork.api.scales import Misfit
+from viiwork.batches.linecheck import Request
+from viiwork.jobs import READER_MODEL, Fault, Job, Lane, Row, State, TaskName, child_id
+from viiwork.work import RefusedInput
+
+ENDPOINTS = tuple(BODIES)
+"""What a batch may be for."""
+HOW = "viiwork."
+"""Begins what is kept with a job of how its answer is written; its sender's own metadata are beside it."""
+BASE64, ONE_CALL = f"{HOW}encoding_format", f"{HOW}parallel_tool_calls"
+INVALID = "invalid_request"
+EXPIRED = Fault(
+    code="batch_expired", message="This request could not be executed before the completion window expired."
+)
+CANCELLED = Fault(code="batch_cancelled", message="This request was not executed: the batch was cancelled.")
+TIMED_OUT = Fault(code="request_timeout", message="This request took longer than a request may take.")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the jobs of a batch's lines go."""
+
+    batch: str
+    tenant: str
+    endpoint: str
+    model: str
+    timeout_s: float
+    context_tokens: int = 0
+
+
+def job_of(asked: Request, target: Target) -> Job:
+    """The job that a line becomes, by an id made from its number; what it may not ask fails by itself, at once."""
+    kind = BODIES[target.endpoint]
+    try:
+        body = kind.model_validate_json(json.dumps(asked.body))
+    except ValidationError as error:
+        field, reason = complaint(error.errors(include_url=False, include_input=False), of=kind)
+        return refused(asked, target, f"{field}: {reason}." if field else f"body: {reason}.")
+    if (why := _why_not(body)) is not None:
+        return refused(asked, target, why)
+    (job,) = jobs_of(
+        body,
+        target.model,
+        [_job_id(asked, target)],
+        tenant=target.tenant,
+        lane=Lane.BATCH,
+        timeout_s=target.timeout_s,
+        context_tokens=target.context_tokens,
+        batch=target.batch,
+        custom_id=asked.custom_id,
+    )
+    return job.model_copy(update={"metadata": job.metadata | _how(body)})
+
+
+def refused(asked: Request, target: Target, message: str, *, code: str = INVALID) -> Job:
+    """The job of a line that no engine is asked."""
+    return Job(
+        id=_job_id(asked, target),
+        tenant=target.tenant,
+        lane=Lane.BATCH,
+        task=TaskName.READ,
+        model=READER_MODEL,
+        input=RefusedInput(code=code, message=message),
+        batch=target.batch,
+        custom_id=asked.custom_id,
+    )
+
+
+def misfit(asked: Request, target: Target, why: Misfit) -> Job:
+    """The same of one that is too long, or that none of the model's workers can do."""
+    return refused(asked, target, f"{why.field}: {why.reason}. {why.hint}".strip(), code=why.code)
+
+
+def line_of(row: Row, target: Target, *, created_ms: int) -> tuple[bool, bytes]:
+    """Whether a line goes to the output file, and the line: what came of one request."""
+    job = child_id(target.batch, str(row.index))
+    if row.answer is not None:
+        body = _as_asked(target, row.metadata)
+        facts = Facts(job=job, model=target.model, created_ms=created_ms, lane=Lane.BATCH)
+        return True, _line(
+            target, row.index, row.custom_id, _response(200, job, response_of(body, [row.answer], facts))
+        )
+    if (end := _end_of(row)) is not None:
+        return False, unanswered(target, row.index, row.custom_id, end)
+    failure = failure_of(row.state, row.error)
+    return False, _line(target, row.index, row.custom_id, _response(failure.status, job, {"error": failure.error}))
+
+
+def unanswered(target: Target, index: int, custom_id: str, why: Fault) -> bytes:
+    """The line of a request that was never answered; `index` is its place in the file, from 0."""
+    return _line(target, index, custom_id, None, {"code": why.code, "message": why.message})
+
+
+def _end_of(row: Row) -> Fault | None:
+    if row.state is State.EXPIRED:
+        return EXPIRED
+    if row.state is State.CANCELLED:
+        return CANCELLED
+    return TIMED_OUT if row.error and row.error.code == "timeout" else None
+
+
+def _response(status: int, request: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {"status_code": status, "request_id": f"req_{request}", "body": body}
+
+
+def _line(
+    target: Target,
+    index: int,
+    custom_id: str,
+    response: dict[str, Any] | None,
+    error: dict[str, Any] | None = None,
+) -> bytes:
+    line_id = f"batch_req_{target.batch.partition('_')[2]}_{index + 1}"
+    told = {"id": line_id, "custom_id": custom_id, "response": response, "error": error}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+
+
+def _job_id(asked: Request, target: Target) -> str:
+    return child_id(target.batch, str(asked.line - 1))
+
+
+def _why_not(body: AnyBody) -> str | None:
+    """Why a request that is right by itself is no line of a batch."""
+    if isinstance(body, WritingBody) and body.stream:
+        return "stream: a batch has no stream; leave it out."
+    if isinstance(body, ChatBody) and body.has_files:
+        return "messages: files are not read for a batch; POST /v1/analyses takes many of them at once."
+    if parts_of(body) > 1:
+        field = "n" if isinstance(body, WritingBody) and body.choices > 1 else "prompt"
+        return f"{field}: a line of a batch has one answer; send a line for each."
+    return None
+
+
+def _how(body: AnyBody) -> dict[str, str]:
+    """What its answer's writing needs to know of the request besides the work."""
+    if isinstance(body, EmbeddingBody):
+        return {BASE64: "base64"} if body.encoding_format == "base64" else {}
+    one = isinstance(body, ChatBody) and body.parallel_tool_calls is False
+    return {ONE_CALL: "false"} if one else {}
+
+
+def _as_asked(target: Target, metadata: dict[str, str]) -> AnyBody:
+    """As much of the request as its response is made by."""
+    how: dict[str, Any] = {"model": target.model}
+    if BASE64 in metadata:
+        how["encoding_format"] = metadata[BASE64]
+    if ONE_CALL in metadata:
+        how["parallel_tool_calls"] = False
+    return BODIES[target.endpoint].model_construct(None, **how)

@@ -1,0 +1,180 @@
+"""A batch's file on its way in: all lines are checked first, then each becomes a job, in constant memory.
+
+A job's id is made from its line's number, and what has been done is written down: whoever takes the step over after a
+crash, or when there is room again, goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from viiwork.api.openai.batchlines import Target, job_of, misfit
+from viiwork.api.openai.orders import context_of
+from viiwork.api.pressure import refusal
+from viiwork.api.scales import Misfit, Scales, with_weight
+from viiwork.batches.batchobject import Facts
+from viiwork.batches.linecheck import LineCheck, LineFault, Request, read
+from viiwork.batches.linecut import FileLine, LineCut
+from viiwork.errors import Busy, Conflict, Full, ModelNotServed, QuotaExceeded, StoreUnavailable
+from viiwork.jobs import READER_MODEL, Job, child_id
+from viiwork.roster import FleetStatus
+from viiwork.store import Store, filebatches
+from viiwork.store.leases import Claim
+from viiwork.work import ChatInput, CompletionInput, EmbeddingInput, LinesInput
+from viiwork_workers.outcome import where
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 256 * 1024
+SLICE, SLICE_BYTES = 500, 1024 * 1024
+PROMPTED = ChatInput | CompletionInput | EmbeddingInput
+UNSERVED = LineFault(code="model_not_found", message="body.model: nobody serves this model here.", param="body.model")
+DEFECT = LineFault(code="internal", message="The service met a defect while it took the file in.")
+
+
+class LinesIn:
+    """Runs the step that fills a batch."""
+
+    def __init__(self, store: Store, *, max_line_bytes: int, max_backlog: int, timeout_s: float) -> None:
+        self._store = store
+        self._max_line_bytes, self._max_backlog, self._timeout_s = max_line_bytes, max_backlog, timeout_s
+        self._scales = Scales()
+
+    async def __call__(self, claim: Claim, work: LinesInput) -> None:
+        """Raises StoreUnavailable, and Full while there is no room: the step comes back then."""
+        batch = await filebatches.known(self._store, work.batch)
+        if batch is None or batch.stage not in ("validating", "in_progress"):
+            return  # it was cancelled, or its time is over
+        try:
+            async with self._store.blobs.at_hand(work.blob) as path:
+                if batch.stage == "in_progress" or await self._is_valid(work, path):
+                    await self._submit(work, path)
+        except Conflict:
+            return  # cancelled, or out of time, since
+        except (StoreUnavailable, Full):
+            raise
+        except Exception as error:  # noqa: BLE001 - a batch must come to an end, whatever is wrong with its file
+            place = where(error)  # its text may quote a line
+            log.error("job %s could not take the lines of %s in: %s", claim.fence.job, work.batch, place)  # noqa: TRY400
+            await self._refuse(work, [DEFECT])
+
+    async def _is_valid(self, work: LinesInput, path: Path) -> bool:
+        stop = threading.Event()
+        try:
+            found = await asyncio.to_thread(check, path, work.endpoint, self._max_line_bytes, stop)
+        finally:
+            stop.set()
+        if not found.faults and not await self._has(found.model):
+            found.faults.append(UNSERVED)
+        if found.faults:
+            await self._refuse(work, found.faults)
+            return False
+        await filebatches.checked(self._store, work.batch, model=found.model, lines=found.lines)
+        return True
+
+    async def _has(self, model: str) -> bool:
+        """Whether a model is served, or was: its workers may be about to come back."""
+        if model in (await self._store.fleet()).models:
+            return True
+        if model == READER_MODEL:
+            return False
+        with suppress(ModelNotServed):
+            return bool(await self._store.model_card(model))
+        return False
+
+    async def _refuse(self, work: LinesInput, faults: Sequence[LineFault]) -> None:
+        told = json.dumps([fault.model_dump(exclude_none=True) for fault in faults])
+        await filebatches.refuse(self._store, work.batch, told)
+
+    async def _submit(self, work: LinesInput, path: Path) -> None:
+        batch = await filebatches.known(self._store, work.batch)
+        if batch is None:
+            return
+        with closing(slices(path, self._max_line_bytes)) as lines:
+            while some := await asyncio.to_thread(next, lines, None):
+                if left := await new_lines(self._store, work.batch, some):
+                    await self._submit_slice(batch, left, account=work.account)
+        await self._store.seal(work.batch)
+
+    async def _submit_slice(self, batch: Facts, lines: Sequence[FileLine], *, account: str) -> None:
+        """Raises Conflict when the batch takes no more, Full while there is no room, or its sender may have no more."""
+        await self._check_room()
+        fleet, model = await self._store.fleet(), batch.status.model
+        context_tokens = context_of(fleet, model)
+        target = Target(batch.status.id, batch.status.tenant, batch.endpoint, model, self._timeout_s, context_tokens)
+        pairs = await asyncio.to_thread(_jobs, lines, target)
+        jobs = await self._weighed(pairs, target, fleet)
+        charged = [job.model_copy(update={"account": account}) for job in jobs] if account else jobs
+        try:
+            await self._store.submit(charged, max_backlog=self._max_backlog)
+        except (Busy, QuotaExceeded) as error:  # its window says how long that may last
+            raise Full(error.message, hint=error.hint) from error
+
+    async def _weighed(self, pairs: Sequence[tuple[Request, Job]], target: Target, fleet: FleetStatus) -> list[Job]:
+        """The jobs with the tokens of their prompts; those that cannot be taken fail by themselves."""
+        works = [job.input for _, job in pairs if isinstance(job.input, PROMPTED)]
+        weights = iter(await self._scales.weigh(works, target.model, fleet) if works else [])
+        jobs: list[Job] = []
+        for asked, job in pairs:
+            said = with_weight(job, next(weights)) if isinstance(job.input, PROMPTED) else job
+            jobs.append(misfit(asked, target, said) if isinstance(said, Misfit) else said)
+        return jobs
+
+    async def _check_room(self) -> None:
+        pressure = None
+        with suppress(StoreUnavailable):  # some servers do not tell; one that does not answer shows at the next step
+            pressure = await self._store.pressure()
+        full = refusal(used_fraction=pressure.fraction, free_bytes=None, min_free_bytes=0) if pressure else None
+        if full is not None:
+            raise Full(full.message, hint=full.hint)
+
+
+async def new_lines(store: Store, batch: str, lines: Sequence[FileLine]) -> list[FileLine]:
+    """Those that are no jobs yet."""
+    ids = [child_id(batch, str(line.number - 1)) for line in lines]
+    known = await store.known(ids)
+    return [line for line, job_id in zip(lines, ids, strict=True) if job_id not in known]
+
+
+def check(path: Path, endpoint: str, max_line_bytes: int, stop: threading.Event) -> LineCheck:
+    """What is wrong with a file, if anything is; whoever sets `stop` no longer wants to know."""
+    found = LineCheck(endpoint)
+    for line in _lines(path, max_line_bytes):
+        found.look(line)
+        if found.hopeless or stop.is_set():
+            return found
+    found.finish()
+    return found
+
+
+def slices(path: Path, max_line_bytes: int) -> Generator[list[FileLine], None, None]:
+    """The lines of a file, so many at a time."""
+    some: list[FileLine] = []
+    size = 0
+    for line in _lines(path, max_line_bytes):
+        some.append(line)
+        size += len(line.raw)
+        if len(some) == SLICE or size >= SLICE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _lines(path: Path, max_line_bytes: int) -> Iterator[FileLine]:
+    cut = LineCut(max_line_bytes=max_line_bytes)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield from cut.feed(chunk)
+        yield from cut.finish()
+
+
+def _jobs(lines: Sequence[FileLine], target: Target) -> list[tuple[Request, Job]]:
+    requests = [read(line, target.endpoint) for line in lines]
+    return [(asked, job_of(asked, target)) for asked in requests]
