@@ -15,10 +15,14 @@ WORKER_CARDS = "VIIWORK_WORKER_CARDS"
 """The identities of a worker's cards, with commas: their numbers may be others when the worker is started again."""
 WORKER_SPLIT = "VIIWORK_WORKER_SPLIT"
 """How its model lies on them, `2x1`: tensor parallel, then pipeline parallel."""
+LISTENER = "VIIWORK_DOOR_LISTENER"
+"""The number of the API's listening socket, where the supervisor opened it."""
+READY = "VIIWORK_DOOR_READY"
+"""The number of the pipe by which a process of the API says that it answers."""
 BETWEEN_PROCESSES = frozenset(
     {
         *("VIIWORK_ENGINE_OF", "VIIWORK_SUPERVISED_BY", "VIIWORK_WORKER_NAME", "VIIWORK_WORKER_ROLE"),
-        *(WORKER_CARDS, WORKER_SPLIT),
+        *(WORKER_CARDS, WORKER_SPLIT, LISTENER, READY),
     }
 )
 """What the fleet's processes tell each other, and are found by."""

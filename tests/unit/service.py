@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import fakeredis
-import uvicorn
 
 from standin import StandIn, make_settings, make_store
-from viiwork.api.__main__ import Server, listen
 from viiwork.api.app import create_app
+from viiwork.api.server import Server, make_server
+from viiwork.listening import listen
 from viiwork.store import Store
 
 T = TypeVar("T")
@@ -84,14 +84,9 @@ class Service:
         await self.worker.join()
         listener = listen("127.0.0.1", self._port)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        # As the door itself has it: without the bound, whoever connects while it ends would keep it for ever.
-        config = uvicorn.Config(
-            create_app(self._settings, self.store),
-            log_level="critical",
-            access_log=False,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = Prompt(config)
+        # As the door itself has it; without the bound, whoever connects while it ends would keep it for ever.
+        app = create_app(self._settings, self.store)
+        self._server = make_server(app, self._settings.api, kind=Prompt, graceful_s=1)
         done = asyncio.Event()
         helpers = [asyncio.create_task(self._tell_once_up())]
         if not self._idle:

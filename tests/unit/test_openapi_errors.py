@@ -51,7 +51,7 @@ def test_every_post_can_be_repeated_under_a_key(document: dict[str, Any]) -> Non
         ("/v1/jobs", "post", BODY, {404, 409, 413, 429, 507}, {410}),
         ("/v1/fleet", "get", NONE, {400, 503}, {404, 409}),
         ("/health/ready", "get", NONE, {429, 503, 507}, {400, 404}),
-        ("/health/live", "get", NONE, {500}, {503}),
+        ("/health/live", "get", NONE, {403, 431, 500, 503}, {400, 429, 507}),
     ],
 )
 def test_which_errors_an_operation_has(

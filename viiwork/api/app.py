@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from pydantic.json_schema import models_json_schema
+from starlette.middleware.cors import CORSMiddleware
 
 from viiwork.api import (
     analyses,
@@ -47,6 +48,9 @@ from viiwork.settings import Settings
 from viiwork.store import Store, open_store
 from viiwork.store.gathering import Gathering
 from viiwork.store.watch import Watch
+
+FOR_PAGES = ("location", "retry-after", "x-request-id", "x-should-retry", "x-viiwork-durability")
+"""Headers of answers that pages of `api.cors_origins` may read."""
 
 
 def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
@@ -102,7 +106,15 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         batches,
     ):
         app.include_router(room.router)
-    app.add_middleware(Door, bound_host=settings.api.host, gate=Gate(settings.api))
+    app.add_middleware(Door, settings=settings.api, gate=Gate(settings.api))
+    if settings.api.cors_origins:  # around the door, so that pages may read its refusals too
+        app.add_middleware(
+            CORSMiddleware,  # no cookies: there are none here
+            allow_origins=settings.api.cors_origins,
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=FOR_PAGES,
+        )
     _describe_bodies(app)
     return app
 

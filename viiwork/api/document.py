@@ -22,18 +22,20 @@ WHY = {
     401: "No API key came, or none that is valid (any more). Not where keys are off, as on loopback.",
     403: "The key's scopes do not cover this; or a browser was led here by a foreign page.",
     404: "There is no such thing, or it is somebody else's.",
+    408: "The request came too slowly.",
     409: "It has another state than this needs, or the Idempotency-Key came with another body before.",
     410: "It was kept until the date in the message, or deleted.",
     413: "The body is over a limit, which the message names.",
     422: "The answer has not the shape that was asked for.",
     429: "No more is taken for now; `Retry-After` says in how many seconds to try again. Or the month is used up.",
+    431: "The request's head is over a limit, which the message names.",
     500: "Something went wrong inside; the service's log has more under the request's id.",
-    503: "Redis does not answer, or the service is shutting down; `Retry-After` says when to try again.",
+    503: "Redis does not answer, the service is shutting down, or all its connections are at work; see `Retry-After`.",
     504: "It took longer than it may.",
     507: "Memory or disk is nearly used up; the message says what makes room.",
 }
 KEY = "apiKey"
-ALWAYS = (403, 500)
+ALWAYS = (403, 408, 431, 500, 503)
 OF_KEYS = (401, 503)
 """Whatever asks for a key, which is looked up in Redis."""
 OF_WORK = (400, 429, 503)

@@ -17,10 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from viiwork.api.audited import note
 from viiwork.api.gate import Gate, is_loopback
+from viiwork.api.logs import REQUEST
 from viiwork.api.principal import enter
 from viiwork.api.problems import answer_to, problem
 from viiwork.api.quota import rate_headers
 from viiwork.errors import ViiworkError
+from viiwork.settings import ApiSection
 
 log = logging.getLogger("viiwork.api")
 
@@ -32,14 +34,21 @@ LINGER_S = 10.0
 
 Closing a socket with unread bytes resets it, and the sender would see a broken pipe instead of the reason.
 """
+GUARDING = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""For browsers: nothing here is a page, and nothing may be shown or run as part of one."""
 
 
 class Door:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, bound_host: str, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, *, settings: ApiSection, gate: Gate) -> None:
         self._app = app
-        self._bound_host = bound_host
+        self._settings = settings
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +59,7 @@ class Door:
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        refusal = refuse(scope["method"], headers, bound_host=self._bound_host)
+        refusal = refuse(scope["method"], headers, settings=self._settings)
         if refusal is None:
             try:
                 enter(scope, await self._gate.who(scope, headers))
@@ -71,6 +80,7 @@ class _Visit:
         self._status = 0
 
     async def run(self, app: ASGIApp) -> None:
+        token = REQUEST.set(self.request_id)
         try:
             await app(self._scope, self.receive, self.send)
         except ClientDisconnect:
@@ -80,6 +90,8 @@ class _Visit:
             if not self._started:  # else the broken-off response is the answer; the client sees that it is not whole
                 message = f"Something went wrong inside the service; its log says more under {self.request_id}."
                 await problem(500, message, code="internal")(self._scope, self.receive, self.send)
+        finally:
+            REQUEST.reset(token)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -92,6 +104,8 @@ class _Visit:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.request_id
             headers.update(rate_headers(self._scope))
+            headers.setdefault("cache-control", "no-store")  # answers are made of documents
+            message["headers"].extend(GUARDING)
             if self._status < 400:
                 await note(self._scope, request_id=self.request_id)
         early = self._status >= 400 and not self._body_read and self._expects_body()
@@ -116,7 +130,7 @@ class _Visit:
         frames = traceback.extract_tb(error.__traceback__)[-REPORTED_FRAMES:]
         where = "\n".join(f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
         route = f"{self._scope['method']} {self._scope['path']}"
-        log.error("%s %s failed with %s at\n%s", self.request_id, route, type(error).__name__, where)
+        log.error("%s failed with %s at\n%s", route, type(error).__name__, where)
 
 
 def request_id(offered: str | None) -> str:
@@ -124,16 +138,18 @@ def request_id(offered: str | None) -> str:
     return offered if offered and SANE_REQUEST_ID.match(offered) else f"req_{secrets.token_hex(12)}"
 
 
-def refuse(method: str, headers: Headers, *, bound_host: str) -> Response | None:
+def refuse(method: str, headers: Headers, *, settings: ApiSection) -> Response | None:
     """The refusal that a browser lured by a foreign page gets; None for everybody else.
 
     A page may point its own name at 127.0.0.1 (DNS rebinding) or post across origins without reading the answer.
     """
-    host = headers.get("host", "")
-    if is_loopback(bound_host) and not is_loopback(host_name(host)) and host_name(host) != bound_host:
-        return problem(403, "This service answers to loopback names only.", code="host_refused")
+    host, name = headers.get("host", ""), host_name(headers.get("host", ""))
+    if is_loopback(settings.host) and not is_loopback(name) and name not in (settings.host, *settings.hosts):
+        message = "This service answers to loopback names only, and to those that api.hosts has."
+        return problem(403, message, code="host_refused")
     origin = headers.get("origin")
-    if method not in READING and origin is not None and origin_host(origin) != host:
+    welcome = origin is None or origin_host(origin) == host or origin in settings.cors_origins
+    if method not in READING and not welcome:
         return problem(403, "Web pages of another origin may not send work here.", code="origin_refused")
     return None
 

@@ -37,7 +37,7 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
     except UnreadableVariable as error:
         # the only ones that are no plain values
         examples = '["--name", "value"], [{"when": "22:00-07:00"}], [{"model": "mistral-7b"}]'
-        lists = "VIIWORK_ENGINE_ARGS, VIIWORK_CALLBACKS_ALLOW, VIIWORK_SCHEDULE and VIIWORK_SERVE"
+        lists = "VIIWORK_ENGINE_ARGS, VIIWORK_CALLBACKS_ALLOW, VIIWORK_API_HOSTS, VIIWORK_SCHEDULE and VIIWORK_SERVE"
         hint = f"{lists} are JSON lists: {examples}."
         raise SettingsError(f"a VIIWORK_* variable cannot be read: {error}.", hint=hint) from error
 

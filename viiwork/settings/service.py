@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -58,6 +59,42 @@ class ApiSection(Section):
     """Of one file of jobs; what a line may weigh is `max_json_bytes`, the whole file `max_upload_bytes`."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 1024 * MIB
     """No new work is taken while the disk of the blob directory has less than this."""
+    max_header_bytes: Annotated[int, Field(ge=4096, le=MIB)] = 32 * 1024
+    """Of a request's first line and its header fields together."""
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    """Of each process; one more takes the place of the one that has rested longest."""
+    slow_s: Positive = 30.0
+    """For so long a request's head may take, and a body that comes in or an answer that is read may hardly move."""
+    idle_s: Positive = 75.0
+    """How long a connection is kept for its client's next request."""
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """That answer on the same port."""
+    drain_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
+    """For so long a process that another follows may go on with what it answers."""
+    hosts: tuple[str, ...] = ()
+    """Names beside loopback ones that a service on loopback answers to, behind a proxy: `viiwork.example.org`."""
+    forwarded_allow_ips: tuple[str, ...] = ()
+    """Proxies that are believed when they say whose request they pass on."""
+    cors_origins: tuple[str, ...] = ()
+    """Web pages of these origins may send work and read answers: `https://app.example.org`."""
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _are_addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for each in proxies:
+            try:
+                ipaddress.ip_network(each)
+            except ValueError as error:
+                raise ValueError(f"{each!r} is no address such as 127.0.0.1, and no network") from error
+        return proxies
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for each in origins:
+            if not re.fullmatch(r"https?://[^\s/?#@*]+", each):
+                raise ValueError(f"{each!r} is no origin such as https://app.example.org")
+        return origins
 
     @property
     def url(self) -> str:

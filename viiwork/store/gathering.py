@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -30,7 +31,7 @@ class Gathering:
         answer: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((commands, answer))
         if self._sender is None or self._sender.done():
-            self._sender = loop.create_task(self._send())
+            self._sender = loop.create_task(self._send(), context=Context())  # it is no part of this request
         replies = await answer
         for reply in replies:
             if isinstance(reply, RedisError | OSError):

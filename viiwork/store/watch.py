@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextvars import Context
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -111,7 +112,8 @@ class Watch:
             if not self.mark.is_on(any_id):
                 self._ids_changed.set()
         if not self.closed and (self._serving is None or self._serving.done()):
-            self._serving = asyncio.create_task(self._serve())
+            # for everybody: what it logs is not of the request that came first
+            self._serving = asyncio.create_task(self._serve(), context=Context())
 
     def _leave(self, listener: Listener, ids: Iterable[str]) -> None:
         for any_id in ids:
