@@ -207,7 +207,7 @@ def test_two_fleets_side_by_side_do_not_meet(box: Box, tmp_path: Path) -> None:
 
 
 def test_a_closed_terminal_does_not_stop_it_and_ctrl_c_does(box: Box) -> None:
-    """SIGHUP is ignored; SIGINT ends everything in order, with exit code 0."""
+    """SIGHUP only renews the API; SIGINT ends everything in order, with exit code 0."""
     process = box.foreground()
     url = box.run.api_url
     process.send_signal(signal.SIGHUP)

@@ -12,10 +12,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from viiwork.fleet.plan import ProcessSpec
+from viiwork.fleet.readypipe import ReadyPipe
 from viiwork.fleet.restarts import Restarts
 from viiwork.statedir import ChildRecord, rotate, tail
 
 HURRIED_GRACE_S = 2.0
+MAKING_WAY_S = 5.0
+"""Beyond the time that a process may go on when another follows."""
 
 
 class ChildState(StrEnum):
@@ -39,9 +42,12 @@ class Child:
         self.restarts = Restarts()
         self.needed = False
         """Set once the fleet is announced: from then on it is not given up if it ever was ready."""
+        self.answers = spec.listener is None
+        """Whether it told that it answers; always, where it has nothing to tell it by."""
         self._on_exit = on_exit
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
+        self._making_way = False
         self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -84,7 +90,7 @@ class Child:
 
     async def _run_once(self) -> int:
         """Start it and wait for its end; 127 when it cannot be started."""
-        self.state = ChildState.STARTING
+        self.state, self.answers = ChildState.STARTING, self.spec.listener is None
         try:
             process = await self._spawn()
         except OSError as error:
@@ -110,23 +116,37 @@ class Child:
         rotate(self.log)
         handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            return await asyncio.create_subprocess_exec(
-                *self.spec.argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=handle,
-                stderr=handle,
-                env=dict(self.spec.env),
-                start_new_session=True,
-            )
+            with ReadyPipe(self.spec.listener, tell=self._answered) as handed:
+                return await asyncio.create_subprocess_exec(
+                    *self.spec.argv,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=handle,
+                    stderr=handle,
+                    env={**self.spec.env, **handed.env},
+                    pass_fds=handed.numbers,
+                    start_new_session=True,
+                )
         finally:
             os.close(handle)
+
+    def _answered(self) -> None:
+        self.answers = True
+
+    async def make_way(self, *, hurry: asyncio.Event) -> None:
+        """SIGHUP: another follows, and it finishes what it has in hand; then as `stop`, which also cuts this short."""
+        self._stopping.set()
+        self._making_way = True
+        self._send(signal.SIGHUP)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), self.spec.drain_s + MAKING_WAY_S)
+        await self.stop(hurry=hurry)
 
     async def stop(self, *, hurry: asyncio.Event) -> None:
         """SIGTERM, its grace (shorter once `hurry` is set), SIGKILL. It is not started again.
 
         Whoever stops it once more only waits: a second SIGTERM would have it give back at once what it has in hand.
         """
-        asked = self.stopping
+        asked, self._making_way = self.stopping and not self._making_way, False
         self._stopping.set()
         if self._task is None:
             return

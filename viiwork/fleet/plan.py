@@ -45,6 +45,10 @@ class ProcessSpec:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     stop_grace_s: float = 10.0
     """From SIGTERM to SIGKILL."""
+    drain_s: float = 0.0
+    """How long it may finish what it has in hand when another follows."""
+    listener: int | None = None
+    """The number of an open socket that it is handed; it tells then when it answers there."""
     address: str = ""
 
 
@@ -55,13 +59,15 @@ def plan(
     flower_password: str = "",
     end_s: float = 0.0,
     berths: Sequence[Berth] | None = None,
+    listener: int | None = None,
 ) -> tuple[ProcessSpec, ...]:
     """The processes of a fleet whose ports are settled (none is 0).
 
-    `end_s` is `engine_end_s(settings)`; without `berths` each card has a worker, and all are alike.
+    `end_s` is `engine_end_s(settings)`; without `berths` each card has a worker, and all are alike. `listener` is the
+    API's socket; without it there is one process, which opens its own.
     """
     base = child_env(settings, environ=environ)
-    specs = [] if settings.joined else [_api(settings, base)]
+    specs = [] if settings.joined else _api(settings, base, listener)
     kept = unplanned(settings, engine_names(settings), {}) if berths is None else berths
     specs += [engine_worker(settings, berth, environ=environ, end_s=end_s) for berth in kept]
     specs += [_worker(settings, base, f"reader{n}", Role.READER) for n in range(settings.workers.readers)]
@@ -105,8 +111,10 @@ def _worker(settings: Settings, base: Mapping[str, str], name: str, role: Role, 
     return ProcessSpec(name, role, worker_argv(name), env, stop_grace_s=settings.queue.drain_grace_s + 10 + end_s)
 
 
-def _api(settings: Settings, base: Mapping[str, str]) -> ProcessSpec:
-    return ProcessSpec("api", Role.API, (sys.executable, "-m", "viiwork.api"), base, address=api_url(settings))
+def _api(settings: Settings, base: Mapping[str, str], listener: int | None) -> list[ProcessSpec]:
+    names = ["api", *(f"api{n}" for n in range(1, settings.api.processes if listener is not None else 1))]
+    argv, url, drain_s = (sys.executable, "-m", "viiwork.api"), api_url(settings), settings.api.drain_s
+    return [ProcessSpec(name, Role.API, argv, base, address=url, drain_s=drain_s, listener=listener) for name in names]
 
 
 def _flower(settings: Settings, base: Mapping[str, str], password: str) -> ProcessSpec:

@@ -60,7 +60,7 @@ class Readiness:
 
     async def _is_ready(self, child: Child) -> bool:
         if child.spec.role is Role.API:
-            return await is_up(api_url(self._settings) + "/health/ready")
+            return child.answers and await is_up(api_url(self._settings) + "/health/ready")
         if child.spec.role is Role.FLOWER:
             return await _listens(self._settings.flower.host, self._settings.flower.port)
         card = self.cards.get(child.pid)

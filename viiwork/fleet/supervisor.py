@@ -31,12 +31,14 @@ from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.posting import Posting, post
 from viiwork.fleet.powerroom import PowerRoom, make_room
 from viiwork.fleet.readiness import Readiness
+from viiwork.fleet.renewal import Renewal
 from viiwork.fleet.report import FleetReport, Report
 from viiwork.fleet.serverkeeper import ServerKeeper
 from viiwork.fleet.settling import Settling
 from viiwork.fleet.swapdesk import SwapDesk
 from viiwork.fleet.swapped import read_swaps, told, with_swaps
 from viiwork.fleet.tending import Tending
+from viiwork.listening import listen
 from viiwork.power.needs import caps_cards, in_vain
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
@@ -70,10 +72,13 @@ class Supervisor:
         self._head: HeadWatch | None = None
         self._host = settings.host
         self._crew = Crew(logs=self.state.logs, on_exit=self._after_exit, hurry=self._hurry)
+        self._renewal = Renewal(self._crew, tell=self._herald.notice)
+        self._listener: int | None = None
         self._tending: Tending | None = None
         self._readiness: Readiness | None = None
         self._given = settings
         """Before any swap."""
+        self._announced = False
         self._swaps: list[str] = []
         self._store: Store | None = None
 
@@ -116,8 +121,13 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.ask_to_stop)
-        # A handler, not SIG_IGN: a closed terminal must not end the fleet, but children would inherit SIG_IGN.
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)
+        # A closed terminal sends it too: it must not end the fleet.
+        loop.add_signal_handler(signal.SIGHUP, self._renew)
+
+    def _renew(self) -> None:
+        """The API anew, once the fleet is up."""
+        if self._announced and not self._stop.is_set():
+            self._renewal.ask()
 
     async def _bring_up(self, undo: AsyncExitStack) -> Readiness:
         orphans = await self._end_orphans()
@@ -126,6 +136,7 @@ class Supervisor:
         for text in (*self._swaps, *self._posting.remarks()):
             self._herald.notice(text)
         self.settings = self.settings if self.settings.joined else settle_ports(self.settings)
+        self._open_door(undo)
         undo.callback(self._forget_run)
         await self._open_power_room(undo)
         await self._start_server(undo)
@@ -152,6 +163,13 @@ class Supervisor:
             self._start_children()
         self._readiness = Readiness(self.settings, store, self._crew.children, host=self._host)
         return self._readiness
+
+    def _open_door(self, undo: AsyncExitStack) -> None:
+        """The API's socket stays open while its processes come and go: who connects meanwhile waits a moment."""
+        if self._planner is None and not self.settings.joined:
+            listener = listen(self.settings.api.host, self.settings.api.port)
+            undo.callback(listener.close)
+            self._listener = listener.fileno()
 
     async def _end_orphans(self) -> list[int]:
         """What a killed `up` left behind; answers the process ids."""
@@ -201,7 +219,16 @@ class Supervisor:
             self._crew.begin(self._planner(self.settings, password))
             return
         end_s = engine_end_s(self.settings)
-        self._crew.begin(plan(self.settings, environ=os.environ, flower_password=password, end_s=end_s, berths=berths))
+        self._crew.begin(
+            plan(
+                self.settings,
+                environ=os.environ,
+                flower_password=password,
+                end_s=end_s,
+                berths=berths,
+                listener=self._listener,
+            )
+        )
 
     def _tended(self, store: Store) -> Tending:
         """Who keeps the engine workers as the cards allow."""
@@ -224,7 +251,7 @@ class Supervisor:
 
     async def _watch(self, readiness: Readiness) -> None:
         """Start-up and the long time after it: look, write down what changed, stop when nothing can go on."""
-        announced, known, deadline = False, None, time.monotonic() + READY_LIMIT_S
+        known, deadline = None, time.monotonic() + READY_LIMIT_S
         while not self._stop.is_set():
             if self._server is not None:
                 await self._server.look()
@@ -239,15 +266,15 @@ class Supervisor:
             if (seen := self._supervisor_record()) != known:
                 known = seen
                 self._write_run(seen)
-            if not announced:
+            if not self._announced:
                 judge_start(self._crew.children, readiness.cards)
                 self._herald.progress(readiness.progress())
-                announced = is_up(self._crew.children, readiness.cards) or time.monotonic() > deadline
-                if announced:
+                self._announced = is_up(self._crew.children, readiness.cards) or time.monotonic() > deadline
+                if self._announced:
                     self._crew.announced()
                     self._herald.tell("ready", fleet=self._fleet_report(readiness))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), 4 * TICK_S if announced else TICK_S)
+                await asyncio.wait_for(self._stop.wait(), 4 * TICK_S if self._announced else TICK_S)
 
     async def _after_exit(self, child: Child, pid: int, returncode: int) -> None:
         """Its jobs go back to the queue at once, instead of when their lease runs out."""
@@ -263,6 +290,7 @@ class Supervisor:
         if not self.settings.joined:
             with suppress(StoreUnavailable):
                 await store.set_closing(True)
+        await self._renewal.close()
         await self._crew.end_all()
 
     async def _end_stragglers(self) -> None:
