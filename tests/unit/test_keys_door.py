@@ -279,6 +279,7 @@ class TestTheStart:
             ({"host": "0.0.0.0"}, True),
             ({"host": ""}, True),
             ({"host": "192.168.1.2"}, True),
+            ({"hosts": ["viiwork.example.org"]}, True),
             ({"host": "0.0.0.0", "keys": "off"}, False),
         ],
     )
@@ -293,6 +294,10 @@ class TestTheStart:
             await check_keys(open_to_all, door.store)
         with pytest.raises(StartupError, match=r"api.keys is off and api.host is 0\.0\.0\.0"):
             await check_keys(Settings(api={"host": "0.0.0.0", "keys": "off"}), door.store)
+        with pytest.raises(StartupError, match=r"api.keys is off and api.hosts is viiwork\.example\.org"):
+            await check_keys(Settings(api={"hosts": ["viiwork.example.org"], "keys": "off"}), door.store)
+        with pytest.raises(StartupError, match=r"on viiwork\.example\.org needs API keys"):
+            await check_keys(Settings(api={"hosts": ["viiwork.example.org"]}), door.store)
         await check_keys(Settings(), door.store)
         await door.key("anna")
         await check_keys(open_to_all, door.store)

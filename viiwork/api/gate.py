@@ -63,17 +63,24 @@ def labelled(scope: AsgiScope, headers: Headers) -> Principal:
 
 def keys_on(api: ApiSection) -> bool:
     """Whether requests need a key."""
-    return api.keys == "on" or (api.keys == "auto" and not is_loopback(api.host))
+    return api.keys == "on" or (api.keys == "auto" and bool(reached_as(api)))
+
+
+def reached_as(api: ApiSection) -> str:
+    """Where others than this computer reach the API: `api.host`, or by a proxy one of `api.hosts`; empty if nowhere."""
+    return next(iter(api.hosts), "") if is_loopback(api.host) else api.host or "every address"
 
 
 async def check_keys(settings: Settings, store: Connection) -> None:
     """Raises StartupError where everybody who reaches the API could use it, or nobody could."""
     api = settings.api
-    if api.keys == "off" and not is_loopback(api.host):
-        message = f"api.keys is off and api.host is {api.host}: whoever reaches that could read and send everything."
-        raise StartupError(message, hint="Leave api.keys at auto, or listen on 127.0.0.1.")
+    if api.keys == "off" and (name := reached_as(api)):
+        setting = "api.hosts" if is_loopback(api.host) else "api.host"
+        message = f"api.keys is off and {setting} is {name}: whoever reaches that could read and send everything."
+        hint = "Leave api.keys at auto, or listen on 127.0.0.1 and name no api.hosts."
+        raise StartupError(message, hint=hint)
     if keys_on(api) and not await apikeys.any_there(store):
-        where = "" if is_loopback(api.host) else f" on {api.host}"
+        where = f" on {name}" if (name := reached_as(api)) else ""
         hint = "Make one with `viiwork keys create NAME --scope admin`" + (
             ", or listen on 127.0.0.1." if where else "."
         )
