@@ -18,8 +18,10 @@ from tests.hands import Hands, depths, field, items_of, keys, open_batch, parts_
 from tests.workers import make_job
 from viiwork.errors import Conflict
 from viiwork.jobs import TERMINAL, BatchState, Lane, Settle
+from viiwork.limits import Account, Limits
 from viiwork.queues import HintId, make_envelope
 from viiwork.store import BlobStore, Fence, Store
+from viiwork.store.accounts import Tab
 from viiwork.store.leases import Claim, Verdict
 
 T = TypeVar("T")
@@ -29,6 +31,13 @@ ENDING = (Verdict.SUCCEEDED, Verdict.FAILED, Verdict.EXPIRED, Verdict.CONTINUES)
 FINAL = {state.value for state in TERMINAL}
 BLOBS = Path(tempfile.gettempdir()) / "no-blob-is-written-here"
 which = st.integers(0, 10_000)
+
+
+def tab_of(tenant: str) -> Tab:
+    """An account that bounds everything, and nothing that is tried here."""
+    most = 10**8
+    own = {f"{lane}_{name}": most for lane in Lane for name in ("tokens_per_minute", "in_flight", "backlog")}
+    return Tab(Account(tenant, f"key_of_{tenant}", own=Limits.model_validate({**own, "monthly_tokens": most})))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -81,8 +90,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(lane=st.sampled_from(Lane), tenant=st.sampled_from(("anna@lab", "bob:x")), count=st.integers(1, 4))
     def submit_lone_jobs(self, lane: Lane, tenant: str, count: int) -> None:
         jobs = [make_job(lane=lane, tenant=tenant, deadline_s=3600.0 if n == 1 else None) for n in range(count)]
-        assert self.do(self.store.submit(jobs)) == count
-        assert self.do(self.store.submit(jobs)) == 0
+        assert self.do(self.store.submit(jobs, tab=tab_of(tenant))) == count
+        assert self.do(self.store.submit(jobs, tab=tab_of(tenant))) == 0
         self.jobs += [job.id for job in jobs]
 
     @precondition(lambda self: len(self.batches) < 3)
@@ -139,7 +148,7 @@ class StoreMachine(RuleBasedStateMachine):
             self._unfold(claim)
 
     @precondition(lambda self: self.fences)
-    @rule(at=which, verdict=st.sampled_from(Verdict))
+    @rule(at=which, verdict=st.sampled_from([one for one in Verdict if one is not Verdict.UNFOLDS]))
     def commit(self, at: int, verdict: Verdict) -> None:
         fence, owner = self.fences[at % len(self.fences)]
         if verdict in (Verdict.SUCCEEDED, Verdict.CONTINUES):
@@ -262,6 +271,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert await depths(self.store) == await recount(self.store)
         await self._check_sets(records)
         self._check_countdowns(records)
+        await self._check_accounts(records)
         for batch in self.batches:
             await self._check_batch(batch, records)
 
@@ -278,6 +288,16 @@ class StoreMachine(RuleBasedStateMachine):
         assert set().union(*out) == suspects
         holders = [records[job]["inc"] for job in suspects & running]
         assert len(holders) == len(set(holders)), "a worker holds one suspect at a time"
+
+    async def _check_accounts(self, records: dict[str, dict[str, str]]) -> None:
+        """What has not ended is held and reserved, and nothing else is: every end settles, whichever script it was."""
+        going_on = {job: record for job, record in records.items() if record["state"] not in FINAL}
+        held = [await self.client.smembers(self.store.prefix + key) for key in await keys(self.store, "held:*")]
+        assert sorted(job for some in held for job in some) == sorted(going_on)
+        reserved = sum(int(record["reserved"].split()[1]) for record in going_on.values() if "reserved" in record)
+        assert not [job for job, record in records.items() if "reserved" in record and job not in going_on]
+        spent = [await self.client.hvals(self.store.prefix + key) for key in await keys(self.store, "month:*")]
+        assert sum(int(tokens) for some in spent for tokens in some) == reserved
 
     async def _check_suspects(self, records: dict[str, dict[str, str]]) -> None:
         """Who is told of as a suspect is one, and has not ended: of a queue, and of a batch."""
@@ -378,7 +398,7 @@ class StoreMachine(RuleBasedStateMachine):
     def _submit(self, batch: str, jobs: list[Any]) -> None:
         takes_more = self.do(self.store.batch(batch)).state is BatchState.UPLOADING
         try:
-            assert self.do(self.store.submit(jobs)) == len(jobs)
+            assert self.do(self.store.submit(jobs, tab=tab_of("anna@lab"))) == len(jobs)
         except Conflict:
             assert not takes_more
         else:
