@@ -9,7 +9,7 @@ LLAMA := .venv-llama-cpp
 CODE := viiwork workers bench samples examples tests
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format bench quality lock samples clean
+.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format openapi bench quality lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,9 @@ compose-test: setup ## the fleet of compose.yaml on Docker: built, up, asked, a 
 
 chaos: setup ## every fault on 4 workers and 2,000 jobs; prints the table (about 25 minutes)
 	@$(BIN)/python -m pytest -q tests/chaos -m chaos_long
+
+openapi: setup ## schemathesis against a service, with other requests each time (10 minutes)
+	@$(BIN)/python -m tests.openapi 600
 
 check: setup ## format, lint, strict types, import rules
 	$(BIN)/ruff format --check $(CODE)

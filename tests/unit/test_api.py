@@ -488,6 +488,12 @@ class TestTheDoor:
         answer = await api.http.post("/v1/jobs", json=JOB, headers={"idempotency-key": key.encode()})
         assert answer.status_code == 400
         assert error(answer)["param"] == "Idempotency-Key"
+        other = await api.http.post("/v1/fleet/hold/lift", json={}, headers={"idempotency-key": key.encode()})
+        assert error(other)["param"] == "Idempotency-Key"  # also where nobody looks at it
+
+    async def test_a_wrong_method_is_told_the_right_ones(self, api: Api) -> None:
+        answer = await api.http.put("/v1/analyses")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
 
     async def test_the_schema_names_its_bodies(self, api: Api) -> None:
         """Every reference in /openapi.json leads somewhere."""

@@ -8,6 +8,7 @@ import pytest
 
 from viiwork.api.app import create_app
 from viiwork.api.document import METHODS, WHY, statuses
+from viiwork.api.problems import methods
 from viiwork.settings import Settings
 
 NONE: dict[str, Any] = {}
@@ -59,3 +60,17 @@ def test_which_errors_an_operation_has(
 ) -> None:
     found = set(statuses(operation, path, method))
     assert has <= found <= set(WHY) and not lacks & found
+
+
+@pytest.mark.parametrize(
+    ("path", "taken"),
+    [
+        ("/v1/analyses", ["GET", "POST"]),
+        ("/v1/dead/retry", ["POST"]),
+        ("/v1/dead/job_1", ["DELETE", "GET"]),
+        ("/v1/dead/job_1/more", []),
+    ],
+)
+def test_all_methods_of_an_address_are_told(document: dict[str, Any], path: str, taken: list[str]) -> None:
+    """In `Allow`, beside a 405: the router knows of its first route alone."""
+    assert methods(document["paths"], path) == taken

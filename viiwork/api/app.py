@@ -144,6 +144,8 @@ def _describe_bodies(app: FastAPI) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
+        if app.openapi_schema is not None:
+            return app.openapi_schema
         described = document.completed(generate())
         template = "#/components/schemas/{model}"
         of_rooms = (

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
+from viiwork.api.examples import example_of
 from viiwork.api.scopes import NEEDS, Need
 
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -73,7 +74,7 @@ class ErrorBody(BaseModel):
 
 
 def completed(document: dict[str, Any]) -> dict[str, Any]:
-    """The same document with the errors of every operation, and with the header that makes a POST repeatable."""
+    """The same document with the errors of every operation, examples, and the header that makes a POST repeatable."""
     _, shapes = models_json_schema([(ErrorBody, "serialization")], ref_template="#/components/schemas/{model}")
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas.update(shapes["$defs"])
@@ -95,6 +96,9 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
         operation["security"] = [{KEY: []}, {}]  # without one where keys are off
     for status in statuses(operation, path, method):
         told.setdefault(str(status), refusal(status))
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        if (example := example_of(content.get("schema", {}))) is not None:
+            content.setdefault("example", example)
     named = {parameter.get("name") for parameter in operation.get("parameters", ())}
     if method == "post" and IDEMPOTENCY_KEY["name"] not in named:
         operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)

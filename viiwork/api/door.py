@@ -21,6 +21,7 @@ from viiwork.api.logs import REQUEST
 from viiwork.api.principal import enter
 from viiwork.api.problems import answer_to, problem
 from viiwork.api.quota import rate_headers
+from viiwork.api.work import idempotency_key
 from viiwork.errors import ViiworkError
 from viiwork.settings import ApiSection
 
@@ -63,6 +64,7 @@ class Door:
         if refusal is None:
             try:
                 enter(scope, await self._gate.who(scope, headers))
+                idempotency_key(headers)
             except ViiworkError as error:
                 refusal = answer_to(error)
         await (refusal or self._app)(scope, receive, send)

@@ -43,7 +43,7 @@ class EndpointBody(Body):
 class RotationBody(Body):
     """Whether the secret before ends at once; else it signs too for a day."""
 
-    at_once: bool = False
+    at_once: Annotated[bool, Field(strict=True)] = False
 
 
 def _of(body: str, *, required: bool = True) -> dict[str, object]:

@@ -31,7 +31,7 @@ class HoldBody(Body):
 
     owner: Owner
     why: Annotated[str, Field(min_length=1, max_length=256)]
-    for_s: Annotated[float, Field(gt=0, le=LONGEST_S)]
+    for_s: Annotated[float, Field(strict=True, gt=0, le=LONGEST_S)]
     at_most: Annotated[dict[Name, AtMost], Field(max_length=MOST)] = Field(default_factory=dict)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -74,8 +76,21 @@ def install(app: FastAPI) -> None:
         return answer_to(wrong_field(error))
 
     @app.exception_handler(HTTPException)
-    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
         code, message = NAMED.get(error.status_code, ("invalid_request", str(error.detail)))
         response = problem(error.status_code, message, code=code)
         response.headers.update(error.headers or {})
+        if error.status_code == 405 and (taken := methods(app.openapi()["paths"], request.url.path)):
+            response.headers["allow"] = ", ".join(taken)
         return response
+
+
+def methods(paths: Mapping[str, Mapping[str, object]], path: str) -> list[str]:
+    """All methods of an address of the document: the router names those of its first route alone."""
+    own = paths.get(path)
+    here = [own] if own else [item for template, item in paths.items() if re.fullmatch(_pattern(template), path)]
+    return sorted({method.upper() for item in here for method in item})
+
+
+def _pattern(template: str) -> str:
+    return "[^/]+".join(map(re.escape, re.split(r"\{[a-z_]+\}", template)))

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from viiwork.api.principal import principal
@@ -112,12 +113,17 @@ class FileOrder:
 
 def sender(request: Request) -> Sender:
     """Who sends this request. Raises UsageError for an unusable Idempotency-Key."""
-    key = request.headers.get("idempotency-key")
+    tenant = principal(request).tenant
+    return Sender(tenant=tenant, key=idempotency_key(request.headers), tab=open_tab(request, tenant))
+
+
+def idempotency_key(headers: Headers) -> str | None:
+    """The key that came with a request. Raises UsageError for an unusable one, also where none is looked at."""
+    key = headers.get("idempotency-key")
     if key is not None and not IDEMPOTENCY_KEY.match(key):
         message = "Idempotency-Key: must be 1 to 255 printable ASCII characters without spaces."
         raise UsageError(message, param="Idempotency-Key")
-    tenant = principal(request).tenant
-    return Sender(tenant=tenant, key=key, tab=open_tab(request, tenant))
+    return key
 
 
 def announced_digest(request: Request) -> bytes | None:

@@ -15,7 +15,7 @@ from viiwork.api.openai.orders import CHARACTERS_A_TOKEN, context_of, jobs_of, p
 from viiwork.api.scales import Misfit
 from viiwork.api.work import Sender, fingerprint
 from viiwork.errors import ModelNotServed, Unavailable, UsageError
-from viiwork.jobs import Job, Lane
+from viiwork.jobs import READER_MODEL, Job, Lane
 from viiwork.store.accounts import Tab
 from viiwork.store.ears import Mark
 from viiwork.store.express import express
@@ -96,6 +96,8 @@ async def model_of(desk: Intake, wanted: str) -> str:
     try:
         return await desk.model(wanted)
     except ModelNotServed as error:
+        if wanted == READER_MODEL:
+            raise
         try:
             await desk.store.model_card(wanted)
         except ModelNotServed:
