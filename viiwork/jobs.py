@@ -313,8 +313,12 @@ def behind(line: bytes, *, after: int) -> int:
 def new_id(prefix: Literal["job", "an"]) -> str:
     """A new id: 10 characters of Unix milliseconds, then 80 random bits; sorts by time of creation."""
     moment = int(time.time() * 1000)
-    stamp = "".join(CROCKFORD[(moment >> shift) & 31] for shift in range(45, -5, -5))
-    return f"{prefix}_{stamp}" + "".join(secrets.choice(CROCKFORD) for _ in range(16))
+    return f"{prefix}_{_in_letters(moment, 10)}{_in_letters(secrets.randbits(80), 16)}"
+
+
+def _in_letters(number: int, letters: int) -> str:
+    """So many letters of five bits each."""
+    return "".join([CROCKFORD[(number >> shift) & 31] for shift in range(5 * letters - 5, -5, -5)])
 
 
 def child_id(parent: str, suffix: str) -> str:

@@ -118,7 +118,7 @@ class TestJobs:
             taken = await api.http.post("/v1/jobs", json=unnamed)
             assert (taken.status_code, taken.json()["model"]) == (202, MODEL), taken.text
         await StandIn(api.store, "other").join()
-        api.app.state.intake._fleet = None
+        api.app.state.intake._fleet._seen = None
         open_choice = await api.http.post("/v1/jobs", json={"messages": JOB["messages"]})
         assert (open_choice.status_code, error(open_choice)["param"]) == (400, "model")
         assert MODEL in error(open_choice)["message"] and "other" in error(open_choice)["message"]
@@ -227,7 +227,7 @@ class TestAnalysesOfTexts:
         """Before anything is uploaded, not document by document; a model that does not tell its context takes it."""
         options = {"max_output_tokens": 8000}
         await StandIn(api.store, "small", context_tokens=4096).join()
-        api.app.state.intake._fleet = None
+        api.app.state.intake._fleet._seen = None
         answer = await api.analyze(model="small", options=options)
         assert (answer.status_code, error(answer)["param"]) == (400, "options")
         assert "4,096 tokens" in error(answer)["message"]
@@ -252,7 +252,7 @@ class TestAnalysesOfTexts:
     async def test_with_two_models_one_must_be_named(self, api: Api) -> None:
         """400 names the choice; naming one works."""
         await StandIn(api.store, "other").join()
-        api.app.state.intake._fleet = None
+        api.app.state.intake._fleet._seen = None
         answer = await api.analyze()
         assert answer.status_code == 400
         assert MODEL in error(answer)["message"] and "other" in error(answer)["message"]
@@ -515,7 +515,7 @@ class TestTheFleet:
         """503 with Retry-After for new work; looking and cancelling go on."""
         taken = (await api.analyze()).json()
         await api.store.set_closing(True)
-        api.app.state.intake._fleet = None
+        api.app.state.intake._fleet._seen = None
         post: list[Callable[[], Any]] = [api.analyze, lambda: api.http.post("/v1/jobs", json=JOB)]
         for send in post:
             answer = await send()
@@ -531,7 +531,7 @@ class TestTheFleet:
         """Whoever is told that the fleet takes work must not have that work refused at the door."""
         assert (await api.http.get("/health/ready")).status_code == 200
         gauge = api.app.state.intake.gauge
-        gauge._used_fraction, gauge._free_bytes, gauge._until_s = fraction, free, float("inf")
+        gauge._room._seen = ((fraction, free), float("inf"))
         ready, refused = await api.http.get("/health/ready"), await api.http.post("/v1/jobs", json=JOB)
         assert (ready.status_code, error(ready)) == (refused.status_code, error(refused))
         assert ready.status_code == status

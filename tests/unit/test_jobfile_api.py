@@ -293,7 +293,7 @@ class TestBackpressure:
             (0.0, 2**20, 507, "insufficient_storage"),
         ):
             gauge = api.desk.gauge
-            gauge._used_fraction, gauge._free_bytes, gauge._until_s = fraction, free, float("inf")
+            gauge._room._seen = ((fraction, free), float("inf"))
             for path, kind in (
                 ("/v1/jobs", "application/x-ndjson"),
                 ("/v1/jobs", "application/json"),

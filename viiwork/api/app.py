@@ -40,6 +40,7 @@ from viiwork.api.openai import bodies as openai_bodies
 from viiwork.api.openai import models as openai_models
 from viiwork.api.openai import routes as openai_routes
 from viiwork.api.openai.attachments import Attachments
+from viiwork.api.openai.short import Short
 from viiwork.api.requests import AnalysisBody, JobBody, LineBody
 from viiwork.api.tenancy import guard
 from viiwork.api.workertokens import WorkerTokens
@@ -84,7 +85,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     problems.install(app)
     app.add_exception_handler(blobs.Shut, blobs.refuse)
     for room in (
-        openai_routes,  # routes are tried in this order, and these wait for nothing
+        openai_routes,
         openai_models,
         jobs,
         analyses,
@@ -106,6 +107,7 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
         batches,
     ):
         app.include_router(room.router)
+    app.add_middleware(Short, handlers=openai_routes.HANDLERS)
     app.add_middleware(Door, settings=settings.api, gate=Gate(settings.api))
     if settings.api.cors_origins:  # around the door, so that pages may read its refusals too
         app.add_middleware(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from weakref import WeakValueDictionary
 
+from viiwork.api.lately import Lately
 from viiwork.api.pressure import Gauge
 from viiwork.api.quota import check_documents, check_whole, go_on
 from viiwork.api.requests import JobBody
@@ -47,16 +47,12 @@ class Intake:
         self.callbacks = Bureau(store, settings)
         self.gauge = Gauge(store, min_free_bytes=settings.api.min_free_bytes)
         self._scales = Scales()
-        self._fleet: FleetStatus | None = None
-        self._fleet_until = 0.0
+        self._fleet = Lately(store.fleet, age_s=FLEET_AGE_S)
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def fleet(self, *, fresh: bool = False) -> FleetStatus:
         """The fleet, at most a second old."""
-        if fresh or self._fleet is None or time.monotonic() >= self._fleet_until:
-            self._fleet = await self.store.fleet()
-            self._fleet_until = time.monotonic() + FLEET_AGE_S
-        return self._fleet
+        return await self._fleet.get(fresh=fresh)
 
     async def check_open(self, *, body_bytes: int = 0, fresh: bool = False) -> None:
         """Raises Unavailable while the fleet is shutting down, Busy or Full while there is no room.

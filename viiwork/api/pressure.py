@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from pathlib import Path
 
+from viiwork.api.lately import Lately
 from viiwork.api.limits import MIB, in_mib
 from viiwork.errors import Busy, Full, StoreUnavailable, ViiworkError
 from viiwork.roster import BUSY_FROM, FULL_FROM
@@ -41,24 +41,22 @@ class Gauge:
 
     def __init__(self, store: Store, *, min_free_bytes: int) -> None:
         self._store, self._min_free_bytes = store, min_free_bytes
-        self._used_fraction = 0.0
-        self._free_bytes: int | None = None
-        self._until_s = 0.0
+        self._room = Lately(self._look, age_s=LOOK_EVERY_S)
 
     async def check(self, *, body_bytes: int = 0, fresh: bool = False) -> None:
         """Raises Busy or Full when there is no room, for a body of `body_bytes` in particular."""
-        if fresh or time.monotonic() >= self._until_s:
-            self._used_fraction = await self._memory_fraction()
-            self._free_bytes = await asyncio.to_thread(free_bytes, self._store.directory.root)
-            self._until_s = time.monotonic() + LOOK_EVERY_S
+        used_fraction, free_on_disk = await self._room.get(fresh=fresh)
         found = refusal(
-            used_fraction=self._used_fraction,
-            free_bytes=self._free_bytes,
+            used_fraction=used_fraction,
+            free_bytes=free_on_disk,
             min_free_bytes=self._min_free_bytes,
             body_bytes=body_bytes,
         )
         if found is not None:
             raise found
+
+    async def _look(self) -> tuple[float, int | None]:
+        return await self._memory_fraction(), await asyncio.to_thread(free_bytes, self._store.directory.root)
 
     async def _memory_fraction(self) -> float:
         try:

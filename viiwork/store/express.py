@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +37,13 @@ class Ended:
 
 
 async def express(
-    store: Store, jobs: Sequence[Job], *, max_backlog: int, heard: bool = False, tab: Tab | None = None
+    store: Store,
+    asker: Gathering,
+    jobs: Sequence[Job],
+    *,
+    max_backlog: int,
+    heard: bool = False,
+    tab: Tab | None = None,
 ) -> int:
     """Take jobs of one queue in and release what there is room for; answers how many stood before them in their queue.
 
@@ -53,12 +58,14 @@ async def express(
         before += [("SET", f"{store.prefix}ears:{job.id}", "1", "PX", str(EARS_MS)) for job in jobs]
     offer = Call("submit", (*NO_FENCE, max_backlog, *(field for entry in entries for field in entry)))
     after = [Call("release", (store.envelope, READ_AHEAD, queue)), *([meter.call] if meter else [])]
-    replies = await store.call_many([*before, offer, *after])
+    replies = await asker.call(store, [*before, offer, *after])
     depth, taken = replies[0], replies[len(before)]
     if meter:
         meter.hear(replies[-1])
-    if (refused := refusal(taken)) is not None:
+    refused = refusal(taken)
+    if refused is not None or taken < len(jobs):
         await store.discard_unnamed(entries)
+    if refused is not None:
         raise refused
     return sum(int(count or 0) for count in depth) if isinstance(depth, list) else 0
 
@@ -66,7 +73,7 @@ async def express(
 async def ends(store: Store, asker: Gathering, job_ids: Sequence[str]) -> list[Ended]:
     """How these jobs stand, with what came of those that have ended. Raises StoreUnavailable."""
     records = await asker.read([("HMGET", f"{store.prefix}job:{job_id}", *ENDS) for job_id in job_ids])
-    return list(await asyncio.gather(*(_end(store, dict(zip(ENDS, record, strict=True))) for record in records)))
+    return [await _end(store, dict(zip(ENDS, record, strict=True))) for record in records]
 
 
 async def _end(store: Store, record: dict[str, str | None]) -> Ended:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from contextvars import Context
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from viiwork.store.connection import Connection, unavailable
+from viiwork.store.scripts import Call
 from viiwork.store.trip import Command, trip
 
 
@@ -27,18 +28,27 @@ class Gathering:
 
     async def read(self, commands: Sequence[Command]) -> list[Any]:
         """The reply to each command. Raises StoreUnavailable."""
+        replies = await self.ask(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
+        return replies
+
+    async def call(self, store: Connection, calls: Sequence[Call | Command]) -> list[Any]:
+        """The reply to each script and command, or its error. Send only what may be done twice."""
+        replies = await self.ask([call if isinstance(call, tuple) else store.scripts.command(call) for call in calls])
+        if any(isinstance(reply, NoScriptError) for reply in replies):  # a server that restarted has forgotten them
+            return await store.call_many(calls)
+        return replies
+
+    async def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """The reply to each command, or its error in our words; a script that the server does not know in its own."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((commands, answer))
         if self._sender is None or self._sender.done():
             self._sender = loop.create_task(self._send(), context=Context())  # it is no part of this request
-        replies = await answer
-        for reply in replies:
-            if isinstance(reply, RedisError | OSError):
-                raise unavailable(reply) from reply
-            if isinstance(reply, Exception):
-                raise reply
-        return replies
+        return [_in_our_words(reply) for reply in await answer]
 
     async def _send(self) -> None:
         while self._waiting:
@@ -51,3 +61,8 @@ class Gathering:
                 mine, replies = replies[: len(commands)], replies[len(commands) :]
                 if not answer.done():
                     answer.set_result(mine)
+
+
+def _in_our_words(reply: Any) -> Any:
+    ours = isinstance(reply, RedisError | OSError) and not isinstance(reply, NoScriptError)
+    return unavailable(reply) if ours else reply

@@ -72,9 +72,10 @@ class Scripts:
             await client.script_load(source)
 
     async def _send(self, client: Redis, calls: Sequence[Call | Command]) -> list[Any]:
-        return await trip(client, [call if isinstance(call, tuple) else self._command(call) for call in calls])
+        return await trip(client, [call if isinstance(call, tuple) else self.command(call) for call in calls])
 
-    def _command(self, call: Call) -> Command:
+    def command(self, call: Call) -> Command:
+        """The same as a plain command, which a server that does not know the script refuses."""
         return ("EVALSHA", self._digests[call.script], 1, self._prefix, *call.args)
 
 

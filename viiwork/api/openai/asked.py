@@ -19,6 +19,7 @@ from viiwork.jobs import READER_MODEL, Job, Lane
 from viiwork.store.accounts import Tab
 from viiwork.store.ears import Mark
 from viiwork.store.express import express
+from viiwork.store.gathering import Gathering
 
 LANE = "x-viiwork-lane"
 KEPT_S = 3600.0
@@ -50,10 +51,10 @@ class Asked:
         """What is known of it before its answer."""
         return {"x-viiwork-job": self.facts.job, "x-viiwork-queue-position": str(self.position)}
 
-    async def submit(self, desk: Intake, *, heard: bool) -> None:
+    async def submit(self, desk: Intake, asker: Gathering, *, heard: bool) -> None:
         """Let the store have it. Raises Busy, RateLimited, QuotaExceeded, StoreUnavailable."""
         most = desk.settings.queue.max_backlog
-        self.position = await express(desk.store, self.jobs, max_backlog=most, heard=heard, tab=self.tab)
+        self.position = await express(desk.store, asker, self.jobs, max_backlog=most, heard=heard, tab=self.tab)
 
 
 def lane_of(request: Request, body: AnyBody) -> Lane:

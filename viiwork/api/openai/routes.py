@@ -65,6 +65,9 @@ async def embed(request: Request) -> Response:
     return await _answered(request, EmbeddingBody)
 
 
+HANDLERS = {"/v1/chat/completions": chat, "/v1/completions": complete, "/v1/embeddings": embed}
+
+
 async def _answered(request: Request, kind: type[B]) -> Response:
     desk: Intake = request.app.state.intake
     watch: Watch = request.app.state.watch
@@ -106,7 +109,7 @@ async def _whole(
     vigil = Vigil(*asked.ids)
     try:
         with watch.told(vigil, *asked.ids):
-            await asked.submit(desk, heard=False)
+            await asked.submit(desk, asker, heard=False)
             async with while_here(request, vigil, desk.store, () if keep else asked.ids):
                 found = await all_ended(desk.store, watch, asker, asked.ids, vigil, at_once=asked.again)
     except HungUp:

@@ -60,8 +60,8 @@ class Stream(Response):
         self.request, self.asked, self.desk, self.watch, self.keep = request, asked, desk, watch, keep
         self.chunks = Chunks(body, asked.facts)
         self.ear = Ear(*asked.ids)
-        asker: Gathering = request.app.state.asker
-        self.hearings = [Hearing(desk.store, asker, job_id) for job_id in asked.ids]
+        self.asker: Gathering = request.app.state.asker
+        self.hearings = [Hearing(desk.store, self.asker, job_id) for job_id in asked.ids]
         self.started = False
         """Whether the response's status has been sent."""
         self.submitted_s = self.sent_s = time.monotonic()
@@ -82,7 +82,7 @@ class Stream(Response):
 
     async def _tell(self, send: Send) -> None:
         with self.watch.told(self.ear, *self.asked.ids):
-            await self.asked.submit(self.desk, heard=True)
+            await self.asked.submit(self.desk, self.asker, heard=True)
             self.submitted_s = self.sent_s = time.monotonic()
             theirs = () if self.keep else self.asked.ids
             async with while_here(self.request, self.ear, self.desk.store, theirs):
