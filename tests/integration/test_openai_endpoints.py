@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +30,9 @@ T = TypeVar("T")
 SIMULATED = "simulated-mistral-7b"
 WORDY = "noop"
 GIFTED = "gifted"
+DOCS = Path(__file__).parents[2] / "docs" / "api.md"
+NDA = Path(__file__).parents[2] / "samples" / "documents" / "nda-harbour-optics.pdf"
+WORDS = "confidential"
 TOOL: Any = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 
 
@@ -335,6 +342,53 @@ class TestLoss:
         stream.close()
         town.becomes(job, State.CANCELLED)
         town.idle(WORDY)
+
+
+class TestFiles:
+    """Documents inside a chat are read in processes of their own, and their text stands in their place."""
+
+    def test_a_pdf_is_read_as_bytes_and_as_a_file_that_was_sent_before(self, town: Town) -> None:
+        data = f"data:application/pdf;base64,{base64.b64encode(NDA.read_bytes()).decode()}"
+        kept = town.client.files.create(file=NDA, purpose="user_data")
+        for file in ({"filename": "nda.pdf", "file_data": data}, {"file_id": kept.id}):
+            said: Any = [{"type": "text", "text": "Look."}, {"type": "file", "file": file}]
+            answer = town.client.chat.completions.create(model=GIFTED, messages=[{"role": "user", "content": said}])
+            text = answer.choices[0].message.content or ""
+            assert text.startswith('Look.\n<document name="')
+            assert WORDS in text.lower()
+            assert text.endswith("\n</document>")
+
+    def test_what_cannot_be_read_is_refused_with_its_reason(self, town: Town) -> None:
+        broken = {"filename": "a.pdf", "file_data": base64.b64encode(b"%PDF-1.7 nothing").decode()}
+        for file, kind, code in (
+            (broken, openai.BadRequestError, "damaged"),
+            ({"file_id": "file-none"}, openai.NotFoundError, "not_found"),
+            ({"file_data": "data:text/plain;base64,"}, openai.BadRequestError, "empty"),
+        ):
+            said: Any = [{"type": "file", "file": file}]
+            with pytest.raises(kind) as refused:
+                town.client.chat.completions.create(model=GIFTED, messages=[{"role": "user", "content": said}])
+            assert refused.value.code == code
+
+    def test_one_that_is_too_long_is_for_the_analyses(self, town: Town) -> None:
+        file = {"file_data": base64.b64encode(b"word " * 200_000).decode(), "filename": "long.txt"}
+        said: Any = [{"type": "file", "file": file}]
+        with pytest.raises(openai.BadRequestError, match=r"[\d,]{5,} tokens.*POST /v1/analyses") as refused:
+            town.client.chat.completions.create(model=GIFTED, messages=[{"role": "user", "content": said}])
+        assert refused.value.code == "context_length_exceeded"
+
+
+class TestDocs:
+    """The examples of docs/api.md run as they stand there, but for the address and the name of the model."""
+
+    @pytest.mark.parametrize(("language", "command"), [("bash", ["bash", "-e"]), ("python", [sys.executable, "-"])])
+    def test_an_example_answers(self, town: Town, language: str, command: list[str]) -> None:
+        section = DOCS.read_text("utf-8").partition("## With clients of the OpenAI API")[2].partition("\n## ")[0]
+        (code,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+        here = code.replace("http://127.0.0.1:8400", town.url).replace("mistral-7b", SIMULATED)
+        done = subprocess.run(command, input=here, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "[simulated]" in done.stdout
 
 
 class TestOthers:
