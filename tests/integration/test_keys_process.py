@@ -25,6 +25,7 @@ from viiwork.statedir import StateDir
 from viiwork.store import Store, apikeys, embedded
 from viiwork.store.opening import open_store
 from viiwork.store.upkeep import Upkeep
+from viiwork.store.visiting import visit
 
 MODEL = "standin"
 ON = {"VIIWORK_API_KEYS": "on"}
@@ -185,6 +186,17 @@ async def all_values(store: Store) -> list[str]:
         "stream": lambda key: store.client.xrange(key),
     }
     return [f"{key} {await readers[await store.client.type(key)](key)}" async for key in store.client.scan_iter("*")]
+
+
+async def test_a_redis_of_ones_own_is_visited_and_left_as_it_is(settings: Settings, real_store: Store) -> None:
+    """Nothing is started for it, and nothing is ended."""
+    async with visit(settings) as there:
+        made = await apikeys.create(there, "me")
+    assert [key.name for key in await apikeys.every(real_store)] == ["me"]
+    async with visit(settings) as there:
+        await apikeys.revoke(there, made.key)
+    assert not await apikeys.any_there(real_store)
+    assert not (settings.state_dir / "up.lock").exists()
 
 
 def test_what_up_hands_on_has_no_key_in_it() -> None:

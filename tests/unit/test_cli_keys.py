@@ -12,6 +12,7 @@ import pytest
 
 from commands import Cli
 from service import Service
+from tests.terminal import Terminal
 from viiwork.apikeys import Scope
 from viiwork.client import Client
 from viiwork.errors import Forbidden, Unauthorized, UsageError
@@ -59,6 +60,17 @@ def test_login_keeps_a_key_that_was_tried(
     assert cli("logout").out.startswith("The key for ")
     assert cli("logout").out.startswith("No key is kept")
     assert cli("status").code == 2
+
+
+def test_what_is_typed_at_login_is_not_shown(service: Service) -> None:
+    """Somebody may look over a shoulder."""
+    boss = key(service, "boss", Scope.ADMIN)
+    with Terminal(["login"], url=service.url) as terminal:
+        terminal.wait_for(f"API key for {service.url}: ")
+        terminal.type(f"{boss}\n")
+        assert terminal.end() == 0
+    assert "takes you for boss" in terminal.screen
+    assert boss[16:24] not in terminal.raw
 
 
 def test_keys_are_made_and_ended_over_http(service: Service, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
