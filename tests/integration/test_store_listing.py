@@ -57,6 +57,26 @@ async def test_a_list_may_be_of_a_state_a_submitter_and_metadata(store: Store) -
     assert (await store.batch(study)).metadata == {"study": "a", "year": "2019"}
 
 
+async def test_a_tenants_list_looks_at_no_others(store: Store) -> None:
+    """Page after page; those of before there were such lists, the first three here, are found behind the others."""
+    made = {tenant: [await open_batch(store, tenant=tenant) for _ in range(3)] for tenant in ("anna@lab", "bob@lab")}
+    for tenant, known in made.items():
+        await store.client.zrem(f"{store.prefix}batches.t:{tenant}", *known)
+    await store.client.delete(f"{store.prefix}batches.t")
+    assert (await ids(store, tenant="bob@lab"))[0] == made["bob@lab"][::-1], "also while there is no such list at all"
+    for _ in range(2):
+        for tenant, known in made.items():
+            known.append(await open_batch(store, tenant=tenant))
+    for tenant, known in made.items():
+        pages, after = list[str](), None
+        while len(pages) < len(known) or after is not None:
+            page, after = await ids(store, tenant=tenant, after=after, limit=2)
+            pages += page
+        assert pages == known[::-1]
+    await remove(store, made["anna@lab"][-1])
+    assert made["anna@lab"][-1] not in await store.client.zrange(f"{store.prefix}batches.t:anna@lab", 0, -1)
+
+
 async def test_what_is_deleted_or_over_is_on_no_list(store: Store) -> None:
     """Before it is cleared away as after."""
     kept, over, deleted = [await sealed_batch(store, 1) for _ in range(3)]

@@ -42,7 +42,7 @@ async def listed(store: Connection, wanted: Wanted, *, after: int | None, limit:
     found: list[BatchStatus] = []
     looked, now = 0, await now_ms(store)
     while looked < LOOKED_AT:
-        page = await _page(store, after)
+        page = await _page(store, after, wanted.tenant)
         if not page:
             return AnalysisPage(analyses=tuple(found))
         for number, status in page:
@@ -50,15 +50,14 @@ async def listed(store: Connection, wanted: Wanted, *, after: int | None, limit:
             if status is not None and not _over(status, now) and wanted.holds(status):
                 found.append(status)
             if len(found) == limit:
-                return AnalysisPage(analyses=tuple(found), after=after if await _any_below(store, after) else None)
+                more = await _ids(store, after, wanted.tenant, most=1)
+                return AnalysisPage(analyses=tuple(found), after=after if more else None)
     return AnalysisPage(analyses=tuple(found), after=after)
 
 
-async def _page(store: Connection, after: int | None) -> Sequence[tuple[int, BatchStatus | None]]:
+async def _page(store: Connection, after: int | None, tenant: str) -> Sequence[tuple[int, BatchStatus | None]]:
     """The next ones with their numbers; None for one that is deleted. Empty at the end."""
-    top = "+inf" if after is None else f"({after}"
-    command = ("ZREVRANGEBYSCORE", f"{store.prefix}batches", top, "-inf", "LIMIT", "0", str(PAGE))
-    (ids,) = await store.read([command])
+    ids = await _ids(store, after, tenant, most=PAGE)
     if not ids:
         return ()
     keys = [f"{store.prefix}batch:{one}" for one in ids]
@@ -69,8 +68,28 @@ async def _page(store: Connection, after: int | None) -> Sequence[tuple[int, Bat
     # One that was cleared away just now has neither number nor record: those behind it are found all the same.
     known = [(int(float(number)), one, record, int(held)) for one, number, record, held in told if number is not None]
     if not known:
-        return await _page(store, after)
+        return await _page(store, after, tenant)
     return [(number, _status(one, record, held)) for number, one, record, held in known]
+
+
+async def _ids(store: Connection, after: int | None, tenant: str, *, most: int) -> Sequence[str]:
+    """The next ones in the list of a tenant and then, from before there were such lists, in that of all."""
+    if not tenant:
+        return await _below(store, "batches", after, most)
+    if ids := await _below(store, f"batches.t:{tenant}", after, most):
+        return ids
+    (since,) = await store.read([("GET", f"{store.prefix}batches.t")])
+    first = None if since is None else int(since)
+    older = min((one for one in (after, first) if one is not None), default=None)
+    return await _below(store, "batches", older, most)
+
+
+async def _below(store: Connection, name: str, after: int | None, most: int) -> Sequence[str]:
+    top = "+inf" if after is None else f"({after}"
+    command = ("ZREVRANGEBYSCORE", f"{store.prefix}{name}", top, "-inf", "LIMIT", "0", str(most))
+    (ids,) = await store.read([command])
+    found: Sequence[str] = ids
+    return found
 
 
 def _status(batch_id: str, record: Mapping[str, str], suspects: int) -> BatchStatus | None:
@@ -81,8 +100,3 @@ def _status(batch_id: str, record: Mapping[str, str], suspects: int) -> BatchSta
 
 def _over(status: BatchStatus, now: int) -> bool:
     return bool(status.expires_ms and status.expires_ms <= now)
-
-
-async def _any_below(store: Connection, after: int) -> bool:
-    (count,) = await store.read([("ZCOUNT", f"{store.prefix}batches", "-inf", f"({after}")])
-    return bool(int(count))

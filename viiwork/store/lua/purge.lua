@@ -125,6 +125,7 @@ local function purge_batch(id, when)
       redis.call('HSETNX', P .. 'deleted:' .. id, 'done_ms', NOW)
     end
     forget_file_batch(id, deleted)
+    redis.call('ZREM', P .. 'batches.t:' .. (redis.call('HGET', key, 'tenant') or ''), id)
     redis.call('UNLINK', key, key .. ':jobs', key .. ':rows', key .. ':items', key .. ':suspected', key .. ':seen')
     redis.call('ZREM', P .. 'batches', id)
     forget(id)
