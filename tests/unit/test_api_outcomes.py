@@ -10,6 +10,7 @@ from typing import Any
 import fakeredis
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
@@ -30,6 +31,7 @@ TEXTS = [{"text": "one", "name": "a"}, {"text": "two", "name": "b"}]
 class Api:
     """The door, and the store behind it with a worker that serves a model."""
 
+    app: FastAPI
     http: httpx.AsyncClient
     store: Store
     worker: StandIn
@@ -51,9 +53,10 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     store = make_store(settings, fakeredis.FakeServer())
     worker = StandIn(store)
     await worker.join()
-    transport = httpx.ASGITransport(create_app(settings, store), raise_app_exceptions=False)
+    app = create_app(settings, store)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8400") as http:
-        yield Api(http, store, worker)
+        yield Api(app, http, store, worker)
     await store.close()
 
 
@@ -136,7 +139,7 @@ async def test_a_retry_that_is_sent_again_starts_none_twice(api: Api) -> None:
     for _ in range(3):
         await hands.do(Verdict.FAILED)
     path = f"/v1/analyses/{batch}/retry"
-    await api.store.call("retry", f"{batch}-0", "row", once_of_key("monday"))  # then the door died
+    await api.store.call("retry", f"{batch}-0", "row", once_of_key(api.app, "monday"))  # then the door died
     answer = await api.http.post(path, headers=key)
     assert answer.json() == {"id": batch, "retried": 3}
     first = await hands.do(Verdict.FAILED)
@@ -148,9 +151,9 @@ async def test_a_retry_that_is_sent_again_starts_none_twice(api: Api) -> None:
     assert other.json()["retried"] == 1
 
 
-def once_of_key(key: str) -> str:
+def once_of_key(app: FastAPI, key: str) -> str:
     """What a request of this test's client is known by."""
-    scope = {"type": "http", "headers": [(b"idempotency-key", key.encode())], "client": ("127.0.0.1", 1)}
+    scope = {"type": "http", "app": app, "headers": [(b"idempotency-key", key.encode())], "client": ("127.0.0.1", 1)}
     enter(scope, labelled(scope, Headers(scope=scope)))
     return once_of(Request(scope))
 
