@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -11,10 +12,12 @@ import httpx
 import pytest
 
 from keyed import JOB, TEXTS, Keyed, keyed_door
+from standin import MODEL
 from viiwork.apikeys import Scope
 from viiwork.jobs import new_id
 from viiwork.store.removal import purge
 
+AS_JSON = {"content-type": "application/json"}
 NEVER = {"job_id": "job", "analysis_id": "an"}
 """What an id of each kind begins with, where it has the usual form."""
 
@@ -175,6 +178,28 @@ async def test_callbacks_are_ones_own_too(people: People) -> None:
     for body in ({"ids": [one]}, {}):
         assert (await people.ask("ben", "POST", "/v1/callbacks/replay", json=body)).json()["done"] == 0
     assert (await people.ask("anna", "POST", "/v1/callbacks/replay", json={"ids": [one]})).json()["done"] == 1
+
+
+@pytest.mark.parametrize("kind", ["analysis", "batch", "chat"])
+async def test_a_file_in_a_body_is_ones_own_too(people: People, kind: str) -> None:
+    """Of a document, of a batch's input, of a part of a chat: anothers' is none."""
+    sent = {"data": {"purpose": "user_data"}, "files": {"file": ("a.txt", b"one")}}
+    file = (await people.ask("anna", "POST", "/v1/files", **sent)).json()["id"]
+    part = {"type": "file", "file": {"file_id": file}}
+    path, body = {
+        "analysis": ("/v1/analyses", {"task": "summarize", "documents": [{"file_id": file}]}),
+        "batch": (
+            "/v1/batches",
+            {"endpoint": "/v1/embeddings", "completion_window": "24h", "input_file_id": file},
+        ),
+        "chat": ("/v1/chat/completions", {"model": MODEL, "messages": [{"role": "user", "content": [part]}]}),
+    }[kind]
+    theirs = await people.ask("ben", "POST", path, json=body)
+    never = await people.ask(
+        "ben", "POST", path, content=json.dumps(body).replace(file, f"{file[:-1]}0"), headers=AS_JSON
+    )
+    assert theirs.status_code in (400, 404), theirs.text
+    assert complaint(theirs, file) == complaint(never, f"{file[:-1]}0")
 
 
 async def test_what_was_deleted_is_told_to_its_owner_alone(people: People) -> None:
