@@ -162,6 +162,8 @@ class RateLimited(Busy):
     ) -> None:
         super().__init__(message, hint=hint, retry_after_s=retry_after_s, param=param)
         self.kind = kind
+        self.taken = 0
+        """Of what was sent as one request: so much goes on, and is not to be sent again."""
 
 
 class QuotaExceeded(ViiworkError):

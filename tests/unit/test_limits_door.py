@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,9 +14,10 @@ import pytest
 
 from keyed import JOB, TEXTS, Keyed, keyed_door
 from service import Service
-from viiwork import Client
+from viiwork import Client, TextDocument
 from viiwork.api import keyring
 from viiwork.apikeys import Scope
+from viiwork.client import blocking
 from viiwork.errors import QuotaExceeded, RateLimited
 from viiwork.limits import Limits
 from viiwork.store import apikeys
@@ -106,7 +108,7 @@ async def test_what_a_limit_cut_goes_on_under_the_same_idempotency_key(door: Key
     refused = await door.ask(secret, "POST", "/v1/analyses", json=texts, headers=once)
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert "goes on as an_" in refused.json()["error"]["message"]
-    await door.ask(secret, "GET", "/v1/limits")
+    assert refused.headers["x-viiwork-taken"] == "2"
     (holder,) = [one for one in await apikeys.every(door.store) if one.name == "anna"]
     await apikeys.limit(door.store, holder, Limits(batch_requests_per_minute=60))
     await door.store.client.delete(*[name async for name in door.store.client.scan_iter(match="*rate:*")])
@@ -231,6 +233,30 @@ def test_our_own_client_knows_a_limit_that_passes_by_itself(tmp_path: Path) -> N
         with pytest.raises(RateLimited) as refused:
             client.submit_job(prompt="hello", model=JOB["model"])
     assert 50 < refused.value.retry_after_s <= 60
+
+
+def test_our_own_client_sends_a_folder_as_the_limit_lets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits as often as it must, and begins to lose patience only when nothing more is taken."""
+    pauses: list[float] = []
+    with (
+        Service(tmp_path / "state", limits={"batch_requests_per_minute": 2}) as service,
+        Client(service.url, busy_patience_s=61) as client,
+    ):
+
+        def passed(seconds: float) -> None:
+            pauses.append(seconds)
+            service.run(_forgotten(service))
+
+        monkeypatch.setattr(blocking, "time", SimpleNamespace(sleep=passed))
+        texts = [TextDocument(f"text {n}", name=f"{n}.txt") for n in range(5)]
+        batch = client.analyze(texts, task="summarize")
+        assert batch.status.counts.total == 5
+    assert [round(pause) for pause in pauses] == [60, 30]
+
+
+async def _forgotten(service: Service) -> None:
+    """As if a minute had passed."""
+    await service.store.client.delete(*[name async for name in service.store.client.scan_iter(match="*rate:*")])
 
 
 def test_our_own_client_asks_once_where_the_month_is_used_up(tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ class Intake:
                 if who.key is None:  # nobody can come back for it
                     await self.give_up(fresh_id)
                 elif isinstance(error, RateLimited | QuotaExceeded):
-                    go_on(error, batch_id)
+                    total = len(order.items)
+                    await go_on(self.store, error, batch_id, tab=who.tab, lane=order.lane, total=total)
                 raise
             finally:
                 await discard(self.store.directory, [item.blob for item in unsent.values() if item.blob])

@@ -25,6 +25,8 @@ from viiwork.errors import (
 )
 
 RETRY_AFTER_S = 2
+TAKEN = "x-viiwork-taken"
+"""Of a file or an analysis that a limit cut: how much of it is there by now."""
 NAMED = {404: ("not_found", "There is nothing at this address."), 405: ("method_not_allowed", "Not with this method.")}
 
 
@@ -43,6 +45,7 @@ def answer_to(error: ViiworkError) -> JSONResponse:
     if isinstance(error, Unauthorized):
         response.headers["www-authenticate"] = "Bearer"
     if isinstance(error, RateLimited):
+        response.headers.update({TAKEN: str(error.taken)} if error.taken else {})
         response.headers["retry-after-ms"] = str(max(1, math.ceil(error.retry_after_s * 1000)))
     if isinstance(error, Conflict | QuotaExceeded):
         response.headers["x-should-retry"] = "false"  # SDKs retry a 409 and a 429 unless told not to

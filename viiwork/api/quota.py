@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.types import Scope as AsgiScope
 
-from viiwork.allowance import Allowance
+from viiwork.allowance import Allowance, Bucket
 from viiwork.api.principal import principal
 from viiwork.apikeys import account_of
 from viiwork.errors import QuotaExceeded, RateLimited, UsageError
@@ -62,7 +62,21 @@ def wait_s(left: Allowance, count: int) -> float:
     return left.requests.wait_ms(min(count, left.requests.most)) / 1000
 
 
-def go_on(error: RateLimited | QuotaExceeded, batch_id: str) -> None:
-    """Say how to go on with what was taken in part."""
+async def go_on(
+    store: Store, error: RateLimited | QuotaExceeded, batch_id: str, *, tab: Tab | None, lane: Lane, total: int
+) -> None:
+    """Say how to go on with what was taken in part, and when: once there is room for more than the next one alone."""
     rest = "the same request under its Idempotency-Key goes on with the rest"
     error.hint = f"{error.hint} What was taken before goes on as {batch_id}; {rest}."
+    if isinstance(error, RateLimited):
+        (items,) = await store.read([("HGET", f"{store.prefix}batch:{batch_id}", "items")])
+        error.taken = int(items or 0)
+        left = await look(store, tab, lane) if tab else None
+        if left is not None and left.requests is not None and error.kind == "requests":
+            worth_s = left.requests.wait_ms(worth(left.requests, total - error.taken)) / 1000
+            error.retry_after_s = max(error.retry_after_s, worth_s)
+
+
+def worth(bucket: Bucket, rest: int) -> int:
+    """For how many it is worth coming back: for all that is left, or a whole bucket."""
+    return min(rest, bucket.most) if rest > 0 else bucket.most

@@ -44,7 +44,7 @@ async def submit_file(desk: Intake, order: FileOrder, who: Sender, stream: Async
             if isinstance(error, UsageError) or who.key is None:
                 await submission.withdraw()
             elif isinstance(error, RateLimited | QuotaExceeded):
-                go_on(error, batch_id)
+                await go_on(desk.store, error, batch_id, tab=who.tab, lane=order.lane, total=order.lines)
             elif isinstance(error, Unavailable):
                 error.hint = f"{error.hint} {submission.kept}".strip()
             raise

@@ -19,6 +19,8 @@ BUSY_PATIENCE_S = 120.0
 AWAY_PATIENCE_S = 60.0
 """How long one that is away for a while (a restart, its Redis) is waited for."""
 DURABILITY = "x-viiwork-durability"
+TAKEN = "x-viiwork-taken"
+"""How much of a file or an analysis is there, of one that the sender's limit cut."""
 
 M = TypeVar("M", bound=BaseModel)
 OnRemark = Callable[[str], None]
@@ -66,9 +68,11 @@ class Exchange:
 
     def _patiently(self, send: Callable[[], Steps[httpx.Response]]) -> Steps[httpx.Response]:
         """The answer; a service that has no room or is away is asked again when it says so, till patience ends."""
-        began_s = time.monotonic()
+        began_s, taken = time.monotonic(), 0
         while True:
             response = yield from self._persistently(send)
+            if (by_now := _number(response.headers.get(TAKEN, ""))) > taken:  # a limit lets it in bit by bit
+                began_s, taken = time.monotonic(), by_now
             left_s = began_s + self._patience_s(response) - time.monotonic()
             if left_s <= 0:
                 return response
@@ -101,6 +105,10 @@ class Exchange:
         if text not in self._remarked:
             self._remarked.add(text)
             self.remark(text)
+
+
+def _number(said: str) -> int:
+    return int(said) if said.isdecimal() else 0
 
 
 class Away:
