@@ -138,7 +138,7 @@ async def test_two_keys_of_a_tenant_share_what_is_said_of_neither(store: Store) 
     for one in (first, second):
         with pytest.raises(QuotaExceeded, match="This tenant may use 52 tokens in a calendar month") as refused:
             await store.submit([a_job()], tab=one)
-        assert "The next month begins on" in refused.value.hint
+        assert "the next month begins on" in refused.value.hint
     await store.submit([a_job()], tab=own)
     with pytest.raises(QuotaExceeded, match="This key may use 26 tokens"):
         await store.submit([a_job()], tab=own)

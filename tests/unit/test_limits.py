@@ -9,11 +9,14 @@ from pydantic import ValidationError
 
 from viiwork.allowance import Allowance, Bucket, in_use, lasting, next_month, waiting
 from viiwork.api.quota import check_documents
-from viiwork.errors import UsageError
-from viiwork.jobs import Lane
+from viiwork.errors import QuotaExceeded, UsageError
+from viiwork.jobs import Fault, Lane, TaskName
 from viiwork.limits import USUAL_DOCUMENTS, Account, Ceiling, Limits
 from viiwork.settings import load_settings
-from viiwork.store.accounts import Tab, line
+from viiwork.store import Fence
+from viiwork.store.accounts import Tab, line, refusal
+from viiwork.store.leases import Claim, Verdict
+from viiwork_workers.outcome import normalise
 
 
 def test_a_key_goes_by_its_own_limit_and_by_the_fleets_where_it_has_none() -> None:
@@ -105,3 +108,16 @@ def test_what_is_in_use_is_told_by_lane_and_says_whose_limit_it_is() -> None:
     assert (told.monthly_tokens.most, told.monthly_tokens.left, told.monthly_tokens.of) == (100, 40, "tenant")
     assert told.used_this_month == 60
     assert told.interactive.documents == USUAL_DOCUMENTS
+
+
+def test_a_document_without_tokens_left_fails_and_is_not_tried_in_vain() -> None:
+    """Its row says why; it may be tried again next month."""
+    claim = Claim(
+        Fence("job_1", 1, "t"), 60.0, "timeout", TaskName.READ, Lane.BATCH, "read", "acme", "an_1", "", "", ""
+    )
+    error = refusal(-4)
+    assert isinstance(error, QuotaExceeded)
+    outcome = normalise(error, claim)
+    assert outcome.verdict is Verdict.FAILED
+    assert isinstance(outcome.result, Fault)
+    assert outcome.result.code == "insufficient_quota"

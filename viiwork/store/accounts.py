@@ -111,7 +111,7 @@ def stopped(answer: Sequence[str | int]) -> ViiworkError:
     most, wait_ms, cost, now_ms = map(int, numbers)
     who = "This key" if of == "k" else "This tenant"
     if kind == "m":
-        return out_of_tokens(who, most, now_ms)
+        return out_of_tokens(who, most, now_ms, cost=cost)
     said = {
         "r": f"{who} may send {most:,} requests a minute in the {lane} lane.",
         "t": f"{who} may use {most:,} tokens a minute in the {lane} lane, and this asks for up to {cost:,}.",
@@ -123,8 +123,8 @@ def stopped(answer: Sequence[str | int]) -> ViiworkError:
     return RateLimited(said, hint=hint, retry_after_s=wait_s, kind="tokens" if kind == "t" else "requests")
 
 
-def out_of_tokens(who: str, most: int, now_ms: int) -> QuotaExceeded:
+def out_of_tokens(who: str, most: int, now_ms: int, *, cost: int) -> QuotaExceeded:
     """The month has no tokens left for what was asked."""
-    begins = next_month(now_ms)
-    message = f"{who} may use {most:,} tokens in a calendar month (UTC), and has not enough left for this."
-    return QuotaExceeded(message, hint=f"The next month begins on {begins:%Y-%m-%d} at 00:00 UTC; or have it raised.")
+    begins = f"the next month begins on {next_month(now_ms):%Y-%m-%d} at 00:00 UTC"
+    message = f"{who} may use {most:,} tokens in a calendar month (UTC); this may take {cost:,}, and fewer are left."
+    return QuotaExceeded(message, hint=f"Ask for a shorter answer (max_tokens), or have the limit raised; {begins}.")
