@@ -44,6 +44,7 @@ def test_login_keeps_a_key_that_was_tried(
 ) -> None:
     """In a file for its owner alone, by the service's address; the commands show it from then on."""
     boss = key(service, "boss", Scope.ADMIN)
+    assert "env -u VIIWORK_URL viiwork keys" in cli("keys", "list").err, "who makes the first key has none to show"
     nobody = cli("status")
     assert nobody.code == 2 and "`viiwork login`" in nobody.err
     typed(monkeypatch, "vw-wrong\n")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from viiwork.allowance import LimitsInUse
@@ -12,7 +13,7 @@ from viiwork.apikeys import ApiKey, KeyShown, Scope, account_of
 from viiwork.auditlog import AuditLog
 from viiwork.client import Client
 from viiwork.client.client import default_submitter
-from viiwork.errors import UsageError
+from viiwork.errors import Unauthorized, UsageError
 from viiwork.limits import NO_LIMITS, changed
 from viiwork.settings import Settings
 from viiwork.store import Store, apikeys
@@ -137,30 +138,40 @@ class HttpDesk:
         self, name: str, *, tenant: str, scopes: Sequence[Scope], expires_s: float | None, limits: Said
     ) -> KeyShown:
         """Raises Conflict."""
-        with self._client as client:
+        with self._asking() as client:
             return client.create_api_key(name, tenant=tenant or None, scopes=scopes, expires_s=expires_s, limits=limits)
 
     def every(self) -> tuple[ApiKey, ...]:
         """By name."""
-        with self._client as client:
+        with self._asking() as client:
             return client.api_keys()
 
     def rotate(self, name: str, *, overlap_s: float) -> KeyShown:
         """Raises NotFound."""
-        with self._client as client:
+        with self._asking() as client:
             return client.rotate_api_key(name, overlap_s=overlap_s)
 
     def revoke(self, name: str) -> ApiKey:
         """Raises NotFound."""
-        with self._client as client:
+        with self._asking() as client:
             return client.revoke_api_key(name)
 
     def limit(self, name: str, limits: Said) -> None:
         """Raises NotFound."""
-        with self._client as client:
+        with self._asking() as client:
             client.limit_api_key(name, limits)
 
     def limits(self, name: str) -> LimitsInUse:
         """Raises NotFound."""
-        with self._client as client:
+        with self._asking() as client:
             return client.api_key_limits(name)
+
+    @contextmanager
+    def _asking(self) -> Iterator[Client]:
+        """Somebody who is about to make the first key may have the service's address in their environment."""
+        try:
+            with self._client as client:
+                yield client
+        except Unauthorized as error:
+            here = "On the fleet's own computer no key is needed: `env -u VIIWORK_URL viiwork keys …`."
+            raise Unauthorized(error.message, hint=f"{error.hint} {here}".strip()) from error
