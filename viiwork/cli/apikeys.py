@@ -149,10 +149,15 @@ def audit(
         if as_json:
             print_json(entry)
         else:
-            said = " ".join(f"{name}={value}" for name, value in entry.get("said", {}).items())
+            said = " ".join(f"{name}={in_words(value)}" for name, value in entry.get("said", {}).items())
             print(plain(f"{entry.get('at', '')}  {entry.get('by', '')}  {entry.get('act', '')}  {said}".rstrip()))
     if not entries and not as_json:
         print("Nothing was done yet that only an admin may.")
+
+
+def in_words(value: object) -> str:
+    """A list with commas."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def keys_table(known: tuple[ApiKey, ...]) -> Table:
