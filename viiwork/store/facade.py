@@ -124,50 +124,18 @@ class Store(Steering):
         itself, whatever the fleet does; `callback_url` is told of
         its end.
         """
-        call = self.opening(
-            id=id,
-            tenant=tenant,
-            lane=lane,
-            model=model,
-            task=task,
-            total=total,
-            deadline_s=deadline_s,
-            priority=priority,
-            keep_s=keep_s,
-            callback_url=callback_url,
-            retain_s=retain_s,
-            metadata=metadata,
-            more=("task_hash", task_hash) if task_hash else (),
-        )
-        if await self.call(call.script, *call.args) == "gone":
-            await self.batch(id)  # raises Gone with the date
-
-    def opening(
-        self,
-        *,
-        id: str,  # noqa: A002 - the wire's own term
-        tenant: str,
-        lane: Lane,
-        model: str,
-        task: str,
-        total: int,
-        deadline_s: float | None = None,
-        priority: Priority = Priority.NORMAL,
-        keep_s: float | None = None,
-        callback_url: str | None = None,
-        retain_s: float | None = None,
-        metadata: Mapping[str, str] | None = None,
-        more: tuple[Arg, ...] = (),
-    ) -> Call:
-        """The call that makes a batch; `more` is field, value, … of its record."""
         fields = ("tenant", tenant, "lane", lane.value, "model", model, "task", task)
         told = ("callback_url", callback_url) if callback_url else ()
         labels = ("metadata", json.dumps(dict(metadata), separators=(",", ":"))) if metadata else ()
+        named = ("task_hash", task_hash) if task_hash else ()
         ttl_ms = self._kept_ms(keep_s) if retain_s is None else max(1, int(retain_s * 1000))
         weight = () if priority is Priority.NORMAL else ("priority", priority.value, "weight", priority.weight)
         deadline_ms = int((deadline_s or 0) * 1000)
-        said = (*fields, "total", total, "ttl_ms", ttl_ms, *weight, *told, *labels, *more)
-        return Call("open", (id, deadline_ms, *said))
+        opened = await self.call(
+            "open", id, deadline_ms, *fields, "total", total, "ttl_ms", ttl_ms, *weight, *told, *labels, *named
+        )
+        if opened == "gone":
+            await self.batch(id)  # raises Gone with the date
 
     async def submit(
         self,

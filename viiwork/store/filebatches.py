@@ -5,6 +5,7 @@ The record is that of any batch, with more in it; `batch_…` and `an_…` are t
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,27 +55,35 @@ class Written:
 
 async def begin(store: Store, opening: Opening, *, lines: Job, close: Job) -> None:
     """Make a batch together with the jobs that fill and close it, in one trip. Idempotent by their ids."""
-    said = ("closer", close.id, "endpoint", opening.endpoint, "input_file", opening.input_file)
-    outputs = ("outputs_ms", int(opening.outputs_s * 1000)) if opening.outputs_s is not None else ()
-    made = store.opening(
-        id=opening.id,
-        tenant=opening.tenant,
-        lane=Lane.BATCH,
-        model="",
-        task=TASK,
-        total=0,
-        deadline_s=opening.deadline_s,
-        priority=opening.priority,
-        callback_url=opening.callback_url,
-        metadata=opening.metadata,
-        more=(*said, "window", opening.window, *outputs),
-    )
-    entries, _ = await store.flat([close, lines], like=None)
+    fields = _fields(opening, closer=close.id) | {"ttl_ms": store.results_ms}
+    said = (part for name, value in fields.items() if value != "" for part in (name, value))
+    made = Call("open", (opening.id, int(opening.deadline_s * 1000), *said))
+    entries, _ = await store.flat([close, lines])
     taken = Call("submit", ("", 0, "", 0, *(field for entry in entries for field in entry)))
     release = Call("release", (store.envelope, READ_AHEAD, lines.queue))
     for answer in await store.call_many([made, Call("stage", ("listed", opening.id)), taken, release]):
         if isinstance(answer, Exception):
             raise answer
+
+
+def _fields(opening: Opening, *, closer: str) -> dict[str, str | int | float]:
+    """The fields of a batch's record, and those that only such batches have; empty ones are left out."""
+    weighed = opening.priority is not Priority.NORMAL
+    return {
+        "tenant": opening.tenant,
+        "lane": Lane.BATCH.value,
+        "task": TASK,
+        "total": 0,
+        "priority": opening.priority.value if weighed else "",
+        "weight": opening.priority.weight if weighed else "",
+        "callback_url": opening.callback_url or "",
+        "metadata": json.dumps(dict(opening.metadata), separators=(",", ":")) if opening.metadata else "",
+        "closer": closer,
+        "endpoint": opening.endpoint,
+        "input_file": opening.input_file,
+        "window": opening.window,
+        "outputs_ms": "" if opening.outputs_s is None else int(opening.outputs_s * 1000),
+    }
 
 
 async def look(store: Reading, tenant: str, batch: str) -> Facts:

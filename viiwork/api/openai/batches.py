@@ -211,12 +211,12 @@ async def _begun(desk: Intake, who: Sender, body: BatchBody, file: StoredFile, *
             callback_url=body.callback_url,
             outputs_s=body.output_expires_after.seconds if body.output_expires_after else None,
         )
-        lines, close = _steps(opening, kept, who)
+        lines, close = steps(opening, kept, who)
         await filebatches.begin(desk.store, opening, lines=lines, close=close)
         return await filebatches.look(desk.store, who.tenant, batch_id)
 
 
-def _steps(opening: Opening, blob: str, who: Sender) -> tuple[Job, Job]:
+def steps(opening: Opening, blob: str, who: Sender) -> tuple[Job, Job]:
     """The jobs that fill and close a batch. They are none of its own: whatever ends its lines does not end them."""
     account = who.tab.line(Lane.BATCH) if who.tab else ""
     common: dict[str, Any] = {

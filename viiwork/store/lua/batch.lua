@@ -48,7 +48,10 @@ local function begin_removal(stands_ms)
   if state == 'uploading' or state == 'running' then end_early('cancelled') end
   redis.call('HSET', key, 'state', 'cancelling')
   local closer = load(redis.call('HGET', key, 'closer') or '')
-  if closer and not TERMINAL[closer.state] then take_away(closer, 'cancelled') end
+  if closer and not TERMINAL[closer.state] then
+    take_away(closer, 'cancelled')
+    redis.call('ZADD', P .. 'expiry', NOW, closer.id) -- the file of its lines goes with it
+  end
   redis.call('ZREM', P .. 'deadlines', id)
   redis.call('ZADD', P .. 'expiry', NOW, id)
   withdraw(true)

@@ -26,6 +26,12 @@ local function conclude()
   if not holds then return -1 end
   if known[5] then return 0 end
   redis.call('HSET', key, 'concluded_ms', NOW, 'outcome', ARGV[6])
+  -- The file of its lines is of no use to anybody any more.
+  local source = redis.call('HGET', job_key(closer.id), 'document_blob')
+  if source then
+    redis.call('HDEL', job_key(closer.id), 'document_blob')
+    redis.call('SADD', P .. 'unlinking', source)
+  end
   file_of(7, 'output_file')
   file_of(13, 'error_file')
   local kind, subject = 'batch.' .. ARGV[6], (string.gsub(id, '^an_', 'batch_'))

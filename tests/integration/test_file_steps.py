@@ -1,0 +1,205 @@
+"""The steps that fill and close a batch, one at a time: broken off, run again, and run by two at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.hands import Hands
+from viiwork.api.openai.batches import steps
+from viiwork.api.work import Sender
+from viiwork.batches.batchobject import Facts, new_batch
+from viiwork.errors import Full, StoreUnavailable
+from viiwork.jobs import Job
+from viiwork.limits import Account, Limits
+from viiwork.store import Store, filebatches, files
+from viiwork.store.accounts import Tab
+from viiwork.store.filebatches import Opening
+from viiwork.store.leases import Claim, Verdict
+from viiwork.work import CloseInput, LinesInput
+from viiwork_workers import linesin
+from viiwork_workers.linesin import LinesIn
+from viiwork_workers.linesout import LinesOut
+
+TENANT = "anna@lab"
+LINES = 40
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linesin, "SLICE", 10)
+
+
+def line(number: int) -> bytes:
+    body = {"model": "noop", "messages": [{"role": "user", "content": "hello"}]}
+    said = {"custom_id": f"c{number}", "method": "POST", "url": CHAT, "body": body}
+    return json.dumps(said).encode() + b"\n"
+
+
+class Steps:
+    """A batch of a store, and a reader's hands on its steps."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.reader, self.engine = Hands(store, "reader0", model="read"), Hands(store)
+        self.id = new_batch()
+
+    async def begin(self, content: bytes, *, tab: Tab | None = None) -> None:
+        await self.reader.beat()
+        await self.engine.beat()
+        blob = await self.store.directory.put(content)
+        opening = Opening(self.id, TENANT, CHAT, "file-x", "24h", 3600.0)
+        lines, close = steps(opening, blob.id, Sender(TENANT, None, tab))
+        await filebatches.begin(self.store, opening, lines=lines, close=close)
+
+    async def fill(self, claim: Claim | None = None) -> None:
+        """The first step, up to its commit."""
+        claim = claim or await self.reader.take()
+        work = await claim.input(self.store)
+        assert isinstance(work, LinesInput)
+        try:
+            await LinesIn(self.store, max_line_bytes=4096, max_backlog=1000, timeout_s=60.0)(claim, work)
+        except (Full, StoreUnavailable):
+            await self.reader.commit(claim.fence, Verdict.GIVE_BACK)
+            await self.store.release("batch.read")
+            raise
+        await self.reader.commit(claim.fence)
+
+    async def close(self, claim: Claim) -> None:
+        work = await claim.input(self.store)
+        assert isinstance(work, CloseInput)
+        await LinesOut(self.store, max_line_bytes=4096)(claim, work)
+
+    async def facts(self) -> Facts:
+        found = await filebatches.known(self.store, self.id)
+        assert found is not None
+        return found
+
+    async def jobs(self) -> list[str]:
+        (ids,) = await self.store.read([("LRANGE", f"{self.store.prefix}batch:{self.id}:jobs", "0", "-1")])
+        return [str(one) for one in ids]
+
+    async def told(self, file: str | None) -> dict[str, Any]:
+        found = await files.find(self.store, TENANT, file or "")
+        assert found is not None
+        content = await self.store.blobs.read(found.blob)
+        assert len(content) == found.bytes
+        lines = [json.loads(raw) for raw in content.splitlines()]
+        return {one["custom_id"]: one for one in lines}
+
+
+@pytest.fixture
+def batch(store: Store) -> Steps:
+    return Steps(store)
+
+
+def content(count: int = LINES) -> bytes:
+    return b"".join(line(number) for number in range(count))
+
+
+async def test_a_batch_goes_through_its_stages(batch: Steps) -> None:
+    await batch.begin(content())
+    assert (await batch.facts()).stage == "validating"
+    await batch.fill()
+    assert (await batch.facts()).stage == "in_progress"
+    assert len(await batch.engine.do_all()) == LINES
+    assert (await batch.facts()).stage == "finalizing"
+    await batch.store.release("batch.read")
+    await batch.close(await batch.reader.take())
+    done = await batch.facts()
+    assert (done.stage, done.error_file) == ("completed", None)
+    assert set(await batch.told(done.output_file)) == {f"c{n}" for n in range(LINES)}
+
+
+async def test_lines_that_broke_off_go_on_where_they_stopped(batch: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store is away after the second slice; whoever comes next submits the rest, and nothing twice."""
+    await batch.begin(content())
+    submit, calls = batch.store.submit, 0
+
+    async def break_off(jobs: Sequence[Job], **how: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise StoreUnavailable("Redis does not answer.")
+        return await submit(jobs, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.store, "submit", break_off)
+        with pytest.raises(StoreUnavailable):
+            await batch.fill()
+    assert len(await batch.jobs()) == 20
+    await batch.fill()
+    assert await batch.jobs() == [f"{batch.id}-{n}" for n in range(LINES)]
+    assert (await batch.facts()).status.counts.total == LINES
+
+
+async def test_lines_wait_while_their_sender_may_have_no_more(batch: Steps) -> None:
+    """As many as the limits let in; the rest goes on when some have ended."""
+    account = Account(TENANT, defaults=Limits(batch_backlog=15))
+    await batch.begin(content(), tab=Tab(account))
+    for done in (15, 15):
+        with pytest.raises(Full, match="unfinished"):
+            await batch.fill()
+        assert len(await batch.engine.do_all()) == done
+    await batch.fill()
+    assert len(await batch.engine.do_all()) == LINES - 30
+    assert (await batch.facts()).stage == "finalizing"
+
+
+async def test_two_that_close_a_batch_write_its_files_once(batch: Steps) -> None:
+    """The first one fell silent and comes back late: what it wrote is removed again."""
+    await batch.begin(content(5))
+    await batch.fill()
+    await batch.engine.do_all()
+    await batch.store.release("batch.read")
+    late = await batch.reader.take()
+    await batch.reader.commit(late.fence, Verdict.GIVE_BACK)
+    await batch.store.release("batch.read")
+    await batch.close(await batch.reader.take())
+    before = {path for path in batch.store.directory.root.rglob("*") if path.is_file()}
+    done = await batch.facts()
+    await batch.close(late)
+    assert {path for path in batch.store.directory.root.rglob("*") if path.is_file()} == before
+    assert await batch.facts() == done
+    assert len(await batch.told(done.output_file)) == 5
+
+
+async def test_lines_that_never_became_jobs_are_told_after_a_cancel(
+    batch: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await batch.begin(content())
+    submit = batch.store.submit
+
+    async def cancelled_then(jobs: Sequence[Job], **how: Any) -> int:
+        taken = await submit(jobs, **how)
+        await batch.store.cancel_batch(batch.id)
+        return taken
+
+    monkeypatch.setattr(batch.store, "submit", cancelled_then)
+    await batch.fill()
+    assert (len(await batch.jobs()), (await batch.facts()).stage) == (10, "cancelling")
+    await batch.store.release("batch.read")
+    await batch.close(await batch.reader.take())
+    done = await batch.facts()
+    assert (done.stage, done.output_file) == ("cancelled", None)
+    told = await batch.told(done.error_file)
+    assert set(told) == {f"c{n}" for n in range(LINES)}
+    assert {one["error"]["code"] for one in told.values()} == {"batch_cancelled"}
+
+
+async def test_a_defect_ends_the_batch_and_tells_nothing_of_its_lines(
+    batch: Steps, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect(*_given: object) -> None:
+        raise RuntimeError("secret words")
+
+    monkeypatch.setattr(linesin, "check", defect)
+    await batch.begin(content())
+    await batch.fill()
+    found = await batch.facts()
+    assert (found.stage, [fault.code for fault in found.errors]) == ("failed", ["internal"])
+    assert "RuntimeError" in caplog.text and "secret" not in caplog.text
