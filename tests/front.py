@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,16 +47,20 @@ def serving(
     flags: tuple[str, ...] = ("--embeds",),
     environ: dict[str, str] | None = None,
     queue: dict[str, Any] | None = None,
+    before: Callable[[Settings], None] = lambda _: None,
+    key: Callable[[], str] = str,
 ) -> Iterator[Front]:
     """The service, once its model is ready; nothing of it is left afterwards. `flags` are the fake engine's,
-    `environ` the door's, `queue` are settings.
+    `environ` the door's, `queue` are settings. What `before` does is done before the door opens; `key` may look
+    at the fleet, where keys are asked for.
     """
     settings = made_settings(redis_url, folder, flags, queue or {})
+    before(settings)
     workers = Fleet(settings)
     try:
         with Door(settings, **(environ or {})) as door:
             workers.start("cpu0", "reader0")
-            await_model(door.url)
+            await_model(door.url, key())
             yield Front(door.url, settings, door, workers)
     finally:
         workers.close()
@@ -76,10 +80,11 @@ def made_settings(redis_url: str, folder: Path, flags: tuple[str, ...], queue: d
     return load_settings(sections)
 
 
-def await_model(url: str) -> None:
+def await_model(url: str, key: str = "") -> None:
     """Until a worker serves it, and the readers are there."""
     until_s = time.monotonic() + WITHIN_S
-    with httpx.Client(base_url=url, trust_env=False) as http:
+    shown = {"authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=url, headers=shown, trust_env=False) as http:
         while True:
             workers = http.get("/v1/fleet").json().get("workers", [])
             if {worker["card"]["model"] for worker in workers if worker["card"].get("model")} >= {MODEL, "read"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ HOW = "viiwork."
 """Begins what is kept with a job of how its answer is written; its sender's own metadata are beside it."""
 BASE64, ONE_CALL = f"{HOW}encoding_format", f"{HOW}parallel_tool_calls"
 INVALID = "invalid_request"
+FIELD = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_.-]+)*): ")
 EXPIRED = Fault(
     code="batch_expired", message="This request could not be executed before the completion window expired."
 )
@@ -98,12 +100,19 @@ def line_of(row: Row, target: Target, *, created_ms: int) -> tuple[bool, bytes]:
     if (end := _end_of(row)) is not None:
         return False, unanswered(target, row.index, row.custom_id, end)
     failure = failure_of(row.state, row.error)
-    return False, _line(target, row.index, row.custom_id, _response(failure.status, job, {"error": failure.error}))
+    told = failure.error | {"param": failure.param or _field_of(row.error)}
+    return False, _line(target, row.index, row.custom_id, _response(failure.status, job, {"error": told}))
 
 
 def unanswered(target: Target, index: int, custom_id: str, why: Fault) -> bytes:
     """The line of a request that was never answered; `index` is its place in the file, from 0."""
     return _line(target, index, custom_id, None, {"code": why.code, "message": why.message})
+
+
+def _field_of(fault: Fault | None) -> str | None:
+    """The field that `job_of` refused a line for: its message begins with it."""
+    found = FIELD.match(fault.message) if fault is not None and fault.code == INVALID else None
+    return found[1] if found else None
 
 
 def _end_of(row: Row) -> Fault | None:
