@@ -7,10 +7,11 @@ BIN := .venv/bin
 VLLM := .venv-vllm-cpu
 LLAMA := .venv-llama-cpp
 AUDIT := .venv-audit
+CLIENTS := .venv-clients
 CODE := viiwork workers bench samples examples tests .ci
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick audit chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp test-docker compose-test check format openapi bench quality lock samples clean
+.PHONY: help setup demo test quick audit chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp clients test-clients test-docker compose-test check format openapi bench quality lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -79,6 +80,20 @@ $(LLAMA)/tiny.gguf: tests/llama_cpp/tiny_gguf.py $(VLLM)/tiny-model/.ready $(LLA
 test-llama-cpp: setup $(LLAMA)/tiny.gguf ## the tests that start real llama.cpp on the CPU, on the same tiny model (a minute)
 	@$(BIN)/python -m pytest tests/llama_cpp -m llama_cpp
 
+clients: $(CLIENTS)/.ready ## other people's clients and LiteLLM's proxy, in an environment of their own
+
+$(CLIENTS)/.ready: requirements/clients.lock tests/clients/node/package-lock.json | setup
+	$(BIN)/python -m venv --clear $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/clients.lock
+	@mkdir -p $(CLIENTS)/node && cp tests/clients/node/package.json tests/clients/node/package-lock.json $(CLIENTS)/node/
+	@command -v npm >/dev/null || echo "make: no npm, so the Node SDK is left out: apt-get install nodejs npm, then rm -r $(CLIENTS)" >&2
+	@! command -v npm >/dev/null || npm ci --prefix $(CLIENTS)/node --ignore-scripts --no-audit --no-fund --loglevel=error || \
+	echo "make: npm could not bring the Node SDK; its tests will be skipped" >&2
+	@touch $@
+
+test-clients: setup $(CLIENTS)/.ready ## the tests of other people's clients: langchain-openai, litellm, the openai Node SDK (half a minute)
+	@$(BIN)/python -m pytest tests/clients -m clients
+
 test-docker: setup ## the tests of an engine in a real container: Docker, root and debootstrap (a minute, two at first)
 	@tests/docker/base.sh
 	@$(BIN)/python -m pytest tests/docker -m docker
@@ -102,7 +117,7 @@ format: setup ## put the code into the house format
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-bench: setup $(VLLM)/tiny-model/.ready ## every benchmark; writes bench/results/
+bench: setup $(VLLM)/tiny-model/.ready $(CLIENTS)/.ready ## every benchmark; writes bench/results/
 	@$(BIN)/python -m bench all
 
 QUALITY_FLAGS = $(if $(ENGINE_URL),--engine-url '$(ENGINE_URL)') $(if $(MODEL),--model '$(MODEL)') $(if $(KEY_FILE),--key-file '$(KEY_FILE)') $(ARGS)
@@ -119,7 +134,9 @@ lock: setup ## resolve the dependencies anew (needs uv)
 	@constraints=$$(mktemp) && sed -e 's/ \\$$//' -e '/--hash=/d' requirements/dev.lock > $$constraints && \
 	uv pip compile --universal --python-version 3.11 --generate-hashes --extra nvidia --constraint $$constraints \
 		pyproject.toml -o requirements/fleet.lock --no-header --no-annotate; rm -f $$constraints
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-package litellm-enterprise \
+		requirements/clients.in -o requirements/clients.lock --no-header --no-annotate
 
 clean: ## remove .venv, the engines' environments, caches and builds; never a fleet's data
-	rm -rf .venv $(VLLM) $(LLAMA) $(AUDIT) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .cache
+	rm -rf .venv $(VLLM) $(LLAMA) $(AUDIT) $(CLIENTS) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .cache
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

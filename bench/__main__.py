@@ -28,6 +28,7 @@ from bench import (
     reading,
     scaling,
 )
+from bench.gateway import scenario as gateway
 from bench.machine import busy
 from bench.report import Report, as_markdown
 from bench.rig import Rig, make_rig
@@ -59,6 +60,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "balance": Scenario("how evenly pulling shares unequal jobs (no cards)", balance.run, 2000, 9),
     "engine": Scenario("real vLLM on the CPU through the queue, beside driving it directly", engine.run, 20_000, 8),
     "interactive": Scenario("a person's first token beside a full batch lane, real vLLM", interactive.run, 80, 3),
+    "gateway": Scenario("a chat through the front door, beside LiteLLM's proxy and directly", gateway.run, 300, 7),
     "scaling": Scenario("what the queue leaves of 8 cards x 16 slots (no cards)", scaling.run, 5120, 2),
     "longdocument": Scenario("400 pages on four simulated cards, beside one of them", longdocument.run, 400, 2),
     "reading": Scenario("PDFs through the whole bounded reader, beside plain pypdfium2", reading.run, 3, 5),

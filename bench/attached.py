@@ -35,38 +35,41 @@ def slots_for(batch: int) -> int:
 class Attached:
     """A fleet of one worker, through its HTTP door."""
 
-    def __init__(self, rig: Rig, store: Store, session: aiohttp.ClientSession, *, url: str, worker: Worker) -> None:
-        self._store, self._session, self._url, self._worker = store, session, url, worker
+    def __init__(
+        self, rig: Rig, store: Store, session: aiohttp.ClientSession, *, url: str, api: Worker, worker: Worker
+    ) -> None:
+        self._store, self._session = store, session
+        self.url, self.api, self.worker = url, api, worker
         self._probe = rig.client()
 
     async def run(self, asked: Sequence[Prompt]) -> tuple[int, float]:
         """Tokens that came, and the seconds from the submit of one file of jobs to the last commit."""
         before, begin = await self.output_tokens(), time.perf_counter()
         await self.submit(asked)
-        await until(self._idle, workers=[self._worker], what=f"{len(asked)} answers", within_s=300)
+        await until(self._idle, workers=[self.worker], what=f"{len(asked)} answers", within_s=300)
         return await self.output_tokens() - before, time.perf_counter() - begin
 
     async def submit(self, asked: Sequence[Prompt]) -> str:
         """One file of jobs, into the batch lane; its id."""
         body = "".join(json.dumps(prompt.ours()) + "\n" for prompt in asked).encode()
-        async with self._session.post(f"{self._url}/v1/jobs", data=body, headers={"content-type": MEDIA_TYPE}) as reply:
+        async with self._session.post(f"{self.url}/v1/jobs", data=body, headers={"content-type": MEDIA_TYPE}) as reply:
             return str(json.loads(_check(reply, await reply.text()))["id"])
 
     async def steer(self, batch: str, verb: str) -> None:
         """`pause`, `resume` or `cancel` what `submit` answered."""
-        async with self._session.post(f"{self._url}/v1/analyses/{batch}/{verb}") as reply:
+        async with self._session.post(f"{self.url}/v1/analyses/{batch}/{verb}") as reply:
             _check(reply, await reply.text())
 
     async def drained(self) -> None:
         """Wait until no batch job runs."""
-        await until(self._still, workers=[self._worker], what="the batch lane to pause", within_s=120)
+        await until(self._still, workers=[self.worker], what="the batch lane to pause", within_s=120)
 
     async def first_token_s(self, prompt: Prompt) -> float:
         """From the submit of one interactive job to the first text that a listener hears; the rest is heard too."""
         begin, first = time.perf_counter(), 0.0
-        async with self._session.post(f"{self._url}/v1/jobs", json=prompt.ours() | {"stream": True}) as reply:
+        async with self._session.post(f"{self.url}/v1/jobs", json=prompt.ours() | {"stream": True}) as reply:
             job = json.loads(_check(reply, await reply.text()))["id"]
-        async with self._session.get(f"{self._url}/v1/jobs/{job}/events") as events:
+        async with self._session.get(f"{self.url}/v1/jobs/{job}/events") as events:
             async for line in events.content:
                 if not first and line.startswith(b"event: delta"):
                     first = time.perf_counter() - begin
@@ -84,7 +87,7 @@ class Attached:
         """Wait until the worker takes jobs and the API knows it."""
         end = time.monotonic() + 60
         while not any(one.card.model == ALIAS and one.card.limit for one in (await self._store.fleet()).workers):
-            self._worker.check()
+            self.worker.check()
             if time.monotonic() > end:
                 raise Unavailable("the attached worker is not ready after 60 s.")
             await asyncio.sleep(0.05)
@@ -111,11 +114,11 @@ async def attached(rig: Rig, server: RealServer, *, slots: int) -> AsyncIterator
     store = rig.store()
     try:
         with (
-            rig.worker("api", ["-m", "viiwork.api"], settings=settings),
+            rig.worker("api", ["-m", "viiwork.api"], settings=settings) as api,
             rig.worker(WORKER, ["-m", "viiwork_workers", WORKER], settings=settings) as worker,
         ):
             async with aiohttp.ClientSession(trust_env=False) as session:
-                fleet = Attached(rig, store, session, url=api_url(settings), worker=worker)
+                fleet = Attached(rig, store, session, url=api_url(settings), api=api, worker=worker)
                 await fleet.up()
                 try:
                     yield fleet
