@@ -230,7 +230,7 @@ class TestSending:
         file = write(tmp_path / "jobs.jsonl", line(1))
         with (
             Refusing(429, "busy", times=9, retry_after_s=3600) as server,
-            Client(server.url, busy_patience_s=0.01) as client,
+            Client(server.url, busy_patience_s=0.5) as client,
             pytest.raises(Busy) as caught,
         ):
             client.submit_file(file)
