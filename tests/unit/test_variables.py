@@ -54,7 +54,8 @@ def test_a_remark_stops_nothing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIIWORK_QUEU_BEAT_S", "3")
     monkeypatch.setenv("VIIWORK_FLEET_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("VIIWORK_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("VIIWORK_URL", raising=False)
+    monkeypatch.setenv("VIIWORK_API_PORT", "9")  # which nobody serves
     assert load_settings().queue.beat_s == 1.0
     assert run(["models", "list", "--dir", str(tmp_path)]) == 0
     said = capfd.readouterr()
