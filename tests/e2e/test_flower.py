@@ -233,7 +233,11 @@ async def test_nothing_opens_without_the_password(page: Page) -> None:
             assert stranger.get("/api/workers", headers={"Authorization": header}).status_code == 401, header
         assert stranger.post("/api/task/revoke/x").status_code == 401
         assert stranger.get("/healthcheck").text == "OK"
+        refused = stranger.get("/")
     assert page.client.get("/metrics").status_code == 200
+    for answer in (refused, page.client.get("/"), page.client.get("/static/css/flower.css")):
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_controls_that_would_break_a_worker_are_refused(fleet: Fleet, real_store: Store, page: Page) -> None:
@@ -375,13 +379,17 @@ def test_sigterm_ends_it_at_once_even_when_redis_is_frozen(
 
 
 def test_what_it_cannot_start_with_is_said_in_one_line(open_page: Callable[..., Page], settings: Settings) -> None:
-    """No password, a port in use, no server."""
+    """No password, also in a file, a port in use, no server."""
+    login = Path(settings.state_dir) / "login"
+    login.parent.mkdir(parents=True, exist_ok=True)
+    login.write_text("only-a-user\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         used = settings.model_copy(update={"flower": settings.flower.model_copy(update={"port": port})})
         alone = settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": "embedded"})})
         for given, password, code, words in (
             (settings, "", 2, "FLOWER_BASIC_AUTH must be user:password"),
+            (in_file(settings, login), "", 2, "flower.login_file must be user:password"),
             (used, "secret-enough", 2, f"port {port} on 127.0.0.1"),
             (alone, "secret-enough", 3, "viiwork up"),
         ):
@@ -391,6 +399,21 @@ def test_what_it_cannot_start_with_is_said_in_one_line(open_page: Callable[..., 
             page.log.unlink()
             assert words in said
             assert said.count("\n") == 1
+
+
+def test_its_login_may_come_from_a_file(open_page: Callable[..., Page], settings: Settings) -> None:
+    """No variable, and no argument, has it then."""
+    login = Path(settings.state_dir) / "login"
+    login.parent.mkdir(parents=True, exist_ok=True)
+    login.write_text("anna:quite-a-long-secret\n")
+    page = open_page(in_file(settings, login)).wait()
+    assert httpx.get(page.client.base_url, auth=("anna", "quite-a-long-secret")).status_code == 200
+    assert page.client.get("/").status_code == 401
+    assert "quite-a-long-secret" not in str(psutil.Process(page.process.pid).environ())
+
+
+def in_file(settings: Settings, login: Path) -> Settings:
+    return settings.model_copy(update={"flower": settings.flower.model_copy(update={"login_file": login})})
 
 
 def job(*, text: str = "hello", lane: Lane = Lane.BATCH) -> Job:

@@ -147,6 +147,8 @@ def test_a_fleet_in_the_background_is_found_refused_twice_and_taken_down(box: Bo
     assert f"already running (pid {told['pid']})" in again.stderr
     assert "Traceback" not in again.stderr
 
+    for pid in box.children().values():
+        assert psutil.Process(pid).rlimit(psutil.RLIMIT_CORE)[0] == 0, "a dump would hold documents"
     secrets = [path.read_text().strip() for path in box.state.root.glob("*.secret")]
     lines = "\n".join(" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"]))
     assert secrets

@@ -231,7 +231,8 @@ def advice(fleet: FleetReport, *, stop: str) -> list[str]:
     """Where things are, and how to stop: with the command `stop`, or with Ctrl-C if that is empty."""
     lines = [f"API     {fleet.api_url}"] if fleet.api_url else [f"Joined the fleet '{fleet.fleet}'."]
     if fleet.flower_url:
-        lines.append(f"Flower  {fleet.flower_url}  user {fleet.flower_user}, password in {fleet.flower_password_file}")
+        user = f"user {fleet.flower_user}, password" if fleet.flower_user else "user and password"
+        lines.append(f"Flower  {fleet.flower_url}  {user} in {fleet.flower_password_file}")
     lines.append(f"Logs    {fleet.state_dir}/logs")
     lines.append(f"Stop it with `{stop}`." if stop else "Ctrl-C stops it; running work is finished first.")
     return lines

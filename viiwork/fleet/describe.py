@@ -38,15 +38,15 @@ def fleet_report(
 ) -> FleetReport:
     """What runs where."""
     flower, root = flower_url(settings), StateDir(settings.state_dir).root
-    rows = [server] if server is not None else []
+    rows, login = [server] if server is not None else [], settings.flower.login_file
     return FleetReport(
         fleet=settings.fleet.name,
         state_dir=str(root),
         pid=os.getpid(),
         api_url=api_url(settings),
         flower_url=flower,
-        flower_user=FLOWER_USER if flower else "",
-        flower_password_file=str(root / FLOWER_SECRET) if flower else "",
+        flower_user=FLOWER_USER if flower and login is None else "",
+        flower_password_file=str(login or root / FLOWER_SECRET) if flower else "",
         processes=(*rows, *(_row(child, cards.get(child.pid)) for child in children)),
     )
 

@@ -118,7 +118,8 @@ def _api(settings: Settings, base: Mapping[str, str], listener: int | None) -> l
 
 
 def _flower(settings: Settings, base: Mapping[str, str], password: str) -> ProcessSpec:
-    env = {**base, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"}
+    own = {} if settings.flower.login_file else {"FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{password}"}
+    env = {**base, **own}
     argv = (sys.executable, "-m", "viiwork_workers.flower")
     return ProcessSpec("flower", Role.FLOWER, argv, env, stop_grace_s=5.0, address=flower_url(settings))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -95,6 +96,7 @@ class Supervisor:
         if self._planner is None:
             self._posting = await asyncio.to_thread(post, self.settings)
         self.state.prepare()
+        keep_no_dumps()
         with FleetLock(self.state, fleet=self.settings.fleet.name):
             self._listen_for_signals()
             async with AsyncExitStack() as undo:  # what was started last is stopped first, whatever fails
@@ -319,6 +321,11 @@ class Supervisor:
     def _fleet_report(self, readiness: Readiness) -> FleetReport:
         server = self._server.row() if self._server is not None else None
         return fleet_report(self.settings, self._crew.children, server=server, cards=readiness.cards)
+
+
+def keep_no_dumps() -> None:
+    """Memory that a dying process leaves on the disk would be full of documents, an engine's of gigabytes."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _disk_error(error: OSError) -> StartupError:

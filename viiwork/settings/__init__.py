@@ -11,6 +11,7 @@ from viiwork.settings.power import PowerSection, ScheduleEntry
 from viiwork.settings.section import MIB, NAME_PATTERN, Port, Positive, Section
 from viiwork.settings.service import ApiSection, FleetSection, FlowerSection, QueueSection, RedisSection, ResultsSection
 from viiwork.settings.settings import Settings
+from viiwork.settings.settled import held_in
 
 __all__ = [
     "LISTS",
@@ -39,6 +40,7 @@ __all__ = [
     "WorkersSection",
     "default_models_dir",
     "default_state_dir",
+    "held_in",
     "load_settings",
     "meant",
     "names",

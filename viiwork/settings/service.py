@@ -116,6 +116,8 @@ class FlowerSection(Section):
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 5555
+    login_file: Path | None = None
+    """Holds `user:password`. Default: the user `viiwork`, and `flower.secret` in the state directory."""
 
 
 class QueueSection(Section):

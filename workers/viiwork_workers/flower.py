@@ -25,20 +25,21 @@ from tornado.web import RequestHandler
 
 from viiwork.errors import SettingsError, StartupError, ViiworkError
 from viiwork.queues import make_app
-from viiwork.settings import Settings, load_settings
+from viiwork.settings import Settings, held_in, load_settings
 from viiwork.statedir import StateDir
 from viiwork.store import Store
 from viiwork.store.embedded import locate
 from viiwork.store.endpoint import broker
 from viiwork.store.opening import make_store
 from viiwork_workers.flower_events import Ear
+from viiwork_workers.flower_headers import Guarded
 from viiwork_workers.flower_pages import PAGES, OwnFirst, Shown, plainly
 from viiwork_workers.stragglers import Stragglers
 
 log = logging.getLogger(__name__)
 
 LOGIN = "FLOWER_BASIC_AUTH"
-"""`user:password`. Without it the password is the one that `viiwork up` keeps in the state directory."""
+"""`user:password`. Without it, and `flower.login_file`, it is what `viiwork up` keeps in the state directory."""
 USER = "viiwork"
 SECRET = "flower.secret"  # noqa: S105 - a file's name
 MAX_TASKS = 20_000
@@ -75,6 +76,7 @@ class Page(Flower):  # type: ignore[misc] # flower is untyped
         self.store, self.shown = store, Shown(store)
         self.drain_grace_s = settings.queue.drain_grace_s
         self.add_handlers(r".*", PAGES)
+        self.add_transform(Guarded)
         self._stragglers = Stragglers(self.events.state, store, patience_s=settings.queue.lease_ttl_s)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
@@ -107,14 +109,16 @@ class Page(Flower):  # type: ignore[misc] # flower is untyped
 
 def login_of(environ: Mapping[str, str], settings: Settings) -> str:
     """`user:password`. Raises SettingsError for one without a password: Flower can cancel jobs and stop workers."""
-    login = environ.get(LOGIN)
+    login, said = environ.get(LOGIN), LOGIN
+    if login is None and settings.flower.login_file is not None:
+        login, said = held_in(settings.flower.login_file, "flower.login_file"), "flower.login_file"
     if login is None:
         state = StateDir(settings.state_dir)
         state.prepare()
         return f"{USER}:{state.secret(SECRET)}"
     user, _, password = login.partition(":")
     if not user or not password:
-        raise SettingsError(f"{LOGIN} must be user:password.", hint="Leave it out to use the state directory's own.")
+        raise SettingsError(f"{said} must be user:password.", hint="Leave it out to use the state directory's own.")
     return login
 
 
