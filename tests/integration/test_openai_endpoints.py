@@ -438,6 +438,14 @@ class TestRefusals:
             make(model=GIFTED, messages=says("x"), logit_bias={"5": 1})
         assert make(model=GIFTED, messages=says("x"), extra_body={"never_heard_of": 1}).choices
 
+    def test_what_takes_too_long_is_a_final_error_of_the_server(self, town: Town, gate: Gate) -> None:
+        """The attempt's own time, and the request's."""
+        for field, code in (("timeout_s", "timeout"), ("deadline_s", "expired")):
+            with pytest.raises(openai.InternalServerError) as late:
+                town.client.chat.completions.create(model=WORDY, messages=gate.order(5), extra_body={field: 0.3})
+            assert (late.value.status_code, late.value.code) == (504, code)
+            assert late.value.response.headers["x-should-retry"] == "false"
+
     def test_a_prompt_that_is_too_long_is_told_the_counts_and_where_to_go(self, town: Town) -> None:
         with pytest.raises(openai.BadRequestError, match=r"tokens.*POST /v1/analyses") as refused:
             town.client.chat.completions.create(model=SIMULATED, messages=says("word " * 40_000))

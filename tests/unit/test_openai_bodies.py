@@ -169,6 +169,13 @@ class TestAnswers:
         used = {name: told["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
         assert used == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
+    def test_an_answer_that_was_cut_off_says_so(self) -> None:
+        """Also where the engine does not."""
+        for most, said, finish in ((2, "", "length"), (3, "", "stop"), (2, "stop", "stop"), (None, "", "stop")):
+            answer = Answer(text="a b", usage=Usage(output_tokens=2), finish_reason=said)
+            (choice,) = response_of(chat(max_tokens=most), [answer], FACTS)["choices"]
+            assert choice["finish_reason"] == finish
+
     def test_tools_that_are_called(self) -> None:
         calls = tuple({"id": name, "function": {"name": "look", "arguments": "{}"}} for name in ("a", ""))
         answer = Answer(text="", tool_calls=calls, finish_reason="tool_calls")

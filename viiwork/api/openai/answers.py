@@ -54,7 +54,7 @@ def response_of(body: AnyBody, answers: Sequence[Answer], facts: Facts) -> dict[
     if isinstance(body, ChatBody):
         head, said = facts.head(body, "chat.completion"), [chat_choice(body, *one) for one in enumerate(answers)]
     else:
-        head, said = facts.head(body, "text_completion"), [completion_choice(*one) for one in enumerate(answers)]
+        head, said = facts.head(body, "text_completion"), [completion_choice(body, *one) for one in enumerate(answers)]
     told = {"choices": said, "usage": usage_of(body, answers), **tail(answers, facts)}
     return head | told
 
@@ -83,13 +83,14 @@ def chat_choice(body: ChatBody, index: int, answer: Answer) -> dict[str, Any]:
         "index": index,
         "message": message,
         "logprobs": chat_logprobs(answer),
-        "finish_reason": finish_of(answer, calls),
+        "finish_reason": finish_of(body, answer, calls),
     }
 
 
-def completion_choice(index: int, answer: Answer) -> dict[str, Any]:
+def completion_choice(body: CompletionBody, index: int, answer: Answer) -> dict[str, Any]:
     """One choice of a completion."""
-    return {"index": index, "text": answer.text, "logprobs": answer.logprobs, "finish_reason": finish_of(answer, ())}
+    finish = finish_of(body, answer, ())
+    return {"index": index, "text": answer.text, "logprobs": answer.logprobs, "finish_reason": finish}
 
 
 def calls_of(body: ChatBody, answer: Answer) -> list[dict[str, Any]]:
@@ -103,9 +104,13 @@ def chat_logprobs(answer: Answer) -> dict[str, Any] | None:
     return None if answer.logprobs is None else {"content": None, "refusal": None} | answer.logprobs
 
 
-def finish_of(answer: Answer, calls: Sequence[object]) -> str:
-    """Why it ended; engines that write no tokens say nothing of it."""
-    return answer.finish_reason or ("tool_calls" if calls else "stop")
+def finish_of(body: ChatBody | CompletionBody, answer: Answer, calls: Sequence[object]) -> str:
+    """Why it ended; of an engine that does not say, by what it was asked for and wrote."""
+    if answer.finish_reason:
+        return answer.finish_reason
+    most = body.output_tokens
+    cut_off = most is not None and answer.usage.output_tokens >= most
+    return "tool_calls" if calls else "length" if cut_off else "stop"
 
 
 def usage_of(body: AnyBody, answers: Sequence[Answer]) -> dict[str, Any]:

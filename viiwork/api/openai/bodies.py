@@ -15,6 +15,7 @@ from viiwork.api.openai.meant import OF_CHATS, OF_COMPLETIONS, check_meant
 from viiwork.api.openai.turns import TurnBody
 from viiwork.api.requests import (
     LIKELY_DIMENSIONS,
+    Deadline,
     Metadata,
     ModelAlias,
     OutputTokens,
@@ -45,12 +46,17 @@ Work = ChatInput | CompletionInput | EmbeddingInput
 
 
 class OpenAIBody(BaseModel):
-    """What every endpoint takes. Unknown fields pass unseen unless they would change the answer."""
+    """What every endpoint takes. Unknown fields pass unseen unless they would change the answer.
+
+    `timeout_s` and `deadline_s` are extensions: how long an attempt may take, and how long somebody wants the answer.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     model: Annotated[ModelAlias, Field(min_length=1)]
     user: str | None = None
+    timeout_s: Annotated[float, Field(strict=True, gt=0, le=86_400)] | None = None
+    deadline_s: Deadline | None = None
 
     def works(self) -> tuple[Work, ...]:
         """What engines are asked, one job each."""

@@ -44,7 +44,7 @@ class Chunks:
         if answer.logprobs is not None:
             likely = chat_logprobs(answer) if self._chat else answer.logprobs
             told += self._event(index, {}, logprobs=likely)
-        return told + self._event(index, {}, finish=finish_of(answer, calls))
+        return told + self._event(index, {}, finish=finish_of(self._body, answer, calls))
 
     def last(self, answers: Sequence[Answer]) -> bytes:
         """The usage, where it is wanted, and the end."""

@@ -59,7 +59,8 @@ def jobs_of(
                 metadata=metadata,
                 prompt_tokens=-(-characters(work) // CHARACTERS_A_TOKEN),
                 max_output_tokens=0 if isinstance(work, EmbeddingInput) else work.max_output_tokens,
-                timeout_s=timeout_s,
+                timeout_s=body.timeout_s or timeout_s,
+                deadline_s=body.deadline_s,
             )
         )
     return jobs
