@@ -41,7 +41,8 @@ def test_a_file_comes_back_byte_for_byte(client: OpenAI) -> None:
     assert (sent.status, sent.expires_at) == ("processed", sent.created_at + 30 * 86_400)
     assert client.files.retrieve(sent.id) == sent
     assert client.files.wait_for_processing(sent.id) == sent
-    assert client.files.content(sent.id).read() == LINE * 3
+    for asked in ({}, {"range": "bytes=5-9"}, {"range": "nonsense"}):
+        assert client.files.content(sent.id, extra_headers=asked).read() == LINE * 3
 
 
 def test_a_document_is_kept_until_it_is_removed_unless_its_sender_says_otherwise(client: OpenAI) -> None:

@@ -37,6 +37,7 @@ DAY_S = 86_400.0
 STEP_S = 86_400.0
 """How long checking or writing all of a batch's lines may take, and how long what is known of that is kept."""
 NEXT = "x-viiwork-after"
+LINES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}}
 MAX_POSITION = 2**53
 RESPONSES = "/v1/responses"
 
@@ -135,7 +136,7 @@ async def resume(request: Request, batch_id: str) -> JSONResponse:
     return JSONResponse(shown(await _mine(request, batch_id)))
 
 
-@router.get("/{batch_id}/output", response_class=StreamingResponse)
+@router.get("/{batch_id}/output", response_class=StreamingResponse, responses=LINES)
 async def output(
     request: Request, batch_id: str, after: Annotated[int, Query(ge=0, le=MAX_POSITION)] = 0
 ) -> StreamingResponse:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from viiwork.api.intake import DURABILITY, Intake
 from viiwork.api.limits import announced_bytes, check_announced
@@ -43,6 +44,9 @@ FORM_SCHEMA = {
     },
 }
 BODY = {"required": True, "content": {"multipart/form-data": {"schema": FORM_SCHEMA}}}
+CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+}
 EXPIRES = re.compile(r"expires_after\[(anchor|seconds)\]")
 ANCHOR = "created_at"
 MOST = 10_000
@@ -98,16 +102,25 @@ async def look(request: Request, file_id: str) -> JSONResponse:
     return JSONResponse((await mine(request, file_id)).shown())
 
 
-@router.get("/{file_id}/content", response_class=FileResponse)
-async def content(request: Request, file_id: str) -> FileResponse:
-    """The file itself, byte for byte; `Range` asks for a part of it."""
+class Whole(FileResponse):
+    """A file as it is, whatever part of it is asked for: starlette refuses a bad `Range` in words of its own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+@router.get("/{file_id}/content", response_class=Whole, responses=CONTENT)
+async def content(request: Request, file_id: str) -> Whole:
+    """The file itself, byte for byte."""
     desk: Intake = request.app.state.intake
     file = await mine(request, file_id)
     path = desk.store.directory.path(file.blob)
     if not path.is_file():
         raise StoreUnavailable("This file is missing on the disk.", hint="Look at `viiwork doctor`.")
     # no type that a browser would show: whoever sent it may not be who looks at it
-    return FileResponse(path, media_type="application/octet-stream", filename=file.filename)
+    headers = {"accept-ranges": "none"}
+    return Whole(path, media_type="application/octet-stream", filename=file.filename, headers=headers)
 
 
 @router.delete("/{file_id}", response_model=FileDeleted)
