@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from viiwork.api.openai.bodies import FLEX, AnyBody, ChatBody, CompletionBody, EmbeddingBody
+from viiwork.api.openai.bodies import AnyBody, ChatBody, CompletionBody, EmbeddingBody
+from viiwork.api.openai.writing import FLEX
 from viiwork.jobs import Lane
 from viiwork.work import Answer, Usage
 

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from viiwork.api.bodies import complaint
 from viiwork.api.openai.answers import Facts, response_of
-from viiwork.api.openai.bodies import BODIES, AnyBody, ChatBody, EmbeddingBody, WritingBody
+from viiwork.api.openai.bodies import BODIES, AnyBody, ChatBody, EmbeddingBody
 from viiwork.api.openai.faults import failure_of
 from viiwork.api.openai.orders import jobs_of, parts_of
+from viiwork.api.openai.writing import WritingBody
 from viiwork.api.scales import Misfit
 from viiwork.batches.linecheck import Request
 from viiwork.jobs import READER_MODEL, Fault, Job, Lane, Row, State, TaskName, child_id

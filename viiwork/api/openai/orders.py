@@ -10,9 +10,8 @@ from viiwork.api.openai.bodies import (
     AnyBody,
     CompletionBody,
     EmbeddingBody,
-    Work,
-    WritingBody,
 )
+from viiwork.api.openai.writing import Work, WritingBody
 from viiwork.api.work import characters
 from viiwork.documents.room import narrowest
 from viiwork.jobs import Job, Lane
