@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -136,6 +137,9 @@ def test_ctrl_c_leaves_the_table_of_what_has_come(
         (("-o", "begun.csv"), "begun.csv.rows.jsonl: this file exists already"),
         (("-o", "pipe.csv", "--resume"), "--format csv"),
         (("-o", "none/fields.csv"), "its directory does not exist"),
+        (("-o", "docs.csv"), "is a directory. Name a file in it."),
+        (("-o", "rows"), "is a directory. Name a file in it."),
+        (("-o", "/proc/fields.csv"), "/proc/fields.csv: its directory cannot be written"),
         (("-o", "fields.csv", "--no-wait"), "viiwork results ID --out FILE"),
         (("--format", "csv", "--no-wait"), "--no-wait"),
         (("--format", "csv", "--json"), "--json"),
@@ -148,8 +152,10 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
 ) -> None:
     """There is no service here at all: none is asked."""
     (tmp_path / "there.csv").write_text("mine")
+    for name in ("docs.csv", "rows"):
+        (tmp_path / name).mkdir()
     (tmp_path / "begun.csv.rows.jsonl").write_text('{"analysis": "an_x"}\n')
-    (tmp_path / "pipe.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
     refused = cli("analyze", folder, "--task", "summarize", *flags, "--server", "http://127.0.0.1:1")
     assert (refused.code, said in refused.err) == (2, True), refused.err
     assert (tmp_path / "there.csv").read_text() == "mine"

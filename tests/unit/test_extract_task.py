@@ -84,7 +84,10 @@ def test_a_schema_alone_means_the_task_and_keeps_its_order(service: Service, cli
     ("flags", "reason"),
     [
         (("--task", "extract"), "--schema: extract needs a schema. Say as a JSON schema which fields to look for."),
-        (("--schema", "unheld.json"), "--schema: /properties/tags/uniqueItems: engines pass it over without a word"),
+        (
+            ("--schema", "unheld.json"),
+            "--schema: /properties/tags/uniqueItems: engines ignore it, and nothing would say so",
+        ),
         (("--schema", "torn.json"), "torn.json:3: is no JSON"),
         (("--schema", "list.json"), "list.json: is no JSON schema of an object"),
         (("--schema", "deep.json"), "deep.json: is nested too deep"),

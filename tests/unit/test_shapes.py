@@ -235,6 +235,12 @@ async def test_a_miss_says_where_in_the_schema_it_is() -> None:
         await held(Shape(json_schema=INVOICE), '{"total": "x"}', finish_reason="stop")
 
 
+async def test_a_number_that_is_too_large_is_named() -> None:
+    """That answer is JSON, and was called none."""
+    with pytest.raises(JobRefused, match="a number that is too large"):
+        await held(Shape(json_schema={"type": "number"}), "1e999", finish_reason="stop")
+
+
 async def test_an_answer_that_was_cut_off_says_to_raise_the_limit() -> None:
     """The shape was right as far as it went."""
     with pytest.raises(JobRefused, match="max_output_tokens"):

@@ -188,5 +188,5 @@ def whole(analysis_id: str, done: str) -> str:
 def checked(analysis_id: str) -> str:
     """The id if it can be one. Raises NotFound."""
     if not ID_PATTERN.match(analysis_id) or not analysis_id.startswith("an_") or "-" in analysis_id:
-        raise NotFound("There is no such analysis; its id starts with `an_`.")
+        raise NotFound("There is no such analysis.", hint="`viiwork list` shows yours, with their whole ids.")
     return analysis_id

@@ -37,7 +37,7 @@ class OutFile:
     def check(self, *, resume: bool) -> None:
         """Raises UsageError for an output that somebody would miss, or that this computer cannot write."""
         if self.is_table:
-            if not resume and holds_something(self.path):
+            if not resume and not self.path.is_dir() and holds_something(self.path):
                 hint = "Go on with it by --resume, or name another." if beside(self.path).exists() else "Name another."
                 raise UsageError(f"{self.path}: this file exists already.", hint=hint, param="out")
             check_table(self.path, self.form, force=True)

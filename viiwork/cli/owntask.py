@@ -89,7 +89,8 @@ def read_schema(path: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise UsageError(f"{path}: is nested too deep.", param="schema") from error
     if not isinstance(schema, dict):
-        raise UsageError(f"{path}: is no JSON schema of an object.", param="schema")
+        hint = 'Such as {"type": "object", "properties": {"total": {"type": "number"}}}; docs/documents.md says more.'
+        raise UsageError(f"{path}: is no JSON schema of an object.", hint=hint, param="schema")
     return schema
 
 

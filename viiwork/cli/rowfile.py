@@ -7,6 +7,7 @@ import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO
 
 from viiwork.errors import UsageError
@@ -53,8 +54,23 @@ def check_new(path: Path) -> None:
     if path.is_file() and path.stat().st_size:
         hint = "Name another, or continue an earlier analysis with `viiwork results ID --out`."
         raise UsageError(f"{path}: this file exists already.", hint=hint, param="--out")
+    check_place(path)
+
+
+def check_place(path: Path) -> None:
+    """Raises UsageError, before anything is sent, for a file that could not be written in the end."""
+    if path.is_dir():
+        raise UsageError(f"{path}: is a directory.", hint="Name a file in it.", param="--out")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: its directory does not exist.", param="--out")
+    if path.exists() and not path.is_file():
+        return  # a pipe, or a terminal
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=".viiwork-"):
+            pass
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{path}: its directory cannot be written: {reason}.", param="--out") from error
 
 
 def take_up(file: IO[bytes], path: Path, owners: Collection[str]) -> tuple[int, int]:

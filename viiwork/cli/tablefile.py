@@ -14,6 +14,7 @@ from typing import IO, Annotated, Any
 
 import typer
 
+from viiwork.cli.rowfile import check_place
 from viiwork.cli.screen import clean, say
 from viiwork.client import Client
 from viiwork.errors import UsageError
@@ -54,11 +55,11 @@ def check_table(path: Path | None, form: Format, *, force: bool) -> None:
         parquet.arrow()
         if path is None:
             raise UsageError("--format parquet: is for a file.", hint="Name one with --out FILE.", param="format")
-    if path is not None and path.exists() and not force:
+    if path is not None and path.exists() and not path.is_dir() and not force:
         hint = "Name another, or take --force to write it anew."
         raise UsageError(f"{path}: this file exists already.", hint=hint, param="--out")
-    if path is not None and not path.parent.is_dir():
-        raise UsageError(f"{path}: its directory does not exist.", param="--out")
+    if path is not None:
+        check_place(path)
 
 
 def write_results(

@@ -16,5 +16,5 @@ def new_key() -> str:
 def safe(any_id: str) -> str:
     """An id that can stand in a path. Raises NotFound."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", any_id):
-        raise NotFound("This is not the id of a job or an analysis.")
+        raise NotFound("This is not the whole id of a job or an analysis.", hint="`viiwork list` shows analyses.")
     return any_id

@@ -31,7 +31,7 @@ TAKEN = OF_TEXT | OF_NUMBERS | OF_LISTS | OF_OBJECTS | OF_ANY
 FORMATS = frozenset({"email", "date", "time", "date-time", "duration", "ipv4", "ipv6", "hostname", "uuid", "uri"})
 BESIDE_OTHERS = ("$ref", "anyOf", "allOf")
 """Engines read these alone, and pass over what constrains the value beside them."""
-IGNORED = "engines pass it over without a word"
+IGNORED = "engines ignore it, and nothing would say so"
 WHY = {
     "uniqueItems": f"{IGNORED}; leave it out: lists are put together without doubles",
     "oneOf": f"{IGNORED} that only one may hold; use anyOf",

@@ -24,6 +24,7 @@ MAX_REGEX_CHARACTERS = 4_096
 MAX_REGEX_WEIGHT = 10_000
 """Such a pattern takes 25 ms to compile."""
 MAX_CHOICES = 256
+TYPES = ("string", "number", "integer", "boolean", "object", "array", "null")
 MAX_CHOICE_CHARACTERS = 1_024
 _UNSET: tuple[object, ...] = (None, False, ())
 _PATTERNS = jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000, size_limit=1 << 20)
@@ -102,6 +103,9 @@ def _compiled(text: str) -> jsonschema_rs.Validator:
     except jsonschema_rs.ValidationError as error:
         if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Referencing):
             raise refusal("a $ref or $schema in it names what is not there", SCHEMA) from error
-        raise refusal("this is not valid in a JSON schema", SCHEMA, *error.instance_path) from error
+        said = "this is not valid in a JSON schema"
+        if error.instance_path and error.instance_path[-1] == "type":
+            said = f"{said}; a type is {', '.join(TYPES)}, or a list of them"
+        raise refusal(said, SCHEMA, *error.instance_path) from error
     except (ValueError, RecursionError) as error:
         raise refusal("no validator can be made of the schema", SCHEMA) from error

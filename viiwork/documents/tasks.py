@@ -88,7 +88,8 @@ def passage_tokens(context_tokens: int, options: TaskOptions, *, frame_tokens: i
     if room < MIN_PASSAGE_TOKENS:
         raise UsageError(
             f"the model takes {context_tokens:,} tokens, and the options and the answer leave no room for a document.",
-            hint="Take a shorter answer (max_output_tokens, --max-tokens), fewer words, or a longer context.",
+            hint="Take a shorter answer (max_output_tokens, --max-tokens), fewer words, or a longer context "
+            "(`viiwork up --context`).",
             param="options",
         )
     return room

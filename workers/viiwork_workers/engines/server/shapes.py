@@ -65,6 +65,8 @@ def _json(text: str) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise Missed("has half a character in its JSON") from error
+    except OverflowError as error:
+        raise Missed("is JSON with a number that is too large") from error
     except (ValueError, RecursionError) as error:
         raise Missed("is no JSON") from error
     if text.count("[") + text.count("{") > MOST_LEVELS and _deep(value):
@@ -88,7 +90,7 @@ def _no_constant(name: str) -> None:
 
 def _finite(number: str) -> float:
     if not math.isfinite(value := float(number)):
-        raise ValueError(number)  # 1e999: JSON, but no number that JSON could say again
+        raise OverflowError(number)  # 1e999: JSON, but no number that JSON could say again
     return value
 
 
