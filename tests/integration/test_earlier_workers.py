@@ -17,13 +17,16 @@ from viiwork.store.leases import INPUT
 from viiwork.work import (
     AnalysisTask,
     ChatInput,
+    CloseInput,
     CompletionInput,
     EmbeddingInput,
     JobInput,
     Label,
+    LinesInput,
     MergeInput,
     Message,
     ReadInput,
+    RefusedInput,
     Sampling,
     Shape,
     StepInput,
@@ -32,7 +35,7 @@ from viiwork.work import (
 
 FIRST_SCHEMA = "063e9cd"
 """The last commit of the first schema."""
-LATER = ("VIIWORK_ENGINE_", "VIIWORK_MODELS_", "VIIWORK_FLEET_ROLE")
+LATER = ("VIIWORK_ENGINE_", "VIIWORK_MODELS_", "VIIWORK_FLEET_ROLE", "VIIWORK_API_")
 USER = Message(role="user", content="hi")
 CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -58,6 +61,9 @@ NEW: list[JobInput] = [
     ReadInput(name="a", text="x", task=PROMPT, options=LIST, model="m"),
     ReadInput(name="a", blob="b", way=(0,), task=ASK, options=WHY, model="m"),
     MergeInput(parts=("a",), task=PROMPT, options=LIST, model="m"),
+    LinesInput(batch="an_x", blob="b", endpoint="/v1/embeddings"),
+    RefusedInput(code="invalid_request", message="n: no."),
+    CloseInput(batch="an_x", blob="b"),
 ]
 READ = """
 import sys

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viiwork.api.openai.batchlines import EXPIRED, Target, job_of, line_of, misfit, unanswered
+from viiwork.api.openai.batchlines import ENDPOINTS, EXPIRED, Target, job_of, line_of, misfit, unanswered
 from viiwork.api.scales import TOO_LONG, Misfit
 from viiwork.batches import linecheck
 from viiwork.batches.linecheck import LineCheck, Request, read
@@ -18,6 +18,7 @@ from viiwork.batches.linecut import FileLine, LineCut
 from viiwork.batches.window import seconds_of
 from viiwork.jobs import Fault, Lane, Row, State, TaskName, new_id
 from viiwork.schema import FILES
+from viiwork.store.leases import INPUT
 from viiwork.work import Answer, ChatInput, RefusedInput, Usage
 
 CHAT = "/v1/chat/completions"
@@ -179,6 +180,28 @@ def told(row: Row, target: Target = TARGET) -> tuple[bool, dict[str, Any]]:
 
 def row(state: State = State.SUCCEEDED, **fields: Any) -> Row:
     return Row(**{"index": 6, "custom_id": "a", "document": "", "state": state} | fields)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
+JSON = st.recursive(
+    SCALARS, lambda some: st.lists(some, max_size=4) | st.dictionaries(st.text(max_size=8), some, max_size=4)
+)
+FIELDS = st.sampled_from(
+    ["messages", "prompt", "input", "n", "stop", "tools", "stream", "logprobs", "metadata", "seed"]
+)
+
+
+class TestAnything:
+    @given(st.lists(st.binary(max_size=60) | JSON.map(lambda said: json.dumps(said).encode()), max_size=6))
+    def test_no_file_is_too_odd_to_be_told_what_is_wrong_with_it(self, lines: Sequence[bytes]) -> None:
+        assert checked(*lines).faults
+
+    @given(st.sampled_from(list(ENDPOINTS)), st.dictionaries(FIELDS | st.text(max_size=8), JSON, max_size=5))
+    def test_no_body_is_too_odd_to_become_a_job(self, endpoint: str, body: dict[str, Any]) -> None:
+        """One that can be written down, and read again by whoever runs it."""
+        target = Target(BATCH, "anna@lab", endpoint, "m", 60.0)
+        job = job_of(Request(7, "a", "m", body | {"model": "m"}), target)
+        assert INPUT.validate_json(job.input.model_dump_json()) == job.input
 
 
 class TestOutput:
