@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +92,8 @@ def day(folder: Path) -> dict[str, Any]:
         assert run is not None
         with hearing(state, run) as heard:
             work(folder, viiwork)
-            found = {"logs": in_files(state.logs), **seen(state, run)}
+            clients_of_openai(run.api_url)
+            found = {"files": in_files(state), **seen(state, run)}
         found["events"] = [event for event in heard if MARK in event]
         return {"found": found, "events": len(heard), "argv": secrets_in_argv(state)}
     finally:
@@ -112,6 +114,27 @@ def work(folder: Path, viiwork: Any) -> None:
     viiwork("submit", "jobs.jsonl", "--wait", codes=(0, 1))
     viiwork("ask", f"Who is {MARK}? {text}", codes=(0, 1))
     assert MARK in (folder / "rows.jsonl").read_text(), "it would prove nothing that nobody answered"
+
+
+def clients_of_openai(url: str) -> None:
+    """A chat with a file in it, a stream, and a batch, as clients of the OpenAI API send them."""
+    said = [{"role": "user", "content": f"Who is {MARK}?"}]
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
+        (model,) = (each["id"] for each in http.get("/v1/models").json()["data"])
+        chat = {"model": model, "messages": said, "max_completion_tokens": 8}
+        assert http.post("/v1/chat/completions", json=chat).status_code == 200
+        assert "[DONE]" in http.post("/v1/chat/completions", json={**chat, "stream": True}).text
+        line = {"method": "POST", "url": "/v1/chat/completions", "body": chat}
+        lines = "".join(json.dumps({**line, "custom_id": f"{MARK}-{number}"}) + "\n" for number in range(10))
+        file = {"file": (f"{MARK}.jsonl", lines.encode())}
+        sent = http.post("/v1/files", data={"purpose": "batch"}, files=file).json()
+        order = {"input_file_id": sent["id"], "endpoint": line["url"], "completion_window": "24h"}
+        batch = http.post("/v1/batches", json={**order, "metadata": {"about": MARK}}).json()
+        while batch["status"] not in ("completed", "failed", "expired"):
+            time.sleep(0.2)
+            batch = http.get(f"/v1/batches/{batch['id']}").json()
+        assert batch["request_counts"] == {"total": 10, "completed": 10, "failed": 0}, batch
+        assert MARK in http.get(f"/v1/files/{batch['output_file_id']}/content").text
 
 
 @contextmanager
@@ -155,10 +178,11 @@ def kind(key: bytes) -> str:
     return key.decode().split(":")[2]
 
 
-def in_files(folder: Path) -> list[str]:
-    """Files below a folder that hold the marker."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert files
+def in_files(state: StateDir) -> list[str]:
+    """Files of the state directory that hold the marker: logs above all, and neither documents nor Redis' own."""
+    kept = [state.root / name for name in ("blobs", "redis")]
+    files = [path for path in state.root.rglob("*") if path.is_file() and not any(map(path.is_relative_to, kept))]
+    assert any(path.parent == state.logs for path in files)
     return [path.name for path in files if MARK.encode() in path.read_bytes()]
 
 

@@ -18,6 +18,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+KEPT_IN = {"job", "batch", "file"}
+"""Kinds of keys that may hold what documents, prompts and names say: records, which go with what they are of."""
 WAYS = (("unshare", "--net"), ("unshare", "--map-root-user", "--net"))
 
 
@@ -54,8 +56,8 @@ def test_documents_show_only_in_the_records_of_their_jobs(told: dict[str, Any]) 
     found = told["found"]
     assert told["events"] > 10
     assert found["redis"], "it would prove nothing that never was found"
-    assert set(found.pop("redis")) <= {"job", "batch", "text"}
-    assert found == {"logs": [], "flower": [], "figures": [], "events": []}
+    assert set(found.pop("redis")) <= KEPT_IN
+    assert found == {"files": [], "flower": [], "figures": [], "events": []}
 
 
 def test_no_command_line_shows_a_secret(told: dict[str, Any]) -> None:
