@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from viiwork.errors import TooLarge
+from viiwork.settings import ApiSection
 
 MIB = 1024 * 1024
 
@@ -18,6 +19,12 @@ def over(what: str, limit: str, setting: str, *, param: str) -> TooLarge:
 def in_mib(size_bytes: int) -> str:
     """A size as people say it."""
     return f"{size_bytes / MIB:.0f} MiB" if size_bytes >= MIB else f"{size_bytes} bytes"
+
+
+def check_count(documents: int, limits: ApiSection, *, param: str) -> None:
+    """Raises TooLarge for more documents than one analysis may have."""
+    if documents > limits.max_documents:
+        raise over("documents", f"{limits.max_documents} documents", "max_documents", param=param)
 
 
 def announced_bytes(headers: Mapping[str, str]) -> int:

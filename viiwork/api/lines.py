@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from viiwork.api.bodies import complaint
+from viiwork.api.bodies import complaint, faults_of
 from viiwork.api.limits import in_mib, over
 from viiwork.api.requests import LineBody
 from viiwork.errors import UsageError
@@ -89,5 +89,5 @@ def parse_line(line: Line) -> LineBody:
     except ValidationError as error:
         if line.number == 1 and line.raw.startswith(UTF_16):
             raise BadLine(1, "", "this file is UTF-16; save it as UTF-8", hopeless=True) from error
-        field, reason = complaint(error.errors(include_url=False, include_input=False), of=LineBody)
+        field, reason = complaint(faults_of(error), of=LineBody)
         raise BadLine(line.number, field, PLACE_IN_LINE.sub(r" at column \1", reason)) from error

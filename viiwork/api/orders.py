@@ -6,9 +6,9 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError, ValidationInfo
 from starlette.requests import Request
 
 from viiwork.api.audited import BODY
@@ -32,7 +32,17 @@ JSON_FIELDS = ("deadline_s", "retention_hours", "metadata")
 JSON_OPTIONS = ("questions", "schema", "multi", "rationale")
 OPTION_FIELDS = ("options", "labels", "question", "prompt", *JSON_OPTIONS)
 FORM_FIELDS = frozenset({*PLAIN_FIELDS, *JSON_FIELDS, *OPTION_FIELDS, "documents"})
-NOTES = TypeAdapter(tuple[NoteBody, ...])
+
+
+def _one_a_file(given: object, info: ValidationInfo) -> object:
+    """As it is. Raises UsageError before the first of too many is looked at; the context is how many files came."""
+    if isinstance(given, list) and len(given) != info.context:
+        message = f"documents: speaks of {len(given)} files, but {info.context} came."
+        raise UsageError(message, hint="Give one entry a file, in the order of the files.", param="documents")
+    return given
+
+
+NOTES = TypeAdapter(Annotated[tuple[NoteBody, ...], Field(fail_fast=True), BeforeValidator(_one_a_file)])
 UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
 
 
@@ -45,7 +55,7 @@ async def json_body(request: Request, model: type[M], limits: ApiSection) -> M:
         if len(raw) > limits.max_json_bytes:
             raise over("the body", in_mib(limits.max_json_bytes), "max_json_bytes", param="body")
     try:
-        body = model.model_validate_json(bytes(raw))
+        body = model.model_validate_json(bytes(raw), context=limits)
     except ValidationError as error:
         raise wrong_field(error, of=model) from error
     setattr(request.state, BODY, body)
@@ -55,9 +65,6 @@ async def json_body(request: Request, model: type[M], limits: ApiSection) -> M:
 async def order_of_json(body: AnalysisBody, desk: Intake, *, tenant: str) -> Order:
     """The order of a JSON body; files that it names are its own from now on. Raises UsageError, TooLarge,
     ModelNotServed."""
-    limit = desk.settings.api.max_documents
-    if len(body.documents) > limit:
-        raise over("documents", f"{limit} documents", "max_documents", param="documents")
     items = [
         await _file(document, index, desk.store, tenant)
         if document.file_id is not None
@@ -190,13 +197,9 @@ def _notes(raw: str | None, files: int) -> tuple[NoteBody, ...]:
     if not raw:
         return (NoteBody(),) * files
     try:
-        notes = NOTES.validate_json(raw)
+        return NOTES.validate_json(raw, context=files)
     except ValidationError as error:
         raise wrong_field(error, within="documents") from error
-    if len(notes) != files:
-        message = f"documents: speaks of {len(notes)} files, but {files} came."
-        raise UsageError(message, hint="Give one entry a file, in the order of the files.", param="documents")
-    return notes
 
 
 def _uploaded(file: UploadedFile, note: NoteBody, index: int) -> Item:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from viiwork.api.bodies import complaint
+from viiwork.api.bodies import complaint, faults_of
 from viiwork.errors import (
     Busy,
     Conflict,
@@ -63,7 +63,8 @@ def wrong_field(
     error: ValidationError | RequestValidationError, *, within: str = "", of: type[BaseModel] | None = None
 ) -> UsageError:
     """The first thing that is wrong with a body, named by its field; what was sent is not repeated."""
-    field, reason = complaint(error.errors(), within=within, of=of)
+    told = faults_of(error) if isinstance(error, ValidationError) else error.errors()
+    field, reason = complaint(told, within=within, of=of)
     return UsageError(f"{field}: {reason}." if field else f"The body is not valid: {reason}.", param=field or None)
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from viiwork.api.bodies import Body, listed, wrong
 from viiwork.api.chat import MessageBody, ToolChoice, Tools, check_choice
+from viiwork.api.limits import check_count
 from viiwork.api.shaping import Choice, Regex, ResponseFormatBody, checked_shape
 from viiwork.documents.tasks import usual_tokens
 from viiwork.errors import UsageError
 from viiwork.jobs import Lane, Priority
+from viiwork.settings import ApiSection
 from viiwork.work import (
     AnalysisTask,
     ChatInput,
@@ -43,7 +45,7 @@ Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[
     tuple[Text, ...],
-    Field(min_length=1, max_length=2048),
+    Field(min_length=1, max_length=2048, fail_fast=True),
     BeforeValidator(listed, json_schema_input_type=str | list[str]),
 ]
 MAX_NUMBERS = 4 * 1024 * 1024
@@ -70,7 +72,7 @@ class WorkBody(Body):
     """What a job asks of an engine, however it is sent: `messages` (a chat), `prompt` (text to go on with) or `input`
     (texts to turn into vectors)."""
 
-    messages: Annotated[tuple[MessageBody, ...], Field(min_length=1, max_length=1024)] | None = None
+    messages: Annotated[tuple[MessageBody, ...], Field(min_length=1, max_length=1024, fail_fast=True)] | None = None
     prompt: Annotated[str, Field(min_length=1)] | None = None
     input: Texts | None = None
     max_output_tokens: OutputTokens = 512
@@ -249,10 +251,17 @@ class OrderBody(Body):
     metadata: Metadata = Field(default_factory=dict)
 
 
+def _few_enough(given: object, info: ValidationInfo) -> object:
+    """As it is. Raises TooLarge before the first of too many is looked at: a million held all requests up."""
+    if isinstance(given, list) and isinstance(info.context, ApiSection):
+        check_count(len(given), info.context, param="documents")
+    return given
+
+
 class AnalysisBody(OrderBody):
     """`POST /v1/analyses` as JSON."""
 
-    documents: tuple[DocumentBody, ...]
+    documents: Annotated[tuple[DocumentBody, ...], Field(fail_fast=True), BeforeValidator(_few_enough)]
 
 
 def check_query(given: Iterable[str], known: Sequence[str], *, of: str) -> None:

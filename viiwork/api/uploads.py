@@ -11,7 +11,7 @@ from typing import Final, Literal
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from viiwork.api.limits import in_mib, over
+from viiwork.api.limits import check_count, in_mib, over
 from viiwork.errors import UsageError, ViiworkError
 from viiwork.settings import ApiSection
 from viiwork.store.blobs import BlobRef, BlobStore, BlobWriter
@@ -172,9 +172,8 @@ class Upload:
             raise UsageError(f"{part.shown}: files must come in {named}.", param=part.shown)
         elif self._part == FILE and self._form.files:
             raise UsageError("file: comes twice; send one file a request.", param=FILE)
-        elif len(self._form.files) >= self._limits.max_documents:
-            raise over("documents", f"{self._limits.max_documents} documents", "max_documents", param=FILES)
         else:
+            check_count(len(self._form.files) + 1, self._limits, param=FILES)
             if not self._form.files:
                 await self._before_files(self._form.fields)
             self._writer = await self._blobs.writer().__aenter__()

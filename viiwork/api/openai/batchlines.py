@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from viiwork.api.bodies import complaint
+from viiwork.api.bodies import complaint, faults_of
 from viiwork.api.openai.answers import Facts, response_of
 from viiwork.api.openai.bodies import BODIES, AnyBody, ChatBody, EmbeddingBody
 from viiwork.api.openai.faults import failure_of
@@ -52,7 +52,7 @@ def job_of(asked: Request, target: Target) -> Job:
     try:
         body = kind.model_validate_json(json.dumps(asked.body))
     except ValidationError as error:
-        field, reason = complaint(error.errors(include_url=False, include_input=False), of=kind)
+        field, reason = complaint(faults_of(error), of=kind)
         return refused(asked, target, f"{field}: {reason}." if field else f"body: {reason}.")
     if (why := _why_not(body)) is not None:
         return refused(asked, target, why)

@@ -32,7 +32,7 @@ OWN_TOKENIZER = (
 class ChatBody(WritingBody):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[tuple[TurnBody, ...], Field(min_length=1, max_length=1024)]
+    messages: Annotated[tuple[TurnBody, ...], Field(min_length=1, max_length=1024, fail_fast=True)]
     max_completion_tokens: OutputTokens | None = None
     response_format: ResponseFormatBody | None = None
     tools: Tools | None = None
@@ -85,7 +85,7 @@ class CompletionBody(WritingBody):
 
     prompt: Annotated[
         tuple[Text, ...],
-        Field(min_length=1, max_length=MAX_CHOICES),
+        Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True),
         BeforeValidator(_prompts, json_schema_input_type=str | list[str]),
     ]
     max_tokens: OutputTokens | None = None
@@ -127,7 +127,7 @@ class EmbeddingBody(OpenAIBody):
 
     input: Annotated[
         tuple[Text, ...],
-        Field(min_length=1, max_length=2048),
+        Field(min_length=1, max_length=2048, fail_fast=True),
         BeforeValidator(_prompts, json_schema_input_type=str | list[str]),
     ]
     dimensions: Annotated[int, Field(strict=True, ge=1, le=65_536)] | None = None
