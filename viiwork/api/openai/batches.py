@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -214,7 +215,8 @@ async def _begun(desk: Intake, who: Sender, body: BatchBody, file: StoredFile, *
         )
         lines, close = steps(opening, kept, who)
         await filebatches.begin(desk.store, opening, lines=lines, close=close)
-        return await filebatches.look(desk.store, who.tenant, batch_id)
+        # a reader may be at it already, and who has just made it is told that it is about to be looked at
+        return replace(await filebatches.look(desk.store, who.tenant, batch_id), in_progress_ms=None)
 
 
 def steps(opening: Opening, blob: str, who: Sender) -> tuple[Job, Job]:
