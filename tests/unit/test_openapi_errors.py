@@ -39,6 +39,14 @@ def test_every_operation_tells_its_errors_in_our_shape(document: dict[str, Any])
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
+def test_every_success_has_a_shape(document: dict[str, Any]) -> None:
+    """Else nothing would hold the answer against anything."""
+    for path, _method, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            for content in answer.get("content", {}).values() if status.startswith("2") else ():
+                assert content.get("schema") or content.get("itemSchema"), (path, status)
+
+
 def test_every_post_can_be_repeated_under_a_key(document: dict[str, Any]) -> None:
     for path, method, operation in operations(document):
         names = [parameter["name"] for parameter in operation.get("parameters", ())]

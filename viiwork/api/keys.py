@@ -32,14 +32,14 @@ class KeyBody(Body):
     tenant: Tenant | None = None
     """Default: the name."""
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=3)] = USUAL_SCOPES
-    expires_s: Annotated[float, Field(gt=0, le=LONGEST_S)] | None = None
+    expires_s: Annotated[float, Field(strict=True, gt=0, le=LONGEST_S)] | None = None
     limits: LimitsBody | None = None
 
 
 class KeyRotationBody(Body):
     """For how long the secret before is valid too; 0 ends it at once."""
 
-    overlap_s: Annotated[float, Field(ge=0, le=90 * 86_400.0)] = apikeys.OVERLAP_S
+    overlap_s: Annotated[float, Field(strict=True, ge=0, le=90 * 86_400.0)] = apikeys.OVERLAP_S
 
 
 def _of(body: str, *, required: bool = True) -> dict[str, object]:

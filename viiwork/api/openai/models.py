@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from viiwork.api.intake import Intake
 from viiwork.api.openai.orders import context_of
 from viiwork.api.openai.problems import refusal
+from viiwork.api.openai.shapes import ServedModel, ServedModels
 from viiwork.errors import ModelNotServed
 from viiwork.roster import FleetStatus, WorkerStatus
 
@@ -17,7 +18,7 @@ router = APIRouter(prefix="/v1/models", tags=["openai"])
 READY = ("", "ready")
 
 
-@router.get("")
+@router.get("", response_model=ServedModels)
 async def models(request: Request) -> JSONResponse:
     """The models that are served now."""
     desk: Intake = request.app.state.intake
@@ -25,7 +26,7 @@ async def models(request: Request) -> JSONResponse:
     return JSONResponse({"object": "list", "data": [model_of(fleet, name) for name in fleet.models]})
 
 
-@router.get("/{model_id}")
+@router.get("/{model_id}", response_model=ServedModel)
 async def model(request: Request, model_id: str) -> JSONResponse:
     """One of them."""
     desk: Intake = request.app.state.intake

@@ -19,6 +19,7 @@ from viiwork.api.openai.attachments import Attachments, Kept
 from viiwork.api.openai.bodies import AnyBody, ChatBody, CompletionBody, EmbeddingBody
 from viiwork.api.openai.faults import failure_of
 from viiwork.api.openai.problems import refusal
+from viiwork.api.openai.shapes import ChatCompletion, Completion, Embeddings
 from viiwork.api.openai.streams import Stream
 from viiwork.api.openai.waiting import HungUp, all_ended, while_here
 from viiwork.api.orders import json_body
@@ -41,25 +42,25 @@ NOBODY = 499
 def _told(model: str, *, streams: bool = True) -> dict[str, Any]:
     """What the OpenAPI document says of a route."""
     content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
-    kinds = ("application/json", "text/event-stream") if streams else ("application/json",)
-    whole: dict[str, Any] = {"description": "As the OpenAI API has it.", "content": {kind: {} for kind in kinds}}
+    events: dict[str, Any] = {"text/event-stream": {"schema": {"type": "string"}}} if streams else {}
+    whole: dict[str, Any] = {"description": "As the OpenAI API has it.", "content": {"application/json": {}} | events}
     answers = {"200": whole} | {str(status): refused(status) for status in (404, 410, 422, 504)}
     return {"openapi_extra": {"requestBody": {"required": True, "content": content}, "responses": answers}}
 
 
-@router.post("/chat/completions", **_told("ChatBody"))
+@router.post("/chat/completions", response_model=ChatCompletion, **_told("ChatBody"))
 async def chat(request: Request) -> Response:
     """The next turn of a chat; with `stream` as server-sent events."""
     return await _answered(request, ChatBody)
 
 
-@router.post("/completions", **_told("CompletionBody"))
+@router.post("/completions", response_model=Completion, **_told("CompletionBody"))
 async def complete(request: Request) -> Response:
     """Text that goes on from a prompt; with `stream` as server-sent events."""
     return await _answered(request, CompletionBody)
 
 
-@router.post("/embeddings", **_told("EmbeddingBody", streams=False))
+@router.post("/embeddings", response_model=Embeddings, **_told("EmbeddingBody", streams=False))
 async def embed(request: Request) -> Response:
     """A vector for each text."""
     return await _answered(request, EmbeddingBody)
