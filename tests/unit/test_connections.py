@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -220,6 +221,33 @@ async def test_a_client_that_does_not_read_is_left() -> None:
                 await asyncio.sleep(0.01)
             while server.server_state.connections:
                 await asyncio.sleep(0.01)
+
+
+def test_bodies_under_way_have_one_room(tmp_path: Path) -> None:
+    """What does not fit is told to come again, and what ended makes room; a body is held until its answer."""
+    large = json.dumps({"messages": [{"role": "user", "content": "x" * 60_000}]})
+    headers = {"content-type": "application/json"}
+    api = {"max_json_bytes": 65_536, "max_bodies_bytes": 100_000}
+    with (
+        Service(tmp_path, idle=True, api=api) as narrow,
+        httpx.Client(base_url=narrow.url, trust_env=False, timeout=PATIENCE_S, headers=headers) as http,
+    ):
+        assert http.post("/v1/jobs", content=large).status_code == 202
+        with connection(narrow) as holder:
+            holder.sendall(HEAD + b"content-length: 65000\r\n\r\n" + large[:50_000].encode())
+            narrow.run(taken(narrow, 50_000))
+            refused = http.post("/v1/jobs", content=large)
+        assert refused.status_code == 429
+        assert refused.json()["error"]["code"] == "busy"
+        assert refused.headers["retry-after"] == "1"
+        narrow.run(taken(narrow, 0))
+        assert http.post("/v1/jobs", content=large).status_code == 202
+
+
+async def taken(service: Service, size_bytes: int) -> None:
+    """Once the bodies under way take so much."""
+    while service._server.config.app.state.room.taken_bytes != size_bytes:  # type: ignore[union-attr]
+        await asyncio.sleep(0.001)
 
 
 def test_time_counts_from_the_last_that_moved() -> None:

@@ -42,6 +42,7 @@ from viiwork.api.openai import routes as openai_routes
 from viiwork.api.openai.attachments import Attachments
 from viiwork.api.openai.short import Short
 from viiwork.api.requests import AnalysisBody, JobBody, LineBody
+from viiwork.api.room import Room
 from viiwork.api.tenancy import guard
 from viiwork.api.workertokens import WorkerTokens
 from viiwork.auditlog import AuditLog
@@ -108,7 +109,8 @@ def create_app(settings: Settings, store: Store | None = None) -> FastAPI:
     ):
         app.include_router(room.router)
     app.add_middleware(Short, handlers=openai_routes.HANDLERS)
-    app.add_middleware(Door, settings=settings.api, gate=Gate(settings.api))
+    app.state.room = Room(max(settings.api.max_bodies_bytes, settings.api.max_json_bytes))
+    app.add_middleware(Door, settings=settings.api, gate=Gate(settings.api), room=app.state.room)
     if settings.api.cors_origins:  # around the door, so that pages may read its refusals too
         app.add_middleware(
             CORSMiddleware,  # no cookies: there are none here

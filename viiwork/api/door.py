@@ -21,6 +21,7 @@ from viiwork.api.logs import REQUEST
 from viiwork.api.principal import enter
 from viiwork.api.problems import answer_to, problem
 from viiwork.api.quota import rate_headers
+from viiwork.api.room import Room
 from viiwork.api.work import idempotency_key
 from viiwork.errors import ViiworkError
 from viiwork.settings import ApiSection
@@ -47,16 +48,18 @@ GUARDING = (
 class Door:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, settings: ApiSection, gate: Gate) -> None:
+    def __init__(self, app: ASGIApp, *, settings: ApiSection, gate: Gate, room: Room) -> None:
         self._app = app
         self._settings = settings
         self._gate = gate
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await _Visit(scope, receive, send).run(self._admit)
+        with self._room.shared(scope):
+            await _Visit(scope, receive, send).run(self._admit)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

@@ -16,6 +16,7 @@ from viiwork.api.intake import Intake
 from viiwork.api.limits import check_announced, in_mib, over
 from viiwork.api.problems import wrong_field
 from viiwork.api.requests import AnalysisBody, DocumentBody, NoteBody, OrderBody
+from viiwork.api.room import share_of
 from viiwork.api.uploads import Form, UploadedFile, discard
 from viiwork.api.work import Item, Order
 from viiwork.documents.taskcheck import check_options
@@ -47,10 +48,11 @@ UNPRINTABLE = dict.fromkeys((*range(32), *range(127, 160)))
 
 
 async def json_body(request: Request, model: type[M], limits: ApiSection) -> M:
-    """The request's JSON body as `model`. Raises UsageError naming the field, TooLarge."""
+    """The request's JSON body as `model`. Raises UsageError naming the field, TooLarge, Busy."""
     check_announced(request.headers, limits.max_json_bytes, "the body", "max_json_bytes", param="body")
-    raw = bytearray()
+    raw, share = bytearray(), share_of(request)
     async for chunk in request.stream():
+        share.take(len(chunk))
         raw += chunk
         if len(raw) > limits.max_json_bytes:
             raise over("the body", in_mib(limits.max_json_bytes), "max_json_bytes", param="body")

@@ -52,6 +52,8 @@ class ApiSection(Section):
     keys: Literal["auto", "on", "off"] = "auto"
     """Whether requests need an API key; `auto`: unless it listens on loopback. `off` is for loopback alone."""
     max_json_bytes: int = 16 * MIB
+    max_bodies_bytes: int = 256 * MIB
+    """Of the JSON bodies of all requests under way together, in each process."""
     max_document_bytes: int = 256 * MIB
     max_upload_bytes: int = 4096 * MIB
     max_documents: int = 50_000
