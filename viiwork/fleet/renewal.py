@@ -16,8 +16,8 @@ PATIENCE_S = 60.0
 class Renewal:
     """One at a time; who asks meanwhile has it."""
 
-    def __init__(self, crew: Crew, *, tell: Callable[[str], None]) -> None:
-        self._crew, self._tell = crew, tell
+    def __init__(self, crew: Crew, *, tell: Callable[[str], None], patience_s: float = PATIENCE_S) -> None:
+        self._crew, self._tell, self._patience_s = crew, tell, patience_s
         self._task: asyncio.Task[None] | None = None
 
     def ask(self) -> None:
@@ -34,7 +34,7 @@ class Renewal:
 
     async def _renew(self) -> None:
         for child in [child for child in self._crew.children if child.spec.role is Role.API]:
-            if not await self._crew.renew(child.spec.name, within_s=PATIENCE_S):
+            if not await self._crew.renew(child.spec.name, within_s=self._patience_s):
                 self._tell(f"{child.spec.name} stays as it is: no new process of it came up (see {child.log})")
                 return
             self._tell(f"{child.spec.name} is followed by a new process and finishes what it has in hand")
