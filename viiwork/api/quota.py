@@ -55,6 +55,14 @@ async def check_whole(store: Store, tab: Tab | None, lane: Lane, count: int) -> 
         raise RateLimited(message, hint=IN_PARTS, retry_after_s=wait_s(left, count))
 
 
+async def check_rate(store: Store, tab: Tab | None, lane: Lane, count: int) -> None:
+    """Raises RateLimited for more requests than may be sent now; asked before what costs much is done for them."""
+    left = await look(store, tab, lane) if tab else None
+    if left is not None and left.requests is not None and left.requests.remaining < count:
+        message = f"{left.requests.remaining:,} requests may be sent now in the {lane} lane, and this is {count:,}."
+        raise RateLimited(message, retry_after_s=wait_s(left, count))
+
+
 def wait_s(left: Allowance, count: int) -> float:
     """When so many may be sent at once, if ever; the backlog does not tell."""
     if left.requests is None or left.requests.remaining >= count:

@@ -12,11 +12,13 @@ from viiwork.api.openai.turns import TurnBody
 from viiwork.documents.contents import Contents
 from viiwork.documents.marks import harmless
 from viiwork.documents.reader import Reader, refusal
-from viiwork.errors import DocumentError
+from viiwork.errors import DocumentError, UsageError
 from viiwork.store.blobs import BlobStore
 
 AT_ONCE = 2
 """Documents that this process has read at the same time; others wait."""
+MAX_CHARACTERS = 16 * 1024 * 1024
+"""Of all documents of one chat together: a file of 64 MB may be named in every one of its parts."""
 UNNAMED = "document"
 EMPTY = "no text was found in it"
 
@@ -47,17 +49,25 @@ class Attachments:
 
     async def resolve(self, body: ChatBody, find: Find) -> ChatBody:
         """The body with text in the place of its files. Raises DocumentError naming the part, NotFound."""
-        turns = [
-            turn.model_copy(update={"content": await self._content(turn, at, find)}) if turn.files else turn
-            for at, turn in enumerate(body.messages)
-        ]
+        turns, room = [], MAX_CHARACTERS
+        for at, turn in enumerate(body.messages):
+            if not turn.files:
+                turns.append(turn)
+                continue
+            content = await self._content(turn, at, find, room)
+            room -= len(content)
+            turns.append(turn.model_copy(update={"content": content}))
         return body.model_copy(update={"messages": tuple(turns)})
 
-    async def _content(self, turn: TurnBody, at: int, find: Find) -> str:
+    async def _content(self, turn: TurnBody, at: int, find: Find, room: int) -> str:
         said = []
         for place, part in enumerate(turn.content):
             where = f"messages.{at}.content.{place}.file"
             said.append(part if isinstance(part, str) else await self._text(part, where, find))
+            room -= len(said[-1]) + 1
+            if room < 0:
+                message = f"{where}: the documents of this chat come to over {MAX_CHARACTERS:,} characters."
+                raise UsageError(message, code="context_length", param=where)
         return "\n".join(said)
 
     async def _text(self, part: FilePart, where: str, find: Find) -> str:

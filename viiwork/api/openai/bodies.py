@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from viiwork.api.bodies import listed, wrong
 from viiwork.api.chat import ToolChoice, Tools, check_choice
+from viiwork.api.openai.content import MAX_FILES
 from viiwork.api.openai.meant import OF_CHATS, OF_COMPLETIONS, check_meant
 from viiwork.api.openai.turns import TurnBody
 from viiwork.api.openai.writing import MAX_CHOICES, Choices, Flag, OpenAIBody, WritingBody
@@ -46,6 +47,13 @@ class ChatBody(WritingBody):
     @classmethod
     def _meant(cls, given: object) -> object:
         return check_meant(given, OF_CHATS)
+
+    @model_validator(mode="after")
+    def _few_files(self) -> Self:
+        if (count := sum(len(turn.files) for turn in self.messages)) > MAX_FILES:
+            many = "POST /v1/analyses takes many of them at once"
+            raise wrong("messages", f"a chat holds at most {MAX_FILES} files, not {count:,}; {many}")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -14,6 +14,8 @@ from pydantic import PlainValidator
 from viiwork.api.bodies import wrong
 
 MAX_PARTS = 1024
+MAX_FILES = 64
+"""Of one chat: each is read before the chat is taken, and counted as nothing."""
 MAX_NAME = 1024
 FILE_ID = re.compile(r"^[A-Za-z0-9_-]{1,128}\Z")
 DATA_URL = re.compile(r"^data:([^;,]{0,256})(?:;[^,]{0,256})?;base64,")

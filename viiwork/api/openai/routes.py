@@ -18,14 +18,16 @@ from viiwork.api.openai.asked import Asked, asked_of, lane_of
 from viiwork.api.openai.attachments import Attachments, Kept
 from viiwork.api.openai.bodies import AnyBody, ChatBody, CompletionBody, EmbeddingBody
 from viiwork.api.openai.faults import failure_of
+from viiwork.api.openai.orders import parts_of
 from viiwork.api.openai.problems import refusal
 from viiwork.api.openai.shapes import ChatCompletion, Completion, Embeddings
 from viiwork.api.openai.streams import Stream
-from viiwork.api.openai.waiting import HungUp, all_ended, while_here
+from viiwork.api.openai.waiting import HungUp, all_ended, unless_gone, while_here
 from viiwork.api.orders import json_body
+from viiwork.api.quota import check_rate
 from viiwork.api.work import sender
 from viiwork.errors import NotFound, ViiworkError
-from viiwork.jobs import State
+from viiwork.jobs import Lane, State
 from viiwork.store import files
 from viiwork.store.ears import Vigil
 from viiwork.store.express import Ended
@@ -76,23 +78,33 @@ async def _answered(request: Request, kind: type[B]) -> Response:
     try:
         who = sender(request)
         await desk.check_open()
-        body = await read(request, await json_body(request, kind, desk.settings.api))
-        asked = await asked_of(desk, watch.mark, body, who, lane_of(request, body))
+        body = await json_body(request, kind, desk.settings.api)
+        lane = lane_of(request, body)
+        asked = await asked_of(desk, watch.mark, await read(request, body, lane), who, lane)
         keep = who.key is not None
         if not isinstance(body, EmbeddingBody) and body.stream:
             return Stream(request, asked, body, desk=desk, watch=watch, keep=keep)
         return await _whole(request, desk, watch, asker, asked, keep=keep)
     except ViiworkError as error:
         return refusal(error)
+    except HungUp:
+        return Response(status_code=NOBODY)
 
 
-async def read(request: Request, body: B) -> B:
-    """The body with text in the place of its files. Raises DocumentError, NotFound."""
+async def read(request: Request, body: B, lane: Lane) -> B:
+    """The body with text in the place of its files.
+
+    They are read only for whoever may send the chat now, and is there. Raises DocumentError, NotFound, RateLimited,
+    HungUp.
+    """
     if not isinstance(body, ChatBody) or not body.has_files:
         return body
     attachments: Attachments = request.app.state.attachments
     desk: Intake = request.app.state.intake
-    return await attachments.resolve(body, partial(kept_file, desk.store, sender(request).tenant))
+    who = sender(request)
+    await check_rate(desk.store, who.tab, lane, parts_of(body))
+    find = partial(kept_file, desk.store, who.tenant)
+    return await unless_gone(request, attachments.resolve(body, find))
 
 
 async def kept_file(store: Reading, tenant: str, file_id: str) -> Kept:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 
@@ -16,6 +16,8 @@ from viiwork.store.ears import Vigil
 from viiwork.store.express import Ended, ends
 from viiwork.store.gathering import Gathering
 from viiwork.store.watch import LOOK_AGAIN_S, Watch
+
+T = TypeVar("T")
 
 
 class HungUp(Exception):
@@ -76,6 +78,21 @@ async def while_here(request: Request, waiting: Closable, store: Store, job_ids:
         raise
     finally:
         gone.cancel()
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What comes of this work, which ends when the caller hangs up. Raises HungUp. The request's body must have been
+    read."""
+    working, gone = asyncio.create_task(work), asyncio.create_task(_hung_up(request))
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise HungUp
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.wait((working, gone))
 
 
 async def _hung_up(request: Request) -> None:
