@@ -17,6 +17,8 @@ AWAITS_AGAIN = "waiting to load again"
 """The state of an engine that served and fell, whose guard waits for its turn to start it anew."""
 NO_WATTS = "not started"
 """What the state of an engine starts with that the power budget has no room for; why follows."""
+AWAITS_SERVER = "waiting for its server"
+"""What the state of an engine starts with that is a server somebody else runs, and does not answer; why follows."""
 AWAITS_CARD = "waiting for its card"
 """What the state of an engine starts with whose card is off the bus or in reset; how that is follows."""
 

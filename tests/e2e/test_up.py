@@ -279,6 +279,35 @@ def test_a_port_in_use_is_one_line_and_nothing_is_started(box: Box, detach: tupl
     assert not box.state.run_file.exists()
 
 
+def test_without_the_server_of_its_engine_it_comes_up_and_says_what_does_not_answer(box: Box) -> None:
+    """It never returned, and neither screen nor log named the cause. Port 9 is nobody's."""
+    engine = ("--engine", "url", "--url", "http://127.0.0.1:9/v1", "--model", "foo", "--no-flower", "--port", "0")
+    ended = box.viiwork("up", "--detach", *engine)
+    assert ended.returncode == 0, ended.stderr
+    cause = "the server at http://127.0.0.1:9 does not answer (connection refused)"
+    assert f"waiting for cpu0: {cause}\n" in ended.stderr
+    assert f"cpu0: {cause}. Start that server" in ended.stderr
+    assert str(box.state.logs / "guard-cpu0.log") in ended.stderr
+    assert "waiting for its server" in ended.stdout
+    own = (box.state.logs / "cpu0.log").read_text()
+    assert cause in own
+    assert "holds foo" not in own
+    assert f"cpu0: {cause}" in (box.state.logs / "up.log").read_text()
+
+
+def test_a_fleet_that_is_stopped_while_it_starts_is_said_to_be_so(box: Box) -> None:
+    """It ended with two lines of JSON."""
+    engine = ("--engine", "url", "--url", "http://127.0.0.1:9/v1", "--model", "foo", "--no-flower", "--port", "0")
+    argv = [sys.executable, "-m", "viiwork.cli.main", "up", "--detach", *engine]
+    starting = subprocess.Popen(argv, env=box.env, cwd=box.cwd, stderr=subprocess.PIPE, text=True)
+    box.started.append(starting)
+    wait_for(lambda: "cpu0" in "".join(path.name for path in box.state.logs.glob("*.log")))
+    assert box.viiwork("down").returncode == 0
+    _, told = starting.communicate(timeout=PATIENCE_S)
+    assert starting.returncode != 0
+    assert told.endswith("viiwork: the fleet was stopped before it was ready, by `viiwork down` or a signal.\n")
+
+
 @pytest.mark.parametrize("detach", [(), ("--detach",)])
 def test_an_unreachable_redis_is_one_line_without_its_password(box: Box, detach: tuple[str, ...]) -> None:
     """Exit code 3."""

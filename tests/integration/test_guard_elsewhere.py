@@ -67,11 +67,12 @@ async def test_it_is_looked_for_until_it_is_there_and_again_when_it_has_gone(
     keeper = await guarded.keeper(theirs.launch(guarded))
     away = await stage(keeper, "restarting", "failed", life=8)
     assert away.stage == "restarting"
-    assert away.why == f"the server at http://127.0.0.1:{theirs.port} does not answer"
+    assert away.why == f"the server at http://127.0.0.1:{theirs.port} does not answer (connection refused)"
+    assert away.away
     assert away.advice
     theirs.start()
     ready = await stage(keeper, "ready")
-    assert (ready.url, ready.key, ready.pid) == (f"http://127.0.0.1:{theirs.port}", KEY, 0)
+    assert (ready.url, ready.key, ready.pid, ready.away) == (f"http://127.0.0.1:{theirs.port}", KEY, 0, False)
     theirs.stop()
     assert (await stage(keeper, "restarting")).life == ready.life
     theirs.start()

@@ -9,10 +9,12 @@ import pytest
 from viiwork.errors import EngineFault
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.describe import fleet_report
-from viiwork.fleet.judge import is_up, judge_start
+from viiwork.fleet.judge import MANY_TRIES, absences, is_up, judge_start
 from viiwork.fleet.plan import ProcessSpec, Role
+from viiwork.fleet.readiness import Readiness
 from viiwork.roster import WorkerCard
 from viiwork.settings import load_settings
+from viiwork.store import Store
 
 REASON = "failed: The card's memory is too small. Take a smaller model."
 
@@ -91,3 +93,34 @@ async def test_the_table_says_which_card_a_worker_waits_for() -> None:
     assert [row.state for row in report.processes] == ["waiting for its card, which is gone"]
     report = fleet_report(load_settings(), [waiting], server=None, cards=cards(card(2, "loading (3 s)")))
     assert [row.state for row in report.processes] == ["starting"]
+
+
+AWAY = "waiting for its server: the server at http://127.0.0.1:8080 does not answer (connection refused)"
+
+
+async def test_a_server_of_somebody_elses_is_looked_for_and_then_the_fleet_comes_up_and_says_why() -> None:
+    """`up --detach` waited for it without end, and said neither what did not answer nor where to read on."""
+    cpus = [engine("cpu0", pid=1), engine("cpu1", pid=2, state=ChildState.READY)]
+    early = card(1, AWAY).model_copy(update={"engine_restarts": MANY_TRIES - 1})
+    assert not is_up(cpus, cards(early, card(2, "ready")))
+    assert absences(cpus, cards(early, card(2, "ready"))) == []
+    late = cards(early.model_copy(update={"engine_restarts": MANY_TRIES}), card(2, "ready"))
+    judge_start(cpus, late)
+    assert is_up(cpus, late)
+    (told,) = absences(cpus, late)
+    assert told.startswith(
+        "cpu0: the server at http://127.0.0.1:8080 does not answer (connection refused). Start that "
+    )
+    assert told.endswith("See logs/guard-cpu0.log.")
+    (row, _) = fleet_report(load_settings(), cpus, server=None, cards=late).processes
+    assert row.state == AWAY
+
+
+async def test_the_line_that_waits_says_why_such_a_server_does_not_answer(fake_store: Store) -> None:
+    readiness = Readiness(load_settings(), fake_store, [engine("cpu0", pid=1)], host="h")
+    readiness.cards = cards(card(1, AWAY))
+    assert readiness.progress().endswith(
+        "waiting for cpu0: the server at http://127.0.0.1:8080 does not answer (connection refused)"
+    )
+    readiness.cards = cards(card(1, "loading (35 s)"))
+    assert readiness.progress().endswith("waiting for cpu0: loading (35 s)")

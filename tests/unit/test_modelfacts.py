@@ -184,7 +184,9 @@ def test_llama_cpp_takes_a_gguf_file(complaint: Complaint, model: Path, tmp_path
 def test_a_server_of_somebody_elses_needs_an_address_and_a_name(complaint: Complaint, tmp_path: Path) -> None:
     """Port 9 is nobody's."""
     assert complaint("url").endswith("Say where it is: --url http://host:port.")
-    assert "does not answer" in complaint("url", url="http://127.0.0.1:9")
+    refused = complaint("url", url="http://127.0.0.1:9")
+    assert refused.startswith("http://127.0.0.1:9 does not answer (connection refused), so that it is not known")
+    assert refused.endswith("say with --model what it calls its model: the fleet then comes up and waits for it.")
     assert "cannot be read" in complaint("url", url="http://127.0.0.1:9", key_file=tmp_path / "no")
     section = EngineSection(kind="url", url="http://127.0.0.1:9", model="Qwen/Qwen3-8B")
     checked = check_engine(Settings(engine=section), worker="cpu0", environ={})

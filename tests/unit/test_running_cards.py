@@ -184,9 +184,12 @@ class TestDoctor:
         facts = machine_facts(settings(runs(tmp_path / "state")))
         assert (facts.ports, facts.running) == ((9,), True)
 
-    def test_an_engine_that_flags_named_is_told_beside_the_settings_one(self, tmp_path: Path) -> None:
+    def test_an_engine_that_flags_named_is_told_before_the_settings_one(self, tmp_path: Path) -> None:
         told = found(runs(tmp_path / "state"))["Engine"]
-        assert told.found == "extractive: as the settings say; the fleet that runs here was started with simulated"
+        assert (
+            told.found
+            == "simulated in the fleet that runs here, by the flags of its `up`; without flags it would be extractive"
+        )
         assert of_engine(EngineFacts(title="extractive", alias=""))[0].found == "extractive"
 
 

@@ -45,7 +45,8 @@ def main() -> int:
     tokenizer = trained_tokenizer()
     tokenizer.save_pretrained(directory)
     random_model(tokenizer).save_pretrained(directory)
-    print(f"{directory}: {len(tokenizer)} tokens, {sum(f.stat().st_size for f in directory.iterdir()) / 1e6:.1f} MB")
+    size = f"{sum(file.stat().st_size for file in directory.iterdir()) / 1e6:.1f} MB"
+    print(f"{directory}: a context of {CONTEXT_TOKENS} tokens, a vocabulary of {len(tokenizer)}, {size}")
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shlex
 import sys
 import time
@@ -27,11 +26,8 @@ from viiwork.fleet import Supervisor
 from viiwork.fleet.detach import start_detached
 from viiwork.fleet.joining import check_joinable
 from viiwork.fleet.posting import check_posting
-from viiwork.fleet.report import Event, FleetReport, ProcessReport
+from viiwork.fleet.report import SECONDS, Event, FleetReport, ProcessReport
 from viiwork.settings import Settings, load_settings
-
-SECONDS = re.compile(r" \(\d+ s\)")
-"""Of `gpu0: loading (35 s)`."""
 
 
 def up(

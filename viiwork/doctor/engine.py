@@ -9,12 +9,15 @@ from viiwork.doctor.finding import Finding, fail, in_units, ok, warn
 
 
 def engine(facts: EngineFacts) -> Finding:
-    """What the settings name must be there; flags of `viiwork up` are not known here."""
+    """What the settings name must be there; of a fleet that flags of `viiwork up` gave another, that is told first."""
     if facts.error is not None:
         return fail("Engine", facts.error.message, facts.error.hint)
     found = f"{facts.title}, serves {facts.alias}" if facts.alias else facts.title
-    other = f": as the settings say; the fleet that runs here was started with {facts.running}" if facts.running else ""
-    return ok("Engine", found + other)
+    if facts.running:
+        found = (
+            f"{facts.running} in the fleet that runs here, by the flags of its `up`; without flags it would be {found}"
+        )
+    return ok("Engine", found)
 
 
 def memory(facts: EngineFacts) -> Finding:

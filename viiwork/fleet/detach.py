@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from viiwork import errors
 from viiwork.errors import StartupError, ViiworkError
+from viiwork.fleet.describe import ending
 from viiwork.fleet.plan import besides_settings, settings_env
 from viiwork.fleet.report import Event, FaultReport, FleetReport, Report
 from viiwork.settings import Settings
@@ -46,7 +48,16 @@ def start_detached(settings: Settings, *, report: Report) -> FleetReport:
         process.wait()
         raise
     except EOFError as error:
-        raise StartupError(f"the fleet ended while it started: {tail(log, lines=2)}", hint=f"See {log}.") from error
+        raise _ended(process.wait(), log) from error
+
+
+def _ended(returncode: int, log: Path) -> StartupError:
+    """What is said of a supervisor that ended before its fleet was ready, and told no error."""
+    if returncode == 0:
+        return StartupError("the fleet was stopped before it was ready, by `viiwork down` or a signal.")
+    words = tail(log, lines=2)
+    said = f" Its last words: {words}" if words else ""
+    return StartupError(f"the fleet ended while it started ({ending(returncode)}).{said}", hint=f"See {log}.")
 
 
 def _follow(process: subprocess.Popen[bytes], report: Report) -> FleetReport:

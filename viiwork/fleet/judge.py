@@ -7,19 +7,23 @@ from collections.abc import Mapping, Sequence
 from viiwork.errors import EngineFault, StartupError
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import Role
-from viiwork.roster import AWAITS_CARD, GIVEN_UP, NO_WATTS, WorkerCard
+from viiwork.roster import AWAITS_CARD, AWAITS_SERVER, GIVEN_UP, NO_WATTS, WorkerCard
 
 Cards = Mapping[int, WorkerCard]
 """What workers told of themselves, by process id."""
+MANY_TRIES = 5
+"""So often a server that somebody else runs is looked for, in about 8 s, before the fleet comes up without it."""
 
 
 def is_up(children: Sequence[Child], cards: Cards) -> bool:
     """Whether nobody is awaited any more.
 
-    Some may have been given up, a card that is lost may not come back, and watts may not suffice for all.
+    Some may have been given up, a card that is lost may not come back, watts may not suffice for all, and a server that
+    somebody else runs may be started later.
     """
     settled = (ChildState.READY, ChildState.FAILED)
-    return all(child.state in settled or engine_failure(child, cards) or is_held(child, cards) for child in children)
+    excused = (engine_failure, is_held, server_away)
+    return all(child.state in settled or any(excuse(child, cards) for excuse in excused) for child in children)
 
 
 def judge_start(children: Sequence[Child], cards: Cards) -> None:
@@ -51,6 +55,24 @@ def is_held(child: Child, cards: Cards) -> bool:
     """Whether its worker waits for a card that is off the bus or in reset, or for watts that the budget lacks."""
     card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
     return card is not None and card.engine_state.startswith((AWAITS_CARD, NO_WATTS))
+
+
+def server_away(child: Child, cards: Cards) -> str:
+    """Why the server that its worker speaks to does not answer, once it was looked for often; else empty."""
+    card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
+    told, _, why = ("", "", "") if card is None else card.engine_state.partition(": ")
+    return why if card is not None and told == AWAITS_SERVER and card.engine_restarts >= MANY_TRIES else ""
+
+
+def absences(children: Sequence[Child], cards: Cards) -> list[str]:
+    """What is said when a fleet comes up without such a server: why, what to do, and where to read on."""
+    away = {child: why for child in children if (why := server_away(child, cards))}
+    return [
+        f"{child.spec.name}: {why}. Start that server, or end this fleet and give another --url (engine.url). "
+        "The fleet is up and takes work, which waits until the server answers; it is looked for again and again. "
+        f"See {child.log.with_name(f'guard-{child.spec.name}.log')}."
+        for child, why in away.items()
+    ]
 
 
 def _words(child: Child) -> str:

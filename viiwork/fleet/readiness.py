@@ -11,7 +11,7 @@ import httpx
 from viiwork.errors import StoreUnavailable
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import Role, api_url
-from viiwork.roster import GIVEN_UP, WorkerCard
+from viiwork.roster import AWAITS_SERVER, GIVEN_UP, WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
 
@@ -75,9 +75,14 @@ class Readiness:
         return f"{len(self._children) - len(waiting)} of {len(self._children)} processes are ready; waiting for {shown}"
 
     def _awaited(self, child: Child) -> str:
-        """`gpu0`, or `gpu0: loading (35 s)` once its worker tells how its engine stands."""
+        """`gpu0`, or `gpu0: loading (35 s)` once its worker tells how its engine stands.
+
+        Of a server that somebody else runs, why it does not answer: that is for whoever waits here to mend.
+        """
         card = self.cards.get(child.pid)
-        state = card.engine_state.partition(": ")[0] if card is not None and child.pid else ""
+        told = card.engine_state if card is not None and child.pid else ""
+        short, _, why = told.partition(": ")
+        state = why if short == AWAITS_SERVER else short
         return f"{child.spec.name}: {state}" if state else child.spec.name
 
 

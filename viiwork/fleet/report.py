@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Literal
 
 from viiwork.statedir import Record
+
+SECONDS = re.compile(r" \(\d+ s\)")
+"""Of `gpu0: loading (35 s)`, in what is told while a fleet starts: a model that loads for minutes is no news."""
 
 
 class ProcessReport(Record):

@@ -22,7 +22,7 @@ from viiwork.fleet.herald import Herald
 from viiwork.fleet.hostboard import HostBoard
 from viiwork.fleet.hostname import HostName
 from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
-from viiwork.fleet.judge import engine_failure, is_held, is_up, judge_start
+from viiwork.fleet.judge import absences, engine_failure, is_held, is_up, judge_start
 from viiwork.fleet.leftcaps import give_back
 from viiwork.fleet.leftovers import Leftovers
 from viiwork.fleet.mending import Mender
@@ -274,6 +274,8 @@ class Supervisor:
                 self._announced = is_up(self._crew.children, readiness.cards) or time.monotonic() > deadline
                 if self._announced:
                     self._crew.announced()
+                    for text in absences(self._crew.children, readiness.cards):
+                        self._herald.notice(text)
                     self._herald.tell("ready", fleet=self._fleet_report(readiness))
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), 4 * TICK_S if self._announced else TICK_S)

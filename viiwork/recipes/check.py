@@ -16,7 +16,7 @@ from viiwork.recipes.modelfacts import CONFIG, GGUF, MLC_CONFIG, ModelFacts, ali
 from viiwork.recipes.programs import find_program, program_in_image
 from viiwork.recipes.recipe import Recipe
 from viiwork.recipes.script import check_script
-from viiwork.recipes.served import Served, ask_served, read_key
+from viiwork.recipes.served import Told, ask_served, read_key
 from viiwork.recipes.vessel import Vessel, vessel_of
 from viiwork.settings import Settings
 
@@ -159,7 +159,7 @@ def _elsewhere(recipe: Recipe, settings: Settings) -> Checked:
     folder = Path(engine.model).expanduser() if engine.model else None
     local = folder is not None and folder.is_dir()
     facts = look_at(folder) if folder is not None and local else ModelFacts()
-    name = _its_name(engine.url, served, "" if local else engine.model or "")
+    name = _its_name(engine.url, told, "" if local else engine.model or "")
     context = next((model.context_tokens for model in served if model.name == name), None)
     model = ModelFacts(
         context_tokens=context or facts.context_tokens, tokenizer=facts.tokenizer, kv_bytes=facts.kv_bytes
@@ -183,10 +183,10 @@ def _shown(url: str) -> str:
     return scheme + mark + rest.rpartition("@")[2]
 
 
-def _its_name(url: str, served: tuple[Served, ...], wanted: str) -> str:
+def _its_name(url: str, told: Told, wanted: str) -> str:
     """What the server calls the model: as a person said, or the only one that it serves."""
     shown = _shown(url)
-    names = [model.name for model in served]
+    names = [model.name for model in told.models]
     if wanted and (not names or wanted in names):
         return wanted
     there = ", ".join(names[:8])
@@ -197,8 +197,9 @@ def _its_name(url: str, served: tuple[Served, ...], wanted: str) -> str:
     if names:
         hint = f"Say which with --model: {there}."
         raise SettingsError(f"{shown} serves several models.", hint=hint, param="engine.model")
-    hint = "Start it first, or say with --model what it calls its model."
-    raise StartupError(f"{shown} does not answer, so that it is not known what it serves.", hint=hint)
+    hint = "Start it first, or say with --model what it calls its model: the fleet then comes up and waits for it."
+    why = f" ({told.trouble})" if told.trouble else ""
+    raise StartupError(f"{shown} does not answer{why}, so that it is not known what it serves.", hint=hint)
 
 
 def _alias(settings: Settings, name: str) -> str:

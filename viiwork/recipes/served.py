@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from viiwork.errors import SettingsError
+from viiwork.unreached import why_unreached
 
 PATIENCE_S = 3.0
 REFUSES = frozenset({401, 403})
@@ -29,6 +29,8 @@ class Told:
     """None when it does not answer, or not as it should."""
     refuses_key: bool = False
     """It is there, and wants a key, or another one."""
+    trouble: str = ""
+    """Why nothing was learnt: `connection refused`, `status 404`; empty where something was."""
 
 
 def ask_served(url: str, *, key: str = "") -> Told:
@@ -36,15 +38,18 @@ def ask_served(url: str, *, key: str = "") -> Told:
     import httpx  # noqa: PLC0415 - 4 MB, which a worker that starts its engine itself never needs
 
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with suppress(httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        # no proxy of the environment: the server is on this host or in this network
+    try:  # no proxy of the environment: the server is on this host or in this network
         with httpx.Client(timeout=PATIENCE_S, trust_env=False) as client:
             answer = client.get(f"{url.rstrip('/')}/v1/models", headers=headers)
         if answer.status_code in REFUSES:
             return Told(refuses_key=True)
-        answer.raise_for_status()
+        if not answer.is_success:
+            return Told(trouble=f"status {answer.status_code} from {answer.url.path}")
         return Told(tuple(Served(str(entry["id"]), _context(entry)) for entry in answer.json()["data"]))
-    return Told()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Told(trouble=why_unreached(error))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Told(trouble="no list of models")
 
 
 def read_key(file: Path | None) -> str:

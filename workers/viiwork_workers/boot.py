@@ -107,7 +107,9 @@ class EngineUp(bootsteps.StartStopStep):  # type: ignore[misc] # celery is untyp
         self._close = lambda: _close_all(steps, thread)
         if loaded.engine is not None and (told := unheard(parts.settings, environ=os.environ)):
             log.warning("%s: %s", parts.name, told)
-        log.info("%s holds %s after %.1f s", parts.name, parts.facts.model, time.monotonic() - begin)
+        ready = station.card_now().engine_state in ("", "ready")
+        told = "%s holds %s after %.1f s" if ready else "%s is there for %s after %.1f s; its engine is not ready yet"
+        log.info(told, parts.name, parts.facts.model, time.monotonic() - begin)
 
     def stop(self, w: Any) -> None:  # noqa: ARG002 - Celery's signature
         if self._close is not None:

@@ -35,7 +35,7 @@ class Board:
     def move(self, stage: Stage, **changes: Any) -> None:
         """To a stage; what is said of its reasons and its address is said anew each time."""
         before = self._phase
-        reasons = {"url": "", "key": "", "why": "", "advice": "", "fault_of": "", "awaits_turn": False}
+        reasons = {"url": "", "key": "", "why": "", "advice": "", "fault_of": "", "awaits_turn": False, "away": False}
         self._phase = before.model_copy(update={**reasons, **changes, "stage": stage})
         if stage != before.stage:
             self._since_s = time.monotonic()

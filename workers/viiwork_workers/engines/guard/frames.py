@@ -80,6 +80,8 @@ class Phase(Wire):
     """Whose fault the end of the life before was."""
     awaits_turn: bool = False
     """Whether it is started again as soon as the host's power room lets it load."""
+    away: bool = False
+    """Whether it is a server that somebody else runs, which does not answer."""
 
 
 class Load(Wire):

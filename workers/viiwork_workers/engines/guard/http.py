@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from viiwork.unreached import why_unreached
+
 LONGEST_BYTES = 4 * 1024 * 1024
 
 
@@ -19,6 +21,8 @@ class Reply:
     status: int = 0
     body: bytes = b""
     refused: bool = False
+    why: str = ""
+    """There was no answer: `connection refused`, `no answer in time`."""
 
     @property
     def fine(self) -> bool:
@@ -63,10 +67,10 @@ class Line:
                 self._client.stream(method, url, json=body, headers=headers) as response,
             ):
                 return Reply(response.status_code, await _bounded(response))
-        except httpx.ConnectError:
-            return Reply(refused=True)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError):
-            return Reply()
+        except httpx.ConnectError as error:
+            return Reply(refused=True, why=why_unreached(error))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError) as error:
+            return Reply(why=why_unreached(error))
 
 
 async def _bounded(response: httpx.Response) -> bytes:

@@ -32,6 +32,8 @@ class Probe:
     def __init__(self, launch: Launch, url: str, key: str) -> None:
         self._launch = launch
         self._line = Line(url, key)
+        self.trouble = ""
+        """Why its health page did not answer last: `connection refused`."""
 
     @property
     def trusts(self) -> bool:
@@ -47,7 +49,9 @@ class Probe:
 
     async def health(self, *, timeout_s: float) -> Standing:
         """How its health page answers."""
-        return self._standing(await self._line.get(self._launch.health, timeout_s=timeout_s))
+        reply = await self._line.get(self._launch.health, timeout_s=timeout_s)
+        self.trouble = reply.why
+        return self._standing(reply)
 
     async def models(self, *, timeout_s: float) -> str:
         """Why its list of models will not do; empty when it will. A server may have none."""

@@ -134,7 +134,8 @@ class Serving:
 
     def _away(self) -> Fall:
         shown = self._launch.url.rpartition("@")[2]  # a name and a password may stand before it
-        return Fall("away", f"the server at {shown} does not answer", "Start it, or check engine.url.")
+        why = f" ({self._probe.trouble})" if self._probe.trouble else ""
+        return Fall("away", f"the server at {shown} does not answer{why}", "Start it, or check --url (engine.url).")
 
     async def _check(self, *, within_s: float) -> Fall | None:
         """None once its text makes sense."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from viiwork.errors import EngineDied, EngineFault, JobRefused, Unavailable
@@ -20,6 +21,7 @@ from viiwork_workers.engines.server.rendering import Work, answer_of, rendered, 
 from viiwork_workers.engines.server.replies import Reply
 from viiwork_workers.engines.server.standing import signals_of, waiting_for
 
+log = logging.getLogger(__name__)
 VERDICT_S = 3.0
 """How long the keeper may take to see that the engine has died, after a request has failed."""
 MANY_TROUBLES = 3
@@ -71,6 +73,8 @@ class ServerEngine:
         self._ready = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
         self._since_s = 0.0
+        self._absence = ""
+        """Why the server does not answer, as it was told last."""
         self._troubles = 0
         """Failed requests since one succeeded."""
 
@@ -180,12 +184,22 @@ class ServerEngine:
 
     def _note(self, phase: Phase) -> None:
         self._since_s = asyncio.get_running_loop().time()
+        self._tell_of_absence(phase)
         if self._life is not None and (phase.stage != "ready" or phase.life != self._life.number):
             self._life.jobs_innocent = phase.fault_of == "engine"
             self._end_life("it is over")
         if phase.stage == "ready" and self._life is None:
             self._life = Life(phase, self._busyness, self._connections)
             self._ready.set()
+
+    def _tell_of_absence(self, phase: Phase) -> None:
+        """Once when a server that somebody else runs goes, and once it is back: nobody here has a log of its own."""
+        if phase.away and phase.why != self._absence:
+            self._absence = phase.why
+            log.warning("%s. %s It is looked for again and again.", phase.why, phase.advice)
+        elif phase.stage == "ready" and self._absence:
+            self._absence = ""
+            log.info("the server answers now")
 
     def _end_life(self, why: str) -> None:
         life, self._life = self._life, None

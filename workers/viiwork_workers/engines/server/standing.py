@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from viiwork.roster import AWAITS_AGAIN
+from viiwork.roster import AWAITS_AGAIN, AWAITS_SERVER
 from viiwork_workers.engines.base import Signals
 from viiwork_workers.engines.guard.frames import Load, Phase
 
@@ -31,6 +31,8 @@ def state_of(phase: Phase, *, here_s: float = 0.0) -> str:
         return f"loading ({phase.since_s + here_s:.0f} s)"
     if phase.awaits_turn:
         return AWAITS_AGAIN
+    if phase.away:
+        return f"{AWAITS_SERVER}: {phase.why}"
     if phase.stage == "restarting" and phase.deaths:
         return f"restarting ({phase.deaths} death{'s' if phase.deaths > 1 else ''})"
     return f"failed: {_why(phase)}" if phase.stage == "failed" else phase.stage
@@ -38,7 +40,8 @@ def state_of(phase: Phase, *, here_s: float = 0.0) -> str:
 
 def waiting_for(phase: Phase) -> str:
     """Why a job that comes now cannot be taken."""
-    return f"the engine takes no jobs now; it is {state_of(phase)}."
+    state = "away" if phase.away else state_of(phase)  # no address to whoever sends jobs
+    return f"the engine takes no jobs now; it is {state}."
 
 
 def _why(phase: Phase) -> str:
