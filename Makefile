@@ -29,7 +29,7 @@ setup: .venv/.ready ## make .venv with everything in it
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## a fleet up, all samples analysed three ways, the fleet down (about a minute)
+demo: setup ## a fleet up, all samples analysed three ways, the fleet down, its files deleted (about a minute)
 	@$(BIN)/python -m samples.demo
 
 test: setup ## all tests; tells at the end which were not run and why

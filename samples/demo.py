@@ -37,6 +37,7 @@ def main() -> int:
     begin = time.monotonic()
     try:
         with fleet() as (run, folder):
+            print(f"The fleet and all files named below are in {folder}, which is deleted at the end.")
             verdicts = analyse(run, folder)
     except KeyboardInterrupt:
         print("\nStopped; the fleet is down and its directory removed.")
@@ -137,7 +138,7 @@ def conclude(verdicts: Sequence[Verdict], *, seconds: float) -> int:
         for complaint in verdict.complaints:
             print(f"  - {complaint}")
     good = all(not verdict.complaints for verdict in verdicts)
-    print(f"{'Done' if good else 'Not as it should be'} in {seconds:.0f} s; the fleet is down, nothing is left behind.")
+    print(f"{'Done' if good else 'Not as it should be'} in {seconds:.0f} s; the fleet is down and its files, answers too, are deleted.")
     return 0 if good else 1
 
 
