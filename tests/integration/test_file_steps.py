@@ -34,8 +34,8 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linesin, "SLICE", 10)
 
 
-def line(number: int) -> bytes:
-    body = {"model": "noop", "messages": [{"role": "user", "content": "hello"}]}
+def line(number: int, **more: Any) -> bytes:
+    body = {"model": "noop", "messages": [{"role": "user", "content": "hello"}]} | more
     said = {"custom_id": f"c{number}", "method": "POST", "url": CHAT, "body": body}
     return json.dumps(said).encode() + b"\n"
 
@@ -166,6 +166,26 @@ async def test_two_that_close_a_batch_write_its_files_once(batch: Steps) -> None
     assert {path for path in batch.store.directory.root.rglob("*") if path.is_file()} == before
     assert await batch.facts() == done
     assert len(await batch.told(done.output_file)) == 5
+
+
+async def test_further_answers_that_end_late_are_waited_for(batch: Steps) -> None:
+    """The line's own job ends the line; the files are written once all of its answers are there."""
+    await batch.begin(line(0, n=2))
+    await batch.fill()
+    part, own = await batch.engine.take(), await batch.engine.take()
+    assert (part.fence.job, own.fence.job) == (f"{batch.id}-0c1", f"{batch.id}-0")
+    await batch.engine.commit(own.fence)
+    assert (await batch.facts()).stage == "finalizing"
+    await batch.store.release("batch.read")
+    closing = await batch.reader.take()
+    with pytest.raises(Full, match="further answers"):
+        await batch.close(closing)
+    await batch.engine.commit(part.fence)
+    await batch.close(closing)
+    done = await batch.facts()
+    counts = (done.status.counts.total, done.status.counts.succeeded)
+    told = (await batch.told(done.output_file))["c0"]["response"]["body"]["choices"]
+    assert (done.stage, counts, len(told)) == ("completed", (1, 1), 2)
 
 
 async def test_lines_that_never_became_jobs_are_told_after_a_cancel(

@@ -35,6 +35,7 @@ class House:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._clients: list[OpenAI] = []
         self.fleet = Fleet(settings)
         self.fleet.start("reader0", "gpu0")
         self.door = Door(settings, **OPEN)
@@ -43,7 +44,9 @@ class House:
 
     def of(self, submitter: str) -> OpenAI:
         headers = {"x-viiwork-submitter": submitter}
-        return OpenAI(base_url=f"{self.door.url}/v1", api_key="none", max_retries=0, default_headers=headers)
+        made = OpenAI(base_url=f"{self.door.url}/v1", api_key="none", max_retries=0, default_headers=headers)
+        self._clients.append(made)
+        return made
 
     def get(self, path: str) -> Any:
         return httpx.get(f"{self.door.url}{path}", headers=WHO).json()
@@ -58,6 +61,8 @@ class House:
         self.fleet.start("reader0", "gpu0")
 
     def close(self) -> None:
+        for client in self._clients:
+            client.close()
         self.fleet.close()
         self.door.__exit__()
         asyncio.run(_clean(self.settings))
@@ -176,6 +181,18 @@ def test_every_endpoint_answers_as_itself(client: OpenAI, endpoint: str, body: d
     said = {"custom_id": "a", "method": "POST", "url": endpoint, "body": {"model": "noop"} | body}
     done = ended(client, begun(client, [json.dumps(said).encode()], endpoint=endpoint))
     assert lines_of(client, done.output_file_id)["a"]["response"]["body"]["object"] == kind
+
+
+def test_a_line_may_ask_for_several_answers(client: OpenAI) -> None:
+    """They are one line, which counts once."""
+    lines = [line("three", n=3), line("one"), line("two", n=2, seed=1)]
+    done = ended(client, begun(client, lines))
+    counts = done.request_counts
+    assert counts is not None
+    assert (counts.total, counts.completed, counts.failed) == (3, 3, 0)
+    output = lines_of(client, done.output_file_id)
+    told = {name: len(one["response"]["body"]["choices"]) for name, one in output.items()}
+    assert told == {"three": 3, "one": 1, "two": 2}
 
 
 def test_a_batch_of_which_every_line_failed_is_completed(client: OpenAI) -> None:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viiwork.api.openai.batchlines import ENDPOINTS, EXPIRED, Target, job_of, line_of, misfit, unanswered
+from viiwork.api.openai.batchlines import ENDPOINTS, EXPIRED, Target, jobs_for, line_of, misfit, unanswered
 from viiwork.api.scales import TOO_LONG, Misfit
 from viiwork.batches import linecheck
 from viiwork.batches.linecheck import LineCheck, Request, read
 from viiwork.batches.linecut import FileLine, LineCut
 from viiwork.batches.window import seconds_of
-from viiwork.jobs import Fault, Lane, Row, State, TaskName, new_id
+from viiwork.jobs import Fault, Job, Lane, Result, Row, Settle, State, TaskName, new_id
 from viiwork.schema import FILES
 from viiwork.store.leases import INPUT
 from viiwork.work import Answer, ChatInput, RefusedInput, Usage
@@ -133,6 +133,12 @@ class TestChecking:
         assert "secret" not in " ".join(fault.message for fault in faults)
 
 
+def job_of(request: Request, target: Target) -> Job:
+    """The only job of a line."""
+    (job,) = jobs_for(request, target)
+    return job
+
+
 def asked(**body: Any) -> Request:
     said = {"model": "m", "messages": [{"role": "user", "content": "hello"}]} | body
     return read(FileLine(7, line("a", body=said)), CHAT)
@@ -152,7 +158,7 @@ class TestJobs:
             ({"temperature": 5}, "temperature:"),
             ({"messages": []}, "messages:"),
             ({"stream": True}, "stream:"),
-            ({"n": 2}, "n:"),
+            ({"n": 9}, "n:"),
             (
                 {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-x"}}]}]},
                 "messages",
@@ -165,6 +171,23 @@ class TestJobs:
         assert (job.id, job.model, job.task, job.schema_version) == (f"{BATCH}-6", "read", TaskName.READ, FILES)
         assert isinstance(job.input, RefusedInput)
         assert job.input.message.startswith(field)
+
+    def test_several_answers_are_jobs_of_one_line(self) -> None:
+        """The line's own comes last: whoever finds it finds all."""
+        *parts, own = jobs_for(asked(n=3, seed=7), TARGET)
+        assert [job.id for job in parts] == [f"{BATCH}-6c1", f"{BATCH}-6c2"]
+        assert {(job.item, job.settle) for job in parts} == {(own.id, Settle.NEVER)}
+        assert (own.id, own.item, own.settle) == (f"{BATCH}-6", "", Settle.ALWAYS)
+        answers = [Answer(text=str(n), usage=Usage(prompt_tokens=3, output_tokens=1)) for n in range(3)]
+        others = [(State.SUCCEEDED, Result(answer=answer)) for answer in answers[1:]]
+        ended = row(answer=answers[0], metadata=own.metadata)
+        answered, raw = line_of(ended, TARGET, created_ms=0, others=others)
+        body = json.loads(raw)["response"]["body"]
+        assert answered
+        assert [(one["index"], one["message"]["content"]) for one in body["choices"]] == [(0, "0"), (1, "1"), (2, "2")]
+        assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (3, 3)
+        others[1] = (State.DEAD, Result(fault=Fault(code="dead", message="Given up.")))
+        assert not line_of(ended, TARGET, created_ms=0, others=others)[0]
 
     def test_what_is_too_long_does_too(self) -> None:
         why = Misfit("messages", "the prompt has 9 tokens", "Shorten it.", TOO_LONG)
@@ -200,8 +223,8 @@ class TestAnything:
     def test_no_body_is_too_odd_to_become_a_job(self, endpoint: str, body: dict[str, Any]) -> None:
         """One that can be written down, and read again by whoever runs it."""
         target = Target(BATCH, "anna@lab", endpoint, "m", 60.0)
-        job = job_of(Request(7, "a", "m", body | {"model": "m"}), target)
-        assert INPUT.validate_json(job.input.model_dump_json()) == job.input
+        for job in jobs_for(Request(7, "a", "m", body | {"model": "m"}), target):
+            assert INPUT.validate_json(job.input.model_dump_json()) == job.input
 
 
 class TestOutput:

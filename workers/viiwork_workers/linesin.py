@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
-from viiwork.api.openai.batchlines import Target, job_of, misfit
+from viiwork.api.openai.batchlines import Target, jobs_for, misfit
 from viiwork.api.openai.orders import context_of
 from viiwork.api.pressure import refusal
 from viiwork.api.scales import Misfit, Scales, with_weight
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 256 * 1024
 SLICE, SLICE_BYTES = 500, 1024 * 1024
+Line = tuple[Request, list[Job]]
+"""A line, and the jobs that it becomes."""
 PROMPTED = ChatInput | CompletionInput | EmbeddingInput
 UNSERVED = LineFault(code="model_not_found", message="body.model: nobody serves this model here.", param="body.model")
 DEFECT = LineFault(code="internal", message="The service met a defect while it took the file in.")
@@ -108,23 +110,23 @@ class LinesIn:
         fleet, model = await self._store.fleet(), batch.status.model
         context_tokens = context_of(fleet, model)
         target = Target(batch.status.id, batch.status.tenant, batch.endpoint, model, self._timeout_s, context_tokens)
-        pairs = await asyncio.to_thread(_jobs, lines, target)
-        jobs = await self._weighed(pairs, target, fleet)
+        jobs = await self._weighed(await asyncio.to_thread(_jobs, lines, target), target, fleet)
         charged = [job.model_copy(update={"account": account}) for job in jobs] if account else jobs
         try:
             await self._store.submit(charged, max_backlog=self._max_backlog)
         except (Busy, QuotaExceeded) as error:  # its window says how long that may last
             raise Full(error.message, hint=error.hint) from error
 
-    async def _weighed(self, pairs: Sequence[tuple[Request, Job]], target: Target, fleet: FleetStatus) -> list[Job]:
+    async def _weighed(self, lines: Sequence[Line], target: Target, fleet: FleetStatus) -> list[Job]:
         """The jobs with the tokens of their prompts; those that cannot be taken fail by themselves."""
-        works = [job.input for _, job in pairs if isinstance(job.input, PROMPTED)]
+        works = [job.input for _, jobs in lines for job in jobs if isinstance(job.input, PROMPTED)]
         weights = iter(await self._scales.weigh(works, target.model, fleet) if works else [])
-        jobs: list[Job] = []
-        for asked, job in pairs:
-            said = with_weight(job, next(weights)) if isinstance(job.input, PROMPTED) else job
-            jobs.append(misfit(asked, target, said) if isinstance(said, Misfit) else said)
-        return jobs
+        weighed: list[Job] = []
+        for asked, jobs in lines:
+            said = [with_weight(job, next(weights)) if isinstance(job.input, PROMPTED) else job for job in jobs]
+            unfit = next((one for one in said if isinstance(one, Misfit)), None)
+            weighed += [misfit(asked, target, unfit)] if unfit else [one for one in said if isinstance(one, Job)]
+        return weighed
 
     async def _check_room(self) -> None:
         pressure = None
@@ -175,6 +177,6 @@ def _lines(path: Path, max_line_bytes: int) -> Iterator[FileLine]:
         yield from cut.finish()
 
 
-def _jobs(lines: Sequence[FileLine], target: Target) -> list[tuple[Request, Job]]:
+def _jobs(lines: Sequence[FileLine], target: Target) -> list[Line]:
     requests = [read(line, target.endpoint) for line in lines]
-    return [(asked, job_of(asked, target)) for asked in requests]
+    return [(asked, jobs_for(asked, target)) for asked in requests]

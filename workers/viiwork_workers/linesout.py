@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Protocol
 
 from viiwork.api.openai.batchlines import CANCELLED, EXPIRED, Target, line_of, unanswered
+from viiwork.api.openai.choices import others
 from viiwork.batches.batchobject import Facts, Outcome, output_name
 from viiwork.batches.fileobject import new_file_id
 from viiwork.batches.linecheck import Wrong, read
 from viiwork.batches.linecut import FileLine
-from viiwork.errors import NotFound, ViiworkError
-from viiwork.jobs import Fault, State
+from viiwork.errors import Full, NotFound, ViiworkError
+from viiwork.jobs import BatchStatus, Fault, State
 from viiwork.store import BlobRef, BlobStore, Store, filebatches
 from viiwork.store.blobs import Blobs, BlobWriter
 from viiwork.store.filebatches import Written
@@ -27,6 +28,8 @@ from viiwork.work import CloseInput
 from viiwork_workers.linesin import new_lines, slices
 
 WRITE_BYTES = 256 * 1024
+CLOCKS_MS = 1000
+"""How much sooner than the deadline a worker may end what it runs, by its own clock."""
 ENDS = {"expired": EXPIRED, "cancelled": CANCELLED}
 """What is said of lines that were never jobs, by how the batch ended."""
 
@@ -38,7 +41,7 @@ class LinesOut:
         self._store, self._max_line_bytes = store, max_line_bytes
 
     async def __call__(self, claim: Claim, work: CloseInput) -> None:
-        """Raises StoreUnavailable: the step comes back then."""
+        """Raises StoreUnavailable, and Full while further answers are under way: the step comes back then."""
         batch = await filebatches.known(self._store, work.batch)
         if batch is None or batch.concluded_ms is not None:
             return
@@ -61,9 +64,11 @@ class LinesOut:
         status, outcome = batch.status, batch.ends_as
         target = Target(status.id, status.tenant, batch.endpoint, status.model, 0.0)
         async for row in filebatches.rows(self._store, status.id):
-            if row.state is State.EXPIRED and outcome == "completed":
+            if row.state is State.EXPIRED and outcome == "completed" and _was_late(status):
                 outcome = "expired"
-            answered, line = line_of(row, target, created_ms=status.created_ms)
+            if (more := await others(self._store, row, target)) is None:
+                raise Full("Some lines of the batch wait for further answers that they asked for.")
+            answered, line = line_of(row, target, created_ms=status.created_ms, others=more)
             await (output if answered else errors).write(line)
         if batch.ends_as in ENDS:
             await self._write_rest(batch, work, target, errors)
@@ -83,6 +88,11 @@ class LinesOut:
             with suppress(Wrong):  # it ended before anybody had checked it
                 asked = read(line, target.endpoint)
                 await errors.write(unanswered(target, asked.line - 1, asked.custom_id, why))
+
+
+def _was_late(status: BatchStatus) -> bool:
+    """Whether it ended by its own deadline; a line may have had one that was sooner."""
+    return (status.finished_ms or 0) + CLOCKS_MS >= (status.deadline_ms or 0)
 
 
 class Writer(Protocol):

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from viiwork.api.intake import DURABILITY, Intake
 from viiwork.api.openai.batchlines import ENDPOINTS, Target, line_of
+from viiwork.api.openai.choices import others
 from viiwork.api.openai.files import mine, page
 from viiwork.api.orders import json_body
 from viiwork.api.requests import CallbackUrl, Deadline, Metadata
@@ -157,7 +158,9 @@ async def output(
 async def _lines(desk: Intake, batch: Facts, *, after: int, upto: int) -> AsyncIterator[bytes]:
     target = target_of(batch)
     async for row in filebatches.rows(desk.store, batch.status.id, after=after, upto=upto):
-        yield line_of(row, target, created_ms=batch.status.created_ms)[1]
+        more = await others(desk.store, row, target)
+        if more is not None:
+            yield line_of(row, target, created_ms=batch.status.created_ms, others=more)[1]
 
 
 def target_of(batch: Facts, *, timeout_s: float = 0.0, context_tokens: int = 0) -> Target:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from viiwork.api.openai.orders import jobs_of, parts_of
 from viiwork.api.openai.writing import WritingBody
 from viiwork.api.scales import Misfit
 from viiwork.batches.linecheck import Request
-from viiwork.jobs import READER_MODEL, Fault, Job, Lane, Row, State, TaskName, child_id
+from viiwork.jobs import READER_MODEL, Fault, Job, Lane, Result, Row, Settle, State, TaskName, child_id
 from viiwork.work import RefusedInput
 
 ENDPOINTS = tuple(BODIES)
@@ -25,6 +26,7 @@ ENDPOINTS = tuple(BODIES)
 HOW = "viiwork."
 """Begins what is kept with a job of how its answer is written; its sender's own metadata are beside it."""
 BASE64, ONE_CALL = f"{HOW}encoding_format", f"{HOW}parallel_tool_calls"
+PARTS, CHOICES = f"{HOW}parts", f"{HOW}n"
 INVALID = "invalid_request"
 FIELD = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_.-]+)*): ")
 EXPIRED = Fault(
@@ -46,20 +48,24 @@ class Target:
     context_tokens: int = 0
 
 
-def job_of(asked: Request, target: Target) -> Job:
-    """The job that a line becomes, by an id made from its number; what it may not ask fails by itself, at once."""
+def jobs_for(asked: Request, target: Target) -> list[Job]:
+    """The jobs that a line becomes, by ids made from its number; what it may not ask fails by itself, at once.
+
+    The last one is the line's own: its end is the line's, and once it is there, so are the others.
+    """
     kind = BODIES[target.endpoint]
     try:
         body = kind.model_validate_json(json.dumps(asked.body))
     except ValidationError as error:
         field, reason = complaint(faults_of(error), of=kind)
-        return refused(asked, target, f"{field}: {reason}." if field else f"body: {reason}.")
+        return [refused(asked, target, f"{field}: {reason}." if field else f"body: {reason}.")]
     if (why := _why_not(body)) is not None:
-        return refused(asked, target, why)
-    (job,) = jobs_of(
+        return [refused(asked, target, why)]
+    own = _job_id(asked, target)
+    first, *others = jobs_of(
         body,
         target.model,
-        [_job_id(asked, target)],
+        [own, *_others_of(own, parts_of(body))],
         tenant=target.tenant,
         lane=Lane.BATCH,
         timeout_s=target.timeout_s,
@@ -67,7 +73,8 @@ def job_of(asked: Request, target: Target) -> Job:
         batch=target.batch,
         custom_id=asked.custom_id,
     )
-    return job.model_copy(update={"metadata": job.metadata | _how(body)})
+    parts = [job.model_copy(update={"item": own, "settle": Settle.NEVER}) for job in others]
+    return [*parts, first.model_copy(update={"metadata": first.metadata | _how(body)})]
 
 
 def refused(asked: Request, target: Target, message: str, *, code: str = INVALID) -> Job:
@@ -89,15 +96,24 @@ def misfit(asked: Request, target: Target, why: Misfit) -> Job:
     return refused(asked, target, f"{why.field}: {why.reason}. {why.hint}".strip(), code=why.code)
 
 
-def line_of(row: Row, target: Target, *, created_ms: int) -> tuple[bool, bytes]:
-    """Whether a line goes to the output file, and the line: what came of one request."""
+def others_in(row: Row, target: Target) -> list[str]:
+    """The jobs of the further answers of a line that has ended."""
+    return _others_of(child_id(target.batch, str(row.index)), int(row.metadata.get(PARTS, "1")))
+
+
+def line_of(
+    row: Row, target: Target, *, created_ms: int, others: Sequence[tuple[State, Result]] = ()
+) -> tuple[bool, bytes]:
+    """Whether a line goes to the output file, and the line: what came of one request, and of its further answers."""
     job = child_id(target.batch, str(row.index))
+    for state, result in others:
+        if result.answer is None and row.answer is not None:
+            row = row.model_copy(update={"answer": None, "state": state, "error": result.fault})
     if row.answer is not None:
         body = _as_asked(target, row.metadata)
         facts = Facts(job=job, model=target.model, created_ms=created_ms, lane=Lane.BATCH)
-        return True, _line(
-            target, row.index, row.custom_id, _response(200, job, response_of(body, [row.answer], facts))
-        )
+        answers = [row.answer, *(result.answer for _, result in others if result.answer is not None)]
+        return True, _line(target, row.index, row.custom_id, _response(200, job, response_of(body, answers, facts)))
     if (end := _end_of(row)) is not None:
         return False, unanswered(target, row.index, row.custom_id, end)
     failure = failure_of(row.state, row.error)
@@ -111,7 +127,7 @@ def unanswered(target: Target, index: int, custom_id: str, why: Fault) -> bytes:
 
 
 def _field_of(fault: Fault | None) -> str | None:
-    """The field that `job_of` refused a line for: its message begins with it."""
+    """The field that `jobs_for` refused a line for: its message begins with it."""
     found = FIELD.match(fault.message) if fault is not None and fault.code == INVALID else None
     return found[1] if found else None
 
@@ -150,18 +166,19 @@ def _why_not(body: AnyBody) -> str | None:
         return "stream: a batch has no stream; leave it out."
     if isinstance(body, ChatBody) and body.has_files:
         return "messages: files are not read for a batch; POST /v1/analyses takes many of them at once."
-    if parts_of(body) > 1:
-        field = "n" if isinstance(body, WritingBody) and body.choices > 1 else "prompt"
-        return f"{field}: a line of a batch has one answer; send a line for each."
     return None
+
+
+def _others_of(job: str, parts: int) -> list[str]:
+    return [child_id(job, f"c{place}") for place in range(1, parts)]
 
 
 def _how(body: AnyBody) -> dict[str, str]:
     """What its answer's writing needs to know of the request besides the work."""
     if isinstance(body, EmbeddingBody):
         return {BASE64: "base64"} if body.encoding_format == "base64" else {}
-    one = isinstance(body, ChatBody) and body.parallel_tool_calls is False
-    return {ONE_CALL: "false"} if one else {}
+    how = {ONE_CALL: "false"} if isinstance(body, ChatBody) and body.parallel_tool_calls is False else {}
+    return how | ({PARTS: str(parts_of(body)), CHOICES: str(body.choices)} if parts_of(body) > 1 else {})
 
 
 def _as_asked(target: Target, metadata: dict[str, str]) -> AnyBody:
@@ -171,4 +188,6 @@ def _as_asked(target: Target, metadata: dict[str, str]) -> AnyBody:
         how["encoding_format"] = metadata[BASE64]
     if ONE_CALL in metadata:
         how["parallel_tool_calls"] = False
+    if CHOICES in metadata:
+        how["n"] = int(metadata[CHOICES])
     return BODIES[target.endpoint].model_construct(None, **how)
