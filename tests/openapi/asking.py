@@ -69,14 +69,16 @@ def ask(
     *,
     examples: int,
     phases: str = "examples,coverage,fuzzing",
+    headers: Mapping[str, str] = SUBMITTER,
+    checks: Sequence[str] = (),
     more: Sequence[str] = (),
 ) -> Outcome:
     """Operations of `url`'s document, with so many requests made up by chance beside those at its bounds."""
     told = folder / "told.json"
     told.unlink(missing_ok=True)
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json", "--no-color"]
-    command += ["--checks", ",".join(CHECKS), "--max-examples", str(examples), "--phases", phases]
-    command += [f"--header={name}: {value}" for name, value in SUBMITTER.items()]
+    command += ["--checks", ",".join((*CHECKS, *checks)), "--max-examples", str(examples), "--phases", phases]
+    command += [f"--header={name}: {value}" for name, value in headers.items()]
     command += ["--no-shrink", "--continue-on-failure", "--request-timeout", "60", "--warnings", "off", *more]
     environ = os.environ | {
         "SCHEMATHESIS_HOOKS": "tests.openapi.hooks",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -16,9 +17,9 @@ DEADLY = {"messages": [{"role": "user", "content": "[[500]] Name a river."}], "m
 SUBMITTER = {"x-viiwork-submitter": "anna@lab"}
 
 
-def given(url: str) -> dict[str, list[str]]:
+def given(url: str, headers: Mapping[str, str] = SUBMITTER) -> dict[str, list[str]]:
     """Their ids, by the names that paths have for them: those of the first half may be ended or deleted."""
-    with httpx.Client(base_url=url, headers=SUBMITTER, timeout=60, trust_env=False) as http:
+    with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as http:
         jobs = [_post(http, "/v1/jobs?wait=30", JOB)["id"] for _ in range(3)]
         dead = [_post(http, "/v1/jobs", DEADLY | {"lane": "batch"})["id"] for _ in range(6)]
         ended = [_analysis(http, text) for text in ("A river flows. " * 20, "", "[[500]] It fails. " * 5) * 2]
