@@ -164,7 +164,7 @@ async def _order(request: Request, desk: Intake, *, tenant: str) -> Order:
         raise UsageError(message, param="content-type")
     check_announced(request.headers, limits.max_upload_bytes, "the upload", "max_upload_bytes", param="files")
     upload = Upload(desk.store.directory, limits, before_files=partial(check_fields, desk))
-    form = await upload.take(request.stream(), content_type=content_type)
+    form = await upload.take(desk.gauge.while_room(request.stream()), content_type=content_type)
     try:
         return await order_of_form(form, desk)
     except BaseException:

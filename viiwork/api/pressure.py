@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from viiwork.api.lately import Lately
@@ -54,6 +55,17 @@ class Gauge:
         )
         if found is not None:
             raise found
+
+    async def while_room(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A body that is written to disk, for as long as that has room: many that come at once each had it when they
+        began, and one without a length said nothing of what it takes. Raises Full.
+        """
+        async for chunk in stream:
+            _, free_on_disk = await self._room.get(fresh=False)
+            found = refusal(used_fraction=0.0, free_bytes=free_on_disk, min_free_bytes=self._min_free_bytes)
+            if found is not None:
+                raise found
+            yield chunk
 
     async def _look(self) -> tuple[float, int | None]:
         return await self._memory_fraction(), await asyncio.to_thread(free_bytes, self._store.directory.root)

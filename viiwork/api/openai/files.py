@@ -70,7 +70,7 @@ async def upload(request: Request) -> JSONResponse:
     limits = desk.settings.api
     check_announced(request.headers, limits.max_upload_bytes, "the upload", "max_upload_bytes", param=FILE)
     taking = Upload(desk.store.directory, limits, before_files=_look_at, part=FILE)
-    form = await taking.take(request.stream(), content_type=content_type)
+    form = await taking.take(desk.gauge.while_room(request.stream()), content_type=content_type)
     try:
         file = await _kept(desk, who, form)
     except BaseException:
