@@ -18,15 +18,10 @@ from viiwork.api.work import Sender, fingerprint, sender
 from viiwork.callbacks.addresses import LONGEST_URL
 from viiwork.callbacks.bureau import Bureau
 from viiwork.deliveries import EVERYTHING, OF_ENDPOINTS, Endpoint, Endpoints, SecretShown, Trial
-from viiwork.errors import Conflict, NotFound, UsageError
+from viiwork.errors import NotFound, UsageError
 from viiwork.store import endpoints
 from viiwork.store.endpoints import tenant_owner
 from viiwork.wire import public
-
-MOST_OF_ONE = 20
-"""Endpoints a submitter may have."""
-MOST_OF_ALL = 200
-"""In the fleet: each event is held against all of them, in the script that ends the work."""
 
 router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"])
 
@@ -74,7 +69,6 @@ async def add(request: Request) -> JSONResponse:
         if known is not None:  # the answer to the first try was lost, and the secret with it
             secret = await bureau.signing.current(endpoint_id)
             return _shown(SecretShown(secret=secret or "", endpoint=known), status=201)
-        await _check_room(desk, who, body.url)
         secret, pair = bureau.signing.fresh(endpoint_id)
         fresh = Endpoint(id=endpoint_id, url=body.url, tenant=who.tenant, events=body.events)
         return _shown(SecretShown(secret=secret, endpoint=await endpoints.add(desk.store, fresh, pair)), status=201)
@@ -122,17 +116,6 @@ def check_events(events: tuple[str, ...]) -> None:
     if unknown:
         hint = f"There are {', '.join(OF_ENDPOINTS)}, and {EVERYTHING} for all."
         raise UsageError(f"events: an endpoint is not told of {unknown[0][:64]}.", hint=hint, param="events")
-
-
-async def _check_room(desk: Intake, who: Sender, url: str) -> None:
-    every = await endpoints.every(desk.store)
-    mine = [each for each in every if each.tenant == who.tenant]
-    if any(each.url == url for each in mine):
-        hint = "Rotate its secret, or remove it first."
-        raise Conflict("url: there is an endpoint of this URL already.", hint=hint, code="exists", param="url")
-    if len(mine) >= MOST_OF_ONE or len(every) >= MOST_OF_ALL:
-        limit = f"{MOST_OF_ONE} for a submitter, {MOST_OF_ALL} in all"
-        raise Conflict(f"There are as many endpoints as there may be: {limit}.", code="too_many")
 
 
 async def _mine(desk: Intake, who: Sender) -> tuple[Endpoint, ...]:

@@ -9,8 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from viiwork.deliveries import Endpoint
-from viiwork.store.callbacks import as_hash, now_ms
+from viiwork.errors import Conflict
+from viiwork.store.callbacks import as_hash
 from viiwork.store.connection import Connection
+
+MOST_OF_ONE = 20
+"""Endpoints a submitter may have."""
+MOST_OF_ALL = 200
+"""In the fleet: each event is held against all of them, in the script that ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +46,18 @@ def tenant_owner(tenant: str) -> str:
 
 
 async def add(store: Connection, endpoint: Endpoint, pair: SealedPair) -> Endpoint:
-    """Tell this endpoint from now on; one that is there already is left as it is. Answers it as it is kept."""
-    fields = ("url", endpoint.url, "tenant", endpoint.tenant, "events", " ".join(endpoint.events))
-    created = ("created_ms", str(await now_ms(store)))
-    (there,) = await store.read([("EXISTS", _key(store, endpoint.id))])
-    if not there:
-        await store.read([("HSET", _key(store, endpoint.id), *fields, *created, *pair.fields())])
-        await store.read([("SADD", f"{store.prefix}endpoints", endpoint.id)])
+    """Tell this endpoint from now on; one that is there already is left as it is. Answers it as it is kept.
+
+    Raises Conflict where its tenant has one of this URL, or there are as many as there may be.
+    """
+    fields = ("events", " ".join(endpoint.events), *pair.fields())
+    said = await store.call("endpoint", endpoint.id, endpoint.tenant, endpoint.url, MOST_OF_ONE, MOST_OF_ALL, *fields)
+    if said == "exists":
+        hint = "Rotate its secret, or remove it first."
+        raise Conflict("url: there is an endpoint of this URL already.", hint=hint, code="exists", param="url")
+    if said == "full":
+        limit = f"{MOST_OF_ONE} for a submitter, {MOST_OF_ALL} in all"
+        raise Conflict(f"There are as many endpoints as there may be: {limit}.", code="too_many")
     return await find(store, endpoint.id) or endpoint
 
 
