@@ -138,7 +138,8 @@ def conclude(verdicts: Sequence[Verdict], *, seconds: float) -> int:
         for complaint in verdict.complaints:
             print(f"  - {complaint}")
     good = all(not verdict.complaints for verdict in verdicts)
-    print(f"{'Done' if good else 'Not as it should be'} in {seconds:.0f} s; the fleet is down and its files, answers too, are deleted.")
+    how = "Done" if good else "Not as it should be"
+    print(f"{how} in {seconds:.0f} s; the fleet is down and its files, the answers too, are deleted.")
     return 0 if good else 1
 
 
