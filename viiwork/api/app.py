@@ -157,7 +157,6 @@ def _describe_bodies(app: FastAPI) -> None:
             *(drains.DrainBody, drains.SomeCards, swaps.SwapBody),
             *(endpoints.EndpointBody, endpoints.RotationBody, callbacks.SomeCallbacks),
             *(keys.KeyBody, keys.KeyRotationBody, usage.LimitsBody),
-            *(keys.KeyBody, keys.KeyRotationBody),
             batches.BatchBody,
         )
         models = (AnalysisBody, JobBody, LineBody, *of_rooms, *openai_bodies.BODIES.values())
