@@ -55,6 +55,15 @@ def test_nobody_runs_as_root_and_nobody_shows_the_password(stack: Stack) -> None
         assert stack.password not in processes.stdout, name
 
 
+def test_a_command_without_the_password_is_refused(stack: Stack) -> None:
+    """Instead of making keys in a server of its own, which would open nothing."""
+    argv = ["docker", "exec", stack.container("api"), "viiwork", "keys", "list"]
+    told = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (3, "")
+    assert "refuses the user or password" in told.stderr
+    assert stack.key.split("-")[1] in stack.compose("run", "--rm", "-T", "api", "viiwork", "keys", "list", "--json")
+
+
 def test_the_samples_are_analysed_from_the_host(stack: Stack, tmp_path: Path) -> None:
     """Every good one has its answer, every broken one its own reason."""
     out = tmp_path / "rows.jsonl"
