@@ -18,6 +18,7 @@ from viiwork.api.openai.content import FilePart
 from viiwork.api.openai.faults import failure_from, failure_of
 from viiwork.api.openai.orders import jobs_of, parts_of
 from viiwork.api.problems import wrong_field
+from viiwork.api.work import characters
 from viiwork.errors import Busy, UsageError
 from viiwork.jobs import Fault, Job, Lane, State
 from viiwork.store.ears import Ear, Mark, Vigil
@@ -268,3 +269,21 @@ class TestEars:
         ear.hear("b", "two")
         await ear.wait(60)
         assert (ear.take("a"), ear.take("b"), ear.take("a")) == (("one",), ("two",), ())
+
+
+def test_tools_are_part_of_the_prompt() -> None:
+    """Of its rough price too: megabytes of them were reserved as nothing, and reached the engine."""
+    tool = {"type": "function", "function": {"name": "f", "description": "x" * 4000, "parameters": {"type": "object"}}}
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": json.dumps({"a": "y" * 4000})}}
+    turns = [{"role": "assistant", "tool_calls": [called]}, {"role": "tool", "tool_call_id": "c1", "content": "z"}]
+    plain, tools, calls = (
+        ChatBody.model_validate({"model": "m", "messages": messages, **more}).works()[0]
+        for messages, more in (
+            ([{"role": "user", "content": "a"}], {}),
+            ([{"role": "user", "content": "a"}], {"tools": [tool] * 3}),
+            (turns, {}),
+        )
+    )
+    assert characters(plain) == 1
+    assert 12_000 < characters(tools) < 13_000
+    assert 4000 < characters(calls) < 4500

@@ -177,9 +177,11 @@ def engine_job(
 
 
 def characters(work: ChatInput | CompletionInput | EmbeddingInput) -> int:
-    """How long the prompt is."""
+    """How long the prompt is, with the tools that stand in it and what was called of them."""
     if isinstance(work, ChatInput):
-        return sum(len(message.content) for message in work.messages)
+        called = [message.tool_calls for message in work.messages if message.tool_calls]
+        tools = len(json.dumps([work.tools, called])) if work.tools or called else 0
+        return sum(len(message.content) for message in work.messages) + tools
     return len(work.prompt) if isinstance(work, CompletionInput) else sum(map(len, work.texts))
 
 
