@@ -12,6 +12,7 @@ from viiwork.limits import Account, Limits
 from viiwork.store import Store
 from viiwork.store.accounts import Tab, look
 from viiwork.store.leases import Verdict
+from viiwork.store.said import listen
 from viiwork.work import Answer, Usage
 
 COST = 26
@@ -109,6 +110,21 @@ async def test_every_end_gives_back(store: Store, end: str) -> None:
     assert (await store.job(job.id)).state == end
     assert await used(store, mine) == (0, 0)
     assert await store.submit([a_job()], tab=mine) == 1
+
+
+async def test_what_was_heard_of_an_answer_is_charged_although_it_is_cancelled(store: Store) -> None:
+    """Else whoever reads a stream and hangs up before its end would read for nothing."""
+    mine = tab(batch_tokens_per_minute=1000, monthly_tokens=1000)
+    job = a_job()
+    await store.submit([job], tab=mine)
+    hands = Hands(store)
+    claim = await hands.take()
+    await listen(store, job.id)
+    for at, text in ((0, "x" * 20), (20, "née Dupont")):
+        await store.call("delta", job.id, claim.fence.attempt, claim.fence.token, at, text)
+    await store.cancel(job.id)
+    assert (await store.job(job.id)).state == "cancelled"
+    assert await used(store, mine) == (8, 8)
 
 
 async def test_jobs_on_their_own_and_those_of_batches_have_limits_of_their_own(store: Store) -> None:

@@ -458,11 +458,19 @@ local function fail(job, state, code, message)
   finish(job, state, false)
 end
 
+-- How many tokens of its answer were said while it was written, roughly: a token is about four bytes.
+local function heard_tokens(job)
+  local last = redis.call('XREVRANGE', P .. 'said:' .. job.id, '+', '-', 'COUNT', 1)[1]
+  return last and math.ceil((tonumber(last[2][4]) + #last[2][6]) / 4) or 0
+end
+
 -- Ends a job that somebody else ended: cancelled, or past its deadline. Its worker is told at once.
 local function take_away(job, state)
   if job.state == 'running' then
     redis.call('PUBLISH', P .. 'drop:' .. job.inc, job.id .. ' ' .. state)
     unmetered(job) -- its worker counts what the attempt used as lost
+    -- Or whoever reads a stream and hangs up before its end would read for nothing.
+    if job.account and job.account ~= '' then job.used = heard_tokens(job) end
   end
   if state == 'expired' then
     fail(job, state, 'expired', 'Its deadline passed before it was done.')
