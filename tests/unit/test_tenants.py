@@ -231,3 +231,24 @@ async def test_two_keys_of_one_tenant_see_the_same(people: People) -> None:
     mine = (await people.ask("anna", "POST", "/v1/analyses", json=TEXTS)).json()["id"]
     other = await people.door.key("annas-script", tenant="anna")
     assert (await people.door.ask(other, "GET", f"/v1/analyses/{mine}")).status_code == 200
+
+
+async def test_pages_of_callbacks_tell_nothing_of_others(people: People) -> None:
+    """Neither by where the next page begins nor by what stands behind another's."""
+    store = people.door.store
+    ids = [f"msg_{number}_1" for number in range(6)]
+    for number, one in enumerate(ids):
+        tenant = "anna" if number % 2 else "ben"
+        record: dict[str, str | int] = {"type": "job.completed", "subject": "job_x", "tenant": tenant, "lane": "l"}
+        record |= {"url": "https://x.example/", "state": "dead", "created_ms": number}
+        await store.client.hset(f"{store.prefix}callback:{one}", mapping=record)
+        await store.client.zadd(f"{store.prefix}callbacks.dead", {one: number})
+
+    async def page(query: str) -> tuple[list[str], str | None]:
+        told = (await people.ask("ben", "GET", f"/v1/callbacks?state=dead&{query}")).json()
+        return [each["id"] for each in told["callbacks"]], told.get("before")
+
+    assert await page("limit=1") == ([ids[4]], ids[4])
+    assert await page(f"limit=1&before={ids[4]}") == ([ids[2]], ids[2])
+    assert await page(f"limit=1&before={ids[2]}") == ([ids[0]], None)
+    assert await page(f"before={ids[5]}") == await page("before=msg_9_9") == ([], None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -62,10 +63,30 @@ async def replay(request: Request) -> JSONResponse:
 
 
 async def page(store: Store, state: DeliveryState, *, before: str | None, limit: int, who: Principal) -> DeliveryPage:
-    """A page as it is there for whoever asks, and where the next one begins."""
-    found = await callbacks.listed(store, state, before=before, limit=limit + 1)
-    told = tuple(_told(one, record) for one, record in found[:limit] if who.sees(record.get("tenant", "")))
+    """A page as it is there for whoever asks, and where the next one begins: behind one of their own."""
+    if before is not None and not who.admin and await callback_owner(store, before) != who.tenant:
+        return DeliveryPage()  # as behind what never was
+    found: list[tuple[str, callbacks.Record]] = []
+    async for one in _seen(store, state, before=before, who=who, size=limit + 1 if who.admin else MOST):
+        found.append(one)
+        if len(found) > limit:
+            break
+    told = tuple(_told(one, record) for one, record in found[:limit])
     return DeliveryPage(callbacks=told, before=found[limit - 1][0] if len(found) > limit else None)
+
+
+async def _seen(
+    store: Store, state: DeliveryState, *, before: str | None, who: Principal, size: int
+) -> AsyncIterator[tuple[str, callbacks.Record]]:
+    """Those that are there for whoever asks, the newest first; so many are read in one trip."""
+    while True:
+        found = await callbacks.listed(store, state, before=before, limit=size)
+        for one, record in found:
+            if who.sees(record.get("tenant", "")):
+                yield one, record
+        if len(found) < size:
+            return
+        before = found[-1][0]
 
 
 async def _replayed(store: Store, callback_id: str, who: Principal) -> bool:
@@ -76,14 +97,8 @@ async def _replayed(store: Store, callback_id: str, who: Principal) -> bool:
 
 
 async def _all_dead(store: Store, who: Principal) -> tuple[str, ...]:
-    ids: list[str] = []
-    before: str | None = None
-    while True:
-        found = await callbacks.listed(store, DeliveryState.DEAD, before=before, limit=MOST)
-        ids += [one for one, record in found if who.sees(record.get("tenant", ""))]
-        if len(found) < MOST:
-            return tuple(ids)
-        before = found[-1][0]
+    seen = _seen(store, DeliveryState.DEAD, before=None, who=who, size=MOST)
+    return tuple([one async for one, _ in seen])
 
 
 def _told(callback_id: str, record: callbacks.Record) -> Delivery:
