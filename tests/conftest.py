@@ -11,6 +11,8 @@ from pathlib import Path
 
 import fakeredis
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 
 from tests.guarded import Guarded
 from tests.workers import Fleet
@@ -26,10 +28,12 @@ OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
 
 
 def pytest_configure() -> None:
-    """The same wherever the tests are started: tables as wide as in a pipe, and Ctrl-C is heard.
+    """The same wherever the tests are started: tables as wide as in a pipe, no example is late, and Ctrl-C is heard.
 
     What a shell starts in the background ignores SIGINT, and so do its children.
     """
+    examples.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    examples.load_profile("untimed")
     os.environ.pop("COLUMNS", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
