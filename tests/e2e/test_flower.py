@@ -16,13 +16,14 @@ import psutil
 import pytest
 from celery.events import EventReceiver
 
+from tests.door import Door
 from tests.flowering import LONG, Page, as_check, free_port, shown, stands, with_flower
 from tests.workers import Fleet, clients, drop_connections, eventually, make_job, ready
 from viiwork.fleet.plan import FLOWER_USER
 from viiwork.jobs import Job, Lane, Settle, State, TaskName, child_id, new_id
 from viiwork.queues import lane_queue, make_app
 from viiwork.settings import Settings
-from viiwork.store import Store, embedded
+from viiwork.store import Store, apikeys, embedded
 from viiwork.store.endpoint import broker, broker_url
 from viiwork.work import AnalysisTask, ReadInput
 
@@ -169,7 +170,7 @@ async def test_workers_tell_what_they_are_and_what_they_do(fleet: Fleet, real_st
     assert "batch.sim" in page.client.get("/broker").text
 
 
-async def test_no_text_name_or_password_is_told(fleet: Fleet, real_store: Store, page: Page, ear: Ear) -> None:
+async def test_no_text_name_password_or_key_is_told(fleet: Fleet, real_store: Store, page: Page, ear: Ear) -> None:
     """Not in an event, not in any of Flower's answers, not in a log, not on a command line."""
     fleet.start("gpu0", "reader0")
     await ready(real_store, 2)
@@ -177,6 +178,13 @@ async def test_no_text_name_or_password_is_told(fleet: Fleet, real_store: Store,
     long = job(text=f"{SECRET_TEXT} {'word ' * 20_000}")
     analysis, documents = await analyse(real_store, text=f"{SECRET_TEXT} is the word of the day. " * 30)
     await real_store.submit([chat, long])
+    key = (await apikeys.create(real_store, "seen")).secret
+    with Door(page.settings, VIIWORK_API_KEYS="on") as door:
+        sent = {"model": "sim", "messages": [{"role": "user", "content": SECRET_TEXT}]}
+        headers = {"authorization": f"Bearer {key}"}
+        asked = httpx.post(f"{door.url}/v1/chat/completions", json=sent, headers=headers, timeout=60, trust_env=False)
+        said = door.log.read_text()
+    assert asked.status_code == httpx.codes.OK
 
     async def over() -> bool:
         states = [(await real_store.job(one.id)).state for one in (chat, long)]
@@ -185,6 +193,7 @@ async def test_no_text_name_or_password_is_told(fleet: Fleet, real_store: Store,
     await eventually(over, what="all jobs at an end")
     await shown(page, f"{chat.id}.1.1", "SUCCESS")
     await shown(page, f"{documents[1].id}.1.1", "FAILURE")
+    await shown(page, f"{asked.headers['x-viiwork-job']}.1.1", "SUCCESS")
     assert len([event for event in ear.events if event["type"] == "task-received"]) >= 5
 
     hints = list(page.get("/api/tasks"))
@@ -200,14 +209,15 @@ async def test_no_text_name_or_password_is_told(fleet: Fleet, real_store: Store,
             fleet.log("gpu0"),
             fleet.log("reader0"),
             page.log.read_text(),
+            said,
         ]
     )
     redis_password = password_of(page.settings.redis.url)
-    for secret in (SECRET_TEXT, SECRET_NAME, page.password, *redis_password):
+    for secret in (SECRET_TEXT, SECRET_NAME, page.password, key[16:24], *redis_password):  # the key's end is its hint
         assert secret not in told
     mine = [psutil.Process(), *psutil.Process().children(recursive=True)]
     lines = " ".join(part for process in mine for part in command_line(process))
-    for secret in (page.password, *redis_password):
+    for secret in (page.password, key[16:24], *redis_password):
         assert secret not in lines
 
 
