@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.hands import Hands, document, open_batch, parts_of, upkeep
 from tests.workers import make_job
-from viiwork.errors import QuotaExceeded, RateLimited
+from viiwork.errors import QuotaExceeded, RateLimited, UsageError
 from viiwork.jobs import Job, Lane
 from viiwork.limits import Account, Limits
 from viiwork.store import Store
@@ -37,6 +39,15 @@ async def test_as_many_are_taken_as_there_is_room_for_and_they_are_the_first(sto
     assert 19.0 < refused.value.retry_after_s <= 20.0
     assert mine.left is not None
     assert mine.left.headers()["x-ratelimit-remaining-requests"] == "0"
+
+
+@pytest.mark.parametrize("own", [{"batch_requests_per_minute": 3}, {"batch_in_flight": 3}])
+def test_more_answers_at_once_than_a_limit_ever_lets_in_are_no_matter_of_waiting(own: dict[str, Any]) -> None:
+    """A client that was told to come back would come back for ever."""
+    tab(**own).check_at_once([a_job() for _ in range(3)])
+    with pytest.raises(UsageError, match=r"at most 3 .*; this asks for 4 at once") as refused:
+        tab(**own).check_at_once([a_job() for _ in range(4)])
+    assert refused.value.param == "n"
 
 
 async def test_jobs_on_their_own_are_one_request_and_taken_together_or_not_at_all(store: Store) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from viiwork.allowance import Allowance, LimitsInUse, in_use, next_month, waiting
-from viiwork.errors import Busy, Conflict, QuotaExceeded, RateLimited, ViiworkError
+from viiwork.errors import Busy, Conflict, QuotaExceeded, RateLimited, UsageError, ViiworkError
 from viiwork.jobs import Job, Lane
 from viiwork.limits import Account, Ceiling
 from viiwork.store.connection import Connection
@@ -31,6 +31,14 @@ class Tab:
     def line(self, lane: Lane) -> str:
         """`Job.account` of its jobs in a lane; empty where nothing is counted."""
         return line(self.account, lane)
+
+    def check_at_once(self, jobs: Sequence[Job]) -> None:
+        """Raises UsageError for more jobs (of one lane) at once than its limits ever let in together."""
+        most = self.account.ceilings(jobs[0].lane)
+        for ceiling, what in ((most.requests, "requests a minute"), (most.in_flight, "jobs under way")):
+            if 0 < ceiling.most < len(jobs):
+                said = f"{ceiling.whose} may have at most {ceiling.most:,} {what}; this asks for {len(jobs):,} at once."
+                raise UsageError(said, hint="Ask for fewer answers at once: waiting does not help.", param="n")
 
     def charged(self, jobs: Sequence[Job]) -> tuple[Sequence[Job], Meter | None]:
         """The jobs (of one lane) on this account, and what asks how much is left after them."""

@@ -48,9 +48,12 @@ async def express(
     """Take jobs of one queue in and release what there is room for; answers how many stood before them in their queue.
 
     `heard` says that somebody listens while they are written; they go on `tab`, all of them or none. Raises Busy when
-    the tenant has too many unfinished ones, RateLimited and QuotaExceeded by the tab's limits, StoreUnavailable.
+    the tenant has too many unfinished ones, RateLimited and QuotaExceeded by the tab's limits, UsageError for more at
+    once than these ever let in, StoreUnavailable.
     """
     queue = jobs[0].queue
+    if tab:
+        tab.check_at_once(jobs)
     jobs, meter = tab.charged(jobs) if tab else (jobs, None)
     entries, _ = await store.flat(jobs)
     before: list[Call | Command] = [("HMGET", f"{store.prefix}depth", f"{queue}|waiting", f"{queue}|queued")]

@@ -38,7 +38,10 @@ class Filler:
         usage = Usage(output_tokens=tokens)
         if isinstance(work, StepInput) and work.task is AnalysisTask.CLASSIFY:
             return _labelled(work, digest=digest).model_copy(update={"usage": usage})
-        return Answer(text=f"{MARK} Stand-in {digest:08x}. {self._words(tokens)}".rstrip(), usage=usage)
+        text = f"{MARK} Stand-in {digest:08x}. {self._words(tokens)}".rstrip()
+        if isinstance(work, ChatInput):
+            return Answer(text=text, usage=usage, finish_reason="length" if tokens >= limit else "stop")
+        return Answer(text=text, usage=usage)
 
     def _words(self, tokens: int) -> str:
         """As many words as fill `tokens` together with the mark before them."""
