@@ -161,7 +161,7 @@ def test_what_is_wrong_with_the_order_is_a_400(sdk: OpenAI) -> None:
         with pytest.raises(BadRequestError) as told:
             sdk.post("/batches", cast_to=object, body={name: good[name] for name in good if name != missing})
         assert told.value.param == missing
-    with pytest.raises(BadRequestError) as unknown:
+    with pytest.raises(NotFoundError) as unknown:
         sdk.batches.create(**(good | {"input_file_id": "file-nonsense"}))  # type: ignore[arg-type]
     assert unknown.value.param == "input_file_id"
     with pytest.raises(NotFoundError):

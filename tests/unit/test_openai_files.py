@@ -209,14 +209,14 @@ def test_files_are_documents_of_analyses_and_of_chats(tmp_path: Path) -> None:
 def test_an_analysis_of_what_is_not_ones_own_is_refused(door: Service, client: OpenAI) -> None:
     file = client.files.create(file=("letter.txt", b"Secret."), purpose="user_data")
     before = len(door.blob_files())
-    for document, param in [
-        ({"file_id": file.id}, "documents.0.file_id"),
-        ({"file_id": "file-x"}, "documents.0.file_id"),
-        ({"file_id": file.id, "text": "x"}, "documents.0.file_id"),
-        ({}, "documents.0.text"),
+    for document, param, status in [
+        ({"file_id": file.id}, "documents.0.file_id", 404),
+        ({"file_id": "file-x"}, "documents.0.file_id", 404),
+        ({"file_id": file.id, "text": "x"}, "documents.0.file_id", 400),
+        ({}, "documents.0.text", 400),
     ]:
         told = httpx.post(f"{door.url}/v1/analyses", json={"task": "summarize", "documents": [document]})
-        assert (told.status_code, told.json()["error"]["param"]) == (400, param)
+        assert (told.status_code, told.json()["error"]["param"]) == (status, param)
     assert len(door.blob_files()) == before
 
 

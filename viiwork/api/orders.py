@@ -20,7 +20,7 @@ from viiwork.api.room import share_of
 from viiwork.api.uploads import Form, UploadedFile, discard
 from viiwork.api.work import Item, Order
 from viiwork.documents.taskcheck import check_options
-from viiwork.errors import UsageError
+from viiwork.errors import NotFound, UsageError
 from viiwork.labels import parse_labels
 from viiwork.settings import ApiSection
 from viiwork.settings.service import ResultsSection
@@ -83,11 +83,11 @@ async def order_of_json(body: AnalysisBody, desk: Intake, *, tenant: str) -> Ord
 
 
 async def _file(document: DocumentBody, index: int, store: Store, tenant: str) -> Item:
-    """A document that was uploaded before. Raises UsageError."""
+    """A document that was uploaded before. Raises NotFound."""
     file = await files.find(store, tenant, document.file_id or "")
     if file is None:
         param = f"documents.{index}.file_id"
-        raise UsageError(f"{param}: there is no such file of yours.", param=param)
+        raise NotFound(f"{param}: there is no such file of yours.", param=param)
     return Item(
         name=display_name(document.name) or file.filename,
         custom_id=document.custom_id,

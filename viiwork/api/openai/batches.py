@@ -184,11 +184,11 @@ def _checked(body: BatchBody) -> float:
 
 
 async def _input(request: Request, file_id: str) -> StoredFile:
-    """The file of its lines. Raises UsageError."""
+    """The file of its lines. Raises NotFound, UsageError."""
     try:
         file = await mine(request, file_id)
     except NotFound as error:
-        raise UsageError("input_file_id: there is no such file of yours.", param="input_file_id") from error
+        raise NotFound("input_file_id: there is no such file of yours.", param="input_file_id") from error
     if file.purpose != BATCH_INPUT:
         message = "input_file_id: this file was not uploaded with the purpose batch."
         raise UsageError(message, hint="Upload it again with purpose=batch.", param="input_file_id")
