@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-PATIENCE_S = 300.0
+PATIENCE_S = 60.0
+"""For one lock, which takes some ten seconds: without an answer from outside nobody is to wait longer for a warning."""
 
 
 def main(pip_audit: str, *locks: str) -> int:
