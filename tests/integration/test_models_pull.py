@@ -21,7 +21,7 @@ from tests.fakes.hub import FakeHub, commit_of, sha256, sibling
 from viiwork.cli.main import run
 from viiwork.errors import NotFound, UsageError
 from viiwork.models import find
-from viiwork.models.hub import QUIET
+from viiwork.models.openhub import QUIET
 from viiwork.settings import Settings, load_settings
 
 PATIENCE_S = 60

@@ -16,8 +16,8 @@ from viiwork.errors import UsageError
 from viiwork.models.check import Verdict, check
 from viiwork.models.choice import Wanted
 from viiwork.models.find import PATH_STARTS
-from viiwork.models.hub import open_hub
 from viiwork.models.names import parse_name
+from viiwork.models.openhub import open_hub
 from viiwork.models.pull import pull
 from viiwork.models.register import register
 from viiwork.models.removal import ensure_unused, meant, remove
