@@ -94,6 +94,15 @@ class Allowance:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class KeptNow:
+    """What a sender has here just now, of each as it is counted: for its key, or for its tenant."""
+
+    files: int = 0
+    bytes: int = 0
+    batches: int = 0
+
+
 class Use(Wire):
     """One limit: the most there may be, what is left of it, and whose use counts."""
 
@@ -126,10 +135,14 @@ class LimitsInUse(Wire):
     """Tokens, with those that are reserved for jobs that have not ended; absent where nothing is counted."""
     month_ends: datetime | None = None
     """The month is the calendar's, in UTC."""
+    stored_files: Use | None = None
+    stored_bytes: Use | None = None
+    open_batches: Use | None = None
 
 
-def in_use(account: Account, left: Mapping[Lane, Allowance | None]) -> LimitsInUse:
-    """What an account may use in its lanes."""
+def in_use(account: Account, left: Mapping[Lane, Allowance | None], *, kept: KeptNow) -> LimitsInUse:
+    """What an account may use in its lanes, and may keep beside what it has."""
+    most = account.kept()
     lanes = {lane: _lane_use(account.ceilings(lane), left[lane]) for lane in Lane}
     ceiling, seen = account.ceilings(Lane.BATCH).monthly_tokens, left[Lane.BATCH] or left[Lane.INTERACTIVE]
     return LimitsInUse(
@@ -139,7 +152,14 @@ def in_use(account: Account, left: Mapping[Lane, Allowance | None]) -> LimitsInU
         monthly_tokens=_use(ceiling, seen.monthly_tokens if seen else None),
         used_this_month=seen.used_this_month if seen else None,
         month_ends=next_month(seen.now_ms) if seen else None,
+        stored_files=_use(most.files, _left(most.files, kept.files)),
+        stored_bytes=_use(most.bytes, _left(most.bytes, kept.bytes)),
+        open_batches=_use(most.batches, _left(most.batches, kept.batches)),
     )
+
+
+def _left(ceiling: Ceiling, used: int) -> int | None:
+    return max(0, ceiling.most - used) if ceiling.most else None
 
 
 def _lane_use(ceilings: Ceilings, left: Allowance | None) -> LaneUse:

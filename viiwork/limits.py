@@ -19,7 +19,7 @@ from viiwork.wire import Wire
 NONE: Literal["none"] = "none"
 """Said of a key, it lifts the default."""
 Amount = Annotated[int, Field(ge=1, le=1_000_000_000)] | Literal["none"] | None
-MonthlyAmount = Annotated[int, Field(ge=1, le=1_000_000_000_000)] | Literal["none"] | None
+LargeAmount = Annotated[int, Field(ge=1, le=1_000_000_000_000)] | Literal["none"] | None
 
 
 class LimitFields(BaseModel):
@@ -41,8 +41,14 @@ class LimitFields(BaseModel):
     """What documents take is known once they are read: it is charged then, and further work waits for it."""
     batch_in_flight: Amount = None
     batch_backlog: Amount = None
-    monthly_tokens: MonthlyAmount = None
+    monthly_tokens: LargeAmount = None
     """Of both lanes, in a calendar month (UTC)."""
+    stored_files: Amount = None
+    """Files that were sent for later use, and those that batches have written, until they are deleted or expire."""
+    stored_bytes: LargeAmount = None
+    """Of all of them."""
+    open_batches: Amount = None
+    """Batches of files whose own files are not written yet."""
 
 
 class Limits(Wire, LimitFields):
@@ -50,10 +56,12 @@ class Limits(Wire, LimitFields):
 
 
 NO_LIMITS = Limits()
-THOUSANDS = {"k": 10**3, "m": 10**6, "g": 10**9}
-SCALED = re.compile(r"(\d+(?:\.\d+)?)([kmg])")
+THOUSANDS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+SCALED = re.compile(r"(\d+(?:\.\d+)?)([kmgt])")
 USUAL_DOCUMENTS = 200
 """Of one analysis in the interactive lane where keys are asked for and nobody says anything: others wait there too."""
+USUAL_FILES, USUAL_BYTES, USUAL_BATCHES = 10_000, 100 * 10**9, 100
+"""What a tenant may keep where keys are asked for and nobody says anything: a script that runs wild fills no disk."""
 
 
 def changed(limits: LimitFields, said: Mapping[str, object]) -> Limits:
@@ -102,6 +110,15 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What bounds what one sender has here for longer: files, their bytes, batches that have not ended."""
+
+    files: Ceiling
+    bytes: Ceiling
+    batches: Ceiling
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """Who pays: a key or, without one, a tenant."""
 
@@ -119,12 +136,20 @@ class Account:
             in_flight=self._ceiling(f"{lane}_in_flight"),
             backlog=self._ceiling(f"{lane}_backlog"),
             monthly_tokens=self._ceiling("monthly_tokens"),
-            documents=self._documents() if lane is Lane.INTERACTIVE else Ceiling(),
+            documents=self._usual("interactive_documents", USUAL_DOCUMENTS) if lane is Lane.INTERACTIVE else Ceiling(),
         )
 
-    def _documents(self) -> Ceiling:
-        unsaid = self.own.interactive_documents is None and self.defaults.interactive_documents is None
-        return Ceiling(USUAL_DOCUMENTS) if self.key and unsaid else self._ceiling("interactive_documents")
+    def kept(self) -> Kept:
+        """What bounds what it keeps here."""
+        return Kept(
+            files=self._usual("stored_files", USUAL_FILES),
+            bytes=self._usual("stored_bytes", USUAL_BYTES),
+            batches=self._usual("open_batches", USUAL_BATCHES),
+        )
+
+    def _usual(self, name: str, usual: int) -> Ceiling:
+        unsaid = getattr(self.own, name) is None and getattr(self.defaults, name) is None
+        return Ceiling(usual) if self.key and unsaid else self._ceiling(name)
 
     def _ceiling(self, name: str) -> Ceiling:
         own, default = getattr(self.own, name), getattr(self.defaults, name)

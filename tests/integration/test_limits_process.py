@@ -22,6 +22,7 @@ MODEL = "standin"
 JOB = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}], "lane": "batch"}
 DOORS, HANDS = 4, 4
 LASTS_S = 5.0
+FILES = 7
 A_MINUTE = 1200
 """Twenty a second: fewer than the doors of a busy machine are asked for."""
 
@@ -38,15 +39,17 @@ async def store(real_store: Store) -> Store:
 
 async def test_four_doors_admit_what_the_limit_says(store: Store, settings: Settings) -> None:
     """Whatever each of them thinks: within one in a hundred of what the time between allows."""
-    made = await apikeys.create(store, "busy", limits=Limits(batch_requests_per_minute=A_MINUTE))
+    made = await apikeys.create(store, "busy", limits=Limits(batch_requests_per_minute=A_MINUTE, stored_files=FILES))
     environ = {"VIIWORK_API_KEYS": "on", "VIIWORK_REDIS_URL": settings.redis.url}
     with ExitStack() as open_doors:
         doors = [open_doors.enter_context(Door(settings, **environ)) for _ in range(DOORS)]
         urls = await asyncio.gather(*(asyncio.to_thread(lambda door: door.url, door) for door in doors))
+        kept = await asyncio.gather(*(uploaded(url, made.secret) for url in urls for _ in range(HANDS)))
         await empty(store, made)
         began_ms = await now_ms(store)
         codes = await asyncio.gather(*(hammered(url, made.secret, LASTS_S) for url in urls for _ in range(HANDS)))
         ended_ms = await now_ms(store)
+    assert sorted(kept) == [200] * FILES + [409] * (DOORS * HANDS - FILES)
     said = [code for some in codes for code in some]
     assert set(said) == {202, 429}
     allowed = A_MINUTE * (ended_ms - began_ms) / 60_000
@@ -54,6 +57,13 @@ async def test_four_doors_admit_what_the_limit_says(store: Store, settings: Sett
     assert left is not None and left.requests is not None
     assert said.count(202) <= allowed + 1
     assert said.count(202) >= 0.99 * (allowed - left.requests.remaining) - 1
+
+
+async def uploaded(url: str, secret: str) -> int:
+    """The status of one upload."""
+    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {secret}"}) as http:
+        sent = await http.post("/v1/files", data={"purpose": "user_data"}, files={"file": ("a.txt", b"text")})
+        return sent.status_code
 
 
 async def hammered(url: str, secret: str, for_s: float) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from viiwork.jobs import Job, Lane
 from viiwork.limits import Account, Limits
 from viiwork.store import Store
 from viiwork.store.accounts import Tab, look
+from viiwork.store.kept import kept_now, reserve
 from viiwork.store.leases import Verdict
 from viiwork.store.said import listen
 from viiwork.work import Answer, Usage
@@ -210,3 +212,13 @@ async def used(store: Store, mine: Tab) -> tuple[int, int]:
     assert left is not None
     minute = left.tokens.most - left.tokens.remaining if left.tokens else 0
     return minute, left.used_this_month
+
+
+async def test_of_many_batches_at_once_as_many_are_let_in_as_may_be_open(store: Store) -> None:
+    """And of one that is said twice, one."""
+    who = Account("anna@lab", key="key_1", own=Limits(open_batches=3))
+    said = [reserve(store, f"an_{number % 10}", who) for number in range(20)]
+    came = await asyncio.gather(*said, return_exceptions=True)
+    assert {type(one) for one in came if one} == {RateLimited}
+    assert (await kept_now(store, who)).batches == 3
+    assert came.count(None) == 6

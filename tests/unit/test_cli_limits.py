@@ -49,7 +49,8 @@ def test_nobody_is_bounded_says_so(cli: Cli, tmp_path: Path) -> None:
     """On the host, where the fleet does not run."""
     here = ("--state-dir", str(tmp_path / "own"))
     assert cli("keys", "create", "me", *here).code == 0
-    assert cli("keys", "limits", "me", "--limit", "interactive_documents=none", *here).code == 0
+    for name in ("interactive_documents", "stored_files", "stored_bytes", "open_batches"):
+        assert cli("keys", "limits", "me", "--limit", f"{name}=none", *here).code == 0
     assert "Nothing bounds the key me." in cli("keys", "limits", "me", *here).out
 
 

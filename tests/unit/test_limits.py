@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from viiwork.allowance import Allowance, Bucket, in_use, lasting, next_month, waiting
+from viiwork.allowance import Allowance, Bucket, KeptNow, in_use, lasting, next_month, waiting
 from viiwork.api.quota import check_documents
 from viiwork.errors import QuotaExceeded, UsageError
 from viiwork.jobs import Fault, Lane, TaskName
@@ -101,7 +101,7 @@ def test_what_is_in_use_is_told_by_lane_and_says_whose_limit_it_is() -> None:
         "acme", key="key_1", own=Limits(batch_requests_per_minute=60), defaults=Limits(monthly_tokens=100)
     )
     batch = Allowance(now_ms=0, requests=Bucket.full(60), monthly_tokens=40, used_this_month=60)
-    told = in_use(account, {Lane.BATCH: batch, Lane.INTERACTIVE: None})
+    told = in_use(account, {Lane.BATCH: batch, Lane.INTERACTIVE: None}, kept=KeptNow())
     assert told.batch.requests_per_minute is not None
     assert (told.batch.requests_per_minute.left, told.batch.requests_per_minute.of) == (60, "key")
     assert told.monthly_tokens is not None

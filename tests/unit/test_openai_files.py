@@ -12,6 +12,7 @@ import pytest
 from openai import OpenAI
 
 from service import Service
+from viiwork.limits import Account
 from viiwork.store import files
 from viiwork.store.mentions import mentions
 
@@ -147,10 +148,10 @@ def test_what_is_streamed_in_is_not_held_in_memory(client: OpenAI, tmp_path: Pat
 
 def test_files_whose_time_is_over_go_with_their_blobs(door: Service) -> None:
     async def made() -> tuple[str, str]:
-        blob = (await door.store.blobs.put(b"old")).id
-        about = ["filename", "old", "purpose", "user_data", "bytes", 3, "sha256", "0"]
-        await files.put(door.store, "file-" + "0" * 26, tenant="old@lab", blob=blob, keep_s=0.001, about=about)
-        return "file-" + "0" * 26, blob
+        blob = await door.store.blobs.put(b"old")
+        about = ["filename", "old", "purpose", "user_data", "sha256", "0"]
+        await files.put(door.store, "file-" + "0" * 26, payer=Account("old@lab"), blob=blob, keep_s=0.001, about=about)
+        return "file-" + "0" * 26, blob.id
 
     async def gone(file: str) -> bool:
         return await files.find(door.store, "old@lab", file) is None

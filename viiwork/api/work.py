@@ -20,6 +20,7 @@ from viiwork.api.requests import JobBody, WorkBody
 from viiwork.documents.contents import likeness
 from viiwork.errors import UsageError
 from viiwork.jobs import READER_MODEL, Job, Lane, Priority, Settle, TaskName, child_id
+from viiwork.limits import Account
 from viiwork.schema import OF_FIRST
 from viiwork.store.accounts import Tab
 from viiwork.store.blobs import BlobRef
@@ -115,6 +116,11 @@ def sender(request: Request) -> Sender:
     """Who sends this request. Raises UsageError for an unusable Idempotency-Key."""
     tenant = principal(request).tenant
     return Sender(tenant=tenant, key=idempotency_key(request.headers), tab=open_tab(request, tenant))
+
+
+def payer(who: Sender) -> Account:
+    """Whose limits hold for what a sender leaves here."""
+    return who.tab.account if who.tab else Account(who.tenant)
 
 
 def idempotency_key(headers: Headers) -> str | None:

@@ -29,6 +29,9 @@ IN_WORDS = {
     "backlog": "unfinished jobs of analyses, files and batches",
     "documents": "documents of one analysis",
     "monthly_tokens": "tokens in a calendar month (UTC)",
+    "stored_files": "files that are kept",
+    "stored_bytes": "bytes of these",
+    "open_batches": "batches that have not ended",
 }
 
 
@@ -58,6 +61,9 @@ def limits_table(told: LimitsInUse) -> Table:
     if told.monthly_tokens is not None:
         cells = _row("both", "monthly_tokens", told.monthly_tokens, told.tenant)
         table.add_row(*(plain(cell) for cell in cells))
+    for name in ("stored_files", "stored_bytes", "open_batches"):
+        if (use := getattr(told, name)) is not None:
+            table.add_row(*(plain(cell) for cell in _row("", name, use, told.tenant)))
     return table
 
 

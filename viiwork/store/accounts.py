@@ -11,6 +11,7 @@ from viiwork.errors import Busy, Conflict, QuotaExceeded, RateLimited, UsageErro
 from viiwork.jobs import Job, Lane
 from viiwork.limits import Account, Ceiling
 from viiwork.store.connection import Connection
+from viiwork.store.kept import kept_now
 from viiwork.store.scripts import Call
 
 LATER_S = {"f": 1.0, "b": 15.0}
@@ -93,7 +94,8 @@ async def look(store: Connection, tab: Tab, lane: Lane) -> Allowance | None:
 
 async def used(store: Connection, account: Account) -> LimitsInUse:
     """What an account may use, and how much of it is left."""
-    return in_use(account, {lane: await look(store, Tab(account), lane) for lane in Lane})
+    left = {lane: await look(store, Tab(account), lane) for lane in Lane}
+    return in_use(account, left, kept=await kept_now(store, account))
 
 
 def refusal(said: Said) -> Exception | None:

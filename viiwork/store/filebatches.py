@@ -40,6 +40,8 @@ class Opening:
     callback_url: str | None = None
     outputs_s: float | None = None
     """For how long what it writes is kept; None as long as results are."""
+    payer: str = ""
+    """The id of the key that it came with; its files count for that, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def _fields(opening: Opening, *, closer: str) -> dict[str, str | int | float]:
         "endpoint": opening.endpoint,
         "input_file": opening.input_file,
         "window": opening.window,
+        "payer": opening.payer,
         "outputs_ms": "" if opening.outputs_s is None else int(opening.outputs_s * 1000),
     }
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from viiwork.batches.fileobject import FILE_ID, StoredFile
+from viiwork.limits import Account
+from viiwork.store.blobs import BlobRef
 from viiwork.store.callbacks import Record, as_hash, now_ms
+from viiwork.store.kept import letter, refusal, room_for
 from viiwork.store.reading import Reading
 from viiwork.store.removal import unlink
 from viiwork.store.steering import Steering
@@ -15,10 +18,31 @@ PAGE = 500
 
 
 async def put(
-    store: Steering, file: str, *, tenant: str, blob: str, keep_s: float | None, about: Sequence[str | int]
+    store: Steering, file: str, *, payer: Account, blob: BlobRef, keep_s: float | None, about: Sequence[str | int]
 ) -> None:
-    """Make the record of a file whose blob is on disk; idempotent by id. `about` is field, value, … of it."""
-    await store.call("file", file, tenant, blob, int((keep_s or 0) * 1000), *about)
+    """Make the record of a file whose blob is on disk; idempotent by id. `about` is field, value, … of it.
+
+    Raises Conflict for more than its sender may keep.
+    """
+    most = payer.kept()
+    limits = (letter(most.files), most.files.most, letter(most.bytes), most.bytes.most)
+    args = (file, payer.tenant, blob.id, int((keep_s or 0) * 1000), blob.bytes, payer.key, *limits, *about)
+    short = await store.call("file", *args)
+    if isinstance(short, list):
+        while await expire(store):  # some may only wait to be swept
+            pass
+        short = await store.call("file", *args)
+    if isinstance(short, list):
+        raise refusal(most, short, blob.bytes)
+
+
+async def check_room(store: Steering, payer: Account, size: int) -> None:
+    """Raises Conflict for a file of so many bytes that would not be kept, before its megabytes are sent."""
+    if await room_for(store, payer, size):
+        while await expire(store):  # as above
+            pass
+        if (short := await room_for(store, payer, size)) is not None:
+            raise short
 
 
 async def find(store: Reading, tenant: str, file: str) -> StoredFile | None:

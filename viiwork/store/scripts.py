@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 from viiwork.store.luapieces import needed
 from viiwork.store.trip import Command, trip
 
-LIBRARY = ("accounts", "lib")
+LIBRARY = ("accounts", "kept", "lib")
 """What scripts share, in this order: each starts with the pieces that it needs."""
 Arg = str | int | float | bytes
 HEADER = "#!lua"

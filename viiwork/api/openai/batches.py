@@ -17,7 +17,7 @@ from viiwork.api.openai.files import mine, page
 from viiwork.api.orders import json_body
 from viiwork.api.requests import CallbackUrl, Deadline, Metadata
 from viiwork.api.tenancy import whose
-from viiwork.api.work import Sender, fingerprint, sender
+from viiwork.api.work import Sender, fingerprint, payer, sender
 from viiwork.batches.batchobject import (
     OVER,
     BatchObject,
@@ -33,6 +33,7 @@ from viiwork.errors import Conflict, NotFound, UsageError
 from viiwork.jobs import READER_MODEL, Job, Lane, Priority, TaskName, new_id
 from viiwork.store import filebatches
 from viiwork.store.filebatches import Opening
+from viiwork.store.kept import reserve
 from viiwork.work import CloseInput, LinesInput
 
 DAY_S = 86_400.0
@@ -203,6 +204,7 @@ async def _begun(desk: Intake, who: Sender, body: BatchBody, file: StoredFile, *
         known = await filebatches.known(desk.store, batch_id) if batch_id != fresh else None
         if known is not None:
             return known
+        await reserve(desk.store, batch_id, payer(who))
         kept = await desk.store.directory.double(file.blob)  # the file may be removed while the batch runs
         opening = Opening(
             id=batch_id,
@@ -215,6 +217,7 @@ async def _begun(desk: Intake, who: Sender, body: BatchBody, file: StoredFile, *
             metadata=body.metadata,
             callback_url=body.callback_url,
             outputs_s=body.output_expires_after.seconds if body.output_expires_after else None,
+            payer=payer(who).key,
         )
         lines, close = steps(opening, kept, who)
         await filebatches.begin(desk.store, opening, lines=lines, close=close)

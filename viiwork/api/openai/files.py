@@ -16,7 +16,7 @@ from viiwork.api.limits import announced_bytes, check_announced
 from viiwork.api.orders import display_name
 from viiwork.api.tenancy import whose
 from viiwork.api.uploads import FILE, Form, Upload, UploadedFile, discard
-from viiwork.api.work import Sender, fingerprint, sender
+from viiwork.api.work import Sender, fingerprint, payer, sender
 from viiwork.batches.fileobject import (
     BATCH_INPUT,
     BATCH_INPUT_S,
@@ -50,6 +50,8 @@ CONTENT: dict[int | str, dict[str, Any]] = {
 EXPIRES = re.compile(r"expires_after\[(anchor|seconds)\]")
 ANCHOR = "created_at"
 MOST = 10_000
+ENVELOPE_BYTES = 64 * 1024
+"""What an upload may have besides its file."""
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
@@ -69,6 +71,9 @@ async def upload(request: Request) -> JSONResponse:
         raise UsageError(message, param="content-type")
     limits = desk.settings.api
     check_announced(request.headers, limits.max_upload_bytes, "the upload", "max_upload_bytes", param=FILE)
+    if who.key is None:  # else it may have come before
+        size = max(0, announced_bytes(request.headers) - ENVELOPE_BYTES)
+        await files.check_room(desk.store, payer(who), size)
     taking = Upload(desk.store.directory, limits, before_files=_look_at, part=FILE)
     form = await taking.take(desk.gauge.while_room(request.stream()), content_type=content_type)
     try:
@@ -148,7 +153,7 @@ def page(shown: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
 
 
 async def _kept(desk: Intake, who: Sender, form: Form) -> StoredFile:
-    """The record of what came, or that of the same request before. Raises UsageError, TooLarge, Conflict."""
+    """The record of what came, or that of the same request before. Raises UsageError, TooLarge, Conflict (too much)."""
     if not form.files:
         raise UsageError("file: send the file in a part of this name.", param=FILE)
     purpose, keep_s = said_of(form.fields)
@@ -163,8 +168,7 @@ async def _kept(desk: Intake, who: Sender, form: Form) -> StoredFile:
         known = await files.find(desk.store, who.tenant, file_id) if file_id != fresh else None
         if known is None:
             about = _about(sent, purpose)
-            blob = sent.blob.id
-            await files.put(desk.store, file_id, tenant=who.tenant, blob=blob, keep_s=keep_s, about=about)
+            await files.put(desk.store, file_id, payer=payer(who), blob=sent.blob, keep_s=keep_s, about=about)
     if known is not None:
         await discard(desk.store.directory, [sent.blob])
         return known
@@ -176,7 +180,7 @@ async def _kept(desk: Intake, who: Sender, form: Form) -> StoredFile:
 
 def _about(sent: UploadedFile, purpose: str) -> list[str | int]:
     name = display_name(sent.name) or "file"
-    return ["filename", name, "purpose", purpose, "bytes", sent.blob.bytes, "sha256", sent.blob.sha256]
+    return ["filename", name, "purpose", purpose, "sha256", sent.blob.sha256]
 
 
 async def _look_at(fields: Mapping[str, str]) -> None:

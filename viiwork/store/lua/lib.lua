@@ -251,8 +251,9 @@ end
 
 -- A file that a client sent or a batch wrote: a record, a place among its tenant's, and its blob where the sweeper looks.
 -- Ids sort by the time of their making, so that a list goes on behind one that is gone. `about`: field, value, … of it.
-local function make_file(id, tenant, blob, expires_ms, about)
+local function make_file(id, tenant, blob, expires_ms, about, payer)
   local key = P .. 'file:' .. id
+  count_earlier(tenant)
   redis.call('HSET', key, 'tenant', tenant, 'blob', blob, 'created_ms', NOW, unpack(about))
   if expires_ms > 0 then
     redis.call('HSET', key, 'expires_ms', string.format('%.0f', expires_ms))
@@ -260,16 +261,19 @@ local function make_file(id, tenant, blob, expires_ms, about)
   end
   redis.call('HSET', P .. 'files', id, blob)
   redis.call('ZADD', P .. 'files:' .. tenant, 0, id)
+  if payer and payer ~= '' then redis.call('HSET', key, 'payer', payer) end
+  count_stored(tenant, payer, 1, tonumber(redis.call('HGET', key, 'bytes')))
 end
 
 -- Answers the blob of a file that is no more, which stands in `unlinking` now; nil where there is none.
 local function drop_file(id)
-  local f = redis.call('HMGET', P .. 'file:' .. id, 'tenant', 'blob')
+  local f = redis.call('HMGET', P .. 'file:' .. id, 'tenant', 'blob', 'payer', 'bytes')
   redis.call('ZREM', P .. 'files.expiry', id)
   if not f[2] then return nil end
   redis.call('DEL', P .. 'file:' .. id)
   redis.call('HDEL', P .. 'files', id)
   redis.call('ZREM', P .. 'files:' .. f[1], id)
+  count_stored(f[1], f[3], -1, -tonumber(f[4]))
   redis.call('SADD', P .. 'unlinking', f[2])
   return f[2]
 end

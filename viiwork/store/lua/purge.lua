@@ -99,7 +99,8 @@ end
 -- A batch that came as a file is in its tenant's list too. What it wrote to files goes with it only where it was deleted:
 -- files have a time of their own.
 local function forget_file_batch(id, deleted)
-  local known = redis.call('HMGET', batch_key(id), 'tenant', 'output_file', 'error_file')
+  local known = redis.call('HMGET', batch_key(id), 'tenant', 'output_file', 'error_file', 'payer')
+  forget_open(id, known[1], known[4])
   redis.call('ZREM', P .. 'filebatches:' .. (known[1] or ''), id)
   for at = 2, 3 do
     local blob = deleted and known[at] and drop_file(known[at])

@@ -10,13 +10,14 @@
 
 local verb, id = ARGV[1], ARGV[2]
 local key = batch_key(id)
-local known = redis.call('HMGET', key, 'state', 'tenant', 'in_progress_ms', 'refused_ms', 'concluded_ms', 'callback_url')
+local known = redis.call('HMGET', key, 'state', 'tenant', 'in_progress_ms', 'refused_ms', 'concluded_ms', 'callback_url',
+  'payer')
 
 local function file_of(at, field)
   if ARGV[at] == '' then return end
   local keep_ms = tonumber(ARGV[at + 5])
   make_file(ARGV[at], known[2], ARGV[at + 1], keep_ms > 0 and NOW + keep_ms or 0,
-    {'bytes', ARGV[at + 2], 'filename', ARGV[at + 3], 'sha256', ARGV[at + 4], 'purpose', 'batch_output'})
+    {'bytes', ARGV[at + 2], 'filename', ARGV[at + 3], 'sha256', ARGV[at + 4], 'purpose', 'batch_output'}, known[7])
   redis.call('HSET', key, field, ARGV[at])
 end
 
@@ -26,6 +27,7 @@ local function conclude()
   if not holds then return -1 end
   if known[5] then return 0 end
   redis.call('HSET', key, 'concluded_ms', NOW, 'outcome', ARGV[6])
+  forget_open(id, known[2], known[7])
   -- The file of its lines is of no use to anybody any more.
   local source = redis.call('HGET', job_key(closer.id), 'document_blob')
   if source then
@@ -54,5 +56,6 @@ if verb == 'checked' then
   redis.call('HSET', key, 'in_progress_ms', NOW, 'model', ARGV[3], 'lines', ARGV[4])
 else
   redis.call('HSET', key, 'refused_ms', NOW, 'errors', ARGV[3])
+  forget_open(id, known[2], known[7])
 end
 return 1
