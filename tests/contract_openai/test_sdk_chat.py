@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
+from collections.abc import Callable
 
 import pytest
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, OpenAI
@@ -190,6 +192,27 @@ class TestChats:
         assert told.value.code == "context_length_exceeded"
         assert "2,048" in told.value.message or "2048" in told.value.message
         assert "/v1/analyses" in told.value.message
+
+    def test_what_only_the_engine_could_count_is_refused_with_the_engines_counts(self, sdk: OpenAI) -> None:
+        """Nobody here knows the model's tokenizer: the door lets it in, and the engine says how long it is."""
+        text = "river " * 2040
+        said: list[ChatCompletionMessageParam] = [{"role": "user", "content": text}]
+        asks: dict[str, list[Callable[[], object]]] = {
+            "messages": [
+                lambda: sdk.chat.completions.create(model=MODEL, messages=said, max_tokens=100),
+                lambda: sdk.chat.completions.create(model=MODEL, messages=said, max_tokens=100, stream=True),
+            ],
+            "prompt": [lambda: sdk.completions.create(model=MODEL, prompt=text, max_tokens=100)],
+        }
+        for param, ways in asks.items():
+            for ask in ways:
+                with pytest.raises(BadRequestError) as told:
+                    ask()
+                assert (told.value.code, told.value.param) == ("context_length_exceeded", param)
+                assert re.search(
+                    r"the prompt has 2,0\d\d tokens and 100 are asked for; .* 2,048 in all", told.value.message
+                )
+                assert "/v1/analyses" in told.value.message
 
 
 async def test_the_asynchronous_client_is_answered_alike(front: Front) -> None:

@@ -228,8 +228,9 @@ class TestAnswers:
     def test_what_failed_has_the_status_that_clients_go_by(
         self, state: State, code: str, status: int, said: str
     ) -> None:
-        failure = failure_of(state, Fault(code=code, message="No.") if code else None)
+        failure = failure_of(state, Fault(code=code, message="No.") if code else None, prompt="prompt")
         assert (failure.status, failure.code, failure.again) == (status, said, False)
+        assert failure.param == ("prompt" if code == "context_length" else None)
         assert failure.error["type"] == ("server_error" if status >= 500 else "invalid_request_error")
 
     def test_a_refusal_at_the_door_keeps_its_own_words(self) -> None:

@@ -116,7 +116,7 @@ def line_of(
         return True, _line(target, row.index, row.custom_id, _response(200, job, response_of(body, answers, facts)))
     if (end := _end_of(row)) is not None:
         return False, unanswered(target, row.index, row.custom_id, end)
-    failure = failure_of(row.state, row.error)
+    failure = failure_of(row.state, row.error, prompt=BODIES[target.endpoint].asks)
     told = failure.error | {"param": failure.param or _field_of(row.error)}
     return False, _line(target, row.index, row.custom_id, _response(failure.status, job, {"error": told}))
 

@@ -5,7 +5,7 @@ A request may be several works: one for each of `n` choices of each prompt. Thei
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -32,6 +32,8 @@ OWN_TOKENIZER = (
 
 class ChatBody(WritingBody):
     """`POST /v1/chat/completions`."""
+
+    asks: ClassVar[str] = "messages"
 
     messages: Annotated[tuple[TurnBody, ...], Field(min_length=1, max_length=1024, fail_fast=True)]
     max_completion_tokens: OutputTokens | None = None
@@ -91,6 +93,8 @@ def _prompts(value: object) -> object:
 class CompletionBody(WritingBody):
     """`POST /v1/completions`."""
 
+    asks: ClassVar[str] = "prompt"
+
     prompt: Annotated[
         tuple[Text, ...],
         Field(min_length=1, max_length=MAX_CHOICES, fail_fast=True),
@@ -132,6 +136,8 @@ class CompletionBody(WritingBody):
 
 class EmbeddingBody(OpenAIBody):
     """`POST /v1/embeddings`."""
+
+    asks: ClassVar[str] = "input"
 
     input: Annotated[
         tuple[Text, ...],

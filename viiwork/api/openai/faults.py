@@ -52,15 +52,18 @@ class Failure:
         return {"message": self.message, "type": kind, "param": self.param, "code": self.code}
 
 
-def failure_of(state: State, fault: Fault | None) -> Failure:
-    """Why a job that has ended has no answer. It was tried again as often as helps, so it is said to be final."""
+def failure_of(state: State, fault: Fault | None, *, prompt: str) -> Failure:
+    """Why a job that has ended has no answer. It was tried again as often as helps, so it is said to be final.
+
+    `prompt` is the field that its prompt came in.
+    """
     told = fault or ENDED.get(state) or Fault(code="internal", message="There is no answer.")
     message = f"{told.message} {told.hint}".strip()
     code = CODES.get(told.code, told.code)
     if code == TOO_LONG:
         message = f"{message} {ANALYZE}."
     status = STATUSES.get(told.code, 500 if state is State.DEAD else 400)
-    param = "messages" if code == TOO_LONG else None
+    param = prompt if code == TOO_LONG else None
     return Failure(status, message, code, param)
 
 

@@ -135,6 +135,6 @@ def told(body: AnyBody, asked: Asked, found: list[Ended]) -> JSONResponse:
     headers = asked.headers | {"x-viiwork-wait-ms": str(max(end.waited_ms for end in found))}
     for end in found:
         if end.answer is None:
-            return refusal(failure_of(end.state or State.EXPIRED, end.fault), headers)
+            return refusal(failure_of(end.state or State.EXPIRED, end.fault, prompt=body.asks), headers)
     answers = [end.answer for end in found if end.answer is not None]
     return JSONResponse(response_of(body, answers, asked.facts), headers=headers)

@@ -120,7 +120,9 @@ class Stream(Response):
             raise _Fell(BROKEN)
         if hearing.end is not None:
             if hearing.end.answer is None:
-                raise _Fell(failure_of(hearing.end.state or State.EXPIRED, hearing.end.fault))
+                raise _Fell(
+                    failure_of(hearing.end.state or State.EXPIRED, hearing.end.fault, prompt=self.asked.body.asks)
+                )
             told += self.chunks.end(index, hearing.end.answer)
         return told
 
