@@ -233,6 +233,8 @@ class BatchStatus(Wire):
     expires_ms: int | None = None
     deadline_ms: int | None = None
     paused: bool = False
+    held: str | None = None
+    """Why no more lines of its file become jobs just now, such as a limit of its sender's."""
     priority: Priority = Priority.NORMAL
     duplicates: int | None = None
     """Its documents whose content is that of an earlier one; its answer is theirs, if it has one, without an engine."""

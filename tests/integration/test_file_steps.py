@@ -223,3 +223,12 @@ async def test_a_defect_ends_the_batch_and_tells_nothing_of_its_lines(
     found = await batch.facts()
     assert (found.stage, [fault.code for fault in found.errors]) == ("failed", ["internal"])
     assert "RuntimeError" in caplog.text and "secret" not in caplog.text
+
+
+async def test_a_model_that_nobody_serves_is_answered_with_those_that_are(batch: Steps) -> None:
+    """As a chat is: else nobody knows what to write instead."""
+    await batch.begin(line(0, model="gpt-7"))
+    await batch.fill()
+    (fault,) = (await batch.facts()).errors
+    assert (fault.code, fault.param) == ("model_not_found", "body.model")
+    assert fault.message.startswith("body.model: nobody serves the model that was asked for. Served here: noop")

@@ -39,7 +39,9 @@ async def test_lines_come_in_as_the_limit_lets_them_and_none_twice(store: Store)
     work, lines = await begun(store, tab, 5), LinesIn(store, max_line_bytes=10_000, max_backlog=1000, timeout_s=60)
     with pytest.raises(Full, match="This key may send 3 requests a minute"):
         await lines(CLAIM, work)
-    assert (await store.batch(work.batch)).counts.total == 3
+    told = await store.batch(work.batch)
+    assert told.counts.total == 3
+    assert told.held is not None and told.held.startswith("This key may send 3 requests a minute")
     await store.client.delete(*[key async for key in store.client.scan_iter(match=f"{store.prefix}rate:*")])
     with pytest.raises(Full, match="4 unfinished jobs"):
         await lines(CLAIM, work)
@@ -48,6 +50,7 @@ async def test_lines_come_in_as_the_limit_lets_them_and_none_twice(store: Store)
     assert len(await hands.do_all()) == 4
     await lines(CLAIM, work)
     status = await store.batch(work.batch)
+    assert status.held is None
     assert (status.counts.total, status.counts.succeeded) == (5, 4)
     left = await look(store, tab, Lane.BATCH)
     assert left is not None and left.requests is not None

@@ -20,7 +20,7 @@ from tests.workers import make_job
 from viiwork.cardwords import slots
 from viiwork.cli.cancel import describe as describe_cancelled
 from viiwork.cli.dead import last_fault, letters_table, workers
-from viiwork.cli.facts import analysis_view, documents, job_view, moment
+from viiwork.cli.facts import analysis_view, documents, job_view, moment, state_of
 from viiwork.cli.pace import Pace
 from viiwork.cli.pause import show as show_paused
 from viiwork.cli.progress import describe, seen
@@ -215,6 +215,9 @@ class TestViews:
         pace.see(2, 4)
         assert describe(analysis(), pace) == "4 of 9 done, 1 failed, 2.0 a second, 2 s left"
         assert describe(analysis(paused=True), pace) == "4 of 9 done, 1 failed, paused"
+        held = analysis(held="This key may send 3 requests a minute.")
+        assert describe(held, pace) == "4 of 9 done, 1 failed, held: This key may send 3 requests a minute."
+        assert state_of(held) == "running, held: This key may send 3 requests a minute."
         assert seen(pace, analysis(paused=True)).per_second == 0.0
         assert seen(pace, analysis()) is pace
         high = analysis(priority=Priority.HIGH, paused=True)

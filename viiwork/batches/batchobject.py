@@ -141,7 +141,7 @@ class BatchErrors(BaseModel):
 
 
 class BatchObject(BaseModel):
-    """A batch. Times are Unix seconds. `paused` and `priority` are extensions."""
+    """A batch. Times are Unix seconds. `paused`, `held` (why no more lines come in) and `priority` are extensions."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -168,6 +168,7 @@ class BatchObject(BaseModel):
     usage: BatchUsage
     metadata: dict[str, str] | None
     paused: bool
+    held: str | None
     priority: Priority
 
 
@@ -210,6 +211,7 @@ def shown(facts: Facts) -> dict[str, Any]:
         usage=usage(status),
         metadata=status.metadata or None,
         paused=status.paused,
+        held=status.held,
         priority=status.priority,
     ).model_dump(mode="json")
 

@@ -80,9 +80,10 @@ def one_at_a_time(suspects: int) -> str:
 
 
 def state_of(status: BatchStatus) -> str:
-    """`running`, or `running, paused: nothing more of it starts`."""
+    """`running`, or `running, paused: nothing more of it starts`; and why no more of its lines come in."""
     paused = status.paused and not status.finished
-    return status.state.value + (", paused: nothing more of it starts" if paused else "")
+    held = f", held: {status.held}" if status.held else ""
+    return status.state.value + (", paused: nothing more of it starts" if paused else "") + held
 
 
 def job_view(status: Status) -> RenderableType:

@@ -44,6 +44,8 @@ def describe(status: BatchStatus, pace: Pace) -> str:
     parts += [f"{status.suspects} one at a time"] if status.suspects > 1 else []
     if status.paused:
         return ", ".join([*parts, "paused"])
+    if status.held:
+        return ", ".join([*parts, f"held: {status.held}"])
     parts += [f"{pace.per_second:.1f} a second"] if pace.per_second else []
     left_s = pace.left_s(counts.total - counts.settled)
     parts += [f"{duration(left_s)} left"] if left_s is not None else []
@@ -131,7 +133,7 @@ class Lines(progress.Hidden):
         if status.suspects and not self._suspects:
             say(one_at_a_time(status.suspects))
         self._suspects = status.suspects
-        stands = (status.state, status.paused, status.priority)
+        stands = (status.state, status.paused, status.held, status.priority)
         changed, self._stands = stands != self._stands, stands
         share = status.counts.settled / max(1, status.counts.total)
         if self._settled.reached(self._clock(), share, at_once=changed):

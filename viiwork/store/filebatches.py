@@ -117,6 +117,11 @@ async def checked(store: Store, batch: str, *, model: str, lines: int) -> None:
     await store.call("stage", "checked", batch, model, lines)
 
 
+async def hold(store: Store, batch: str, why: str) -> None:
+    """No more of its lines become jobs just now, for this reason; without one they do again."""
+    await store.call("stage", "held", batch, why)
+
+
 async def refuse(store: Store, batch: str, errors: str) -> None:
     """Its lines are not valid: it ends with these errors. May be repeated."""
     await store.call("stage", "refused", batch, errors)

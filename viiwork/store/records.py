@@ -138,6 +138,7 @@ def batch_status_of(batch_id: str, record: Hash, *, suspects: int = 0) -> BatchS
         expires_ms=_optional(record.get("expires_ms")),
         deadline_ms=_optional(record.get("deadline_ms")),
         paused=record.get("paused") == "1",
+        held=record.get("held") if record["state"] == BatchState.UPLOADING else None,
         priority=Priority(record.get("priority", Priority.NORMAL)),
         duplicates=_optional(record.get("same")),
         suspects=suspects,

@@ -18,6 +18,7 @@ from viiwork.api.openai.batchlines import Target, jobs_for, misfit
 from viiwork.api.openai.orders import context_of
 from viiwork.api.pressure import refusal
 from viiwork.api.scales import Misfit, Scales, with_weight
+from viiwork.api.served import choose_model
 from viiwork.batches.batchobject import Facts
 from viiwork.batches.linecheck import LineCheck, LineFault, Request, read
 from viiwork.batches.linecut import FileLine, LineCut
@@ -36,7 +37,6 @@ SLICE, SLICE_BYTES = 500, 1024 * 1024
 Line = tuple[Request, list[Job]]
 """A line, and the jobs that it becomes."""
 PROMPTED = ChatInput | CompletionInput | EmbeddingInput
-UNSERVED = LineFault(code="model_not_found", message="body.model: nobody serves this model here.", param="body.model")
 DEFECT = LineFault(code="internal", message="The service met a defect while it took the file in.")
 
 
@@ -72,23 +72,25 @@ class LinesIn:
             found = await asyncio.to_thread(check, path, work.endpoint, self._max_line_bytes, stop)
         finally:
             stop.set()
-        if not found.faults and not await self._has(found.model):
-            found.faults.append(UNSERVED)
+        if not found.faults and (unserved := await self._unserved(found.model)) is not None:
+            found.faults.append(unserved)
         if found.faults:
             await self._refuse(work, found.faults)
             return False
         await filebatches.checked(self._store, work.batch, model=found.model, lines=found.lines)
         return True
 
-    async def _has(self, model: str) -> bool:
-        """Whether a model is served, or was: its workers may be about to come back."""
-        if model in (await self._store.fleet()).models:
-            return True
-        if model == READER_MODEL:
-            return False
-        with suppress(ModelNotServed):
-            return bool(await self._store.model_card(model))
-        return False
+    async def _unserved(self, model: str) -> LineFault | None:
+        """That nobody serves a model, and what is served; None for one that was: its workers may come back."""
+        try:
+            choose_model(model, (await self._store.fleet()).models)
+        except ModelNotServed as error:
+            if model != READER_MODEL:
+                with suppress(ModelNotServed):
+                    await self._store.model_card(model)
+                    return None
+            return LineFault(code=error.code, message=f"body.{error}", param="body.model")
+        return None
 
     async def _refuse(self, work: LinesInput, faults: Sequence[LineFault]) -> None:
         told = json.dumps([fault.model_dump(exclude_none=True) for fault in faults])
@@ -98,11 +100,26 @@ class LinesIn:
         batch = await filebatches.known(self._store, work.batch)
         if batch is None:
             return
+        held = batch.status.held is not None
         with closing(slices(path, self._max_line_bytes)) as lines:
             while some := await asyncio.to_thread(next, lines, None):
                 if left := await new_lines(self._store, work.batch, some):
-                    await self._submit_slice(batch, left, account=work.account)
+                    await self._submit_held(batch, left, account=work.account)
+                    if held:  # told until a slice has got in
+                        held = await self._goes_on(work.batch)
         await self._store.seal(work.batch)
+
+    async def _submit_held(self, batch: Facts, lines: Sequence[FileLine], *, account: str) -> None:
+        """Take lines in; what holds them back is told with the batch. Raises as below."""
+        try:
+            await self._submit_slice(batch, lines, account=account)
+        except Full as error:
+            await filebatches.hold(self._store, batch.status.id, error.message)
+            raise
+
+    async def _goes_on(self, batch: str) -> bool:
+        await filebatches.hold(self._store, batch, "")
+        return False
 
     async def _submit_slice(self, batch: Facts, lines: Sequence[FileLine], *, account: str) -> None:
         """Raises Conflict when the batch takes no more, Full while there is no room, or its sender may have no more."""

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- The stages of a batch that came as a file, beside the life that `batch` gives it. ARGV: verb, batch id, then
 -- listed: its tenant. It is in that one's list from now on.
+-- held: why no more of its lines become jobs just now, in a sentence; empty: they do again.
 -- checked: its model and the number of its lines: they are jobs from now on. Said once only.
 -- refused: what is wrong with its lines, as JSON. Said once only; `batch cancel` ends it then.
 -- concluded: the closing job's id, attempt and token, how it ended, and for the output and the error file: id (empty: none),
@@ -51,6 +52,10 @@ if verb == 'listed' then
   return 1
 end
 if verb == 'concluded' then return conclude() end
+if verb == 'held' and known[1] == 'uploading' then
+  if ARGV[3] == '' then redis.call('HDEL', key, 'held') else redis.call('HSET', key, 'held', ARGV[3]) end
+  return 1
+end
 if known[1] ~= 'uploading' or known[3] or known[4] then return 0 end
 if verb == 'checked' then
   redis.call('HSET', key, 'in_progress_ms', NOW, 'model', ARGV[3], 'lines', ARGV[4])
