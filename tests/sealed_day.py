@@ -1,6 +1,7 @@
-"""A day of a fleet in a network namespace with no way out: `unshare --net python -m tests.sealed_day FOLDER`.
+"""A day of a fleet in a network namespace with no way out: `unshare --net python -m tests.sealed_day FOLDER [ENGINE]`.
 
-It prints one JSON object: what was sent out, and where the marker of documents, prompts and names was found.
+ENGINE are words of `viiwork up`; without them the engine is simulated. It prints one JSON object: what was sent out,
+and where the marker of documents, prompts and names was found.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ MARK = "Zqxwv9marker"
 SAMPLES = Path(__file__).parents[1] / "samples" / "documents"
 SIOCSIFFLAGS, IFF_UP_RUNNING = 0x8914, 0x41
 OUTSIDE = "192.0.2.1"
+SIMULATED = ("--engine", "simulated", "--time-scale", "0.01")
+BLOTTED = {"schema": b"JSON schema conversion was incomplete: #", "grammar": b"error parsing grammar: #"}
+"""What llama.cpp says of a schema that it cannot use, less the schema."""
+SHORT = ("--max-tokens", "64")
+LOOK_S, LOOKS = 0.2, 100
 PAGES = ("/", "/tasks", "/broker", "/api/tasks", "/api/workers?refresh=1", "/api/queues/length", "/metrics")
 
 
@@ -43,7 +49,7 @@ def main() -> int:
     """The day."""
     folder = Path(sys.argv[1])
     raise_loopback()
-    told = day(folder)
+    told = day(folder, sys.argv[2:])
     told["sent_out"] = unroutable()
     told["would_be_seen"] = try_to_leave()
     print(json.dumps(told))
@@ -75,8 +81,8 @@ def try_to_leave() -> int:
     return unroutable() - before
 
 
-def day(folder: Path) -> dict[str, Any]:
-    """Up, documents of every kind, a file of jobs, a question; what is seen of them; down."""
+def day(folder: Path, engine: Sequence[str]) -> dict[str, Any]:
+    """Up, documents of every kind, a file of jobs, a question; what is seen of them; down. A real engine gets few."""
     state = StateDir(folder / "state")
     environ = {**bare_environ(), "VIIWORK_FLEET_STATE_DIR": str(state.root)}
 
@@ -86,33 +92,38 @@ def day(folder: Path) -> dict[str, Any]:
         assert ended.returncode in codes, ended.stderr
         return ended.stdout
 
-    viiwork("up", "--detach", "--engine", "simulated", "--time-scale", "0.01", "--port", "0", "--flower-port", "0")
+    viiwork("up", "--detach", *(engine or SIMULATED), "--port", "0", "--flower-port", "0")
     try:
         run = state.read_run()
         assert run is not None
         with hearing(state, run) as heard:
-            work(folder, viiwork)
+            work(folder, viiwork, samples=not engine)
             clients_of_openai(run.api_url)
-            found = {"files": in_files(state), **seen(state, run)}
+            if engine:
+                odd_shapes(run.api_url)
+            found = {"files": left_in_files(state), **seen(state, run)}
         found["events"] = [event for event in heard if MARK in event]
-        return {"found": found, "events": len(heard), "argv": secrets_in_argv(state)}
+        argv = secrets_in_argv(state)
+        return {"found": found, "events": len(heard), "argv": argv, "blotted": blotted(state)}
     finally:
         viiwork("down")
 
 
-def work(folder: Path, viiwork: Any) -> None:
+def work(folder: Path, viiwork: Any, *, samples: bool) -> None:
     """The samples, a document that carries the marker in its name and its text, jobs and a question."""
     documents = folder / "documents"
-    shutil.copytree(SAMPLES, documents)
+    if samples:
+        shutil.copytree(SAMPLES, documents)
+    documents.mkdir(exist_ok=True)
     text = f"The lease of {MARK} ends in May. " * 3
     (documents / f"{MARK}.txt").write_text(text)
     (documents / f"broken-{MARK}.pdf").write_bytes(b"%PDF-1.4 " + MARK.encode())
     said = [{"role": "user", "content": f"When does the lease of {MARK} end? {text}"}]
-    lines = [{"custom_id": f"{MARK}-{number}", "messages": said} for number in range(20)]
+    lines = [{"custom_id": f"{MARK}-{number}", "messages": said, "max_output_tokens": 64} for number in range(20)]
     (folder / "jobs.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    viiwork("analyze", str(documents), "--question", f"Who is {MARK}?", "--out", "rows.jsonl", codes=(0, 1))
+    viiwork("analyze", str(documents), "--question", f"Who is {MARK}?", *SHORT, "--out", "rows.jsonl", codes=(0, 1))
     viiwork("submit", "jobs.jsonl", "--wait", codes=(0, 1))
-    viiwork("ask", f"Who is {MARK}? {text}", codes=(0, 1))
+    viiwork("ask", f"Who is {MARK}? {text}", *SHORT, codes=(0, 1))
     assert MARK in (folder / "rows.jsonl").read_text(), "it would prove nothing that nobody answered"
 
 
@@ -135,6 +146,20 @@ def clients_of_openai(url: str) -> None:
             batch = http.get(f"/v1/batches/{batch['id']}").json()
         assert batch["request_counts"] == {"total": 10, "completed": 10, "failed": 0}, batch
         assert MARK in http.get(f"/v1/files/{batch['output_file_id']}/content").text
+
+
+def odd_shapes(url: str) -> None:
+    """Schemas that an engine may not know what to do with; whatever it answers."""
+    text = {"type": "string"}
+    long = {**text, "minLength": 5_000, "maxLength": 100_000}
+    for node in (long, {**text, "pattern": f"^(?={MARK})a$"}, {"enum": [MARK, "b"]}):
+        schema = {"type": "object", "properties": {MARK: node}, "required": [MARK]}
+        shape = {"type": "json_schema", "json_schema": {"name": "odd", "schema": schema}}
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as http:
+            (model,) = (each["id"] for each in http.get("/v1/models").json()["data"])
+            said = [{"role": "user", "content": f"Who is {MARK}?"}]
+            chat = {"model": model, "messages": said, "max_completion_tokens": 32, "response_format": shape}
+            assert http.post("/v1/chat/completions", json=chat).status_code in (200, 400, 422)
 
 
 @contextmanager
@@ -184,6 +209,21 @@ def in_files(state: StateDir) -> list[str]:
     files = [path for path in state.root.rglob("*") if path.is_file() and not any(map(path.is_relative_to, kept))]
     assert any(path.parent == state.logs for path in files)
     return [path.name for path in files if MARK.encode() in path.read_bytes()]
+
+
+def left_in_files(state: StateDir) -> list[str]:
+    """Those that keep it: a guard goes through its engine's log once a second."""
+    for _ in range(LOOKS):
+        if not (found := in_files(state)):
+            break
+        time.sleep(LOOK_S)
+    return found
+
+
+def blotted(state: StateDir) -> dict[str, bool]:
+    """Which traces of what was blotted out the engines' logs bear."""
+    logs = b"".join(path.read_bytes() for path in state.logs.glob("engine-*.log"))
+    return {name: trace in logs for name, trace in BLOTTED.items()}
 
 
 def secrets_in_argv(state: StateDir) -> list[str]:

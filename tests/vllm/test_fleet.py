@@ -15,6 +15,7 @@ import pytest
 from samples.verdict import every_row
 from tests.kit.works import LETTER
 from tests.schemas import TAKEN
+from tests.sealed_day import MARK, left_in_files, odd_shapes
 from tests.terminal import Terminal
 from tests.vllm.conftest import MODEL
 from tests.vllm.tiny import ALIAS, CONTEXT, START_S
@@ -23,6 +24,7 @@ from viiwork import Client, TextDocument
 from viiwork.documents.shapes import validator_of
 from viiwork.fleet.plan import TAG
 from viiwork.processes import tagged
+from viiwork.statedir import StateDir
 
 pytestmark = pytest.mark.timeout(START_S * 4)
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,3 +125,13 @@ def test_each_kind_of_schema_is_filled_or_its_row_says_why_not(fleet: Fleet) -> 
             assert len(whys) == len(letters) - filled[kind], kind
             assert {*whys} <= {"invalid_output", "incomplete"}, (kind, whys)  # the second: of what must be there
     assert sum(map(bool, filled.values())) >= len(TAKEN) // 2, filled
+
+
+def test_no_log_says_what_was_asked(fleet: Fleet) -> None:
+    """Nor shows a schema that the engine cannot be held to."""
+    letter = TextDocument(text=f"{LETTER} {MARK}", name=f"{MARK}.txt")
+    with Client(fleet.url) as client:
+        (row,) = client.analyze([letter], task="prompt", prompt=f"Who is {MARK}?", model=ALIAS, max_output_tokens=16)
+    assert row.answer is not None
+    odd_shapes(fleet.url)
+    assert left_in_files(StateDir(fleet.state_dir)) == []

@@ -97,7 +97,10 @@ class Life:
             child = await self._start(address)
         except (OSError, ValueError) as error:
             return _not_started(error)
-        fall = await first(self._death(child), self._serve_once_there(child, address), self._tend())
+        try:
+            fall = await first(self._death(child), self._serve_once_there(child, address), self._tend())
+        finally:
+            self._ground.log.look()
         if fall.how == "garbage" or fall.was_told:
             return fall
         return fall.known_as(self._ground.log.known(recent=self._ready_s is not None))

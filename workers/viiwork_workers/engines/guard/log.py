@@ -10,6 +10,7 @@ from pathlib import Path
 
 from viiwork.statedir import rotate
 from viiwork_workers.engines.guard.aside import Aside
+from viiwork_workers.engines.guard.blotting import Blotter, blotted
 from viiwork_workers.engines.guard.known import LONGEST_LINE, Known, recognise
 
 LIMIT_BYTES = 10 * 1024 * 1024
@@ -32,6 +33,7 @@ class EngineLog:
         self._rest = b""
         self._lines: deque[tuple[float, str]] = deque(maxlen=KEPT_LINES)
         self._aside: Aside[None] = Aside()
+        self._blotter = Blotter(path)
 
     def open(self) -> int:
         """A handle for a new life to write to; what was written before is forgotten. Raises OSError."""
@@ -41,9 +43,11 @@ class EngineLog:
         return handle
 
     def look(self) -> None:
-        """Read what is new."""
+        """Read what is new, and blot out what it tells of requests."""
         with suppress(OSError):
             self._read()
+        with suppress(OSError):
+            self._blotter.follow()
 
     async def trim(self) -> None:
         """Cut the file back when it has grown too large."""
@@ -88,7 +92,7 @@ def turn_over(path: Path) -> None:
             kept = file.read(KEPT_BYTES)
         handle = os.open(older, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as copy:
-            copy.write(kept)
+            copy.write(blotted(kept)[0])
     except OSError:
         with suppress(OSError):
             older.unlink()
