@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 
-from viiwork.api.gate import check_keys
 from viiwork.errors import StartupError, StoreUnavailable, ViiworkError
 from viiwork.fleet.berths import Berth
 from viiwork.fleet.cards import settle_cards
@@ -18,37 +17,26 @@ from viiwork.fleet.cardwatch import card_watch
 from viiwork.fleet.child import Child
 from viiwork.fleet.crew import Crew
 from viiwork.fleet.describe import FLOWER_SECRET, death_notice, fleet_report, supervisor_record
+from viiwork.fleet.groundwork import Groundwork
 from viiwork.fleet.herald import Herald
 from viiwork.fleet.hostboard import HostBoard
-from viiwork.fleet.hostname import HostName
-from viiwork.fleet.joining import HeadWatch, check_blobs, check_joinable
+from viiwork.fleet.joining import check_joinable
 from viiwork.fleet.judge import absences, engine_failure, is_held, is_up, judge_start
-from viiwork.fleet.leftcaps import give_back
-from viiwork.fleet.leftovers import Leftovers
 from viiwork.fleet.mending import Mender
 from viiwork.fleet.neighbours import shared_cards
 from viiwork.fleet.plan import ProcessSpec, Role, engine_end_s, engine_worker, flower_url, plan
-from viiwork.fleet.ports import settle_ports
 from viiwork.fleet.posting import Posting, post
-from viiwork.fleet.powerroom import PowerRoom, make_room
 from viiwork.fleet.readiness import Readiness
 from viiwork.fleet.renewal import Renewal
 from viiwork.fleet.report import FleetReport, Report
-from viiwork.fleet.serverkeeper import ServerKeeper
 from viiwork.fleet.settling import Settling
 from viiwork.fleet.swapdesk import SwapDesk
 from viiwork.fleet.swapped import read_swaps, told, with_swaps
 from viiwork.fleet.tending import Tending
-from viiwork.listening import listen
-from viiwork.power.needs import caps_cards, in_vain
 from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
-from viiwork.store import Store, embedded, open_store
-from viiwork.store.server_check import check_server
+from viiwork.store import Store
 
-ORPHAN_GRACE_S = 40.0
-"""Workers finish what they have in hand, for up to half a minute. Engines that are servers get what they need."""
-HURRIED_GRACE_S = 0.5
 TICK_S = 0.25
 READY_LIMIT_S = 900.0
 """A large model on a slow disk takes up to 15 minutes; after that the fleet is announced without the stragglers."""
@@ -67,14 +55,10 @@ class Supervisor:
         self._posting = Posting(())
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._server: ServerKeeper | None = None
-        self._power: PowerRoom | None = None
-        self._name: HostName | None = None
-        self._head: HeadWatch | None = None
         self._host = settings.host
+        self._ground = Groundwork(self.state, host=self._host, herald=self._herald, hurry=self._hurry)
         self._crew = Crew(logs=self.state.logs, on_exit=self._after_exit, hurry=self._hurry)
         self._renewal = Renewal(self._crew, tell=self._herald.notice)
-        self._listener: int | None = None
         self._tending: Tending | None = None
         self._readiness: Readiness | None = None
         self._given = settings
@@ -132,28 +116,13 @@ class Supervisor:
             self._renewal.ask()
 
     async def _bring_up(self, undo: AsyncExitStack) -> Readiness:
-        orphans = await self._end_orphans()
+        await self._ground.clear()
         for text in await asyncio.to_thread(shared_cards, self.settings, self.state.root):
             self._herald.notice(text)
         for text in (*self._swaps, *self._posting.remarks()):
             self._herald.notice(text)
-        self.settings = self.settings if self.settings.joined else settle_ports(self.settings)
-        self._open_door(undo)
-        undo.callback(self._forget_run)
-        await self._open_power_room(undo)
-        await self._start_server(undo)
-        undo.push_async_callback(self._end_stragglers)
-        store = await open_store(self.settings)
-        undo.push_async_callback(store.close)
-        self._name = HostName(store, self.state, host=self._host)
-        await self._name.claim()
-        undo.push_async_callback(self._name.release)
-        if not self.settings.joined:
-            await check_keys(self.settings, store)
-        else:
-            await check_blobs(self.settings, store)
-            self._head = HeadWatch(store, tell=self._herald.notice)
-        await self._greet(store, orphans)
+        doors = self._planner is None
+        self.settings, store = await self._ground.lay(self.settings, undo, doors=doors, placements=self.placements)
         self._store = store
         undo.push_async_callback(self._stop_children, store)
         if self._planner is None:
@@ -165,55 +134,6 @@ class Supervisor:
             self._start_children()
         self._readiness = Readiness(self.settings, store, self._crew.children, host=self._host)
         return self._readiness
-
-    def _open_door(self, undo: AsyncExitStack) -> None:
-        """The API's socket stays open while its processes come and go: who connects meanwhile waits a moment."""
-        if self._planner is None and not self.settings.joined:
-            listener = listen(self.settings.api.host, self.settings.api.port)
-            undo.callback(listener.close)
-            self._listener = listener.fileno()
-
-    async def _end_orphans(self) -> list[int]:
-        """What a killed `up` left behind; answers the process ids."""
-        leftovers = self._leftovers()
-        if await asyncio.to_thread(leftovers.present):
-            self._herald.progress("ending what an earlier run left behind")
-        return await asyncio.to_thread(leftovers.end, grace_s=ORPHAN_GRACE_S)
-
-    async def _open_power_room(self, undo: AsyncExitStack) -> None:
-        """Before anything could load; it ends after the last engine has, since what still runs must be held to it."""
-        if text := in_vain(self.settings):
-            self._herald.notice(text)
-        tell = self._herald.from_afar("notice")
-        if not caps_cards(self.settings):
-            await asyncio.to_thread(give_back, self.settings.state_dir, tell=tell)
-        self._power = make_room(self.settings, placements=self.placements, environ=os.environ, tell=tell)
-        if self._power is not None:
-            undo.push_async_callback(self._power.close)
-            await self._power.open()
-
-    async def _start_server(self, undo: AsyncExitStack) -> None:
-        if self.settings.redis.url != "embedded":
-            await asyncio.to_thread(embedded.end_server, self.state)  # left by a run with other settings
-            return
-        self._herald.progress("starting the embedded Redis server")
-        self._server = ServerKeeper(self.settings, tell=self._herald.notice)
-        undo.push_async_callback(self._server.stop)
-        await self._server.start()
-        if self._server.adopted:
-            self._herald.notice("The Redis server of an earlier run is still alive and was taken over, with its data.")
-
-    async def _greet(self, store: Store, orphans: Sequence[int]) -> None:
-        """Open the doors again, and give the orphans' jobs back at once."""
-        for concern in (await check_server(store.client)).concerns:
-            self._herald.notice(concern)
-        if not self.settings.joined:
-            await store.set_closing(False)
-        for pid in orphans:
-            await store.reap_host(host=self._host, pid=pid, crashed=False)  # it was we who ended them
-        mine = [name for name in await store.quarantined() if name.endswith(f"@{self._host}")]
-        if mine:  # without a name it lifts all
-            await store.lift_quarantine(*mine)  # a person has looked at this host; of other hosts nobody knows that
 
     def _start_children(self, berths: Sequence[Berth] = ()) -> None:
         password = self.state.secret(FLOWER_SECRET) if flower_url(self.settings) else ""
@@ -228,7 +148,7 @@ class Supervisor:
                 flower_password=password,
                 end_s=end_s,
                 berths=berths,
-                listener=self._listener,
+                listener=self._ground.listener,
             )
         )
 
@@ -255,16 +175,11 @@ class Supervisor:
         """Start-up and the long time after it: look, write down what changed, stop when nothing can go on."""
         known, deadline = None, time.monotonic() + READY_LIMIT_S
         while not self._stop.is_set():
-            if self._server is not None:
-                await self._server.look()
-            if self._name is not None:
-                await self._name.keep()
-            if self._head is not None:
-                await self._head.look()
+            await self._ground.look()
             await readiness.look()
-            if self._power is not None and self._power.asks:
+            if (power := self._ground.power) is not None and power.asks:
                 with suppress(StoreUnavailable):  # how they stood before holds
-                    self._power.hear(await readiness.engine_states())
+                    power.hear(await readiness.engine_states())
             if (seen := self._supervisor_record()) != known:
                 known = seen
                 self._write_run(seen)
@@ -297,32 +212,17 @@ class Supervisor:
         await self._renewal.close()
         await self._crew.end_all()
 
-    async def _end_stragglers(self) -> None:
-        """What outlived the process that started it: helpers in sessions of their own, engines and their guards."""
-        grace_s = HURRIED_GRACE_S if self._hurry.is_set() else ORPHAN_GRACE_S
-        await asyncio.to_thread(self._leftovers().end, grace_s=grace_s)
-
-    def _leftovers(self) -> Leftovers:
-        """They end in a thread, and tell of it in ours."""
-        return Leftovers(self.state, tell=self._herald.from_afar("progress"))
-
     def _supervisor_record(self) -> SupervisorRecord:
         drained = self._tending.drained if self._tending is not None else {}
         return supervisor_record(self.settings, self._crew.children, drained=drained)
 
     def _write_run(self, record: SupervisorRecord) -> None:
-        server = self._server.record if self._server is not None else None
-        name = self.settings.fleet.name
+        server, name = self._ground.record, self.settings.fleet.name
         with suppress(OSError):  # a full disk must not end a fleet that runs
             self.state.write_run(Run(fleet=name, api_url=record.api_url, server=server, supervisor=record))
 
-    def _forget_run(self) -> None:
-        if embedded.running(self.state) is None:
-            self.state.run_file.unlink(missing_ok=True)
-
     def _fleet_report(self, readiness: Readiness) -> FleetReport:
-        server = self._server.row() if self._server is not None else None
-        return fleet_report(self.settings, self._crew.children, server=server, cards=readiness.cards)
+        return fleet_report(self.settings, self._crew.children, server=self._ground.row(), cards=readiness.cards)
 
 
 def keep_no_dumps() -> None:
