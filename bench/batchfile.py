@@ -8,36 +8,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import openai
 import psutil
 from openai import OpenAI
 from openai.types import Batch
 
-from viiwork.fleet.plan import settings_env
-from viiwork.processes import is_alive
-from viiwork.settings import Settings, load_settings
-from viiwork.store import embedded
+from bench.rig import Rig, make_rig
+from viiwork.errors import Unavailable
+from viiwork.fleet.plan import api_url
+from viiwork.fleet.ports import settle_ports
 
 MODEL = "sim"
-DOOR, READER = "api", "reader0"
+WORKERS = ("reader0", "gpu0", "gpu1")
+PROCESSES = {"api": ("viiwork.api",), **{name: ("viiwork_workers", name) for name in WORKERS}}
+QUICK = {"beat_s": 0.2, "lease_ttl_s": 2.0, "hint_grace_s": 1.0}
 OVER = ("failed", "completed", "expired", "cancelled")
 LOOK_S = 0.2
 MIB = 1024 * 1024
-AWAY = (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError)
-"""What a client meets while the door or Redis is away; it asks again."""
+READY_S = 120.0
+TRIES = 20
+"""A client asks again while the API or Redis is away, after half a second at first and 8 s at last."""
 
 
 @dataclass(slots=True)
@@ -61,103 +58,58 @@ class Figures:
 
 
 class Crew:
-    """The processes of one fleet, by name; any may be killed and is started again."""
+    """The processes of one fleet, by name; any may be killed, and is started again."""
 
-    def __init__(self, root: Path, *, workers: int, time_scale: float, quick: bool) -> None:
-        engine = {"kind": "simulated", "model": MODEL, "slots": 16, "time_scale": time_scale}
-        quick_leases = {"beat_s": 0.2, "lease_ttl_s": 2.0, "hint_grace_s": 1.0}
-        sections: dict[str, Any] = {
-            "fleet": {"name": "batchfile", "state_dir": str(root)},
-            "redis": {"url": "embedded", "max_memory_bytes": 2048 * MIB},
-            "engine": engine,
-            "flower": {"enabled": False},
-            "queue": {"drain_grace_s": 0.0} | (quick_leases if quick else {}),
-            "api": {"port": 0, "min_free_bytes": 0},
+    def __init__(self, rig: Rig, stack: ExitStack) -> None:
+        settings = settle_ports(rig.settings)
+        self.rig, self.url = rig, f"{api_url(settings)}/v1"
+        self.workers = {
+            name: stack.enter_context(rig.worker(name, ["-m", *words], settings=settings))
+            for name, words in PROCESSES.items()
         }
-        self._own = load_settings(sections)
-        self._server = embedded.start(self._own)
-        self._settings = self._at(self._server.url)
-        self.names = (DOOR, READER, *(f"gpu{n}" for n in range(workers)))
-        self._logs = root / "logs"
-        self._logs.mkdir(exist_ok=True)
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._port = 0
-        for name in self.names:
-            self.start(name)
-        self._port = self._listening()
-
-    @property
-    def url(self) -> str:
-        """Where the API is, in each of its lives."""
-        return f"http://127.0.0.1:{self._port}/v1"
-
-    def start(self, name: str) -> None:
-        """Start a process, on the settings that all of them have."""
-        words = ["viiwork.api"] if name == DOOR else ["viiwork_workers", name]
-        api = self._settings.api.model_copy(update={"port": self._port})
-        env = {key: value for key, value in os.environ.items() if not key.startswith("VIIWORK_")}
-        env |= settings_env(self._settings.model_copy(update={"api": api}))
-        with self._log(name).open("ab") as log:
-            self.processes[name] = subprocess.Popen([sys.executable, "-m", *words], env=env, stdout=log, stderr=log)
-
-    def kill(self, name: str) -> None:
-        """SIGKILL, and a new life."""
-        self.processes[name].kill()
-        self.processes[name].wait()
-        self.start(name)
-
-    def kill_redis(self) -> None:
-        """SIGKILL, and a new life on the same data at the same address."""
-        record = self._server.record
-        os.kill(record.pid, signal.SIGKILL)
-        while is_alive(record.pid, record.identity) or self._server.is_alive():
-            time.sleep(0.01)
-        self._server = embedded.start(self._own)
-
-    def close(self) -> None:
-        """End everything."""
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-        self._server.stop()
+        stack.callback(self._terminate)
 
     def memory_mib(self) -> dict[str, float]:
         """What each process has in memory now, its children not counted; of those that are there."""
-        pids = {name: process.pid for name, process in self.processes.items()} | {"redis": self._server.record.pid}
         found = {}
-        for name, pid in pids.items():
+        for name, worker in self.workers.items():
             with suppress(psutil.Error):
-                found[name] = psutil.Process(pid).memory_info().rss / MIB
+                found[name] = worker.process.memory_info().rss / MIB
+        with suppress(psutil.Error):
+            found["redis"] = self.rig.server.memory_info().rss / MIB
         return found
 
-    def _at(self, url: str) -> Settings:
-        return self._own.model_copy(update={"redis": self._own.redis.model_copy(update={"url": url})})
-
-    def _log(self, name: str) -> Path:
-        return self._logs / f"{name}.log"
-
-    def _listening(self) -> int:
-        words = "listening on http://127.0.0.1:"
-        until("the API", lambda: words in self._log(DOOR).read_text())
-        return int(self._log(DOOR).read_text().rpartition(words)[2].split()[0].strip("./"))
+    def _terminate(self) -> None:
+        for worker in self.workers.values():
+            worker.terminate()
 
 
-def run(
-    root: Path, *, lines: int, line_bytes: int, hurt: bool, quick: bool = False, time_scale: float = 0.0005
-) -> Figures:
+def run(*, lines: int, line_bytes: int, hurt: bool, quick: bool = False, time_scale: float = 0.0005) -> Figures:
     """One batch, from its file to its output; `quick` leases and slower cards suit a test."""
     figures = Figures(lines)
-    crew = Crew(root, workers=2, time_scale=time_scale, quick=quick)
-    try:
-        client = OpenAI(base_url=crew.url, api_key="none", max_retries=0)
-        until("the workers", lambda: MODEL in [model.id for model in insist(client.models.list)])
-        path = written(root / "lines.jsonl", lines=lines, line_bytes=line_bytes)
+    engine = {"kind": "simulated", "model": MODEL, "slots": 16, "time_scale": time_scale}
+    queue = {"drain_grace_s": 0.0} | (QUICK if quick else {})
+    api = {"port": 0, "min_free_bytes": 0}
+    redis = {"max_memory_bytes": 2048 * MIB}
+    with make_rig(redis=redis, engine=engine, queue=queue, api=api) as rig, ExitStack() as stack:
+        crew = Crew(rig, stack)
+        client = stack.enter_context(OpenAI(base_url=crew.url, api_key="none", max_retries=TRIES))
+        _await_model(client, crew)
+        path = written(rig.settings.state_dir / "lines.jsonl", lines=lines, line_bytes=line_bytes)
         figures.input_bytes = path.stat().st_size
         with watched(crew, figures):
             _play(client, crew, path, figures, hurt=hurt)
-    finally:
-        crew.close()
     return figures
+
+
+def _await_model(client: OpenAI, crew: Crew) -> None:
+    end = time.monotonic() + READY_S
+    while MODEL not in [model.id for model in client.models.list()]:
+        for worker in crew.workers.values():
+            worker.check()
+        if time.monotonic() > end:
+            raise Unavailable(f"no worker served {MODEL} within {READY_S:.0f} s.")
+        time.sleep(LOOK_S)
 
 
 def _play(client: OpenAI, crew: Crew, path: Path, figures: Figures, *, hurt: bool) -> None:
@@ -168,7 +120,7 @@ def _play(client: OpenAI, crew: Crew, path: Path, figures: Figures, *, hurt: boo
     begin = time.monotonic()
     batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
     wounds = _wounds(crew, figures) if hurt else []
-    while (now := insist(lambda: client.batches.retrieve(batch.id))).status not in OVER:
+    while (now := client.batches.retrieve(batch.id)).status not in OVER:
         if now.status == "in_progress" and not figures.checked_s:
             figures.checked_s = round(time.monotonic() - begin, 2)
         while wounds and wounds[0][0] <= _done(now):
@@ -191,10 +143,10 @@ def _wounds(crew: Crew, figures: Figures) -> list[tuple[float, Callable[[], None
         return strike
 
     return [
-        (0.0, wound(READER, lambda: crew.kill(READER))),
-        (0.05, wound("redis", crew.kill_redis)),
-        (0.15, wound("gpu0", lambda: crew.kill("gpu0"))),
-        (0.3, wound(DOOR, lambda: crew.kill(DOOR))),
+        (0.0, wound("reader0", crew.workers["reader0"].crash)),
+        (0.05, wound("redis", crew.rig.crash_server)),
+        (0.15, wound("gpu0", crew.workers["gpu0"].crash)),
+        (0.3, wound("api", crew.workers["api"].crash)),
     ]
 
 
@@ -246,27 +198,6 @@ def watched(crew: Crew, figures: Figures) -> Iterator[None]:
         looking.join()
 
 
-def insist(ask: Callable[[], Any]) -> Any:
-    """Ask until there is an answer."""
-    end = time.monotonic() + 120.0
-    while True:
-        try:
-            return ask()
-        except AWAY:
-            if time.monotonic() > end:
-                raise
-            time.sleep(LOOK_S)
-
-
-def until(what: str, check: Callable[[], bool]) -> None:
-    """Wait for something. Raises TimeoutError."""
-    end = time.monotonic() + 120.0
-    while not check():
-        if time.monotonic() > end:
-            raise TimeoutError(what)
-        time.sleep(LOOK_S)
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """0 where every line has its answer, once; else 1."""
     parser = argparse.ArgumentParser(prog="python -m bench.batchfile", description=(__doc__ or "").partition("\n")[0])
@@ -275,8 +206,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--unhurt", action="store_true", help="kill nobody")
     options = parser.parse_args(words)
     line_bytes = options.megabytes * 1_000_000 // options.lines
-    with tempfile.TemporaryDirectory(prefix="viiwork-bench-") as root:
-        figures = run(Path(root), lines=options.lines, line_bytes=line_bytes, hurt=not options.unhurt)
+    figures = run(lines=options.lines, line_bytes=line_bytes, hurt=not options.unhurt)
     print(json.dumps(asdict(figures), indent=2))
     return 0 if figures.distinct_ids == figures.output_lines == options.lines else 1
 

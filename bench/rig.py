@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ import redis
 from bench.machine import ROOT
 from viiwork.errors import StartupError, Unavailable
 from viiwork.fleet.plan import child_env
+from viiwork.processes import is_alive
 from viiwork.settings import Settings, load_settings
 from viiwork.statedir import tail
 from viiwork.store import Store, embedded
@@ -35,10 +36,15 @@ class Worker:
 
     def __init__(self, name: str, argv: list[str], *, env: dict[str, str], log: Path) -> None:
         self.name = name
-        self._log = log
-        with log.open("ab") as out:
+        self._argv, self._env, self._log = argv, env, log
+        self._begin()
+
+    def _begin(self) -> None:
+        with self._log.open("ab") as out:
             # A session of its own: Ctrl-C reaches the benchmark alone, which then ends everything in order.
-            self._process = subprocess.Popen(argv, env=env, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
+            self._process = subprocess.Popen(
+                self._argv, env=self._env, cwd=ROOT, stdout=out, stderr=out, start_new_session=True
+            )
         self.process = psutil.Process(self._process.pid)
 
     def cpu_s(self) -> float:
@@ -54,6 +60,13 @@ class Worker:
     def terminate(self) -> None:
         """Ask it to leave; `stop` waits for it."""
         self._process.terminate()
+
+    def crash(self) -> None:
+        """SIGKILL to all of its session, and a new life."""
+        self._process.kill()
+        self._process.wait()
+        self._end_session()
+        self._begin()
 
     def stop(self) -> None:
         """Waits for it, and ends what is left of its session: told to stop while it starts, it may leave a child."""
@@ -81,11 +94,27 @@ class Rig:
         self.settings = settings
         self.url = server.url
         self.server_version = f"{server.record.kind} {server.record.version}"
-        self._server = psutil.Process(server.record.pid)
+        self._running = server
+
+    @property
+    def server(self) -> psutil.Process:
+        """Of its present life."""
+        return psutil.Process(self._running.record.pid)
 
     def server_cpu_s(self) -> float:
-        times = self._server.cpu_times()
+        times = self.server.cpu_times()
         return float(times.user + times.system)
+
+    def crash_server(self) -> None:
+        """SIGKILL, and a new life on the same data at the same address."""
+        record = self._running.record
+        os.kill(record.pid, signal.SIGKILL)
+        while is_alive(record.pid, record.identity) or self._running.is_alive():
+            time.sleep(POLL_S)
+        self._running = embedded.start(self.settings)
+
+    def stop_server(self) -> None:
+        self._running.stop()
 
     def store(self) -> Store:
         """The caller closes it."""
@@ -112,21 +141,20 @@ class Rig:
 
 
 @contextmanager
-def make_rig() -> Iterator[Rig]:
-    """A rig of its own; when the block ends no process, port or file of it is left."""
+def make_rig(**sections: Mapping[str, Any]) -> Iterator[Rig]:
+    """A rig of its own; when the block ends no process, port or file of it is left. `sections` are further settings."""
     with ExitStack() as stack:
         place = stack.enter_context(TemporaryDirectory(prefix="viiwork-bench-"))
-        settings = load_settings(
-            {
-                "fleet": {"name": "bench", "state_dir": place},
-                "redis": {"url": "embedded"},
-                "engine": {"kind": "noop"},
-                "flower": {"enabled": False},
-            }
-        )
-        server = embedded.start(settings)
-        stack.callback(server.stop)
-        yield Rig(settings, server)
+        usual: dict[str, Mapping[str, Any]] = {
+            "fleet": {"name": "bench", "state_dir": place},
+            "redis": {"url": "embedded"},
+            "engine": {"kind": "noop"},
+            "flower": {"enabled": False},
+        }
+        settings = load_settings({name: {**usual.get(name, {}), **sections.get(name, {})} for name in usual | sections})
+        rig = Rig(settings, embedded.start(settings))
+        stack.callback(rig.stop_server)
+        yield rig
 
 
 async def until(done: Callable[[], bool], *, workers: list[Worker], what: str, within_s: float = 60.0) -> None:
