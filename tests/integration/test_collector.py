@@ -20,7 +20,7 @@ from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.blobdir import Orphan
 from viiwork.store.collector import AGAIN_MS, EVERY_MS, Collector
-from viiwork.store.facade import Fence
+from viiwork.store.intake import Fence
 from viiwork.store.leases import Verdict
 from viiwork.store.mentions import BLOB_FIELDS, glob_escaped
 from viiwork.store.pairing import FILE, Pairing, may_pair

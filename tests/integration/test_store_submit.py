@@ -27,7 +27,7 @@ from viiwork.errors import Conflict, StoreUnavailable
 from viiwork.jobs import BatchState, Job, Lane, State
 from viiwork.store import Fence, Store
 from viiwork.store.endpoint import connect
-from viiwork.store.facade import SLICE, SLICE_BYTES, _slices
+from viiwork.store.intake import SLICE, SLICE_BYTES, _slices
 from viiwork.store.leases import Verdict
 from viiwork.store.scripts import Call
 from viiwork.work import AnalysisTask, CompletionInput, StepInput, TaskOptions

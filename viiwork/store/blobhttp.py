@@ -6,13 +6,12 @@ import asyncio
 import hashlib
 import json
 import logging
-import os
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import aiohttp
 from pydantic import ValidationError
@@ -21,6 +20,7 @@ from viiwork.errors import NotFound, SettingsError, StoreRefused, StoreUnavailab
 from viiwork.store.blobcache import BlobCache
 from viiwork.store.blobs import BLOB_ID, BlobRef
 from viiwork.store.blobwire import AWAY, BLOBS_PATH, MISSING, SHA256, TOKEN_REFUSED, Standing
+from viiwork.store.download import Download, create, disk_error
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class RemoteBlobs:
         try:
             held = await asyncio.to_thread(self.cache.hold, blob_id) or await self._fetch(blob_id)
         except OSError as error:
-            raise _disk_error(error) from error
+            raise disk_error(error) from error
         try:
             yield held
         finally:
@@ -107,7 +107,7 @@ class RemoteBlobs:
     async def _fetch(self, blob_id: str) -> Path:
         arriving = self.cache.incoming()
         try:
-            with _create(arriving) as file:
+            with create(arriving) as file:
                 download = Download(file)
                 await self._persistently(lambda: self._receive(blob_id, download), came_to=lambda: download.bytes)
             return await asyncio.to_thread(self.cache.take_in, blob_id, arriving)
@@ -232,45 +232,9 @@ class RemoteBlobs:
         return self._session
 
 
-class Download:
-    """A blob as it comes in, over as many connections as it takes."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._digest = hashlib.sha256()
-        self.bytes = 0
-
-    async def write(self, piece: bytes) -> None:
-        """Append a piece. Raises StoreUnavailable when the disk refuses."""
-        try:
-            await asyncio.to_thread(self._write, piece)
-        except OSError as error:
-            raise _disk_error(error) from error
-
-    def restart(self) -> None:
-        """Begin anew."""
-        self._file.seek(0)
-        self._file.truncate()
-        self._digest, self.bytes = hashlib.sha256(), 0
-
-    def is_whole(self, sha256: str) -> bool:
-        """Whether it is the blob that has this hash; then all of it is in the file."""
-        self._file.flush()
-        return self._digest.hexdigest() == sha256
-
-    def _write(self, piece: bytes) -> None:
-        self._file.write(piece)
-        self._digest.update(piece)
-        self.bytes += len(piece)
-
-
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(content), PIECE_BYTES):
         yield content[start : start + PIECE_BYTES]
-
-
-def _create(path: Path) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _tls(ca_file: Path) -> ssl.SSLContext:
@@ -291,8 +255,3 @@ def _stranger(url: str) -> StoreUnavailable:
     return StoreUnavailable(
         f"What answers at {url} has no blobs of a VIIWork fleet.", hint="Check blobs.url.", code=AWAY
     )
-
-
-def _disk_error(error: OSError) -> StoreUnavailable:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return StoreUnavailable(f"The copies of blobs on this host cannot be written: {reason}.", hint="Free some space.")

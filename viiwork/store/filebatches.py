@@ -13,7 +13,8 @@ from viiwork.batches.batchobject import Facts, file_batch
 from viiwork.errors import NotFound
 from viiwork.jobs import Job, Lane, Priority, Row
 from viiwork.store.callbacks import Record, as_hash
-from viiwork.store.facade import Fence, Store
+from viiwork.store.facade import Store
+from viiwork.store.intake import Fence
 from viiwork.store.reading import Reading
 from viiwork.store.records import UNREADABLE, batch_status_of, row_of
 from viiwork.store.scripts import Call

@@ -13,7 +13,8 @@ from pydantic import TypeAdapter
 from viiwork.jobs import Fault, Lane, TaskName
 from viiwork.power.energy import Energy
 from viiwork.roster import WorkerCard
-from viiwork.store.facade import Fence, Store
+from viiwork.store.facade import Store
+from viiwork.store.intake import Fence
 from viiwork.store.records import INLINE_BYTES, result_json
 from viiwork.store.scripts import Call
 from viiwork.store.sharing import whole

@@ -8,7 +8,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from viiwork.errors import NotFound
-from viiwork.store.facade import Fence, Store
+from viiwork.store.facade import Store
+from viiwork.store.intake import Fence
 
 
 async def find_text(store: Store, key: str) -> bytes | None:

@@ -11,7 +11,8 @@ from viiwork.errors import StoreUnavailable
 from viiwork.jobs import Lane
 from viiwork.roster import WorkerCard
 from viiwork.store import files
-from viiwork.store.facade import IDEMPOTENCY_MS, Fence, Store
+from viiwork.store.facade import IDEMPOTENCY_MS, Store
+from viiwork.store.intake import Fence
 from viiwork.store.meters import Unclaimed
 from viiwork.store.removal import purge, unlink_left
 from viiwork.store.scripts import Arg, Call
