@@ -90,18 +90,24 @@ def with_flower(settings: Settings) -> Settings:
     )
 
 
+def unhurried(settings: Settings, **queue: float) -> Settings:
+    """Cards of `with_flower` that chew on a long prompt for five seconds; loading takes them as long."""
+    slow = {"engine": settings.engine.model_copy(update={"time_scale": 0.6})}
+    return settings.model_copy(update={**slow, "queue": settings.queue.model_copy(update=queue)})
+
+
 async def shown(page: Page, hint: str, state: str, *, within_s: float = 30) -> None:
     """Wait until Flower shows a hint in this state."""
     await eventually(as_check(lambda: page.state(hint) == state), within_s=within_s, what=f"{hint} {state}")
 
 
-async def stands(store: Store, one: Job, state: State, *, within_s: float = 5) -> None:
+async def stands(store: Store, one: Job, state: State) -> None:
     """Wait until the store has a job in this state."""
 
     async def there() -> bool:
         return (await store.job(one.id)).state is state
 
-    await eventually(there, within_s=within_s, what=f"{one.id} {state}")
+    await eventually(there, within_s=60, what=f"{one.id} {state}")
 
 
 def as_check(check: Callable[[], bool]) -> Any:

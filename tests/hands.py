@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import secrets
@@ -101,6 +102,12 @@ class Hands:
 def upkeep(store: Store, *, lease_ttl_s: float = 60.0, hint_grace_s: float = 0.0) -> Upkeep:
     """The fleet's upkeep; hints count as vanished at once, workers as silent only after a long time."""
     return Upkeep(store, lease_ttl_s=lease_ttl_s, hint_grace_s=hint_grace_s)
+
+
+async def moment_after(store: Store, ms: int) -> None:
+    """Wait until Redis' clock is past this: what is kept until then is cleared away by a sweep only afterwards."""
+    while await upkeep(store).server_ms() <= ms:
+        await asyncio.sleep(0.001)
 
 
 def kept_for(store: Store, ttl_ms: int) -> Store:

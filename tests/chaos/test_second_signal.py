@@ -46,7 +46,7 @@ async def uncharged(store: Store, jobs: list[Job]) -> bool:
 
 
 async def exit_code(process: subprocess.Popen[bytes]) -> int:
-    return await asyncio.to_thread(process.wait, 20)
+    return await asyncio.to_thread(process.wait, 60)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,10 @@ async def test_a_second_signal_gives_everything_back_at_once(
 
     await eventually(full, what="jobs running")
     process = fleet.processes.pop("gpu0")
-    for number in numbers:
-        process.send_signal(number)
+    process.send_signal(numbers[0])
+    while numbers[1:] and process.poll() is None:  # of two that come at once the system may make one
         await asyncio.sleep(0.2)
+        process.send_signal(numbers[1])
     assert await exit_code(process) == 0
     assert "giving" in fleet.log("gpu0")
     assert await running(real_store) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import MISSING, Tab, browse, chromium
-from tests.flowering import LONG, Page, as_check, shown, stands, with_flower
+from tests.flowering import LONG, Page, as_check, shown, stands, unhurried, with_flower
 from tests.workers import Fleet, eventually, make_job, ready
 from viiwork.devices.simulated import FOLDER
 from viiwork.fleet.plan import FLOWER_USER
@@ -113,7 +113,7 @@ async def test_the_workers_page_shows_each_card_and_what_the_load_makes_of_it(
     reader = await worker_row(tab, f"reader0@{HOST}")
     assert {reader[name] for name in ("KV", "Tokens/s", "Cards", "VRAM GiB", "°C", "W")} == {"-"}
 
-    await real_store.submit([job(text=f"{n} {LONG}") for n in range(40)])
+    await real_store.submit([job(text=f"{n} {LONG}") for n in range(200)])
 
     async def busy() -> bool:
         row = await worker_row(tab, GPU0)
@@ -162,7 +162,7 @@ async def test_each_button_of_a_worker_works_or_is_refused_with_a_sentence(
             assert "timeout_s" in await told(tab, f"[id='task-timeout-{kind}-{task}']")
     after = job(text="still there")
     await real_store.submit([after])
-    await stands(real_store, after, State.SUCCEEDED, within_s=30)
+    await stands(real_store, after, State.SUCCEEDED)
 
     said = await action(tab, "worker-shutdown")
     assert said.startswith(f"{GPU0} takes no more jobs, finishes what runs")
@@ -187,7 +187,7 @@ async def test_a_cancelled_consumer_is_a_lane_that_is_paused_on_that_worker_alon
     batch, people = job(), [job(text=f"{n}", lane=Lane.INTERACTIVE) for n in range(8)]
     await real_store.submit([batch, *people])
     for one in people:
-        await stands(real_store, one, State.SUCCEEDED, within_s=30)
+        await stands(real_store, one, State.SUCCEEDED)
     assert (await real_store.job(batch.id)).state is State.QUEUED
     await tab.open(f"{page.client.base_url}/workers")
     await eventually(lambda: _held_back(tab, "batch paused"), what="the paused lane on the workers' page")
@@ -202,7 +202,7 @@ async def test_a_cancelled_consumer_is_a_lane_that_is_paused_on_that_worker_alon
     )
     await tab.type_into("#add-consumer-name", "batch.sim")
     assert await told(tab, "#worker-add-consumer") == f"{GPU0} takes from batch.sim."
-    await stands(real_store, batch, State.SUCCEEDED, within_s=30)
+    await stands(real_store, batch, State.SUCCEEDED)
 
 
 async def _held_back(tab: Tab, why: str) -> bool:
@@ -213,15 +213,14 @@ async def test_terminate_and_revoke_cancel_the_job(
     tab: Tab, page: Page, fleet: Fleet, real_store: Store, settings: Settings
 ) -> None:
     """One that runs, one that waits to be tried again while no worker is there, and one that has ended already."""
-    slow = settings.engine.model_copy(update={"time_scale": 0.4})
-    fleet.start("gpu0", settings=settings.model_copy(update={"engine": slow}))
+    fleet.start("gpu0", settings=unhurried(settings))
     await ready(real_store, 1)
-    runs, between, waits = (job(text=f"{n} {LONG}") for n in range(3))
+    first, waits, runs = (job(text=f"{n} {LONG}") for n in range(3))
     done = job()
     await real_store.submit([done])
     await shown(page, f"{done.id}.1.1", "SUCCESS")
-    await real_store.submit([runs, between, waits])
-    for one in (runs, between, waits):
+    await real_store.submit([first, waits, runs])
+    for one in (first, waits, runs):
         await shown(page, f"{one.id}.1.1", "STARTED")
     await tab.open(f"{page.client.base_url}/task/{runs.id}.1.1")
     assert await told(tab, "#task-terminate") == f"Job {runs.id} is cancelled."

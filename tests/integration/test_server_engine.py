@@ -404,8 +404,7 @@ async def test_when_the_engine_dies_every_job_in_it_is_a_suspect(stage: Stage, m
     stage.dies()
     ended = await asyncio.gather(*running, return_exceptions=True)
     assert [type(error) for error in ended] == [EngineDied] * 3
-    async with asyncio.timeout(1.0):
-        await stage.left.wait()
+    await stage.left.wait()
     with pytest.raises(Unavailable):
         await stage.engine.run(CHAT, manner)
 
@@ -539,11 +538,17 @@ async def test_when_it_failed_is_told_apart_from_when_that_was_understood() -> N
     """The keeper's moment is no time that the job took."""
     stage = Stage()
     await stage.start(verdict_s=0.5)
-    begun_s = asyncio.get_running_loop().time()
     failed = await fault(stage, FAULTS["500"])
     assert failed.failed_s is not None
-    assert failed.failed_s - begun_s < 0.5 <= asyncio.get_running_loop().time() - begun_s
+    assert asyncio.get_running_loop().time() - failed.failed_s > 0.49, "timers may be a little early"
     await stage.close()
+
+
+async def once_it_failed(stage: Stage, time_left: asyncio.Timeout) -> None:
+    """The job's time ends then, while its verdict is pending."""
+    while not stage.engine._troubles:
+        await asyncio.sleep(0.001)
+    time_left.reschedule(asyncio.get_running_loop().time())
 
 
 @pytest.mark.parametrize("dies", [False, True])
@@ -553,8 +558,10 @@ async def test_a_job_whose_time_ends_with_the_verdict_pending_is_failed_by_its_e
     await stage.start(verdict_s=3_600.0)
     stage.handler = FAULTS["500"]
     with pytest.raises(EngineFault) as caught:
-        async with asyncio.timeout(0.3) as time_left:
+        async with asyncio.timeout(None) as time_left:
+            ending = asyncio.create_task(once_it_failed(stage, time_left))
             await stage.engine.run(CHAT)
+    await ending
     assert time_left.expired()
     assert caught.value.failed_s is not None
     assert caught.value.failed_s < (time_left.when() or 0.0)
@@ -667,8 +674,7 @@ async def test_cancelling_closes_the_connection(stage: Stage, manner: Manner) ->
     running = asyncio.create_task(stage.engine.run(CHAT, manner))
     await stage.begun()
     running.cancel()
-    async with asyncio.timeout(1.0):
-        await stage.left.wait()
+    await stage.left.wait()
     with pytest.raises(asyncio.CancelledError):
         await running
     stage.handler = answers

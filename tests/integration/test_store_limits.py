@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.hands import Hands, document, open_batch, parts_of, upkeep
+from tests.hands import Hands, document, moment_after, open_batch, parts_of, upkeep
 from tests.workers import make_job
 from viiwork.errors import QuotaExceeded, RateLimited, UsageError
 from viiwork.jobs import Job, Lane
@@ -114,6 +114,7 @@ async def test_every_end_gives_back(store: Store, end: str) -> None:
     if end == "cancelled":
         await store.cancel(job.id)
     elif end == "expired":
+        await moment_after(store, (await store.job(job.id)).deadline_ms or 0)
         await upkeep(store).sweep()
     else:
         hands = Hands(store)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from tests.hands import Hands, document, items_of, open_batch, parts_of, sealed_batch, upkeep
+from tests.hands import Hands, document, items_of, moment_after, open_batch, parts_of, sealed_batch, upkeep
 from viiwork.errors import Conflict, Gone
 from viiwork.jobs import BatchState, Lane, State, new_id
 from viiwork.store import Store
@@ -101,10 +100,8 @@ async def test_what_is_kept_for_less_time_is_cleared_away_after_it(store: Store)
     await store.submit(items_of(batch, 1))
     await store.seal(batch)
     await Hands(store).do_all()
-    keeper, over_ms = upkeep(store), int(await store.client.hget(f"{store.prefix}batch:{batch}", "expires_ms") or 0)
-    while await keeper.server_ms() <= over_ms:
-        await asyncio.sleep(0.001)
-    await keeper.sweep()
+    await moment_after(store, int(await store.client.hget(f"{store.prefix}batch:{batch}", "expires_ms") or 0))
+    await upkeep(store).sweep()
     with pytest.raises(Gone, match="kept until"):
         await store.batch(batch)
     (callback,) = [key async for key in store.client.scan_iter(match=f"{store.prefix}callback:*")]

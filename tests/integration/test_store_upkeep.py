@@ -14,6 +14,7 @@ from tests.hands import (
     field,
     items_of,
     keys,
+    moment_after,
     open_batch,
     ready_hints,
     recount,
@@ -306,10 +307,11 @@ async def test_mending_an_empty_store_is_nothing(store: Store) -> None:
 
 async def test_one_worker_at_a_time_does_the_upkeep(store: Store) -> None:
     work = upkeep(store)
-    assert await work.take_lock(owner="a", for_ms=50)
-    assert not await work.take_lock(owner="b", for_ms=50)
-    await asyncio.sleep(0.1)
-    assert await work.take_lock(owner="b", for_ms=50)
+    assert await work.take_lock(owner="a", for_ms=60_000)
+    assert not await work.take_lock(owner="b", for_ms=60_000)
+    await store.client.pexpire(f"{store.prefix}upkeep", 1)
+    await moment_after(store, await work.server_ms() + 1)
+    assert await work.take_lock(owner="b", for_ms=60_000)
 
 
 async def test_the_depth_counters_are_true_after_everything(store: Store) -> None:
