@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 
+from viiwork.cli.commands import PLACES, app_of
 from viiwork.cli.main import run
 from viiwork.cli.pace import Pace, duration
 from viiwork.cli.progress import describe, upload_note
@@ -35,6 +39,24 @@ def status(**counts: int) -> BatchStatus:
         counts=Counts(**counts),
         created_ms=0,
     )
+
+
+def test_each_command_is_found_by_its_name_and_whole() -> None:
+    """Also where it is the only one that is loaded."""
+    together = getattr(typer.main.get_command(app_of(*PLACES)), "commands")  # noqa: B009 - of a group
+    assert list(together) == list(PLACES)
+    for name in PLACES:
+        (alone,) = getattr(typer.main.get_command(app_of(name)), "commands").values()  # noqa: B009
+        assert [each.name for each in alone.params] == [each.name for each in together[name].params]
+
+
+def test_a_command_loads_itself_and_no_other() -> None:
+    """All of them took half a second of each start."""
+    program = (
+        "import sys; from viiwork.cli.main import run; run(['down', '--help']);"
+        "sys.exit(any(f'viiwork.cli.{name}' in sys.modules for name in ('analyze', 'compose', 'submit')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
 
 
 def row(index: int, answer: Answer | None = None, *, reason: str = "It is\x1b[2J damaged.") -> Row:

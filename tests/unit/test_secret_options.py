@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer
 
-from viiwork.cli.commands import app
+from viiwork.cli.commands import PLACES, app_of
 from viiwork.settings import Settings
 
 SECRET = re.compile(r"password|secret|token|credential|(?<!idempotency-)(?<!api-)key\b")
@@ -36,7 +36,7 @@ def options(command: Any, path: str = "viiwork") -> Iterator[tuple[str, str]]:
 
 
 def test_no_option_takes_one() -> None:
-    found = list(options(typer.main.get_command(app)))
+    found = list(options(typer.main.get_command(app_of(*PLACES))))
     assert len(found) > 100
     assert [each for each in found if SECRET.search(each[1]) and each[1] not in HARMLESS] == []
 

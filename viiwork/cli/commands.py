@@ -5,79 +5,81 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from viiwork.cli.analyze import analyze
-from viiwork.cli.apikeys import keys
-from viiwork.cli.ask import ask
-from viiwork.cli.backup import backup, restore
-from viiwork.cli.bench import bench
-from viiwork.cli.callbacks import callbacks
-from viiwork.cli.cancel import cancel
-from viiwork.cli.compose import compose
-from viiwork.cli.dead import dead
-from viiwork.cli.delete import delete
-from viiwork.cli.doctor import doctor
-from viiwork.cli.down import down
-from viiwork.cli.drain import drain, undrain
-from viiwork.cli.gc import gc
-from viiwork.cli.gpus import gpus
-from viiwork.cli.listing import list_analyses
-from viiwork.cli.login import login, logout, whoami
-from viiwork.cli.models import models
-from viiwork.cli.pause import pause, resume
-from viiwork.cli.plan import plan_command
-from viiwork.cli.power import power
-from viiwork.cli.priority import priority
-from viiwork.cli.quarantine import quarantine
-from viiwork.cli.results import results
-from viiwork.cli.retry import retry
 from viiwork.cli.screen import clean, say
-from viiwork.cli.service import service
-from viiwork.cli.status import status
-from viiwork.cli.submit import submit
-from viiwork.cli.swap import swap
-from viiwork.cli.top import top
-from viiwork.cli.up import up
-from viiwork.cli.watch import watch
-from viiwork.cli.workertoken import worker_token
 from viiwork.errors import ViiworkError
 
 UNEXPECTED = 70
 """The exit code of a fault of ours (EX_SOFTWARE), apart from all that are agreed."""
 REPORT_AT = "the project's issue tracker"
 
-app = typer.Typer(
-    name="viiwork",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Documents in, answers out: a fleet of workers on a box of GPUs.",
-)
-for command in (up, down, ask, analyze, submit, watch, results, status, top, cancel, pause, resume, priority, bench):
-    app.command()(command)
-for of_analyses in (delete, retry):
-    app.command()(of_analyses)
-app.command("list")(list_analyses)
-for of_cards in (drain, undrain, swap):
-    app.command()(of_cards)
-for of_keys in (login, logout, whoami):
-    app.command()(of_keys)
-for of_the_host in (doctor, gpus, gc, backup, restore):
-    app.command()(of_the_host)
-app.command("plan")(plan_command)
-app.command()(compose)
-app.add_typer(callbacks, name="callbacks")
-app.add_typer(dead, name="dead")
-app.add_typer(keys, name="keys")
-app.add_typer(models, name="models")
-app.add_typer(power, name="power")
-app.add_typer(quarantine, name="quarantine")
-app.add_typer(service, name="service")
-app.add_typer(worker_token, name="worker-token")
+PLACES = {
+    "up": "up:up",
+    "down": "down:down",
+    "ask": "ask:ask",
+    "analyze": "analyze:analyze",
+    "submit": "submit:submit",
+    "watch": "watch:watch",
+    "results": "results:results",
+    "status": "status:status",
+    "top": "top:top",
+    "cancel": "cancel:cancel",
+    "pause": "pause:pause",
+    "resume": "pause:resume",
+    "priority": "priority:priority",
+    "bench": "bench:bench",
+    "delete": "delete:delete",
+    "retry": "retry:retry",
+    "list": "listing:list_analyses",
+    "drain": "drain:drain",
+    "undrain": "drain:undrain",
+    "swap": "swap:swap",
+    "login": "login:login",
+    "logout": "login:logout",
+    "whoami": "login:whoami",
+    "doctor": "doctor:doctor",
+    "gpus": "gpus:gpus",
+    "gc": "gc:gc",
+    "backup": "backup:backup",
+    "restore": "backup:restore",
+    "plan": "plan:plan_command",
+    "compose": "compose:compose",
+    "callbacks": "callbacks:callbacks",
+    "dead": "dead:dead",
+    "keys": "apikeys:keys",
+    "models": "models:models",
+    "power": "power:power",
+    "quarantine": "quarantine:quarantine",
+    "service": "service:service",
+    "worker-token": "workertoken:worker_token",
+}
+"""Each command's module in this room and its name there, in the order of the help. Only the one that is asked for is
+loaded: all of them took half a second of each command's start."""
+
+
+def app_of(*names: str) -> typer.Typer:
+    """The command line with these commands of `PLACES`."""
+    app = typer.Typer(
+        name="viiwork",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Documents in, answers out: a fleet of workers on a box of GPUs.",
+    )
+    app.callback()(options)
+    for name in names:
+        module, _, known_as = PLACES[name].partition(":")
+        found = getattr(import_module(f"viiwork.cli.{module}"), known_as)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
 
 
 def show_version(wanted: bool) -> None:
@@ -87,7 +89,6 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def options(
     _version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and leave.")
@@ -101,8 +102,9 @@ def options(
 
 def execute(arguments: list[str]) -> int:
     """Run one command line; answers the exit code. No stack trace reaches a person who has not asked for it."""
+    asked = PLACES.keys() & arguments[:1] or PLACES  # all of them for help, and where a word is none of theirs
     try:
-        app(args=arguments, prog_name="viiwork")
+        app_of(*asked)(args=arguments, prog_name="viiwork")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except ViiworkError as error:
