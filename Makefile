@@ -33,7 +33,7 @@ demo: setup ## a fleet up, all samples analysed three ways, the fleet down, its 
 	@$(BIN)/python -m samples.demo
 
 test: setup ## all tests; tells at the end which were not run and why
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests
 
 quick: setup ## unit and contract tests, under a minute
 	@$(BIN)/python -m pytest -q tests/unit tests/contract
