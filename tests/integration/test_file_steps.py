@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.hands import Hands
+from tests.hands import Hands, upkeep
 from viiwork.api.openai.batches import steps
 from viiwork.api.work import Sender
 from viiwork.batches.batchobject import Facts, new_batch
@@ -186,6 +186,26 @@ async def test_further_answers_that_end_late_are_waited_for(batch: Steps) -> Non
     counts = (done.status.counts.total, done.status.counts.succeeded)
     told = (await batch.told(done.output_file))["c0"]["response"]["body"]["choices"]
     assert (done.stage, counts, len(told)) == ("completed", (1, 1), 2)
+
+
+async def test_a_line_that_is_half_done_when_its_batch_is_paused_gets_its_other_answers(batch: Steps) -> None:
+    """Its own job ends in the pause, and the batch with it: what the line still waits for was cancelled then."""
+    await batch.begin(line(0, n=3))
+    await batch.fill()
+    waits, runs = await batch.engine.take(), await batch.engine.take()
+    await batch.store.release("batch.noop")
+    own = await batch.engine.take()
+    await batch.store.pause(batch.id)
+    await batch.engine.commit(waits.fence, Verdict.GIVE_BACK)
+    await batch.engine.commit(own.fence)
+    await upkeep(batch.store).sweep()
+    assert await batch.engine.commit(runs.fence) == ("ok", "succeeded")
+    assert await batch.engine.do_all() == [waits.fence.job]
+    await batch.store.release("batch.read")
+    await batch.close(await batch.reader.take())
+    done = await batch.facts()
+    told = (await batch.told(done.output_file))["c0"]["response"]["body"]["choices"]
+    assert (done.stage, len(told)) == ("completed", 3)
 
 
 async def test_lines_that_never_became_jobs_are_told_after_a_cancel(

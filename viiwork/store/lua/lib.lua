@@ -369,6 +369,16 @@ local function wake(id)
   WOKEN[#WOKEN + 1] = job.queue
 end
 
+-- Lets what waits of a batch that is no longer paused be scheduled.
+local function join_again(queue, id)
+  local known = redis.call('HMGET', batch_key(id), 'tenant', 'deadline_ms')
+  local tenant = known[1] or ''
+  local list = list_key(queue, id, tenant)
+  if redis.call('LLEN', list) + redis.call('LLEN', bulk_list(list)) > 0 then
+    join(queue, tenant, id, tonumber(known[2] or 0))
+  end
+end
+
 -- Ends the batch once its last item has settled. The time to live starts here, never before.
 local function end_batch_if_done(id)
   local key = batch_key(id)
@@ -383,8 +393,11 @@ local function end_batch_if_done(id)
   redis.call('ZREM', P .. 'deadlines', id)
   redis.call('UNLINK', key .. ':seen')
   BATCHES[id] = nil
-  -- The sweep ends what nobody waits for any more, and what nobody would resume.
-  if b[7] or b[9] then
+  -- The sweep ends what nobody waits for any more, and what nobody would resume. But further answers to the lines of a
+  -- file, which lines that have ended still wait for, go on.
+  if b[9] and b[11] and state == 'completed' then
+    for _, queue in ipairs(redis.call('SMEMBERS', P .. 'queues')) do join_again(queue, id) end
+  elseif b[7] or b[9] then
     redis.call('SADD', P .. 'cancelling', id)
     redis.call('HSET', key, 'swept', 0)
   end

@@ -27,19 +27,12 @@ local function call_back(queue, whole_tenant)
   end
 end
 
-local function has_waiting(queue)
-  local list = list_key(queue, id, tenant)
-  return redis.call('LLEN', list) + redis.call('LLEN', bulk_list(list)) > 0
-end
-
 local VERBS = {
   pause = function(queue)
     call_back(queue, false)
     leave(queue, tenant, id)
   end,
-  resume = function(queue)
-    if has_waiting(queue) then join(queue, tenant, id, tonumber(redis.call('HGET', key, 'deadline_ms') or 0)) end
-  end,
+  resume = function(queue) join_again(queue, id) end,
   weigh = function(queue)
     call_back(queue, true)
     -- Its past share was by the old weight: it starts anew, just before the most forward of its tenant's batches.
