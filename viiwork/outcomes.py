@@ -63,3 +63,5 @@ class Retried(Wire):
     id: str
     retried: int
     """How many were started once more."""
+    skipped: int = 0
+    """How many were not, for they would fail as they did: they cannot be read."""

@@ -128,8 +128,22 @@ async def test_failed_rows_are_tried_again(api: Api) -> None:
     await hands.do(Verdict.FAILED)
     await hands.do()
     answer = await api.http.post(f"/v1/analyses/{batch}/retry")
-    assert answer.json() == {"id": batch, "retried": 1}
+    assert answer.json() == {"id": batch, "retried": 1, "skipped": 0}
     assert error(await api.http.post(f"/v1/analyses/{batch}-0/retry"))["status"] == 400
+
+
+async def test_what_cannot_be_read_is_not_tried_again_unless_that_is_asked_for(api: Api) -> None:
+    """It would fail as it did; what failed for another reason is tried."""
+    batch = await api.start(documents=[{"text": "three", "name": "bad"}, *TEXTS])
+    await api.worker.work()
+    path = f"/v1/analyses/{batch}/retry"
+    key = {"idempotency-key": "monday"}
+    for _ in range(2):
+        assert (await api.http.post(path, headers=key)).json() == {"id": batch, "retried": 0, "skipped": 1}
+    assert (await api.store.batch(batch)).state.value == "completed"
+    assert error(await api.http.post(f"{path}?all=true", headers=key))["status"] == 409
+    assert (await api.http.post(f"{path}?all=true")).json() == {"id": batch, "retried": 1, "skipped": 0}
+    assert await api.worker.work() == 1
 
 
 async def test_a_retry_that_is_sent_again_starts_none_twice(api: Api) -> None:
@@ -141,7 +155,7 @@ async def test_a_retry_that_is_sent_again_starts_none_twice(api: Api) -> None:
     path = f"/v1/analyses/{batch}/retry"
     await api.store.call("retry", f"{batch}-0", "row", once_of_key(api.app, "monday"))  # then the door died
     answer = await api.http.post(path, headers=key)
-    assert answer.json() == {"id": batch, "retried": 3}
+    assert answer.json() == {"id": batch, "retried": 3, "skipped": 0}
     first = await hands.do(Verdict.FAILED)
     again = await api.http.post(path, headers=key)
     assert again.json() == answer.json()

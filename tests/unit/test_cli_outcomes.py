@@ -66,6 +66,13 @@ def test_failed_documents_are_tried_again(service: Service, cli: Cli) -> None:
     assert cli("retry", batch, "--failed").out == "No document has failed: there is nothing to do.\n"
 
 
+def test_what_cannot_be_read_is_skipped_and_counted(service: Service, cli: Cli, tmp_path: Path) -> None:
+    found = analysed(cli, tmp_path / "docs")
+    told = cli("retry", found).out
+    assert told == "1 document is skipped: what cannot be read would fail again. `--all` tries it too.\n"
+    assert cli("retry", found, "--all").out == "1 document is tried again.\n"
+
+
 def test_results_are_written_as_a_table_and_a_report(service: Service, cli: Cli, tmp_path: Path) -> None:
     """By the file's ending; never over a file that is there, unless that is asked for."""
     found = analysed(cli, tmp_path / "docs")

@@ -20,7 +20,7 @@ def test_a_file_of_rows_is_continued_after_retries(service: Service, cli: Cli, t
         analysis = client.analyze(folder, task="summarize")
         analysis.wait()
         for _ in range(2):
-            assert client.retry_failed(analysis.id).retried == 1
+            assert client.retry_failed(analysis.id, every=True).retried == 1
             analysis.wait()
         rows = list(client.results(analysis.id))
         assert [row.position for row in rows if row.error] == [4]

@@ -14,6 +14,7 @@ from viiwork.api.intake import Intake
 from viiwork.api.priced import priced
 from viiwork.api.principal import principal
 from viiwork.api.requests import check_query
+from viiwork.documents.outcomes import OF_CONTENT
 from viiwork.errors import UsageError
 from viiwork.jobs import BatchState
 from viiwork.outcomes import MOST, AnalysisPage, DocumentPage, Retried
@@ -75,15 +76,22 @@ async def list_documents(request: Request, analysis_id: str, after: After = None
 
 
 @router.post("/{analysis_id}/retry", response_model=Retried)
-async def retry(request: Request, analysis_id: str) -> JSONResponse:
+async def retry(
+    request: Request,
+    analysis_id: str,
+    *,
+    every: Annotated[bool, Query(alias="all", description="Also those that cannot be read.")] = False,
+) -> JSONResponse:
     """Try the documents again that failed, expired or died; rows with an answer stay as they are.
 
+    Those that cannot be read, such as encrypted ones, would fail as they did: they are skipped, but for `all`.
     Sent again with its Idempotency-Key it starts none twice, whatever has failed since.
     """
     desk: Intake = request.app.state.intake
     analysis = whole(analysis_id, "retried")
-    await came_before(request, desk, analysis)
-    return JSONResponse(public(await retry_failed(desk.store, analysis, once=once_of(request))))
+    await came_before(request, desk, [analysis, "all"] if every else analysis)
+    hopeless = () if every else OF_CONTENT
+    return JSONResponse(public(await retry_failed(desk.store, analysis, once=once_of(request), but=hopeless)))
 
 
 @router.delete("/{analysis_id}", response_model=Receipt, responses={202: {"model": Receipt}})

@@ -53,10 +53,13 @@ class Outcomes(Wired):
             after = page.after
 
     @operation
-    def retry_failed(self, analysis_id: str) -> Steps[Retried]:
-        """Try the documents again that failed, expired or died; those that have an answer are left as they are."""
+    def retry_failed(self, analysis_id: str, *, every: bool = False) -> Steps[Retried]:
+        """Try the documents again that failed, expired or died; those that have an answer are left as they are.
+
+        Those that cannot be read would fail as they did: they are skipped, but for `every`.
+        """
         headers = {"idempotency-key": new_key()}
-        path = f"/v1/analyses/{safe(analysis_id)}/retry"
+        path = f"/v1/analyses/{safe(analysis_id)}/retry{'?all=true' if every else ''}"
         return (yield from self._wire.ask(Retried, "POST", path, headers=headers))
 
     @operation

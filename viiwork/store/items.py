@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from viiwork.errors import Conflict
-from viiwork.jobs import BatchState, Result, Row, State
+from viiwork.jobs import BatchState, Result, Row, State, TaskName
 from viiwork.outcomes import DocumentPage, DocumentStatus, Retried
 from viiwork.store.callbacks import as_hash
 from viiwork.store.reading import Reading
@@ -31,8 +33,10 @@ async def documents(store: Reading, batch_id: str, *, after: int, limit: int) ->
     return DocumentPage(documents=tuple(told), after=after + limit if len(found) > limit else None)
 
 
-async def retry_failed(store: Steering, batch_id: str, *, once: str = "") -> Retried:
+async def retry_failed(store: Steering, batch_id: str, *, once: str = "", but: Collection[str] = ()) -> Retried:
     """Start the documents again that failed, expired or died. Raises NotFound, Gone, or Conflict when it is over.
+
+    Skipped, and counted, are those whose reading failed with a code of `but`.
 
     The same `once` starts each of them once only, however often it is said, and counts what it started before.
     Rows that come meanwhile are left alone: one that fails at once again would be tried for ever.
@@ -42,21 +46,36 @@ async def retry_failed(store: Steering, batch_id: str, *, once: str = "") -> Ret
         raise Conflict(f"This analysis has ended: it is {status.state.value}.", code="ended")
     rows = f"{store.prefix}batch:{batch_id}:rows"
     (count,) = await store.read([("LLEN", rows)])
-    retried = 0
+    retried = skipped = 0
     for copies in (False, True):  # a copy waits for its first, where that is started too
         for start in range(0, int(count), PAGE):
             (items,) = await store.read([("LRANGE", rows, str(start), str(min(start + PAGE, int(count)) - 1))])
-            retried += await _retry(store, [item for item in items if item], once, copies=copies)
+            failed = await _failed(store, [item for item in items if item], copies=copies)
+            hopeless = await _unreadable(store, failed, but) if but else set()
+            skipped += len(hopeless)
+            retried += await _retry(store, [one for one in failed if one not in hopeless], once)
     if once:
         (known,) = await store.read([("HGET", f"{store.prefix}batch:{batch_id}", f"retried.{once}")])
         retried = int(known or 0)
-    return Retried(id=batch_id, retried=retried)
+    return Retried(id=batch_id, retried=retried, skipped=skipped)
 
 
-async def _retry(store: Steering, items: list[str], once: str, *, copies: bool) -> int:
+async def _failed(store: Reading, items: Sequence[str], *, copies: bool) -> list[str]:
     told = [("HMGET", f"{store.prefix}job:{one}", "item_state", "same_as") for one in items]
     ends = await store.read(told) if told else []
-    failed = [one for one, (end, first) in zip(items, ends, strict=True) if end in FAILED and bool(first) is copies]
+    return [one for one, (end, first) in zip(items, ends, strict=True) if end in FAILED and bool(first) is copies]
+
+
+async def _unreadable(store: Reading, items: Sequence[str], codes: Collection[str]) -> set[str]:
+    """Those that were not even read, with one of these codes."""
+    told = [("HMGET", f"{store.prefix}job:{one}", "task", "item_by") for one in items]
+    first = await store.read(told) if told else []
+    reads = [one for one, (task, by) in zip(items, first, strict=True) if task == TaskName.READ and by == one]
+    rows = await store.rows_of(reads)
+    return {one for one, row in rows.items() if row.error is not None and row.error.code in codes}
+
+
+async def _retry(store: Steering, failed: Sequence[str], once: str) -> int:
     replies = await store.call_many([Call("retry", (one, "row", once)) for one in failed]) if failed else []
     for reply in replies:
         if isinstance(reply, Exception):
