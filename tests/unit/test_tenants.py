@@ -252,3 +252,30 @@ async def test_pages_of_callbacks_tell_nothing_of_others(people: People) -> None
     assert await page(f"limit=1&before={ids[4]}") == ([ids[2]], ids[2])
     assert await page(f"limit=1&before={ids[2]}") == ([ids[0]], None)
     assert await page(f"before={ids[5]}") == await page("before=msg_9_9") == ([], None)
+
+
+async def test_pages_of_the_dead_tell_nothing_of_others(people: People) -> None:
+    """When others' jobs died is told by no page, not even by where the next one begins."""
+    store = people.door.store
+    jobs: dict[str, list[str]] = {"anna": [], "ben": []}
+    for moment in range(1, 7):
+        who = "ben" if moment % 2 else "anna"
+        job = str((await people.ask(who, "POST", "/v1/jobs", json=JOB)).json()["id"])
+        await store.client.hset(f"{store.prefix}job:{job}", mapping={"state": "dead", "finished_ms": 10 * moment})
+        await store.client.zadd(f"{store.prefix}dead", {job: 10 * moment})
+        jobs[who].append(job)
+
+    async def page(query: str) -> tuple[list[str], int | None]:
+        told = (await people.ask("ben", "GET", f"/v1/dead?{query}")).json()
+        return [each["id"] for each in told["dead"]], told.get("before")
+
+    first, second, third = jobs["ben"]
+    assert await page("limit=1") == ([third], 31)
+    assert await page("limit=1&before=31") == ([second], 11)
+    assert await page("limit=1&before=11") == ([first], None)
+    assert await page("limit=2") == ([third, second], 11)
+    for one in (second, third):  # in one moment: they stay together
+        await store.client.hset(f"{store.prefix}job:{one}", mapping={"finished_ms": 30})
+        await store.client.zadd(f"{store.prefix}dead", {one: 30})
+    found, before = await page("limit=1")
+    assert (set(found), before) == ({second, third}, 11)

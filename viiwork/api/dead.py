@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -48,7 +48,7 @@ BODY = {"content": {"application/json": {"schema": {"$ref": "#/components/schema
 async def list_dead(request: Request, before: Before = None, limit: Limit = 100) -> JSONResponse:
     """Dead letters, the last to die first."""
     desk: Intake = request.app.state.intake
-    return JSONResponse(public(seen_by(principal(request), await page(desk, before=before, limit=limit))))
+    return JSONResponse(public(await page(desk, principal(request), before=before, limit=limit)))
 
 
 @router.get("/{job_id}", response_model=Status)
@@ -89,25 +89,43 @@ async def purge(request: Request, job_id: str) -> JSONResponse:
     return JSONResponse(public(await _once(desk, desk.store.purge_dead, job_id, again=again)))
 
 
-async def page(desk: Intake, *, before: int | None, limit: int) -> DeadPage:
-    """A page of dead letters, and where the next one begins.
+async def page(desk: Intake, who: Principal, *, before: int | None, limit: int) -> DeadPage:
+    """A page of those that are there for whoever asks, and where the next one begins: behind one of their own.
 
     A page ends between two milliseconds, so that none is left out: a crash may have ended many jobs in one.
     """
+    own: list[Status] = []
+    async for some in _moments(desk, before=before, size=limit if who.admin else MOST):
+        own += [one for one in some if who.sees(one.tenant)]
+        if len(own) <= limit:
+            continue
+        next_ms = _died(own[limit])
+        if _died(own[0]) == next_ms:  # more in one moment than a page holds
+            next_ms = next((_died(one) for one in own if _died(one) < next_ms), -1)
+        if next_ms >= 0:
+            return DeadPage(dead=tuple(one for one in own if _died(one) > next_ms), before=next_ms + 1)
+    return DeadPage(dead=tuple(own))
+
+
+async def _moments(desk: Intake, *, before: int | None, size: int) -> AsyncIterator[Sequence[Status]]:
+    """All dead letters, about so many at a time; those of one millisecond stay together."""
+    at_once = size
     while True:
-        found = await desk.store.dead(before_ms=before, limit=limit + 1)
-        if len(found) <= limit:
-            return DeadPage(dead=tuple(found))
-        next_ms = found[limit].finished_ms or 0
-        kept = tuple(status for status in found if (status.finished_ms or 0) > next_ms)
-        if kept:
-            return DeadPage(dead=kept, before=next_ms + 1)
-        limit *= 2
+        found = await desk.store.dead(before_ms=before, limit=at_once + 1)
+        if len(found) <= at_once:
+            yield found
+            return
+        next_ms = _died(found[at_once])
+        whole = [one for one in found if _died(one) > next_ms]
+        if whole:
+            yield whole
+            before, at_once = next_ms + 1, size
+        else:
+            at_once *= 2
 
 
-def seen_by(who: Principal, found: DeadPage) -> DeadPage:
-    """As much of a page as is there for whoever asks; what comes behind it begins where it did."""
-    return found.model_copy(update={"dead": tuple(one for one in found.dead if who.sees(one.tenant))})
+def _died(status: Status) -> int:
+    return status.finished_ms or 0
 
 
 async def dead_status(desk: Intake, job_id: str) -> Status:
@@ -142,7 +160,7 @@ async def _sweep(request: Request, desk: Intake, act: Act) -> JSONResponse:
     again = await came_before(request, desk, some.model_dump(mode="json"))
     if some.ids is not None:
         return JSONResponse(public(await _each(desk, some.ids, partial(_own, request, act), again=again)))
-    found = seen_by(principal(request), await page(desk, before=some.before, limit=MOST))
+    found = await page(desk, principal(request), before=some.before, limit=MOST)
     # A part that is retried takes the other parts of its document along; these are no longer dead at their turn.
     swept = await _each(desk, [status.id for status in found.dead], act, again=True)
     return JSONResponse(public(swept.model_copy(update={"before": found.before})))
