@@ -127,7 +127,7 @@ async def test_every_end_gives_back(store: Store, end: str) -> None:
 
 
 async def test_what_was_heard_of_an_answer_is_charged_although_it_is_cancelled(store: Store) -> None:
-    """Else whoever reads a stream and hangs up before its end would read for nothing."""
+    """And its prompt: else whoever reads a stream and hangs up before its end would read for nothing."""
     mine, since_ms = tab(batch_tokens_per_minute=1000, monthly_tokens=1000), await upkeep(store).server_ms()
     job = a_job()
     await store.submit([job], tab=mine)
@@ -138,7 +138,18 @@ async def test_what_was_heard_of_an_answer_is_charged_although_it_is_cancelled(s
         await store.call("delta", job.id, claim.fence.attempt, claim.fence.token, at, text)
     await store.cancel(job.id)
     assert (await store.job(job.id)).state == "cancelled"
-    assert await charged(store, mine, 8, since_ms=since_ms)
+    assert await charged(store, mine, 18, since_ms=since_ms)
+
+
+async def test_the_prompt_of_one_that_is_cancelled_before_its_first_word_is_charged(store: Store) -> None:
+    """Its engine has it; one that had not begun costs nothing."""
+    mine, since_ms = tab(batch_tokens_per_minute=1000, monthly_tokens=1000), await upkeep(store).server_ms()
+    begun, waits = a_job(), a_job()
+    await store.submit([begun, waits], tab=mine)
+    assert (await Hands(store).take()).fence.job == begun.id
+    for job in (begun, waits):
+        await store.cancel(job.id)
+    assert await charged(store, mine, 10, since_ms=since_ms)
 
 
 async def test_jobs_on_their_own_and_those_of_batches_have_limits_of_their_own(store: Store) -> None:

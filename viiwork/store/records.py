@@ -63,6 +63,7 @@ def job_fields(
         "then": job.then,
         "waits_for": str(job.waits_for),
         "cost": str(job.cost),
+        "prompt": str(job.prompt_tokens or ""),
         "bulk": "1" if job.bulk else "",
         "stream": "1" if isinstance(job.input, ChatInput | CompletionInput) and job.input.stream else "",
         "custom_id": job.custom_id,

@@ -486,8 +486,10 @@ local function take_away(job, state)
   if job.state == 'running' then
     redis.call('PUBLISH', P .. 'drop:' .. job.inc, job.id .. ' ' .. state)
     unmetered(job) -- its worker counts what the attempt used as lost
-    -- Or whoever reads a stream and hangs up before its end would read for nothing.
-    if job.account and job.account ~= '' then job.used = heard_tokens(job) end
+    -- Or whoever reads a stream and hangs up before its end would read for nothing, and have long prompts read.
+    if job.account and job.account ~= '' then
+      job.used = tonumber(redis.call('HGET', job_key(job.id), 'prompt') or 0) + heard_tokens(job)
+    end
   end
   if state == 'expired' then
     fail(job, state, 'expired', 'Its deadline passed before it was done.')
