@@ -9,17 +9,34 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from viiwork.jobs import Lane
 from viiwork.wire import Wire
 
 NONE: Literal["none"] = "none"
 """Said of a key, it lifts the default."""
-Amount = Annotated[int, Field(ge=1, le=1_000_000_000)] | Literal["none"] | None
-LargeAmount = Annotated[int, Field(ge=1, le=1_000_000_000_000)] | Literal["none"] | None
+MOST, MOST_LARGE = 10**9, 10**12
+
+
+def _in_words(most: int) -> WrapValidator:
+    """One sentence on what a limit must be, in place of one from pydantic on each kind that it may have."""
+
+    def checked(value: Any, inner: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return inner(value)
+        except ValidationError as error:
+            raise PydanticCustomError("limit", WRONG, {"most": f"{most:,}"}) from error
+
+    return WrapValidator(checked)
+
+
+WRONG = "must be a whole number from 1 to {most}, or `none`"
+Amount = Annotated[Annotated[int, Field(ge=1, le=MOST)] | Literal["none"] | None, _in_words(MOST)]
+LargeAmount = Annotated[Annotated[int, Field(ge=1, le=MOST_LARGE)] | Literal["none"] | None, _in_words(MOST_LARGE)]
 
 
 class LimitFields(BaseModel):

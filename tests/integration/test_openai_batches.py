@@ -396,5 +396,6 @@ def test_nothing_of_a_batch_lies_about_once_it_and_its_files_are_deleted(house: 
     assert told.status_code in (200, 202), told.text
     assert [one.id for one in mine.batches.list()] == []
     assert [one.purpose for one in mine.files.list()] == ["batch"]
-    with pytest.raises(openai.NotFoundError):
+    with pytest.raises(openai.APIStatusError, match="deleted") as gone:
         mine.batches.retrieve(done.id)
+    assert (gone.value.status_code, gone.value.code) == (410, "deleted")

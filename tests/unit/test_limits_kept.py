@@ -149,6 +149,11 @@ async def test_a_batch_that_was_deleted_is_open_no_more(door: Keyed) -> None:
     assert (await left(door, secret))["open_batches"] == (1, 0, "key")
     await door.ask(secret, "DELETE", f"/v1/analyses/an_{batch.removeprefix('batch_')}")
     assert (await left(door, secret))["open_batches"] == (1, 1, "key")
+    for path in (f"/v1/batches/{batch}", f"/v1/analyses/an_{batch.removeprefix('batch_')}"):
+        gone = await door.ask(secret, "GET", path)  # by both of its names
+        assert (gone.status_code, gone.json()["error"]["code"]) == (410, "deleted")
+        other = await door.ask(await door.key(f"ben{len(path)}"), "GET", path)
+        assert other.status_code == 404
 
 
 async def test_files_of_before_they_were_counted_count_too(door: Keyed) -> None:

@@ -15,6 +15,7 @@ from viiwork.jobs import Job, Lane, Priority, Row
 from viiwork.store.callbacks import Record, as_hash
 from viiwork.store.facade import Store
 from viiwork.store.intake import Fence
+from viiwork.store.owners import owner_of
 from viiwork.store.reading import Reading
 from viiwork.store.records import UNREADABLE, batch_status_of, row_of
 from viiwork.store.scripts import Call
@@ -91,8 +92,10 @@ def _fields(opening: Opening, *, closer: str) -> dict[str, str | int | float]:
 
 
 async def look(store: Reading, tenant: str, batch: str) -> Facts:
-    """A tenant's batch. Raises NotFound."""
+    """A tenant's batch. Raises NotFound, or Gone for one that was deleted or has outlived its time."""
     found = await known(store, batch)
+    if found is None and await owner_of(store, batch) == tenant:
+        await store.batch(batch)  # raises Gone
     if found is None or found.status.tenant != tenant:
         raise NotFound("There is no such batch of yours; its id starts with `batch_`.", param="batch_id")
     return found

@@ -41,6 +41,5 @@ async def file_owner(store: Connection, file_id: str) -> str | None:
 
 
 async def batch_owner(store: Connection, batch_id: str) -> str | None:
-    """Whose a batch of `/v1/batches` is."""
-    (tenant,) = await store.read([("HGET", f"{store.prefix}batch:{inner(batch_id)}", "tenant")])
-    return tenant or None
+    """Whose a batch of `/v1/batches` is, or was."""
+    return await owner_of(store, inner(batch_id) or "none")

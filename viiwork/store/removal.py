@@ -47,11 +47,12 @@ async def receipt(store: Steering, batch_id: str) -> Receipt | None:
         return None
     counts = {name: int(record.get(name) or 0) for name in ("documents", "jobs", "blobs", "callbacks")}
     ended_ms = int(record["done_ms"]) if record.get("done_ms") else None
+    finished = ended_ms is not None and not int(left)  # a file that stays may be one of its own
     return Receipt(
         id=batch_id,
         deleted_ms=int(record["at_ms"]),
-        finished=ended_ms is not None and not int(left),  # a file that stays may be one of its own
-        finished_ms=ended_ms,
+        finished=finished,
+        finished_ms=ended_ms if finished else None,
         was=record.get("was", ""),
         **counts,
     )
