@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,14 +14,15 @@ from viiwork.api.openai.batches import steps
 from viiwork.api.work import Sender
 from viiwork.batches.batchobject import Facts, new_batch
 from viiwork.errors import Full, StoreUnavailable
-from viiwork.jobs import Job
+from viiwork.jobs import Fault, Job
 from viiwork.limits import Account, Limits
 from viiwork.store import Store, filebatches, files
 from viiwork.store.accounts import Tab
 from viiwork.store.filebatches import Opening
 from viiwork.store.leases import Claim, Verdict
-from viiwork.work import CloseInput, LinesInput
+from viiwork.work import ChatInput, CloseInput, LinesInput, RefusedInput
 from viiwork_workers import linesin
+from viiwork_workers.linefiles import LineFiles
 from viiwork_workers.linesin import LinesIn
 from viiwork_workers.linesout import LinesOut
 
@@ -47,6 +49,7 @@ class Steps:
         self.store = store
         self.reader, self.engine = Hands(store, "reader0", model="read"), Hands(store)
         self.id = new_batch()
+        self.files = LineFiles(store)
 
     async def begin(self, content: bytes, *, tab: Tab | None = None) -> None:
         await self.reader.beat()
@@ -62,12 +65,22 @@ class Steps:
         work = await claim.input(self.store)
         assert isinstance(work, LinesInput)
         try:
-            await LinesIn(self.store, max_line_bytes=4096, max_backlog=1000, timeout_s=60.0)(claim, work)
+            await LinesIn(self.store, self.files, max_line_bytes=4096, max_backlog=1000, timeout_s=60.0)(claim, work)
         except (Full, StoreUnavailable):
             await self.reader.commit(claim.fence, Verdict.GIVE_BACK)
             await self.store.release("batch.read")
             raise
         await self.reader.commit(claim.fence)
+
+    async def refuse(self) -> None:
+        """The steps of the lines that no engine is asked."""
+        await self.store.release("batch.read")
+        while (hint := await self.reader.pop()) is not None:
+            claim = await self.reader.claim(hint)
+            assert isinstance(claim, Claim)
+            work = await claim.input(self.store)
+            assert isinstance(work, RefusedInput)
+            await self.reader.commit(claim.fence, Verdict.FAILED, Fault(code=work.code, message=work.message))
 
     async def close(self, claim: Claim) -> None:
         work = await claim.input(self.store)
@@ -93,8 +106,10 @@ class Steps:
 
 
 @pytest.fixture
-def batch(store: Store) -> Steps:
-    return Steps(store)
+async def batch(store: Store) -> AsyncIterator[Steps]:
+    made = Steps(store)
+    yield made
+    await made.files.close()
 
 
 def content(count: int = LINES) -> bytes:
@@ -252,3 +267,47 @@ async def test_a_model_that_nobody_serves_is_answered_with_those_that_are(batch:
     (fault,) = (await batch.facts()).errors
     assert (fault.code, fault.param) == ("model_not_found", "body.model")
     assert fault.message.startswith("body.model: nobody serves the model that was asked for. Served here: noop")
+
+
+def asks(file: dict[str, str]) -> list[dict[str, Any]]:
+    """A turn about a document."""
+    return [{"role": "user", "content": [{"type": "text", "text": "Whose is it?"}, {"type": "file", "file": file}]}]
+
+
+async def test_files_inside_the_chats_of_lines_are_read(batch: Steps) -> None:
+    """Those that were uploaded, and those that the line brings; what cannot be read is its own line's fault."""
+    blob, theirs = await batch.store.blobs.put(b"The lease is Anna's."), f"file-{'1' * 26}"
+    mine, about = f"file-{'0' * 26}", ["filename", "lease.txt", "purpose", "user_data", "sha256", "0"]
+    await files.put(batch.store, mine, payer=Account(TENANT), blob=blob, keep_s=None, about=about)
+    await files.put(batch.store, theirs, payer=Account("ben@lab"), blob=blob, keep_s=None, about=about)
+    data = base64.b64encode(b"The bill is Ben's.").decode()
+    said = [{"file_id": mine}, {"file_data": data, "filename": "bill.txt"}, {"file_id": theirs}]
+    said.append({"file_data": base64.b64encode(b"%PDF-1.7 nothing").decode(), "filename": "a.pdf"})
+    stored = {path for path in batch.store.directory.root.rglob("*") if path.is_file()}
+    await batch.begin(b"".join(line(at, messages=asks(file)) for at, file in enumerate(said)) + line(4))
+    await batch.fill()
+    heard = {}
+    for _ in range(3):
+        await batch.store.release("batch.noop")
+        claim = await batch.engine.take()
+        work = await claim.input(batch.store)
+        assert isinstance(work, ChatInput)
+        heard[claim.fence.job.rpartition("-")[2]] = work.messages[0].content
+        await batch.engine.commit(claim.fence)
+    assert heard == {
+        "0": 'Whose is it?\n<document name="lease.txt">\nThe lease is Anna\'s.\n</document>',
+        "1": 'Whose is it?\n<document name="bill.txt">\nThe bill is Ben\'s.\n</document>',
+        "4": "hello",
+    }
+    await batch.refuse()
+    await batch.store.release("batch.read")
+    await batch.close(await batch.reader.take())
+    done = await batch.facts()
+    told = await batch.told(done.error_file)
+    faults = {one: (told[one]["response"]["status_code"], told[one]["response"]["body"]["error"]) for one in told}
+    assert {one: (status, error["code"], error["param"]) for one, (status, error) in faults.items()} == {
+        "c2": (404, "not_found", "messages.0.content.1.file.file_id"),
+        "c3": (400, "damaged", "messages.0.content.1.file"),
+    }
+    left = {path for path in batch.store.directory.root.rglob("*") if path.is_file()} - stored
+    assert not [path for path in left if b"Ben's" in path.read_bytes()[:100]]

@@ -15,6 +15,7 @@ from viiwork.store.accounts import Tab, look
 from viiwork.store.filebatches import Opening
 from viiwork.store.leases import Claim
 from viiwork.work import CloseInput, LinesInput
+from viiwork_workers.linefiles import LineFiles
 from viiwork_workers.linesin import LinesIn
 
 CHAT = "/v1/chat/completions"
@@ -36,7 +37,10 @@ CLAIM = Claim(
 async def test_lines_come_in_as_the_limit_lets_them_and_none_twice(store: Store) -> None:
     """The step is given back where the limit ends, and takes the rest in when it comes again."""
     tab = Tab(Account("anna@lab", "key_1", own=Limits(batch_requests_per_minute=3, batch_backlog=4)))
-    work, lines = await begun(store, tab, 5), LinesIn(store, max_line_bytes=10_000, max_backlog=1000, timeout_s=60)
+    work, lines = (
+        await begun(store, tab, 5),
+        LinesIn(store, LineFiles(store), max_line_bytes=10_000, max_backlog=1000, timeout_s=60),
+    )
     with pytest.raises(Full, match="This key may send 3 requests a minute"):
         await lines(CLAIM, work)
     told = await store.batch(work.batch)
@@ -60,7 +64,10 @@ async def test_lines_come_in_as_the_limit_lets_them_and_none_twice(store: Store)
 async def test_a_month_that_is_used_up_keeps_the_rest_waiting(store: Store) -> None:
     """Until the next one, or until the batch's window closes."""
     tab = Tab(Account("anna@lab", "key_1", own=Limits(monthly_tokens=100)))
-    work, lines = await begun(store, tab, 3), LinesIn(store, max_line_bytes=10_000, max_backlog=1000, timeout_s=60)
+    work, lines = (
+        await begun(store, tab, 3),
+        LinesIn(store, LineFiles(store), max_line_bytes=10_000, max_backlog=1000, timeout_s=60),
+    )
     with pytest.raises(Full, match="calendar month"):
         await lines(CLAIM, work)
     assert (await store.batch(work.batch)).counts.total == 1

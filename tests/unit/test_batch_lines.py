@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from viiwork.api.openai.batchlines import ENDPOINTS, EXPIRED, Target, jobs_for, line_of, misfit, unanswered
+from viiwork.api.openai.batchlines import ENDPOINTS, EXPIRED, Target, body_of, jobs_of_line, line_of, misfit, unanswered
 from viiwork.api.scales import TOO_LONG, Misfit
 from viiwork.batches import linecheck
 from viiwork.batches.linecheck import LineCheck, Request, read
@@ -133,6 +133,12 @@ class TestChecking:
         assert "secret" not in " ".join(fault.message for fault in faults)
 
 
+def jobs_for(request: Request, target: Target) -> list[Job]:
+    """The jobs of a line, or the one that says why it is none."""
+    body = body_of(request, target)
+    return [body] if isinstance(body, Job) else jobs_of_line(request, body, target)
+
+
 def job_of(request: Request, target: Target) -> Job:
     """The only job of a line."""
     (job,) = jobs_for(request, target)
@@ -159,10 +165,6 @@ class TestJobs:
             ({"messages": []}, "messages:"),
             ({"stream": True}, "stream:"),
             ({"n": 9}, "n:"),
-            (
-                {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-x"}}]}]},
-                "messages",
-            ),
             ({"messages": [{"role": "user", "content": "\ud800"}]}, "body:"),
         ],
     )

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
-from viiwork.api.openai.batchlines import Target, jobs_for, misfit
+from viiwork.api.openai.batchlines import Target, body_of, jobs_of_line, misfit
 from viiwork.api.openai.orders import context_of
 from viiwork.api.pressure import refusal
 from viiwork.api.scales import Misfit, Scales, with_weight
@@ -28,6 +28,7 @@ from viiwork.roster import FleetStatus
 from viiwork.store import Store, filebatches
 from viiwork.store.leases import Claim
 from viiwork.work import ChatInput, CompletionInput, EmbeddingInput, LinesInput
+from viiwork_workers.linefiles import Asked, LineFiles, groups
 from viiwork_workers.outcome import where
 
 log = logging.getLogger(__name__)
@@ -43,8 +44,10 @@ DEFECT = LineFault(code="internal", message="The service met a defect while it t
 class LinesIn:
     """Runs the step that fills a batch."""
 
-    def __init__(self, store: Store, *, max_line_bytes: int, max_backlog: int, timeout_s: float) -> None:
-        self._store = store
+    def __init__(
+        self, store: Store, files: LineFiles, *, max_line_bytes: int, max_backlog: int, timeout_s: float
+    ) -> None:
+        self._store, self._files = store, files
         self._max_line_bytes, self._max_backlog, self._timeout_s = max_line_bytes, max_backlog, timeout_s
         self._scales = Scales()
 
@@ -127,12 +130,14 @@ class LinesIn:
         fleet, model = await self._store.fleet(), batch.status.model
         context_tokens = context_of(fleet, model)
         target = Target(batch.status.id, batch.status.tenant, batch.endpoint, model, self._timeout_s, context_tokens)
-        jobs = await self._weighed(await asyncio.to_thread(_jobs, lines, target), target, fleet)
-        charged = [job.model_copy(update={"account": account}) for job in jobs] if account else jobs
-        try:
-            await self._store.submit(charged, max_backlog=self._max_backlog)
-        except (Busy, QuotaExceeded) as error:  # its window says how long that may last
-            raise Full(error.message, hint=error.hint) from error
+        for some in groups(await asyncio.to_thread(_asked, lines, target)):
+            asked = [await self._files.text(line, target) for line in some]
+            jobs = await self._weighed(await asyncio.to_thread(_jobs, asked, target), target, fleet)
+            charged = [job.model_copy(update={"account": account}) for job in jobs] if account else jobs
+            try:
+                await self._store.submit(charged, max_backlog=self._max_backlog)
+            except (Busy, QuotaExceeded) as error:  # its window says how long that may last
+                raise Full(error.message, hint=error.hint) from error
 
     async def _weighed(self, lines: Sequence[Line], target: Target, fleet: FleetStatus) -> list[Job]:
         """The jobs with the tokens of their prompts; those that cannot be taken fail by themselves."""
@@ -194,6 +199,10 @@ def _lines(path: Path, max_line_bytes: int) -> Iterator[FileLine]:
         yield from cut.finish()
 
 
-def _jobs(lines: Sequence[FileLine], target: Target) -> list[Line]:
+def _asked(lines: Sequence[FileLine], target: Target) -> list[Asked]:
     requests = [read(line, target.endpoint) for line in lines]
-    return [(asked, jobs_for(asked, target)) for asked in requests]
+    return [(asked, body_of(asked, target)) for asked in requests]
+
+
+def _jobs(lines: Sequence[Asked], target: Target) -> list[Line]:
+    return [(asked, [body] if isinstance(body, Job) else jobs_of_line(asked, body, target)) for asked, body in lines]

@@ -51,6 +51,8 @@ class ReaderSteps:
 
     async def close(self) -> None:
         await self._open.close()
+        if self._files is not None:
+            await self._files.close()
 
     async def __call__(self, claim: Claim, work: JobInput) -> Product:
         """Raises DocumentError for a document that cannot be read, or a part that failed."""

@@ -12,8 +12,10 @@ from viiwork.api.openai.turns import TurnBody
 from viiwork.documents.contents import Contents
 from viiwork.documents.marks import harmless
 from viiwork.documents.reader import Reader, refusal
-from viiwork.errors import DocumentError, UsageError
-from viiwork.store.blobs import BlobStore
+from viiwork.errors import DocumentError, NotFound, UsageError
+from viiwork.store import files
+from viiwork.store.blobs import Blobs
+from viiwork.store.reading import Reading
 
 AT_ONCE = 2
 """Documents that this process has read at the same time; others wait."""
@@ -38,7 +40,7 @@ Find = Callable[[str], Awaitable[Kept]]
 class Attachments:
     """Reads what chats bring along. Its helper process starts with the first of them."""
 
-    def __init__(self, blobs: BlobStore) -> None:
+    def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._reader = Reader()
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -48,7 +50,7 @@ class Attachments:
         await self._reader.close()
 
     async def resolve(self, body: ChatBody, find: Find) -> ChatBody:
-        """The body with text in the place of its files. Raises DocumentError naming the part, NotFound."""
+        """The body with text in the place of its files. Raises DocumentError or NotFound naming the part."""
         turns, room = [], MAX_CHARACTERS
         for at, turn in enumerate(body.messages):
             if not turn.files:
@@ -71,7 +73,7 @@ class Attachments:
         return "\n".join(said)
 
     async def _text(self, part: FilePart, where: str, find: Find) -> str:
-        kept = await find(part.file_id) if part.file_id else None
+        kept = await self._kept(part.file_id, where, find) if part.file_id else None
         name = part.name or (kept.name if kept else "") or UNNAMED
         async with self._room:
             try:
@@ -88,14 +90,33 @@ class Attachments:
             raise DocumentError(f"{where}: {EMPTY}.", hint=hint, code="empty", param=where)
         return f'<document name="{harmless(plain(name))}">\n{harmless(text)}\n</document>'
 
+    async def _kept(self, file_id: str, where: str, find: Find) -> Kept:
+        try:
+            return await find(file_id)
+        except NotFound as error:
+            field = f"{where}.file_id"
+            raise NotFound(f"{field}: there is no such file of yours.", param=field) from error
+
     async def _look(self, part: FilePart, kept: Kept | None, name: str) -> Contents:
         if kept is not None:
-            return await self._reader.open(self._blobs.path(kept.blob), name=name)
+            return await self._open(kept.blob, name)
         sent = await self._blobs.put(part.data)
         try:
-            return await self._reader.open(self._blobs.path(sent.id), name=name)
+            return await self._open(sent.id, name)
         finally:
             await self._blobs.delete(sent.id)
+
+    async def _open(self, blob: str, name: str) -> Contents:
+        async with self._blobs.at_hand(blob) as path:
+            return await self._reader.open(path, name=name)
+
+
+async def kept_file(store: Reading, tenant: str, file_id: str) -> Kept:
+    """A file that was uploaded before. Raises NotFound."""
+    file = await files.find(store, tenant, file_id)
+    if file is None:
+        raise NotFound("There is no such file of yours.", param="file_id")
+    return Kept(file.filename, file.blob)
 
 
 def plain(name: str) -> str:

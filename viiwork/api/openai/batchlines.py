@@ -48,19 +48,24 @@ class Target:
     context_tokens: int = 0
 
 
-def jobs_for(asked: Request, target: Target) -> list[Job]:
-    """The jobs that a line becomes, by ids made from its number; what it may not ask fails by itself, at once.
-
-    The last one is the line's own: its end is the line's, and once it is there, so are the others.
-    """
+def body_of(asked: Request, target: Target) -> AnyBody | Job:
+    """What a line asks for; or, where it may not be asked, the job that fails by itself, at once."""
     kind = BODIES[target.endpoint]
     try:
         body = kind.model_validate_json(json.dumps(asked.body))
     except ValidationError as error:
         field, reason = complaint(faults_of(error), of=kind)
-        return [refused(asked, target, f"{field}: {reason}." if field else f"body: {reason}.")]
-    if (why := _why_not(body)) is not None:
-        return [refused(asked, target, why)]
+        return refused(asked, target, f"{field}: {reason}." if field else f"body: {reason}.")
+    if isinstance(body, WritingBody) and body.stream:
+        return refused(asked, target, "stream: a batch has no stream; leave it out.")
+    return body
+
+
+def jobs_of_line(asked: Request, body: AnyBody, target: Target) -> list[Job]:
+    """The jobs of a line, by ids made from its number; files inside its chat are text by now.
+
+    The last one is the line's own: its end is the line's, and once it is there, so are the others.
+    """
     own = _job_id(asked, target)
     first, *others = jobs_of(
         body,
@@ -127,8 +132,9 @@ def unanswered(target: Target, index: int, custom_id: str, why: Fault) -> bytes:
 
 
 def _field_of(fault: Fault | None) -> str | None:
-    """The field that `jobs_for` refused a line for: its message begins with it."""
-    found = FIELD.match(fault.message) if fault is not None and fault.code == INVALID else None
+    """The field that a line was refused for: its message begins with it."""
+    refused_for = fault is not None and (fault.code == INVALID or fault.message.startswith("messages."))
+    found = FIELD.match(fault.message) if fault is not None and refused_for else None
     return found[1] if found else None
 
 
@@ -158,15 +164,6 @@ def _line(
 
 def _job_id(asked: Request, target: Target) -> str:
     return child_id(target.batch, str(asked.line - 1))
-
-
-def _why_not(body: AnyBody) -> str | None:
-    """Why a request that is right by itself is no line of a batch."""
-    if isinstance(body, WritingBody) and body.stream:
-        return "stream: a batch has no stream; leave it out."
-    if isinstance(body, ChatBody) and body.has_files:
-        return "messages: files are not read for a batch; POST /v1/analyses takes many of them at once."
-    return None
 
 
 def _others_of(job: str, parts: int) -> list[str]:

@@ -20,6 +20,7 @@ STATUSES = {
     "internal": 500,
     "unreadable_result": 500,
     "invalid_output": 422,
+    "not_found": 404,
     "model_not_found": 404,
     "too_large": 413,
     "input_lost": 500,

@@ -15,7 +15,7 @@ from viiwork.api.document import refusal as refused
 from viiwork.api.intake import Intake
 from viiwork.api.openai.answers import response_of
 from viiwork.api.openai.asked import Asked, asked_of, lane_of
-from viiwork.api.openai.attachments import Attachments, Kept
+from viiwork.api.openai.attachments import Attachments, kept_file
 from viiwork.api.openai.bodies import AnyBody, ChatBody, CompletionBody, EmbeddingBody
 from viiwork.api.openai.faults import failure_of
 from viiwork.api.openai.orders import parts_of
@@ -26,13 +26,11 @@ from viiwork.api.openai.waiting import HungUp, all_ended, unless_gone, while_her
 from viiwork.api.orders import json_body
 from viiwork.api.quota import check_rate
 from viiwork.api.work import sender
-from viiwork.errors import NotFound, ViiworkError
+from viiwork.errors import ViiworkError
 from viiwork.jobs import Lane, State
-from viiwork.store import files
 from viiwork.store.ears import Vigil
 from viiwork.store.express import Ended
 from viiwork.store.gathering import Gathering
-from viiwork.store.reading import Reading
 from viiwork.store.watch import Watch
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -105,14 +103,6 @@ async def read(request: Request, body: B, lane: Lane) -> B:
     await check_rate(desk.store, who.tab, lane, parts_of(body))
     find = partial(kept_file, desk.store, who.tenant)
     return await unless_gone(request, attachments.resolve(body, find))
-
-
-async def kept_file(store: Reading, tenant: str, file_id: str) -> Kept:
-    """A file that was uploaded before. Raises NotFound."""
-    file = await files.find(store, tenant, file_id)
-    if file is None:
-        raise NotFound("There is no such file of yours.", param="file_id")
-    return Kept(file.filename, file.blob)
 
 
 async def _whole(
