@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from openai import BadRequestError, NotFoundError, OpenAI
 
+from tests.contract_openai.lines import content, ended, jsonl, line, started
 from tests.front import MODEL
+
+ASK = "What is it?"
 
 
 def asked(sdk: OpenAI, part: dict[str, Any], **more: Any) -> Any:
     """The answer to a question about a file, with how many tokens the prompt had."""
-    turn = {"role": "user", "content": [{"type": "file", "file": part}, {"type": "text", "text": "What is it?"}]}
+    turn = {"role": "user", "content": [{"type": "file", "file": part}, {"type": "text", "text": ASK}]}
     return sdk.chat.completions.create(model=MODEL, messages=[turn], max_tokens=8, **more)  # type: ignore[list-item]
 
 
@@ -37,6 +40,17 @@ def test_in_a_stream(sdk: OpenAI, pdf: Path) -> None:
     whole = asked(sdk, part, temperature=0).choices[0].message.content
     chunks = list(asked(sdk, part, temperature=0, stream=True))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == whole
+
+
+def test_in_the_lines_of_a_batch(sdk: OpenAI, pdf: Path) -> None:
+    """The same question at night has the same answer."""
+    file = sdk.files.create(file=pdf, purpose="user_data")
+    by_day = asked(sdk, {"file_id": file.id}, temperature=0).choices[0].message.content
+    turn = {"role": "user", "content": [{"type": "file", "file": {"file_id": file.id}}, {"type": "text", "text": ASK}]}
+    rows = [line(name, messages=[turn], max_tokens=8, temperature=0) for name in ("a", "b")]
+    batch = ended(sdk, started(sdk, jsonl(rows)))
+    said = [row["response"]["body"]["choices"][0]["message"]["content"] for row in content(sdk, batch.output_file_id)]
+    assert said == [by_day, by_day]
 
 
 def test_what_cannot_be_read_is_a_400_with_the_reason(sdk: OpenAI) -> None:
