@@ -37,6 +37,47 @@ def test_a_script_gets_what_it_names_and_what_that_names_in_order() -> None:
     assert names_in("local a = b.c..d -- e's\nf('g', \"h--\", i)") == {"local", "a", "b", "d", "f", "i"}
 
 
+RARE = """local BASE = 10
+local SEEN = {}
+local function plain(a) return a + BASE end
+local function inner(a)
+  SEEN[#SEEN + 1] = a
+  return plain(a), #SEEN
+end
+
+local function rare(a) -- seldom
+  return inner(a)
+end
+
+local function rarer(a) return rare(a + 1) end
+"""
+
+
+def test_what_is_seldom_used_is_made_when_it_is_first_called() -> None:
+    """With all that only it uses; it answers the same, and keeps what it knows for the rest of the call."""
+    script = "return {plain(1), {rarer(2)}, {rare(5)}}"
+    at_once, later = needed(RARE, script).split("local function make_later()\n")
+    assert "local function plain" in at_once
+    assert "local function rarer" in at_once
+    assert "inner" not in at_once
+    assert "SEEN" in later
+    told = LuaRuntime(unpack_returned_tuples=True).execute(needed(RARE, script) + script)
+    assert (told[1], list(told[2].values()), list(told[3].values())) == (11, [13, 1], [15, 2])
+
+
+def test_a_script_that_has_no_use_for_what_is_seldom_makes_nothing_of_it() -> None:
+    assert needed(RARE, "return plain(1)") == needed(RARE.replace(" -- seldom", ""), "return plain(1)")
+
+
+@pytest.mark.parametrize(("script", "most"), [("claim", 15), ("commit", 30), ("release", 25), ("beat", 10)])
+def test_what_each_job_goes_through_makes_few_functions_at_once(script: str, most: int) -> None:
+    """Of about 60 that they may come to call; a script's own are not counted."""
+    source = Scripts(prefix="p:", headers=False).source(script)
+    at_once, made, _ = source.partition("local function make_later()\n")
+    assert made
+    assert at_once.count("local function") <= most
+
+
 @pytest.mark.parametrize("more", ["local MOST = 4\n", "MOST = 4\n", "if MOST then KNOWN[1] = 1 end\n"])
 def test_a_library_of_another_form_is_refused(more: str) -> None:
     """What is not local, or is there twice, could be left out wrongly."""

@@ -43,7 +43,7 @@ local function fill_to(key, most, level, now)
 end
 
 -- The calendar month of a moment in UTC: `2026-11` (H. Hinnant, days_from_civil the other way round).
-local function month_of(now)
+local function month_of(now) -- seldom
   local day = math.floor(now / 86400000) + 719468
   local era = math.floor(day / 146097)
   local of_era = day - era * 146097
@@ -80,7 +80,7 @@ end
 
 local OVER = {succeeded = true, failed = true, cancelled = true, expired = true, dead = true}
 local LOOKED_AT = 50
-local function held(account, what, tenant, lane, mends)
+local function count_held(account, what, tenant, lane, mends)
   local key = held_key(account, what, tenant, lane)
   local count = redis.call('SCARD', key)
   if not mends or count < account[what].most then return count end
@@ -101,7 +101,7 @@ local function room_of(account, tenant, lane, now, mends)
   end
   for _, what in ipairs({'f', 'b'}) do
     local most = account[what].most
-    if most > 0 then room[what] = most - held(account, what, tenant, lane, mends) end
+    if most > 0 then room[what] = most - count_held(account, what, tenant, lane, mends) end
   end
   if account.m.most > 0 then
     local used = redis.call('HGET', KEYS[1] .. 'month:' .. month_of(now), subject_of(account, account.m.of, tenant))
@@ -139,7 +139,7 @@ end
 
 -- Writes down what jobs have taken: `requests`, and `tokens` of the minute and `monthly` of the month. Below zero they are
 -- given back.
-local function charge(account, tenant, lane, now, requests, tokens, monthly, month)
+local function charge_account(account, tenant, lane, now, requests, tokens, monthly, month)
   if account.r.most > 0 and requests > 0 then
     local key = rate_key(account, 'r', tenant, lane)
     fill_to(key, account.r.most, level_of(key, account.r.most, now) - requests * MINUTE, now)
@@ -162,19 +162,19 @@ local function kind_of(batch) return batch and 'b' or 'f' end
 
 -- A job has ended, and what it took in the end is known: what was reserved beyond that goes back, and what it took
 -- beyond that is charged. It counts in the month in which it was reserved.
-local function close_account(job, now)
+local function close_account(job, now) -- seldom
   local account = account_of(job.account)
   if not account then return end
   local lane = string.match(job.queue, '^%l+')
   local tokens, monthly, month = string.match(job.reserved or '', '^(%d+) (%d+) (%S+)$')
   local used = job.used or 0
-  charge(account, job.tenant, lane, now, 0, used - tonumber(tokens or 0), used - tonumber(monthly or 0),
+  charge_account(account, job.tenant, lane, now, 0, used - tonumber(tokens or 0), used - tonumber(monthly or 0),
     month or month_of(now))
   hold('SREM', account, kind_of(job.batch), job.tenant, lane, job.id)
 end
 
 -- It is started again: nothing is reserved, and its end charges what it takes.
-local function reopen_account(job)
+local function reopen_account(job) -- seldom
   local account = account_of(job.account)
   if not account then return end
   hold('SADD', account, kind_of(job.batch), job.tenant, string.match(job.queue, '^%l+'), job.id)

@@ -1,5 +1,6 @@
 -- What every script shares: the keys, the moves between states, and how an item settles.
 -- KEYS[1] is the fleet's key prefix. Time is Redis' own, in milliseconds.
+-- `-- seldom` behind a function's head: most calls of most scripts do without it, so it is made when it is first called.
 
 local P = KEYS[1]
 local TERMINAL = {succeeded = true, failed = true, cancelled = true, expired = true, dead = true}
@@ -85,7 +86,7 @@ local function item_key(job)
 end
 
 -- Some of what this job used was not measured. It counts as one such job however many of its attempts were so.
-local function unmetered(job)
+local function unmetered(job) -- seldom
   if job.task ~= 'viiwork.run' or redis.call('HSETNX', job_key(job.id), 'unmetered', 1) == 0 then return end
   local item = item_key(job)
   if item then redis.call('HINCRBY', item, 'energy_unknown', 1) end
@@ -127,17 +128,17 @@ local function count_off(job)
   redis.call('HDEL', job_key(job.id), 'counted', 'reserved')
   if redis.call('HINCRBY', P .. 'load', job.tenant, -1) <= 0 then redis.call('HDEL', P .. 'load', job.tenant) end
   job.counted = false
-  close_account(job, NOW)
+  if job.account and job.account ~= '' then close_account(job, NOW) end
 end
 
 -- Suspects that have not ended, by queue and by batch, to be told of. `verb` is SADD or SREM: a set counts none twice.
-local function list_suspect(verb, job)
+local function list_suspect(verb, job) -- seldom
   redis.call(verb, P .. 'suspected:' .. job.queue, job.id)
   if job.batch then redis.call(verb, batch_key(job.batch) .. ':suspected', job.id) end
 end
 
 -- No worker is kept free for this suspect any more.
-local function let_others_in(job)
+local function let_others_in(job) -- seldom
   local where = redis.call('HGET', job_key(job.id), 'alone_on')
   if not where then return end
   redis.call('HDEL', job_key(job.id), 'alone_on')
@@ -202,7 +203,7 @@ local function join(queue, tenant, group, deadline_ms)
 end
 
 -- Takes a group out of the scheduling: it is empty, or paused.
-local function leave(queue, tenant, group)
+local function leave(queue, tenant, group) -- seldom
   local groups = groups_key(queue, tenant)
   redis.call('ZREM', groups, group)
   redis.call('ZREM', P .. 'served:' .. queue .. ':' .. tenant, group)
@@ -222,7 +223,7 @@ end
 
 -- Puts a waiting job into the backlog; `front` is for jobs that were under way already. Suspects stand apart, and so do
 -- merges: they end a document, and must not stand behind reads that are held back.
-local function enqueue(job, front)
+local function enqueue(job, front) -- seldom
   local push = front and 'LPUSH' or 'RPUSH'
   local batch = batch_of(job)
   know(job.queue)
@@ -251,7 +252,7 @@ end
 
 -- A file that a client sent or a batch wrote: a record, a place among its tenant's, and its blob where the sweeper looks.
 -- Ids sort by the time of their making, so that a list goes on behind one that is gone. `about`: field, value, … of it.
-local function make_file(id, tenant, blob, expires_ms, about, payer)
+local function make_file(id, tenant, blob, expires_ms, about, payer) -- seldom
   local key = P .. 'file:' .. id
   count_earlier(tenant)
   redis.call('HSET', key, 'tenant', tenant, 'blob', blob, 'created_ms', NOW, unpack(about))
@@ -266,7 +267,7 @@ local function make_file(id, tenant, blob, expires_ms, about, payer)
 end
 
 -- Answers the blob of a file that is no more, which stands in `unlinking` now; nil where there is none.
-local function drop_file(id)
+local function drop_file(id) -- seldom
   local f = redis.call('HMGET', P .. 'file:' .. id, 'tenant', 'blob', 'payer', 'bytes')
   redis.call('ZREM', P .. 'files.expiry', id)
   if not f[2] then return nil end
@@ -295,7 +296,7 @@ local function post(kind, subject, tenant, lane, url, endpoint, about)
 end
 
 -- Tells an event to every endpoint that wants it: of a tenant its own, of the fleet (no tenant) all.
-local function tell_endpoints(kind, subject, tenant, about)
+local function tell_endpoints(kind, subject, tenant, about) -- seldom
   for _, endpoint in ipairs(redis.call('SMEMBERS', P .. 'endpoints')) do
     local e = redis.call('HMGET', P .. 'endpoint:' .. endpoint, 'tenant', 'events', 'url')
     local wants = e[2] and (e[2] == '*' or string.find(' ' .. e[2] .. ' ', ' ' .. kind .. ' ', 1, true))
@@ -306,7 +307,7 @@ local function tell_endpoints(kind, subject, tenant, about)
 end
 
 -- Tells the URL that came with the request, if one did. Its lane is its server: many URLs of a slow one are one lane.
-local function tell_url(url, kind, subject, tenant, about)
+local function tell_url(url, kind, subject, tenant, about) -- seldom
   if not url or url == '' then return end
   post(kind, subject, tenant, string.match(url, '^%a+://[^/?#]+') or url, url, '', about)
 end
@@ -328,7 +329,7 @@ local OF_JOB = {'model', 'custom_id', 'metadata', 'finished_ms', 'expires_ms'}
 local KINDS = {succeeded = 'completed', dead = 'failed'}
 
 -- One that came to its end without a single answer has failed.
-local function tell_batch_end(id, state)
+local function tell_batch_end(id, state) -- seldom
   local key = batch_key(id)
   local b = redis.call('HMGET', key, 'tenant', 'callback_url', 'succeeded', 'failed', 'untold', 'closer')
   if b[5] or b[6] then return end
@@ -348,7 +349,7 @@ local function tell_job_end(job, state)
 end
 
 -- The last batches of a model that came to their end without having been paused, and how many slots it had then.
-local function note_run(id)
+local function note_run(id) -- seldom
   local b = redis.call('HMGET', batch_key(id), 'model', 'lane', 'calls', 'rested')
   if not b[1] or not b[2] or not b[3] or b[4] then return end
   local slots = 0
@@ -409,7 +410,7 @@ end
 
 -- Documents that are the same as an earlier one of their batch wait for its row. Each row lets two of them go, and theirs
 -- two each: however many there are, no script has to do with them all.
-local function wake_twins(item)
+local function wake_twins(item) -- seldom
   local first = redis.call('HGET', job_key(item), 'same_as') or item
   for _ = 1, 2 do
     local twin = redis.call('LPOP', P .. 'twins:' .. first)
@@ -420,7 +421,7 @@ end
 
 -- Lets a copy wait for the row of its first as long as that has none, which is so again once that was started again.
 -- A copy that has parts of its own by now goes on with them. Answers whether it waits; it is in no list then.
-local function await_first(job)
+local function await_first(job) -- seldom
   local first = not job.parent and job.batch and redis.call('HGET', job_key(job.id), 'same_as')
   if not first then return false end
   local known = redis.call('HMGET', job_key(first), 'state', 'item_state')
@@ -482,7 +483,7 @@ local function heard_tokens(job)
 end
 
 -- Ends a job that somebody else ended: cancelled, or past its deadline. Its worker is told at once.
-local function take_away(job, state)
+local function take_away(job, state) -- seldom
   if job.state == 'running' then
     redis.call('PUBLISH', P .. 'drop:' .. job.inc, job.id .. ' ' .. state)
     unmetered(job) -- its worker counts what the attempt used as lost
@@ -509,13 +510,13 @@ local function remember(job, how, fault)
 end
 
 -- Gives back what a job was charged when it was released: it did not run after all.
-local function uncharge(job)
+local function uncharge(job) -- seldom
   redis.call('ZADD', P .. 'backlog:' .. job.queue, 'XX', 'INCR', -job.cost, job.tenant)
   local weight = batch_of(job).weight or 1
   redis.call('ZADD', groups_key(job.queue, job.tenant), 'XX', 'INCR', -job.cost / weight, group_of(job))
 end
 
-local function wait_again(job, delay_ms, becomes_suspect)
+local function wait_again(job, delay_ms, becomes_suspect) -- seldom
   move(job, 'waiting')
   job.suspect = becomes_suspect and '1' or job.suspect
   if delay_ms and delay_ms > 0 then
@@ -536,7 +537,7 @@ local function crew(queue)
 end
 
 -- How many live workers of a queue other than this one can take jobs now.
-local function able_besides(queue, worker)
+local function able_besides(queue, worker) -- seldom
   local others = 0
   for _, inc in ipairs(redis.call('HKEYS', P .. 'slots:' .. queue)) do
     local of = redis.call('HMGET', P .. 'inc:' .. inc, 'worker', 'limit')
@@ -547,7 +548,7 @@ local function able_besides(queue, worker)
   return others
 end
 
-local function marks_of(job)
+local function marks_of(job) -- seldom
   local marks, distinct, by = {}, 0, {}
   for name in string.gmatch(redis.call('HGET', job_key(job.id), 'marks') or '', '[^\n]+') do
     marks[#marks + 1] = name
@@ -583,7 +584,7 @@ end
 -- A job that succeeds elsewhere clears itself, and speaks against the workers that died while they held it. Two such
 -- jobs and the worker is quarantined, unless it is the last one that can take jobs. (Counting deaths alone would let two
 -- bad jobs put every card away.)
-local function acquit(job)
+local function acquit(job) -- seldom
   local _, _, by = marks_of(job)
   redis.call('HDEL', job_key(job.id), 'suspect', 'marks')
   for worker in pairs(by) do
@@ -601,7 +602,7 @@ end
 
 -- Sends a job whose attempt came to nothing back, or to the dead. `how`: retry (an engine fault: a strike, and a pause),
 -- crashed (the suspect rule), given_back and lost (nobody's fault). Answers its state afterwards.
-local function send_back(job, how, max_attempts, delay_ms, fault)
+local function send_back(job, how, max_attempts, delay_ms, fault) -- seldom
   remember(job, how, fault)
   count(how == 'retry' and 'retried' or how == 'crashed' and 'crashed' or 'given_back', job.queue)
   if how == 'retry' then

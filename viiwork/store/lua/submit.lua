@@ -170,7 +170,7 @@ for at = 1, most_of_them do
     if account then put_on_account(id, span[3], span[4], span[5]) end
   end
 end
-if account then charge(account, payer, lane, NOW, requests, tokens, monthly, month) end
+if account then charge_account(account, payer, lane, NOW, requests, tokens, monthly, month) end
 for queue, more in pairs(by_queue) do
   depth(queue .. '|waiting', more)
   count('submitted', queue, more)
