@@ -16,10 +16,11 @@ import pytest
 from tests.hands import Hands
 from tests.workers import make_job
 from viiwork.errors import EngineFault, StartupError
-from viiwork.fleet import ProcessSpec, Role, Supervisor, restarts
+from viiwork.fleet import restarts
 from viiwork.fleet.child import Child, ChildState
-from viiwork.fleet.plan import TAG
+from viiwork.fleet.plan import TAG, ProcessSpec, Role
 from viiwork.fleet.report import Event
+from viiwork.fleet.supervisor import Supervisor
 from viiwork.jobs import State
 from viiwork.processes import end, tagged
 from viiwork.settings import Settings, load_settings

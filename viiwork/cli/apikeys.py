@@ -11,11 +11,11 @@ from rich.table import Table
 
 from viiwork.apikeys import USUAL_SCOPES, ApiKey, KeyShown, Scope
 from viiwork.cli.facts import moment
+from viiwork.cli.given import settings_from
 from viiwork.cli.keydesk import Desk, HttpDesk, StoreDesk
 from viiwork.cli.limits import Limit, limits_from, limits_table
 from viiwork.cli.options import AsJson, Server, connect
 from viiwork.cli.screen import out, plain, print_json, say
-from viiwork.cli.up import settings_from
 from viiwork.cli.urgency import span_s
 from viiwork.errors import UsageError
 from viiwork.wire import public

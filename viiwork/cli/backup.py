@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from viiwork.cli.given import settings_from
 from viiwork.cli.screen import out, plain, print_json
 from viiwork.cli.steps import MIB, Steps
-from viiwork.cli.up import fleet_command, settings_from
+from viiwork.cli.up import fleet_command
 from viiwork.settings import Settings
 from viiwork.store.backup import Told, back_up
 from viiwork.store.embedded import locate

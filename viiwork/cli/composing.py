@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from viiwork.cli.given import settings_from
 from viiwork.cli.plan import BY_CHIP, known, server_of, wishes_of
-from viiwork.cli.up import settings_from
 from viiwork.deploy.containers import NAMED_GROUPS, Cards, Container, Source, from_plan, mounts, simulated, source_of
 from viiwork.devices import Device, Devices, open_devices
 from viiwork.devices.access import device_file, this_person

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from viiwork.cli.fitting import Column, FittedTable
+from viiwork.cli.given import settings_from
 from viiwork.cli.screen import one_line, out, plain, print_json
-from viiwork.cli.up import settings_from
 from viiwork.doctor import Finding, Verdict, diagnose, failed
 from viiwork.errors import StoreUnavailable
 from viiwork.fleet.examine import examine

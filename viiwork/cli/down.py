@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from viiwork.cli.given import settings_from
 from viiwork.cli.screen import print_json, say
-from viiwork.cli.up import settings_from
 from viiwork.fleet.down import take_down
 
 

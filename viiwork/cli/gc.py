@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from viiwork.cli.given import settings_from
 from viiwork.cli.screen import clean, out, plain, print_json
-from viiwork.cli.up import settings_from
 from viiwork.settings import Settings
 from viiwork.store.blobdir import Orphan
 from viiwork.store.collector import GRACE_S, Collected, Collector

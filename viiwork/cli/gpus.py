@@ -15,12 +15,12 @@ from viiwork.cli.cardholders import Holders, holders_here
 from viiwork.cli.cardsource import card_source
 from viiwork.cli.cardtable import card_table
 from viiwork.cli.fitting import FittedTable
+from viiwork.cli.given import settings_from
 from viiwork.cli.keys import Keys
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import one_line, out, print_json, say
 from viiwork.cli.tables import NO_REASON
 from viiwork.cli.toldcards import show_told
-from viiwork.cli.up import settings_from
 from viiwork.devices import Device, Devices, Reading
 from viiwork.devices.choose import SIMULATED
 from viiwork.fleet.running import simulated_cards

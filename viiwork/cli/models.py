@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from viiwork.cli.agreement import check_agreed
+from viiwork.cli.given import settings_from
 from viiwork.cli.pulling import display, size_text
 from viiwork.cli.screen import err, one_line, out, plain, print_json, say
-from viiwork.cli.up import settings_from
 from viiwork.errors import UsageError
 from viiwork.models.check import Verdict, check
 from viiwork.models.choice import Wanted

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from viiwork.cli.given import say_passed_over
 from viiwork.cli.screen import say
 from viiwork.client import Client
 from viiwork.connection import DEFAULT_URL
 from viiwork.errors import UsageError
 from viiwork.settings import load_settings
 from viiwork.statedir import StateDir
-from viiwork.variables import passed_over
 
 RETRIES = 3
 """A command gives up after about 2 s without a service."""
@@ -50,12 +50,6 @@ def local_url() -> str | None:
     say_passed_over()
     run = StateDir(load_settings().state_dir).read_run()
     return run.supervisor.api_url or None if run and run.supervisor else None
-
-
-def say_passed_over() -> None:
-    """A remark on each variable that looks like a setting and is none: it stops nothing."""
-    for line in passed_over(os.environ):
-        say(line)
 
 
 def server_flag(server: str | None) -> str:

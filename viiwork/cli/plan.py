@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from viiwork.cli.given import settings_from
 from viiwork.cli.options import AsJson
 from viiwork.cli.plantable import print_plan
 from viiwork.cli.screen import print_json, say
-from viiwork.cli.up import settings_from
 from viiwork.devices import Devices, open_devices
 from viiwork.devices.choose import AUTO, CPU, NONE
 from viiwork.devices.kinds import KINDS

@@ -14,11 +14,11 @@ from rich.table import Table
 
 from viiwork.cardwords import UNKNOWN, whole
 from viiwork.cli.cardsource import CardSource, card_source
+from viiwork.cli.given import settings_from
 from viiwork.cli.gpus import NO_CARDS, Seen, look
 from viiwork.cli.options import AsJson
 from viiwork.cli.ruling import print_ruling, ruling_now
 from viiwork.cli.screen import one_line, out, plain, print_json, say
-from viiwork.cli.up import settings_from
 from viiwork.devices import Device, Devices, Reading
 from viiwork.devices.caps import check_watts, set_caps, writable
 from viiwork.errors import UsageError

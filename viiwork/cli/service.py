@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
+from viiwork.cli.given import settings_from
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import out, plain, print_json, say
-from viiwork.cli.up import settings_from
 from viiwork.deploy.systemd import CAPS, Systemd, UnitState
 from viiwork.deploy.unit import Unit, caps_unit, fleet_unit, stop_s
 from viiwork.errors import UsageError

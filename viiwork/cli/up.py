@@ -10,24 +10,22 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.status import Status
 
 from viiwork.cli.fitting import Column, FittedTable
-from viiwork.cli.options import say_passed_over
+from viiwork.cli.given import settings_from
 from viiwork.cli.pace import Milestones
 from viiwork.cli.screen import err, out, plain, print_json, say
 from viiwork.cli.served import with_models
 from viiwork.errors import UsageError
-from viiwork.fleet import Supervisor
 from viiwork.fleet.detach import start_detached
 from viiwork.fleet.joining import check_joinable
 from viiwork.fleet.posting import check_posting
 from viiwork.fleet.report import SECONDS, Event, FleetReport, ProcessReport
-from viiwork.settings import Settings, load_settings
 
 
 def up(
@@ -117,21 +115,12 @@ def up(
         if detach:
             screen.show(Event(kind="ready", fleet=start_detached(settings, report=screen.show)))
         else:
+            from viiwork.fleet.supervisor import Supervisor  # noqa: PLC0415 - heavy, and another process' with --detach
+
             asyncio.run(Supervisor(settings, report=screen.show).run())
     if not detach:
         with suppress(OSError):  # the terminal may have been closed long ago
             say("Stopped.")
-
-
-def settings_from(config: Path | None, **sections: dict[str, Any]) -> Settings:
-    """The settings, with the flags that were given on top. Raises SettingsError."""
-    say_passed_over()
-    if config is not None:
-        os.environ["VIIWORK_CONFIG"] = str(config)
-    given = {
-        name: {key: value for key, value in fields.items() if value is not None} for name, fields in sections.items()
-    }
-    return load_settings({name: fields for name, fields in given.items() if fields})
 
 
 class Screen:

@@ -9,10 +9,10 @@ import typer
 from rich.table import Table
 
 from viiwork.api.workertokens import WorkerTokens
+from viiwork.cli.given import settings_from
 from viiwork.cli.keydesk import note_here
 from viiwork.cli.options import AsJson
 from viiwork.cli.screen import out, plain, print_json, say
-from viiwork.cli.up import settings_from
 from viiwork.settings import Settings
 
 worker_token = typer.Typer(
