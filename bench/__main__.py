@@ -28,6 +28,7 @@ from bench import (
     reading,
     scaling,
 )
+from bench.flags import positive
 from bench.gateway import scenario as gateway
 from bench.machine import busy
 from bench.report import Report, as_markdown
@@ -120,15 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("name", metavar="NAME", help="a scenario, or `all`, which also writes bench/results/")
     parser.add_argument("--json", action="store_true", help="one JSON object a scenario, on standard output")
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="jobs in each run")
-    parser.add_argument("--rounds", type=_positive, metavar="N", help="runs of each variant, interleaved")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="jobs in each run")
+    parser.add_argument("--rounds", type=positive, metavar="N", help="runs of each variant, interleaved")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.flags import positive
 from bench.machine import machine
 from bench.quality import extraction, faq, fill, fortunes, manuals, quotation, recall, samplework
 from bench.quality.desk import EXTRACTIVE, Desk
@@ -183,17 +184,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--engine-url", metavar="URL", help="an OpenAI-compatible server, in place of the preview")
     parser.add_argument("--model", metavar="NAME", help="what that server calls its model (default: it is asked)")
     parser.add_argument("--key-file", type=Path, metavar="FILE", help="holds the key that the server wants")
-    parser.add_argument("--context-tokens", type=_positive, metavar="N", help="of the model (default: it is asked)")
+    parser.add_argument("--context-tokens", type=positive, metavar="N", help="of the model (default: it is asked)")
     parser.add_argument("--no-canary", action="store_true", help="take a model that writes nonsense, too")
-    parser.add_argument("--most", type=_positive, metavar="N", help="questions or documents of each measure")
+    parser.add_argument("--most", type=positive, metavar="N", help="questions or documents of each measure")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where the documents are kept")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number above 0")
-    return int(text)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,12 +15,12 @@ import pytest
 from tests.conftest import remove_keys
 from tests.door import Door
 from tests.terminal import INTERRUPT, Terminal, environment
+from tests.visited import Visited
 from tests.workers import Fleet, ready
 from viiwork.client import Client
 from viiwork.jobs import State, Status
 from viiwork.settings import load_settings
 from viiwork.store import Store
-from viiwork.store.opening import make_store
 
 T = TypeVar("T")
 SLOWLY = "80 words, one every 0.05 s"
@@ -31,23 +30,8 @@ JOBS = Path(__file__).parents[2] / "samples" / "jobs.jsonl"
 
 
 @dataclass
-class Town:
+class Town(Visited):
     """A door, a worker that writes word by word, one that picks sentences, and a simulated card."""
-
-    fleet: Fleet
-    url: str
-
-    def do(self, work: Callable[[Store], Awaitable[T]]) -> T:
-        """Something done to the store."""
-
-        async def run() -> T:
-            store = make_store(self.fleet.settings, self.fleet.settings.redis.url)
-            try:
-                return await work(store)
-            finally:
-                await store.close()
-
-        return asyncio.run(run())
 
     def command(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
         """The command away from any terminal."""

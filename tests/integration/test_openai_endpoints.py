@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,11 +20,11 @@ from pydantic import BaseModel
 
 from tests.conftest import remove_keys
 from tests.door import Door
+from tests.visited import Visited
 from tests.workers import Fleet, eventually, ready
 from viiwork.jobs import Lane, State, Status
 from viiwork.settings import load_settings
 from viiwork.store import Store
-from viiwork.store.opening import make_store
 
 T = TypeVar("T")
 SIMULATED = "simulated-mistral-7b"
@@ -37,25 +37,11 @@ TOOL: Any = {"type": "function", "function": {"name": "look", "parameters": {"ty
 
 
 @dataclass
-class Town:
+class Town(Visited):
     """A door; a worker that writes word by word, one that does everything, and a simulated card."""
 
-    fleet: Fleet
-    url: str
     client: OpenAI
     """As anybody has it, but that it asks once only."""
-
-    def do(self, work: Callable[[Store], Awaitable[T]]) -> T:
-        """Something done to the store."""
-
-        async def run() -> T:
-            store = make_store(self.fleet.settings, self.fleet.settings.redis.url)
-            try:
-                return await work(store)
-            finally:
-                await store.close()
-
-        return asyncio.run(run())
 
     def job(self, job_id: str) -> Status:
         return self.do(lambda store: store.job(job_id))

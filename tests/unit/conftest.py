@@ -12,9 +12,9 @@ from service import Service
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """A door that commands find by VIIWORK_URL."""
-    with Service(tmp_path / "state") as running:
+def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A door that commands find by VIIWORK_URL; its worker does nothing where the file says `IDLE = True`."""
+    with Service(tmp_path / "state", idle=getattr(request.module, "IDLE", False)) as running:
         monkeypatch.setenv("VIIWORK_URL", running.url)
         yield running
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import httpx
 from fastapi import FastAPI
 
-from standin import MODEL, StandIn, make_settings, make_store
-from viiwork.api.app import create_app
+from indoors import indoors
+from standin import MODEL, StandIn
 from viiwork.apikeys import USUAL_SCOPES, KeyShown, Scope
 from viiwork.store import Store, apikeys
 
@@ -48,12 +47,5 @@ class Keyed:
 @asynccontextmanager
 async def keyed_door(root: Path) -> AsyncIterator[Keyed]:
     """One that asks for keys, although it is called on loopback."""
-    settings = make_settings(root, api={"keys": "on"})
-    store = make_store(settings, fakeredis.FakeServer())
-    worker = StandIn(store)
-    await worker.join()
-    app = create_app(settings, store)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8400") as http:
-        yield Keyed(app, store, worker, http, root)
-    await store.close()
+    async with indoors(root, api={"keys": "on"}) as door:
+        yield Keyed(door.app, door.store, door.worker, door.http, root)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from indoors import indoors
 from standin import MODEL, StandIn, make_settings, make_store
 from viiwork.api.app import create_app
 from viiwork.errors import StoreUnavailable
@@ -42,15 +43,8 @@ LIMITS = {"max_document_bytes": 1000, "max_upload_bytes": 6000, "max_documents":
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    settings = make_settings(tmp_path, api=LIMITS)
-    store = make_store(settings, fakeredis.FakeServer())
-    worker = StandIn(store)
-    await worker.join()
-    app = create_app(settings, store)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8400") as http:
-        yield Api(app, store, worker, http, tmp_path / "blobs")
-    await store.close()
+    async with indoors(tmp_path, api=LIMITS) as door:
+        yield Api(door.app, door.store, door.worker, door.http, tmp_path / "blobs")
 
 
 JOB = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import httpx
 import pytest
 from fastapi import FastAPI
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from standin import StandIn, make_settings, make_store
+from indoors import indoors
+from standin import StandIn
 from tests.hands import Hands, sealed_batch
-from viiwork.api.app import create_app
 from viiwork.api.dead import once_of
 from viiwork.api.gate import labelled
 from viiwork.api.principal import enter
@@ -49,15 +48,8 @@ class Api:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    settings = make_settings(tmp_path, results={"ttl_days": 2.0, "max_days": 10.0})
-    store = make_store(settings, fakeredis.FakeServer())
-    worker = StandIn(store)
-    await worker.join()
-    app = create_app(settings, store)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8400") as http:
-        yield Api(app, http, store, worker)
-    await store.close()
+    async with indoors(tmp_path, results={"ttl_days": 2.0, "max_days": 10.0}) as door:
+        yield Api(door.app, door.http, door.store, door.worker)
 
 
 def error(response: httpx.Response) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from rich.console import Console
 
+from commands import Cli
 from service import Service
 from viiwork.api.drains import known_names
-from viiwork.cli.main import run
 from viiwork.cli.tables import fleet_view
 from viiwork.errors import NotFound, UsageError
 from viiwork.fleet.hostboard import host_cards, names_of, with_identity
@@ -21,31 +19,15 @@ from viiwork.placement.cards import PlanCard
 from viiwork.roster import FleetStatus
 from viiwork.store import drains
 
-Said = tuple[int, str, str]
-Cli = Callable[..., Said]
+IDLE = True
 BOX = HostCards(host="box", cards=tuple(HostCard(name=f"gpu{number}", id=f"id-{number}") for number in range(4)))
 RIG = HostCards(host="rig", cards=(HostCard(name="gpu2"), HostCard(name="gpu7")))
 
 
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(tmp_path / "state", idle=True) as running:
-        monkeypatch.setenv("VIIWORK_URL", running.url)
-        for host in (BOX, RIG):
-            running.run(drains.tell_host(running.store, host))
-        yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> Said:
-        code = run(list(arguments))
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return call
+@pytest.fixture(autouse=True)
+def hosts(service: Service) -> None:
+    for host in (BOX, RIG):
+        service.run(drains.tell_host(service.store, host))
 
 
 def card(number: int, *, identity: str = "") -> PlanCard:

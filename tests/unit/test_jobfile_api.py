@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import httpx
 import pytest
 
-from standin import MODEL, StandIn, make_settings, make_store
-from viiwork.api.app import create_app
+from indoors import indoors
+from standin import MODEL, StandIn
 from viiwork.api.intake import Intake
 from viiwork.api.lines import BadLine, Line, LineCutter, parse_line
 from viiwork.api.pressure import Gauge, refusal
@@ -60,15 +59,8 @@ class Api:
 
 @pytest.fixture
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    settings = make_settings(tmp_path, api=LIMITS)
-    store = make_store(settings, fakeredis.FakeServer())
-    worker = StandIn(store)
-    await worker.join()
-    app = create_app(settings, store)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8400") as http:
-        yield Api(app.state.intake, store, worker, http)
-    await store.close()
+    async with indoors(tmp_path, api=LIMITS) as door:
+        yield Api(door.app.state.intake, door.store, door.worker, door.http)
 
 
 def error(response: httpx.Response) -> dict[str, Any]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from commands import Cli
 from scripted import Scripted
 from service import Service
 from standin import Listener
 from test_abilities import served
-from viiwork.cli.main import run
 from viiwork.client import Client
 from viiwork.documents.labelling import NO_LABEL, asked_labels, taken_labels
 from viiwork.documents.merge import combine
@@ -49,7 +48,7 @@ RENT, NOTICE = "The tenant pays 900 euros a month.", "Notice is three months."
 FILLER = "The parties met again and talked about the weather of that year at length.\n\n"
 LEASE = f"{FILLER * 30}{RENT}\n\n{FILLER * 30}{NOTICE}\n\n{FILLER * 30}"
 
-Cli = Callable[..., tuple[int, str, str]]
+IDLE = True
 
 
 def step(options: TaskOptions, text: str = RENT) -> StepInput:
@@ -198,26 +197,12 @@ class TestTogether:
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(tmp_path / "state", idle=True) as running:
-        monkeypatch.setenv("VIIWORK_URL", running.url)
-        yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no-fleet"))
+def cli(cli: Cli, tmp_path: Path) -> Cli:
+    """In a folder with the files that it is given."""
     (tmp_path / "a.txt").write_text(RENT)
     own = 'task = "classify"\nmulti = true\nrationale = true\n[labels]\nrent = "of what a tenant pays"\nnotice = ""\n'
     (tmp_path / "own.toml").write_text(own)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(argument) for argument in arguments])
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return call
+    return cli
 
 
 def fair(asked: StepInput) -> Answer:

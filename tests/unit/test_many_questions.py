@@ -6,13 +6,14 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from commands import Cli
 from model_made import TEMPLATES, make_model
 from scripted import Scripted
 from service import Service
@@ -22,7 +23,6 @@ from viiwork.bigrun.estimate import work_for
 from viiwork.bigrun.setup import changed, setup_of
 from viiwork.bigrun.survey import Survey
 from viiwork.bigrun.workload import Span
-from viiwork.cli.main import run
 from viiwork.client import Client
 from viiwork.documents.document import Document
 from viiwork.documents.merge import replies
@@ -63,7 +63,7 @@ FILLER = "The parties met again and talked about the weather of that year at len
 LEASE = f"{FILLER * 30}The tenant pays 900 euros a month.\n\n{FILLER * 30}Notice is three months.\n\n{FILLER * 30}"
 SAID = {RENT: "The tenant pays 900 euros a month.", NOTICE: "Notice is three months."}
 
-Cli = Callable[..., tuple[int, str, str]]
+IDLE = True
 
 
 def fair(step: StepInput) -> Answer:
@@ -74,28 +74,14 @@ def fair(step: StepInput) -> Answer:
 
 
 @pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(tmp_path / "state", idle=True) as running:
-        monkeypatch.setenv("VIIWORK_URL", running.url)
-        yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "no-fleet"))
+def cli(cli: Cli, tmp_path: Path) -> Cli:
+    """In a folder with the files that it is given."""
     (tmp_path / "a.txt").write_text("The tenant pays 900 euros a month.")
     (tmp_path / "asked.txt").write_text(f"\ufeff# of leases\n{RENT}\n\n  {NOTICE}\n", encoding="utf-8")
     (tmp_path / "none.txt").write_text("# nothing\n\n")
     (tmp_path / "many.txt").write_text("".join(f"What is said of {n}?\n" for n in range(51)))
     (tmp_path / "lease.toml").write_text(f'task = "ask"\nquestions = ["{RENT}", "{DOGS}"]\n')
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = run([str(argument) for argument in arguments])
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return call
+    return cli
 
 
 def fleet_of(service: Service, script: Callable[[StepInput], Answer | Fault] = fair) -> Scripted:

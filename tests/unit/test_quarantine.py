@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from rich.console import Console
 
+from commands import Cli
 from service import Service
 from tests.hands import Hands
-from viiwork.cli.main import run
 from viiwork.cli.tables import fleet_view, missing
 from viiwork.client import Client
 from viiwork.jobs import READER_MODEL
 from viiwork.roster import FleetStatus, WorkerCard, WorkerStatus
 
 WHY = "Its model was not found. Look at engine.model."
-Said = tuple[int, str, str]
-Cli = Callable[..., Said]
-
-
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    with Service(tmp_path / "state", idle=True) as running:
-        monkeypatch.setenv("VIIWORK_URL", running.url)
-        yield running
-
-
-@pytest.fixture
-def cli(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> Said:
-        code = run(list(arguments))
-        said = capfd.readouterr()
-        return code, said.out, said.err
-
-    return call
+IDLE = True
 
 
 def put_away(service: Service, *names: str) -> None:

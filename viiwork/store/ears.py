@@ -52,18 +52,13 @@ class Listener(Protocol):
         """This was said, or (an empty word) something may have been."""
 
 
-class Ear:
-    """One listener, and what was said of each of its ids since that was taken last: the last words if too many were."""
+class Bell:
+    """What wakes whoever waits for news."""
 
-    def __init__(self, *ids: str) -> None:
+    def __init__(self) -> None:
         self.closed = False
         """Nobody is behind it any more."""
-        self._words: dict[str, deque[str]] = {any_id: deque(maxlen=MOST_WORDS) for any_id in ids}
         self._bell = asyncio.Event()
-
-    def hear(self, any_id: str, word: str) -> None:
-        self._words[any_id].append(word)
-        self._bell.set()
 
     def close(self) -> None:
         """Let nobody wait at it any more."""
@@ -71,8 +66,23 @@ class Ear:
         self._bell.set()
 
     async def wait(self, within_s: float) -> None:
-        """Until something new is said, or the time is over."""
-        await _rung(self._bell, within_s)
+        """Until there is what was waited for, or it may have been missed, or the time is over."""
+        if not self._bell.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._bell.wait(), within_s)
+        self._bell.clear()
+
+
+class Ear(Bell):
+    """One listener, and what was said of each of its ids since that was taken last: the last words if too many were."""
+
+    def __init__(self, *ids: str) -> None:
+        super().__init__()
+        self._words: dict[str, deque[str]] = {any_id: deque(maxlen=MOST_WORDS) for any_id in ids}
+
+    def hear(self, any_id: str, word: str) -> None:
+        self._words[any_id].append(word)
+        self._bell.set()
 
     def take(self, any_id: str) -> Words:
         """What was said of it; it is not said again."""
@@ -82,33 +92,15 @@ class Ear:
         return words
 
 
-class Vigil:
+class Vigil(Bell):
     """Waits for the ends of a few jobs of which nothing else matters: woken by the last of them, and not in between."""
 
     def __init__(self, *job_ids: str) -> None:
-        self.closed = False
-        """Nobody is behind it any more."""
+        super().__init__()
         self._left = set(job_ids)
-        self._bell = asyncio.Event()
 
     def hear(self, any_id: str, word: str) -> None:
         if word in ENDS:
             self._left.discard(any_id)
         if not (word and self._left):
             self._bell.set()
-
-    def close(self) -> None:
-        """Let nobody wait at it any more."""
-        self.closed = True
-        self._bell.set()
-
-    async def wait(self, within_s: float) -> None:
-        """Until all have ended, or something may have been missed, or the time is over."""
-        await _rung(self._bell, within_s)
-
-
-async def _rung(bell: asyncio.Event, within_s: float) -> None:
-    if not bell.is_set():
-        with suppress(TimeoutError):
-            await asyncio.wait_for(bell.wait(), within_s)
-    bell.clear()
