@@ -23,7 +23,7 @@ from viiwork.store.opening import make_store
 from viiwork_workers.engines.guard import link as guard_link
 
 pytest.register_assert_rewrite("tests.kit")
-LONG_FIRST = ("e2e", "chaos", "contract_openai", "integration", "property", "contract", "unit")
+LONG_FIRST = ("e2e", "chaos", "integration", "contract_openai", "property", "contract", "unit")
 """Rooms in the order in which `make test` hands out their files: at the end only short ones are left to wait for."""
 OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
 """Tests on somebody's Redis use a random prefix, remove their own keys and never flush."""
@@ -94,6 +94,22 @@ async def real_store(settings: Settings) -> AsyncIterator[Store]:
     store = make_store(settings, settings.redis.url)
     yield store
     await remove_keys(store)
+    await store.close()
+
+
+@pytest.fixture
+def lone_url(tmp_path: Path) -> Iterator[str]:
+    """A server for one test: on the shared one the services of other tests may come and go."""
+    server = embedded.start(load_settings({"fleet": {"state_dir": str(tmp_path / "alone")}}))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+async def lone_store(settings: Settings, lone_url: str) -> AsyncIterator[Store]:
+    """A store there: for tests that count what is on a server."""
+    store = make_store(settings, lone_url)
+    yield store
     await store.close()
 
 

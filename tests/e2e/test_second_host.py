@@ -249,7 +249,7 @@ def test_a_second_host_that_the_network_cuts_off_is_left_out_and_goes_on_afterwa
     wait_for(lambda: workers() == {"reader0@head"})
     hosts.far.speak()
     assert all(answered(hosts.api, job) for job in jobs)
-    assert workers() == {"reader0@head", "cpu0@box2"}
+    wait_for(lambda: workers() == {"reader0@head", "cpu0@box2"})
     assert box2.children()["cpu0"] == worker
 
 

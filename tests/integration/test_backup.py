@@ -108,28 +108,25 @@ class TestRoundTrip:
             assert (await store.batch(batch)).finished
 
     async def test_only_the_fleets_own_keys_are_read_or_written(
-        self, real_store: Store, settings: Settings, file: Path
+        self, lone_store: Store, lone_url: str, settings: Settings, file: Path
     ) -> None:
         """A server may hold other programs' data, on either side."""
-        await real_store.submit([make_job()])
+        await lone_store.submit([make_job()])
         strange = "somebody:elses"
         target = settings.model_copy(
             update={
                 "fleet": settings.fleet.model_copy(update={"state_dir": file.parent / "second"}),
-                "redis": settings.redis.model_copy(update={"prefix": f"{settings.prefix}second*:"}),
+                "redis": settings.redis.model_copy(update={"url": lone_url, "prefix": f"{settings.prefix}second*:"}),
             }
         )
-        await real_store.client.set(strange, "1")
-        try:
-            await back_up_of(real_store, settings, file)
-            before = set(await real_store.client.keys("*"))
-            await restore(target, file)
-            new = set(await real_store.client.keys("*")) - before
-            assert new
-            assert all(key.startswith(target.prefix) for key in new)
-            assert await real_store.client.get(strange) == "1"
-        finally:
-            await real_store.client.delete(strange)
+        await lone_store.client.set(strange, "1")
+        await back_up(lone_store, file, url=lone_url)
+        before = set(await lone_store.client.keys("*"))
+        await restore(target, file)
+        new = set(await lone_store.client.keys("*")) - before
+        assert new
+        assert all(key.startswith(target.prefix) for key in new)
+        assert await lone_store.client.get(strange) == "1"
 
     async def test_times_to_live_come_along(
         self, real_store: Store, settings: Settings, empty: Settings, file: Path

@@ -24,12 +24,12 @@ async def test_each_has_its_own_answers(store: Store) -> None:
     assert answers == [[str(number)] * (number % 3 + 1) for number in range(50)]
 
 
-async def test_they_share_one_connection(real_store: Store) -> None:
+async def test_they_share_one_connection(lone_store: Store) -> None:
     """Two hundred at once open one more at most."""
-    before = len(await real_store.client.client_list())
-    asker = Gathering(real_store)
+    before = len(await lone_store.client.client_list())
+    asker = Gathering(lone_store)
     await asyncio.gather(*(asker.read([("PING",)]) for _ in range(200)))
-    assert len(await real_store.client.client_list()) <= before + 1
+    assert len(await lone_store.client.client_list()) <= before + 1
 
 
 async def test_a_question_that_is_refused_is_refused_to_whoever_asked_it(real_store: Store) -> None:
