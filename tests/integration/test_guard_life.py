@@ -173,9 +173,9 @@ async def test_five_quick_deaths_in_a_row_are_enough(guarded: Guarded) -> None:
 
 async def test_one_that_is_never_ready_is_ended_when_its_time_is_over(guarded: Guarded) -> None:
     guarded.plan(loading=100_000)
-    keeper = await guarded.keeper(guarded.launch(start_timeout_s=0.5))
+    keeper = await guarded.keeper(guarded.launch(start_timeout_s=1.5))
     fallen = await stage(keeper, "restarting")
-    assert fallen.why == "the engine was not ready after 0.5 s"
+    assert fallen.why == "the engine was not ready after 1.5 s"
     guarded.plan()
     await stage(keeper, "ready")
 
