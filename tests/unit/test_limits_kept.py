@@ -82,6 +82,13 @@ async def test_bytes_are_counted_and_come_back(door: Keyed) -> None:
     assert (await left(door, secret))["stored_bytes"][1] == len(LINES)
 
 
+async def test_a_file_without_a_byte_is_counted_off_too(door: Keyed) -> None:
+    secret = await key(door, stored_files=1)
+    empty = (await send(door, secret, b"")).json()["id"]
+    assert (await door.ask(secret, "DELETE", f"/v1/files/{empty}")).status_code == 200
+    assert (await left(door, secret))["stored_files"] == (1, 1, "key")
+
+
 async def test_a_file_that_cannot_be_kept_is_refused_before_its_megabytes_come(door: Keyed) -> None:
     """What was refused leaves nothing on the disk either."""
     secret = await key(door, stored_bytes=100)

@@ -7,7 +7,7 @@ local function stored_key(kind, whose) return KEYS[1] .. 'stored:' .. kind .. ':
 local function open_key(kind, whose) return KEYS[1] .. 'open:' .. kind .. ':' .. whose end
 
 local function add_stored(key, files, bytes)
-  redis.call('HINCRBY', key, 'bytes', string.format('%.0f', bytes))
+  if bytes ~= 0 then redis.call('HINCRBY', key, 'bytes', string.format('%.0f', bytes)) end -- `-0` would be no integer
   if redis.call('HINCRBY', key, 'files', files) <= 0 then redis.call('DEL', key) end
 end
 
