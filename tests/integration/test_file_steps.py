@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.hands import Hands, upkeep
+from viiwork.api.openai.attachments import Attachments
 from viiwork.api.openai.batches import steps
+from viiwork.api.openai.bodies import ChatBody
 from viiwork.api.work import Sender
 from viiwork.batches.batchobject import Facts, new_batch
+from viiwork.documents.contents import Contents
+from viiwork.documents.reader import Reader
 from viiwork.errors import Full, StoreUnavailable
 from viiwork.jobs import Fault, Job
 from viiwork.limits import Account, Limits
@@ -21,7 +26,7 @@ from viiwork.store.accounts import Tab
 from viiwork.store.filebatches import Opening
 from viiwork.store.leases import Claim, Verdict
 from viiwork.work import ChatInput, CloseInput, LinesInput, RefusedInput
-from viiwork_workers import linesin
+from viiwork_workers import linefiles, linesin
 from viiwork_workers.linefiles import LineFiles
 from viiwork_workers.linesin import LinesIn
 from viiwork_workers.linesout import LinesOut
@@ -311,3 +316,57 @@ async def test_files_inside_the_chats_of_lines_are_read(batch: Steps) -> None:
     }
     left = {path for path in batch.store.directory.root.rglob("*") if path.is_file()} - stored
     assert not [path for path in left if b"Ben's" in path.read_bytes()[:100]]
+
+
+async def ask_about_one(batch: Steps, lines: int, parts: int = 1) -> bytes:
+    """Lines about one uploaded file."""
+    blob = await batch.store.blobs.put(b"The lease is Anna's.")
+    mine, about = f"file-{'0' * 26}", ["filename", "lease.txt", "purpose", "user_data", "sha256", "0"]
+    await files.put(batch.store, mine, payer=Account(TENANT), blob=blob, keep_s=None, about=about)
+    part = {"type": "file", "file": {"file_id": mine}}
+    return b"".join(line(at, messages=[{"role": "user", "content": [part] * parts}]) for at in range(lines))
+
+
+async def test_a_file_that_many_lines_ask_about_is_read_once(batch: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But not for a line that came after it was deleted."""
+    opened, resolve = [], Attachments.resolve
+    open_ = Reader.open
+
+    async def counted(reader: Reader, path: Path, **how: Any) -> Contents:
+        opened.append(path)
+        return await open_(reader, path, **how)
+
+    async def deleted_then(self: Attachments, body: ChatBody, *given: Any) -> ChatBody:
+        found = await resolve(self, body, *given)
+        if len(await batch.jobs()) == 2:
+            await files.delete(batch.store, TENANT, f"file-{'0' * 26}")
+        return found
+
+    monkeypatch.setattr(Reader, "open", counted)
+    monkeypatch.setattr(Attachments, "resolve", deleted_then)
+    await batch.begin(await ask_about_one(batch, 4, parts=3))
+    await batch.fill()
+    assert (len(opened), len(await batch.jobs())) == (1, 4)
+    await batch.refuse()
+    last = (await batch.store.rows_of([f"{batch.id}-3"]))[f"{batch.id}-3"]
+    assert last.error is not None and last.error.code == "not_found"
+
+
+async def test_documents_of_a_batch_let_other_work_have_the_readers(
+    batch: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sends 50,000 lines about long documents would hold a reader for days."""
+    monkeypatch.setattr(linefiles, "TURN_S", 0.0)
+    await batch.begin(await ask_about_one(batch, 3))
+    claim = await batch.reader.take()
+    other = Steps(batch.store)
+    await other.begin(content())
+    await batch.store.release("batch.read")
+    with pytest.raises(Full):
+        await batch.fill(claim)
+    found = await batch.facts()
+    assert len(await batch.jobs()) == 1
+    assert found.status.held == linesin.OTHERS
+    await other.fill(await batch.reader.take())
+    await batch.fill(await batch.reader.take())
+    assert (len(await batch.jobs()), (await batch.facts()).status.held) == (3, None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,14 @@ from starlette.types import Message
 from keyed import keyed_door
 from standin import MODEL
 from viiwork.api.openai import attachments
-from viiwork.api.openai.attachments import Attachments, Kept
+from viiwork.api.openai.attachments import Attachments, Kept, Texts
 from viiwork.api.openai.bodies import ChatBody
 from viiwork.api.openai.content import MAX_FILES, FilePart
 from viiwork.api.openai.waiting import HungUp, unless_gone
 from viiwork.api.problems import wrong_field
 from viiwork.documents.contents import Contents
 from viiwork.documents.document import Document
-from viiwork.errors import UsageError
+from viiwork.errors import DocumentError, UsageError
 from viiwork.limits import Limits
 from viiwork.store import apikeys
 from viiwork.store.blobs import BlobStore
@@ -49,7 +51,7 @@ def test_a_chat_holds_few_files() -> None:
 
 
 async def test_one_file_named_many_times_fills_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reading ends where the chat's documents are too long together, in one turn or over several."""
+    """It is read once, and the chat ends where its documents are too long together, in one turn or over several."""
     looked = 0
 
     async def look(_self: Attachments, _part: FilePart, _kept: Kept | None, _name: str) -> Contents:
@@ -63,7 +65,27 @@ async def test_one_file_named_many_times_fills_no_memory(tmp_path: Path, monkeyp
         looked = 0
         with pytest.raises(UsageError, match="over 2,500 characters") as refused:
             await Attachments(BlobStore(tmp_path)).resolve(chat(*turns), kept)
-        assert (refused.value.param, refused.value.code, looked) == (where, "context_length", 3)
+        assert (refused.value.param, refused.value.code, looked) == (where, "context_length", 1)
+
+
+async def test_what_was_read_is_remembered_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document that cannot be read is, too; one whose reader died is not: that may have been another's doing."""
+    monkeypatch.setattr(attachments, "REMEMBERED_CHARACTERS", 2 * attachments.SMALLEST + 10)
+    told: dict[str, str | DocumentError] = {"a": "x" * 9, "b": "y" * 9, "big": "z" * 9000}
+    told |= {code: DocumentError("No.", code=code) for code in ("crash", "timeout")}
+    texts, asked = Texts(), ""
+
+    async def read(blob: str) -> str:
+        nonlocal asked
+        asked += f"{blob} "
+        if isinstance(found := told[blob], DocumentError):
+            raise found
+        return found
+
+    for blob in ("a", "a", "timeout", "timeout", "crash", "crash", "b", "a", "big", "big"):
+        with suppress(DocumentError):
+            assert await texts.of(blob, "a.txt", partial(read, blob)) == told[blob]
+    assert asked == "a timeout crash crash b a big big "
 
 
 async def test_who_hangs_up_is_read_nothing_more() -> None:

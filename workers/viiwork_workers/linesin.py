@@ -28,7 +28,7 @@ from viiwork.roster import FleetStatus
 from viiwork.store import Store, filebatches
 from viiwork.store.leases import Claim
 from viiwork.work import ChatInput, CompletionInput, EmbeddingInput, LinesInput
-from viiwork_workers.linefiles import Asked, LineFiles, groups
+from viiwork_workers.linefiles import Asked, LineFiles, Turn, groups, has_files
 from viiwork_workers.outcome import where
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ SLICE, SLICE_BYTES = 500, 1024 * 1024
 Line = tuple[Request, list[Job]]
 """A line, and the jobs that it becomes."""
 PROMPTED = ChatInput | CompletionInput | EmbeddingInput
+OTHERS = "Other work waits for the readers: the documents inside its lines are read by turns."
 DEFECT = LineFault(code="internal", message="The service met a defect while it took the file in.")
 
 
@@ -103,19 +104,19 @@ class LinesIn:
         batch = await filebatches.known(self._store, work.batch)
         if batch is None:
             return
-        held = batch.status.held is not None
+        held, turn = batch.status.held is not None, Turn()
         with closing(slices(path, self._max_line_bytes)) as lines:
             while some := await asyncio.to_thread(next, lines, None):
                 if left := await new_lines(self._store, work.batch, some):
-                    await self._submit_held(batch, left, account=work.account)
+                    await self._submit_held(batch, left, turn, account=work.account)
                     if held:  # told until a slice has got in
                         held = await self._goes_on(work.batch)
         await self._store.seal(work.batch)
 
-    async def _submit_held(self, batch: Facts, lines: Sequence[FileLine], *, account: str) -> None:
+    async def _submit_held(self, batch: Facts, lines: Sequence[FileLine], turn: Turn, *, account: str) -> None:
         """Take lines in; what holds them back is told with the batch. Raises as below."""
         try:
-            await self._submit_slice(batch, lines, account=account)
+            await self._submit_slice(batch, lines, turn, account=account)
         except Full as error:
             await filebatches.hold(self._store, batch.status.id, error.message)
             raise
@@ -124,20 +125,24 @@ class LinesIn:
         await filebatches.hold(self._store, batch, "")
         return False
 
-    async def _submit_slice(self, batch: Facts, lines: Sequence[FileLine], *, account: str) -> None:
+    async def _submit_slice(self, batch: Facts, lines: Sequence[FileLine], turn: Turn, *, account: str) -> None:
         """Raises Conflict when the batch takes no more, Full while there is no room, or its sender may have no more."""
         await self._check_room()
         fleet, model = await self._store.fleet(), batch.status.model
         context_tokens = context_of(fleet, model)
         target = Target(batch.status.id, batch.status.tenant, batch.endpoint, model, self._timeout_s, context_tokens)
         for some in groups(await asyncio.to_thread(_asked, lines, target)):
-            asked = [await self._files.text(line, target) for line in some]
+            asked = [await self._files.text(line, target, turn.texts) for line in some]
             jobs = await self._weighed(await asyncio.to_thread(_jobs, asked, target), target, fleet)
             charged = [job.model_copy(update={"account": account}) for job in jobs] if account else jobs
             try:
                 await self._store.submit(charged, max_backlog=self._max_backlog)
             except (Busy, QuotaExceeded) as error:  # its window says how long that may last
                 raise Full(error.message, hint=error.hint) from error
+            if any(has_files(body) for _, body in some):
+                await self._check_room()
+                if turn.is_over(await self._store.fleet()):
+                    raise Full(OTHERS)
 
     async def _weighed(self, lines: Sequence[Line], target: Target, fleet: FleetStatus) -> list[Job]:
         """The jobs with the tokens of their prompts; those that cannot be taken fail by themselves."""
