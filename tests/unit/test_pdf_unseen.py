@@ -9,6 +9,7 @@ import pytest
 
 from tests.documents_made import make_drawn_pdf
 from viiwork.documents.pdffields import filled_fields
+from viiwork.documents.pdfpages import handle_of
 from viiwork.documents.pdfunseen import look
 from viiwork.documents.unseen import INVISIBLE, TINY, WHITE
 
@@ -21,7 +22,7 @@ def kinds(content: str, forms: Sequence[str] = ()) -> tuple[str, ...]:
     with pypdfium2.PdfDocument(make_drawn_pdf(content, forms)) as pdf:
         page = pdf[0]
         textpage = page.get_textpage()
-        found = look(page, textpage).kinds
+        found = look(handle_of(page), handle_of(textpage)).kinds
         textpage.close()
         page.close()
     return found
@@ -64,4 +65,5 @@ def test_each_kind_is_told_once():
 @pytest.mark.parametrize("is_form", [False, True])
 def test_a_page_without_annotations_has_no_fields(is_form):
     with pypdfium2.PdfDocument(make_drawn_pdf(PLAIN)) as pdf:
-        assert list(filled_fields(pdf[0], is_form=is_form)) == []
+        page = pdf[0]
+        assert list(filled_fields(handle_of(page), is_form=is_form)) == []

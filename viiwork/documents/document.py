@@ -89,12 +89,13 @@ def tidy(text: str) -> str:
     Besides newlines it knows two blanks: one tab, or spaces up to `MAX_SPACES`. With hundreds of kinds of blank runs a
     hostile text could drive what cuts it, which recurses once a kind, out of its stack.
     """
-    plain = text.replace("\r\n", "\n")
+    plain = text.replace("\r\n", "\n").replace("\xa0", " ")  # most pages have no other odd sign than these
     if _ODD.search(plain):
-        plain = _BLANKS.sub(_even, _UNWANTED.sub("", _NEWLINES.sub("\n", text)))
+        plain = _BLANKS.sub(_even, _UNWANTED.sub("", _NEWLINES.sub("\n", plain)))
     elif "  " in plain:
         plain = _SPACES.sub(_even, plain)
-    return _BLANK_RUN.sub("\n\n\n", _without_trailing(plain)).strip("\n")
+    lines = _without_trailing(plain)
+    return (_BLANK_RUN.sub("\n\n\n", lines) if "\n\n\n\n" in lines else lines).strip("\n")
 
 
 def _without_trailing(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from viiwork.documents.limits import MAX_REQUEST_BYTES, Limits
+from viiwork.documents.limits import MAX_REQUEST_BYTES, MIB, Limits
 
 COMMAND = (sys.executable, "-P", "-m", "viiwork.documents.nursery")
 """`-P`: a file in the working directory must not be imported in place of a parser."""
@@ -27,6 +27,13 @@ PASSED_ON = (
 """What of the environment the helper gets: the rest may hold secrets, and it forks what meets hostile files."""
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """openpyxl loads numpy, which would start a thread a core: the helper forks, and must have one only."""
+_TUNED = {"tcache_count": 2000, "mmap_threshold": 4 * MIB, "trim_threshold": 16 * MIB}
+KEPT_MEMORY = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}={value}" for name, value in _TUNED.items())}
+"""What a page took is kept for the next one, up to 16 MiB, and small pieces without sorting them.
+
+By default the C library gives it back to the kernel after each page and gets it again, zeroed: a tenth to a third of
+what it takes to read one. Other C libraries do not know the variable.
+"""
 GRACE_S = 30.0
 """How long over a document's wall-clock limit the helper may stay silent before it is taken for dead."""
 CLOSE_S = 5.0
@@ -175,7 +182,7 @@ async def _up_to(stream: asyncio.StreamReader, most: int) -> bytes:
 
 def _spawn(link: socket.socket, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """A session of its own: Ctrl-C and hang-ups of the owner's terminal are the owner's business."""
-    passed = {name: environ[name] for name in PASSED_ON if name in environ} | ONE_THREAD
+    passed = {name: environ[name] for name in PASSED_ON if name in environ} | ONE_THREAD | KEPT_MEMORY
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module, no shell, nothing from outside
         COMMAND, stdin=link.fileno(), stdout=subprocess.DEVNULL, env=passed, start_new_session=True
     )

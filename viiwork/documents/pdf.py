@@ -14,15 +14,14 @@ from viiwork.documents.legible import Legibility, legibility
 from viiwork.documents.origin import author_of, day_of
 from viiwork.documents.outcomes import Unread
 from viiwork.documents.pdffields import filled_fields
-from viiwork.documents.pdfunseen import Unseen, look
+from viiwork.documents.pdfpages import handle_of, opened, text_of
+from viiwork.documents.pdfpieces import Handle
+from viiwork.documents.pdfunseen import SEEN, Unseen, look
 from viiwork.documents.unseen import notes_by_page
 
 # PDFium writes U+FFFE where a word was broken at the end of a line.
 _BROKEN_WORD = re.compile("\ufffe(?=[a-z\u00df-\u00ff])")
 _BROKEN_COMPOUND = re.compile("\ufffe(?=\\w)")
-
-
-NOTHING = Unseen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +30,15 @@ class Page:
 
     text: str | None
     legibility: Legibility = Legibility.GOOD
-    unseen: Unseen = NOTHING
+    unseen: Unseen = SEEN
 
 
 def read_pdf(data: bytes) -> Document:
     """The text of each page; pages without any that can be read are kept, empty, and named in the notes."""
     pdf = _open(data)
     is_form = pdf.get_formtype() != pdfium.FORMTYPE_NONE
-    pages = tuple(_page(pdf, index, is_form=is_form) for index in range(len(pdf)))
+    whole = handle_of(pdf)
+    pages = tuple(_page(whole, index, is_form=is_form) for index in range(len(pdf)))
     if all(page.text is None for page in pages):
         raise Unread("damaged")
     if not any(page.text for page in pages):
@@ -64,21 +64,18 @@ def _open(data: bytes) -> pypdfium2.PdfDocument:
     return pdf
 
 
-def _page(pdf: pypdfium2.PdfDocument, index: int, *, is_form: bool) -> Page:
-    try:
-        page = pdf[index]
-        textpage = page.get_textpage()
-    except pypdfium2.PdfiumError:
-        return Page(None)
-    raw = textpage.get_text_range()
-    text = _BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", raw)) if "\ufffe" in raw else raw
-    read = legibility(text)
-    if read is Legibility.NONE:
-        text = ""
-    fields = "\n".join(filled_fields(page, is_form=is_form))
-    unseen = look(page, textpage) if text else NOTHING
-    textpage.close()
-    page.close()
+def _page(pdf: Handle, index: int, *, is_form: bool) -> Page:
+    with opened(pdf, index) as found:
+        if found is None:
+            return Page(None)
+        page, layer = found
+        raw = text_of(layer)
+        text = _BROKEN_COMPOUND.sub("-", _BROKEN_WORD.sub("", raw)) if "\ufffe" in raw else raw
+        read = legibility(text)
+        if read is Legibility.NONE:
+            text = ""
+        fields = "\n".join(filled_fields(page, is_form=is_form))
+        unseen = look(page, layer) if text else SEEN
     return Page(tidy(f"{text}\n\n{fields}"), read, unseen)
 
 

@@ -6,36 +6,34 @@ import ctypes
 from collections.abc import Iterator
 from ctypes import c_int, c_ulong, c_void_p
 
-import pypdfium2
 import pypdfium2.raw as pdfium
 
-from viiwork.documents.pdfpieces import Handle, call
+from viiwork.documents.pdfpieces import Handle, call, handle
 
 MAX_FIELDS = 10_000
 
 _on_page = call(pdfium.FPDFPage_GetAnnotCount, c_int)
-_of_page = call(pdfium.FPDFPage_GetAnnot, Handle)
+_of_page = call(pdfium.FPDFPage_GetAnnot, c_void_p)
 _subtype = call(pdfium.FPDFAnnot_GetSubtype, c_int)
 _value = call(pdfium.FPDFAnnot_GetStringValue, c_ulong)
 _close = call(pdfium.FPDFPage_CloseAnnot, None)
 
 
-def filled_fields(page: pypdfium2.PdfPage, *, is_form: bool) -> Iterator[str]:
+def filled_fields(page: Handle, *, is_form: bool) -> Iterator[str]:
     """`name: value` of each, on a page of a document that says that it is a form, or does not.
 
     Most annotations are links, and to go through all of them took a quarter of the time of reading a manual. A document
     that does not say that it is a form may still have the fields of forms that it was put together from: pages whose
     first or last annotation is one are looked through.
     """
-    whole = Handle(ctypes.cast(page.raw, c_void_p).value)
-    count = min(_on_page(whole), MAX_FIELDS)
-    if is_form or any(_is_field(whole, index) for index in {0, count - 1} if count):
+    count = min(_on_page(page), MAX_FIELDS)
+    if is_form or any(_is_field(page, index) for index in {0, count - 1} if count):
         for index in range(count):
-            yield from _field(whole, index)
+            yield from _field(page, index)
 
 
 def _is_field(page: Handle, index: int) -> bool:
-    annotation = _of_page(page, index)
+    annotation = handle(_of_page(page, index))
     if not annotation:
         return False
     subtype = _subtype(annotation)
@@ -44,7 +42,7 @@ def _is_field(page: Handle, index: int) -> bool:
 
 
 def _field(page: Handle, index: int) -> Iterator[str]:
-    annotation = _of_page(page, index)
+    annotation = handle(_of_page(page, index))
     if not annotation:
         return
     if _subtype(annotation) == pdfium.FPDF_ANNOT_WIDGET:

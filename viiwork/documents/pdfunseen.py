@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 
-import pypdfium2
 import pypdfium2.raw as pdfium
 
-from viiwork.documents.pdfpieces import NOT_TEXT, Handle, Run, bounds, drawings, fill, is_filled, runs, style, type_of
-from viiwork.documents.pdfpieces import words as words_of
-from viiwork.documents.unseen import INVISIBLE, MIN_CHARACTERS, SMALLEST_PT, TINY, WHITE, WHITE_FROM, count, telling
+from viiwork.documents.pdfpieces import (
+    NOT_TEXT,
+    Handle,
+    Run,
+    bounds,
+    drawings,
+    each,
+    fill,
+    is_filled,
+    runs,
+    style,
+    type_of,
+    ways,
+    words,
+)
+from viiwork.documents.unseen import INVISIBLE, KINDS, MIN_CHARACTERS, SMALLEST_PT, TINY, WHITE, WHITE_FROM, telling
 
 MAX_AREAS = 1_000
 """Of white text, and of what may lie under it, that are held against each other on a page."""
@@ -37,62 +50,86 @@ class Unseen:
     """The page is a picture, and all its text lies invisibly over it: what text recognition makes."""
 
 
-def look(page: pypdfium2.PdfPage, textpage: pypdfium2.PdfTextPage) -> Unseen:
+SEEN = Unseen()
+"""All of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """The pieces of a run that nobody may see, for one reason."""
+
+    kind: str
+    run: Run
+    places: Sequence[int]
+
+    @property
+    def pieces(self) -> Iterator[Piece]:
+        run = self.run
+        return (Piece(run.handles[place], run.order + place, run.nested) for place in self.places)
+
+
+def look(page: Handle, textpage: Handle) -> Unseen:
     """Backgrounds are looked at only where there is white text, what a piece says only where it is not seen."""
     drawn = list(runs(page))
     suspects = [suspect for run in drawn for suspect in _suspects(run)]
     if not suspects:
-        return Unseen()
-    if any(kind == WHITE for kind, _ in suspects):
-        suspects = [(kind, piece) for kind, piece in suspects if kind != WHITE] + _white(drawn, suspects)
-    kinds = telling(_count(suspects, textpage))
-    pieces = sum(mode != NOT_TEXT for run in drawn for mode in run.modes)
-    alone = kinds == (INVISIBLE,) and sum(kind == INVISIBLE for kind, _ in suspects) == pieces
+        return SEEN
+    kinds = telling({kind: _characters(_unseen(kind, suspects, drawn), textpage) for kind in KINDS})
+    invisible = sum(len(its.places) for its in suspects if its.kind == INVISIBLE)
+    alone = kinds == (INVISIBLE,) and invisible == sum(len(run.modes) - run.modes.count(NOT_TEXT) for run in drawn)
     scan = alone and any(type_of(other) == pdfium.FPDF_PAGEOBJ_IMAGE for run in drawn for _, other in run.others)
     return Unseen(() if scan else kinds, scan)
 
 
-def _suspects(run: Run) -> Iterator[tuple[str, Piece]]:
+def _suspects(run: Run) -> Iterator[Suspects]:
     """Pages have thousands of pieces and a handful of ways to draw them: each way is judged once."""
     for mode in set(run.modes) - {NOT_TEXT}:
-        texts = [handle for handle, its in zip(run.handles, run.modes, strict=True) if its == mode]
-        ways = [b""] * len(texts) if mode in UNDRAWN else drawings(texts)
-        kinds = {way: kind for way in set(ways) if (kind := _kind(way, mode, scale=run.scale))}
-        if kinds:
-            orders = [order for order, its in enumerate(run.modes, run.order) if its == mode]
-            told = zip(ways, texts, orders, strict=True)
-            yield from ((kinds[way], Piece(text, order, run.nested)) for way, text, order in told if way in kinds)
+        places = run.places(mode)
+        if mode in UNDRAWN:
+            yield Suspects(INVISIBLE, run, places)
+            continue
+        all_alike = len(places) == len(run.handles)
+        drawn = drawings(run.handles if all_alike else [run.handles[place] for place in places])
+        kinds = {way: kind for way in ways(drawn) if (kind := _kind(way, is_filled=mode in FILLED, scale=run.scale))}
+        for kind in set(kinds.values()):
+            told = zip(each(drawn), places, strict=True)
+            yield Suspects(kind, run, [place for way, place in told if kinds.get(way) == kind])
 
 
-def _kind(drawn: bytes, mode: int, *, scale: float) -> str:
-    if mode in UNDRAWN:
-        return INVISIBLE
-    way = style(drawn)
-    if 0 < way.size * scale < SMALLEST_PT:
+@lru_cache(maxsize=4096)
+def _kind(way: tuple[bytes], *, is_filled: bool, scale: float) -> str:
+    """The pages of a document have their ways in common."""
+    drawn = style(way)
+    if 0 < drawn.size * scale < SMALLEST_PT:
         return TINY
-    if mode not in FILLED:
+    if not is_filled:
         return ""
-    *colour, opacity = way.shades
+    *colour, opacity = drawn.shades
     if opacity == 0:
         return INVISIBLE
     return WHITE if min(colour) >= WHITE_FROM else ""
 
 
-def _count(suspects: Sequence[tuple[str, Piece]], textpage: pypdfium2.PdfTextPage) -> Counter[str]:
-    """The characters of each kind, until there are enough: asking for those of all pieces takes their square."""
-    found: Counter[str] = Counter()
-    for kind, piece in suspects:
-        if found[kind] < MIN_CHARACTERS:
-            found += count([(kind, words_of(piece.handle, textpage))])
+def _unseen(kind: str, suspects: Sequence[Suspects], drawn: Sequence[Run]) -> Iterator[Piece]:
+    pieces = (piece for its in suspects if its.kind == kind for piece in its.pieces)
+    return pieces if kind != WHITE else _on_nothing_dark(list(islice(pieces, MAX_AREAS)), drawn)
+
+
+def _characters(pieces: Iterator[Piece], textpage: Handle) -> int:
+    """How many that are not blank they have, until there are enough: asking all for theirs takes their square."""
+    found = 0
+    for piece in pieces:
+        found += len("".join(words(piece.handle, textpage).split()))
+        if found >= MIN_CHARACTERS:
+            break
     return found
 
 
-def _white(drawn: Sequence[Run], suspects: Sequence[tuple[str, Piece]]) -> list[tuple[str, Piece]]:
-    """The white pieces of text under which nothing dark is."""
-    others = (Piece(handle, order, run.nested) for run in drawn for order, handle in run.others)
-    dark = [(piece, bounds(piece.handle)) for piece in others if _is_dark(piece.handle)][:MAX_AREAS]
-    white = [(kind, piece) for kind, piece in suspects if kind == WHITE][:MAX_AREAS]
-    return [(kind, piece) for kind, piece in white if not _stands_out(piece, dark)]
+def _on_nothing_dark(white: Sequence[Piece], drawn: Sequence[Run]) -> Iterator[Piece]:
+    if white:
+        others = (Piece(handle, order, run.nested) for run in drawn for order, handle in run.others)
+        dark = [(piece, bounds(piece.handle)) for piece in others if _is_dark(piece.handle)][:MAX_AREAS]
+        yield from (piece for piece in white if not _stands_out(piece, dark))
 
 
 def _is_dark(handle: Handle) -> bool:
