@@ -1,6 +1,6 @@
 """What stands on a PDF's page, object by object, as PDFium tells it: many at a time, for a page may have thousands.
 
-The calls are made by prototypes of our own, over lists, into records that are used again: 0.4 us for all five of a
+The calls are made by prototypes of our own, over lists, into records that are used again: 0.5 us for all five of a
 piece of text, a tenth of what pypdfium2's cost, which make a pointer object of each handle and let go of the
 interpreter's lock for each call. A reading process has one thread.
 """
