@@ -37,11 +37,23 @@ def test_what_tells_of_a_request_is_blotted_out_to_the_engines_next_own_line(tol
         b"slot      release: id  1 | task 3 | stop processing\n",
         b"llama_model_loader: loaded meta data\n",
         b"(APIServer pid=12) INFO 11-22 14:00:00 [launcher.py:10] Route\n",
+        b'(APIServer pid=12) INFO:     127.0.0.1:33000 - "POST /v1/chat/completions HTTP/1.1" 200 OK\n',
+        b"ERROR:    Exception in ASGI application\n",
     ],
 )
 def test_a_passage_ends_where_the_engine_speaks_for_itself(own: bytes) -> None:
     """llama.cpp of today and of before, and vLLM."""
     assert blotted(GRAMMAR + own)[0].endswith(own)
+
+
+@pytest.mark.parametrize(
+    "text", [b"ERROR: Zqxwv9 is late\nZqxwv9\n", b"INFO: Zqxwv9\n", b"the bill\rmain: Zqxwv9\nZqxwv9\n"]
+)
+def test_a_document_that_reads_as_a_log_is_blotted_too(text: bytes) -> None:
+    """An answer may quote one, and its lines may end as those of old files do."""
+    clean, within = blotted(ANSWER + text)
+    assert SECRET not in clean
+    assert within
 
 
 def test_a_line_that_tells_of_nobody_stays() -> None:

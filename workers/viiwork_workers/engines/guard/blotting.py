@@ -9,7 +9,7 @@ as much of something else, in place: the engine goes on writing behind it, and n
 from __future__ import annotations
 
 import re
-from io import FileIO
+from io import BytesIO, FileIO
 from pathlib import Path
 
 CHUNK_BYTES = 1024 * 1024
@@ -24,7 +24,9 @@ PASSAGE = re.compile(
 OWN = re.compile(
     rb"[0-9]{1,6}\.[0-9]{2}\.[0-9]{3}\.[0-9]{3} [A-Z] "  # llama.cpp since 2025; before: who speaks
     rb"|(?:srv|slot|que|res|cmn) +[^: ]{1,60}: |(?:llama|common|ggml)_[a-z_]{1,60}: |main: "
-    rb"|(?:\([A-Za-z0-9_ ]{1,40} pid=[0-9]{1,9}\) )?(?:DEBUG|INFO|WARNING|ERROR)(?: [0-9]{2}-|: )"  # vLLM
+    rb"|(?:\([A-Za-z0-9_ ]{1,40} pid=[0-9]{1,9}\) )?(?:"
+    rb"(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) [0-9]{2}-[0-9]{2} [0-9]{2}:"  # vLLM
+    rb"|INFO: {5}|DEBUG: {4}|ERROR: {4}|WARNING: {2})"  # uvicorn in it; `ERROR: ` alone stands in many a document
 )
 """How a line of the engine's own begins."""
 SEEN = re.compile(rb"\S")
@@ -33,7 +35,7 @@ SEEN = re.compile(rb"\S")
 def blotted(log: bytes, *, within: bool = False) -> tuple[bytes, bool]:
     """As many bytes of whole lines, and whether they end within a passage; `within` says so of what came before."""
     lines = []
-    for line in log.splitlines(keepends=True):
+    for line in BytesIO(log):  # not at `\r`, which an answer may have
         within = within and OWN.match(line) is None
         passage = PASSAGE.search(line)
         told = passage or LINE.search(line)
