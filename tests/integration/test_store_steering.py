@@ -245,6 +245,22 @@ async def test_dead_letters_are_listed_newest_first_and_page_by_page(store: Stor
     assert [status.id for status in await store.dead(before_ms=1002, limit=1)] == [dead[1]]
 
 
+async def test_a_tenants_dead_letters_are_found_behind_those_of_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where those of others fill whole round trips, or their records are gone."""
+    monkeypatch.setattr("viiwork.store.reading.DEAD_AT_ONCE", 2)
+    dead = [await dead_job(store, tenant="anna" if at in (0, 1, 6) else "ben") for at in range(8)]
+    for at, job in enumerate(dead):
+        await store.client.zadd(f"{store.prefix}dead", {job: 1000 + at})
+    await store.client.delete(f"{store.prefix}job:{dead[3]}")
+    found = [[status.id for status in await store.dead(tenant="anna", limit=limit)] for limit in (1, 2, 9)]
+    assert found == [[dead[6]], [dead[6], dead[1]], [dead[6], dead[1], dead[0]]]
+    assert [status.id for status in await store.dead(tenant="anna", before_ms=1006, limit=1)] == [dead[1]]
+    assert await store.dead(tenant="carla") == []
+    assert len(await store.dead(limit=5)) == 5, "a record that is gone ends no page"
+
+
 async def test_a_dead_job_starts_again_with_a_clean_slate(store: Store) -> None:
     job = await dead_job(store)
     status = await store.retry(job)

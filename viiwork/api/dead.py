@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -94,34 +94,19 @@ async def page(desk: Intake, who: Principal, *, before: int | None, limit: int) 
 
     A page ends between two milliseconds, so that none is left out: a crash may have ended many jobs in one.
     """
-    own: list[Status] = []
-    async for some in _moments(desk, before=before, size=limit if who.admin else MOST):
-        own += [one for one in some if who.sees(one.tenant)]
+    tenant, at_once = None if who.admin else who.tenant, limit
+    while True:
+        own = await desk.store.dead(before_ms=before, limit=at_once + 1, tenant=tenant)
         if len(own) <= limit:
-            continue
+            return DeadPage(dead=tuple(own))
         next_ms = _died(own[limit])
         if _died(own[0]) == next_ms:  # more in one moment than a page holds
             next_ms = next((_died(one) for one in own if _died(one) < next_ms), -1)
         if next_ms >= 0:
             return DeadPage(dead=tuple(one for one in own if _died(one) > next_ms), before=next_ms + 1)
-    return DeadPage(dead=tuple(own))
-
-
-async def _moments(desk: Intake, *, before: int | None, size: int) -> AsyncIterator[Sequence[Status]]:
-    """All dead letters, about so many at a time; those of one millisecond stay together."""
-    at_once = size
-    while True:
-        found = await desk.store.dead(before_ms=before, limit=at_once + 1)
-        if len(found) <= at_once:
-            yield found
-            return
-        next_ms = _died(found[at_once])
-        whole = [one for one in found if _died(one) > next_ms]
-        if whole:
-            yield whole
-            before, at_once = next_ms + 1, size
-        else:
-            at_once *= 2
+        if len(own) <= at_once:
+            return DeadPage(dead=tuple(own))
+        at_once *= 2
 
 
 def _died(status: Status) -> int:

@@ -19,6 +19,8 @@ from viiwork.store.records import Hash, batch_status_of, result_of, row_of, stat
 
 PAGE = 200
 """Rows read in one round trip."""
+DEAD_AT_ONCE = 1000
+"""Dead letters of all that are looked through in one round trip for those of one tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,24 @@ class Reading(Connection):
             raise ModelNotServed(f"No worker has ever served the model {model}.")
         return WorkerCard.model_validate_json(card)
 
-    async def dead(self, *, before_ms: int | None = None, limit: int = 100) -> list[Status]:
-        """The dead letters, newest first; `before_ms` (Redis' clock) goes on where an earlier call ended."""
+    async def dead(self, *, before_ms: int | None = None, limit: int = 100, tenant: str | None = None) -> list[Status]:
+        """The dead letters, newest first, or those of one tenant; `before_ms` (Redis' clock) goes on where an earlier
+        call ended."""
         newest = f"({before_ms}" if before_ms is not None else "+inf"
-        (ids,) = await self.read([("ZREVRANGEBYSCORE", f"{self.prefix}dead", newest, "-inf", "LIMIT", "0", str(limit))])
-        records = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{i}") for i in ids)]
-        found = [(job, record) for job, record in zip(ids, records, strict=True) if record]
-        return [status_of(job, record, await self._result(record)) for job, record in found]
+        of_all, found, seen = ("ZREVRANGEBYSCORE", f"{self.prefix}dead", newest, "-inf", "LIMIT"), list[Status](), 0
+        at_once = limit if tenant is None else max(limit, DEAD_AT_ONCE)
+        while len(found) < limit:
+            (ids,) = await self.read([(*of_all, str(seen), str(at_once))])
+            seen += len(ids)
+            whose = await self.read(("HGET", f"{self.prefix}job:{job}", "tenant") for job in ids)
+            theirs = [job for job, name in zip(ids, whose, strict=True) if name and tenant in (None, name)]
+            theirs = theirs[: limit - len(found)]
+            records = [_as_hash(r) for r in await self.read(("HGETALL", f"{self.prefix}job:{job}") for job in theirs)]
+            there = [(job, record) for job, record in zip(theirs, records, strict=True) if record]
+            found += [status_of(job, record, await self._result(record)) for job, record in there]
+            if len(ids) < at_once:
+                break
+        return found
 
     async def stats(self) -> dict[str, dict[str, int]]:
         """What the fleet has counted since its beginning, by name and queue: `{"started": {"batch.m": 5}}`."""
