@@ -112,7 +112,10 @@ def text_of(events: list[Event]) -> str:
 async def test_killed_in_mid_stream_the_job_is_done_by_the_next_life_and_no_text_is_doubled(
     post: Post, reader: httpx.AsyncClient
 ) -> None:
-    """SIGKILL for the EngineCore: the reader is told to begin again, and ends with the answer letter for letter."""
+    """SIGKILL for the EngineCore: the reader is told to begin again, and ends with the answer letter for letter.
+
+    Who heard nothing of the second attempt before its end is told the rest: both attempts write the same text.
+    """
     ready = await post.card("ready")
     core = engine_core(post)
     SEEN["weights"] = [weigh(ready.pid), weigh(post.guard_pid())]
@@ -130,7 +133,10 @@ async def test_killed_in_mid_stream_the_job_is_done_by_the_next_life_and_no_text
     assert (status.state, status.attempt) == (State.SUCCEEDED, 2), status.history
     assert status.answer is not None
     assert text_of(events) == status.answer.text
-    assert [name for name, _ in events].count("restart") == 1
+    deltas = [data for name, data in events if name == "delta"]
+    alone = deltas[-1]["attempt"] == 2 and all(data["attempt"] == 1 for data in deltas[:-1])
+    restarts = [name for name, _ in events].count("restart")
+    assert restarts == 1 or (alone and restarts == 0)
     assert await post.ended(others) == {"succeeded": OTHERS}
 
 
