@@ -6,6 +6,7 @@ import pypdfium2
 import pytest
 
 from tests.documents_made import make_drawn_pdf, make_pdf
+from viiwork.documents import pdfpages
 from viiwork.documents.pdfpages import ROOM, handle_of, opened, text_of
 
 
@@ -25,3 +26,16 @@ def test_a_page_of_any_length_is_read_whole(characters):
 def test_a_page_that_is_not_there_is_told():
     with pypdfium2.PdfDocument(make_pdf(["One"])) as pdf, opened(handle_of(pdf), 1) as found:
         assert found is None
+
+
+def test_where_nothing_is_taken_nothing_of_an_earlier_page_is_told(monkeypatch):
+    with (
+        pypdfium2.PdfDocument(make_pdf(["Somebody's secret.", "Another page."])) as pdf,
+        opened(handle_of(pdf), 0) as one,
+        opened(handle_of(pdf), 1) as other,
+    ):
+        assert one is not None
+        assert other is not None
+        assert "secret" in text_of(one[1])
+        monkeypatch.setattr(pdfpages, "_text", lambda *_: 0)
+        assert text_of(other[1]) == ""

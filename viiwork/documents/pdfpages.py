@@ -61,4 +61,5 @@ def text_of(layer: Handle) -> str:
     count = last - first + 1
     room = _room if count < ROOM else ctypes.create_string_buffer(UNIT_BYTES * (count + 1))
     taken = _text(layer, first, count, room)
-    return str(memoryview(room)[: UNIT_BYTES * (taken - 1)], "utf-16-le", "ignore")
+    # The room still has earlier pages, maybe of another document: nothing taken must stay nothing.
+    return str(memoryview(room)[: UNIT_BYTES * max(0, taken - 1)], "utf-16-le", "ignore")
