@@ -100,7 +100,8 @@ async def test_one_poisoned_job_is_given_up_and_no_other(
         return sum(one.engine_restarts for one in cards) == crashes and all(one.engine_pid for one in cards)
 
     await eventually(all_back, what="as many engines were started again as it killed")
-    assert 2 <= crashes <= 3
+    alone = {attempt.worker for attempt in guilty.history[1:3]}
+    assert 2 <= crashes <= (4 if len(alone) < len(names) else 3), "two cards, or three deaths: a card may be to blame"
 
 
 async def test_a_worker_without_its_engine_takes_nothing_and_another_does_the_work(
