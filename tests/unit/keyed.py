@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from indoors import indoors
 from standin import MODEL, StandIn
 from viiwork.apikeys import USUAL_SCOPES, KeyShown, Scope
+from viiwork.limits import Limits
 from viiwork.store import Store, apikeys
 
 JOB = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
@@ -49,3 +50,9 @@ async def keyed_door(root: Path) -> AsyncIterator[Keyed]:
     """One that asks for keys, although it is called on loopback."""
     async with indoors(root, api={"keys": "on"}) as door:
         yield Keyed(door.app, door.store, door.worker, door.http, root)
+
+
+async def limited_key(door: Keyed, name: str = "anna", *, tenant: str = "", **limits: object) -> str:
+    """A key with these limits: what it is sent as."""
+    made = await apikeys.create(door.store, name, tenant=tenant, limits=Limits.model_validate(limits))
+    return made.secret

@@ -13,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from keyed import JOB, TEXTS, Keyed, keyed_door
+from keyed import JOB, TEXTS, Keyed, keyed_door, limited_key
 from service import Service
 from viiwork import Client, TextDocument
 from viiwork.api import keyring
@@ -31,13 +31,8 @@ async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield made
 
 
-async def key(door: Keyed, name: str = "anna", *, tenant: str = "", **limits: object) -> str:
-    made = await apikeys.create(door.store, name, tenant=tenant, limits=Limits.model_validate(limits))
-    return made.secret
-
-
 async def test_an_answer_tells_what_is_left(door: Keyed) -> None:
-    secret = await key(door, interactive_requests_per_minute=60, interactive_tokens_per_minute=100_000)
+    secret = await limited_key(door, interactive_requests_per_minute=60, interactive_tokens_per_minute=100_000)
     answered = await door.ask(secret, "POST", "/v1/jobs", json=JOB)
     assert answered.status_code == 202
     assert answered.headers["x-ratelimit-limit-requests"] == "60"
@@ -49,14 +44,14 @@ async def test_an_answer_tells_what_is_left(door: Keyed) -> None:
 
 async def test_what_is_not_counted_tells_nothing(door: Keyed) -> None:
     """Looking is free; and a key without limits has none to tell."""
-    limited, free = await key(door, interactive_requests_per_minute=60), await key(door, "free")
+    limited, free = await limited_key(door, interactive_requests_per_minute=60), await limited_key(door, "free")
     for secret, method, path in ((limited, "GET", "/v1/fleet"), (free, "POST", "/v1/jobs")):
         answered = await door.ask(secret, method, path, json=JOB if method == "POST" else None)
         assert not [name for name in answered.headers if name.startswith("x-ratelimit")]
 
 
 async def test_a_refusal_says_what_is_short_and_when_to_come_back(door: Keyed) -> None:
-    secret = await key(door, interactive_requests_per_minute=1)
+    secret = await limited_key(door, interactive_requests_per_minute=1)
     assert (await door.ask(secret, "POST", "/v1/jobs", json=JOB)).status_code == 202
     refused = await door.ask(secret, "POST", "/v1/jobs", json=JOB)
     assert refused.status_code == 429
@@ -70,7 +65,7 @@ async def test_a_refusal_says_what_is_short_and_when_to_come_back(door: Keyed) -
 
 
 async def test_a_month_that_is_used_up_is_not_worth_a_retry(door: Keyed) -> None:
-    secret = await key(door, monthly_tokens=10)
+    secret = await limited_key(door, monthly_tokens=10)
     refused = await door.ask(secret, "POST", "/v1/jobs", json=JOB)
     assert refused.status_code == 429
     assert refused.json()["error"]["code"] == refused.json()["error"]["type"] == "insufficient_quota"
@@ -83,14 +78,18 @@ async def test_two_keys_of_a_tenant_are_one_for_the_fleets_limits(door: Keyed) -
     door.app.state.intake.settings = door.app.state.intake.settings.model_copy(
         update={"limits": Limits(interactive_requests_per_minute=1)}
     )
-    first, second, other = await key(door), await key(door, "bot", tenant="anna"), await key(door, "bob")
+    first, second, other = (
+        await limited_key(door),
+        await limited_key(door, "bot", tenant="anna"),
+        await limited_key(door, "bob"),
+    )
     assert (await door.ask(first, "POST", "/v1/jobs", json=JOB)).status_code == 202
     assert (await door.ask(second, "POST", "/v1/jobs", json=JOB)).status_code == 429
     assert (await door.ask(other, "POST", "/v1/jobs", json=JOB)).status_code == 202
 
 
 async def test_a_folder_in_the_interactive_lane_is_refused_with_the_command_to_use(door: Keyed) -> None:
-    secret = await key(door, interactive_documents=1)
+    secret = await limited_key(door, interactive_documents=1)
     refused = await door.ask(secret, "POST", "/v1/analyses", json=TEXTS | {"lane": "interactive"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "too_many_documents")
     assert "viiwork analyze PATH… --lane batch" in refused.json()["error"]["message"]
@@ -103,7 +102,7 @@ async def test_a_folder_in_the_interactive_lane_is_refused_with_the_command_to_u
 
 async def test_what_a_limit_cut_goes_on_under_the_same_idempotency_key(door: Keyed) -> None:
     """What was taken stays and is not counted twice."""
-    secret = await key(door, batch_requests_per_minute=2)
+    secret = await limited_key(door, batch_requests_per_minute=2)
     texts = {"task": "summarize", "documents": [{"text": f"number {n}"} for n in range(3)]}
     once = {"idempotency-key": "a-folder"}
     refused = await door.ask(secret, "POST", "/v1/analyses", json=texts, headers=once)
@@ -121,7 +120,7 @@ async def test_what_a_limit_cut_goes_on_under_the_same_idempotency_key(door: Key
 
 async def test_what_nobody_could_go_on_with_is_refused_whole_and_uncharged(door: Keyed) -> None:
     """Without an Idempotency-Key what was taken would be cancelled, and have been paid for."""
-    secret = await key(door, batch_requests_per_minute=2)
+    secret = await limited_key(door, batch_requests_per_minute=2)
     texts = {"task": "summarize", "documents": [{"text": f"number {n}"} for n in range(3)]}
     refused = await door.ask(secret, "POST", "/v1/analyses", json=texts)
     assert refused.status_code == 429
@@ -131,7 +130,7 @@ async def test_what_nobody_could_go_on_with_is_refused_whole_and_uncharged(door:
 
 
 async def test_whoever_has_a_key_may_ask_for_its_limits(door: Keyed) -> None:
-    secret = await key(door, monthly_tokens=100_000, batch_backlog=7)
+    secret = await limited_key(door, monthly_tokens=100_000, batch_backlog=7)
     await door.ask(secret, "POST", "/v1/jobs", json=JOB)
     told = (await door.ask(secret, "GET", "/v1/limits")).json()
     assert told["monthly_tokens"]["most"] == 100_000
@@ -158,7 +157,7 @@ class TestLimitsOfKeys:
     )
     async def test_nonsense_is_refused_by_its_name(self, door: Keyed, wrong: dict[str, Any]) -> None:
         boss = await door.key("boss", (Scope.ADMIN,))
-        await key(door)
+        await limited_key(door)
         refused = await door.ask(boss, "POST", "/v1/keys/anna/limits", json=wrong)
         assert refused.status_code == 400
         error = refused.json()["error"]
@@ -166,7 +165,7 @@ class TestLimitsOfKeys:
         assert "rpm" in wrong or re.search(r"must be a whole number from 1 to [0-9,]+, or `none`", error["message"])
 
     async def test_nobody_else_may(self, door: Keyed) -> None:
-        secret = await key(door)
+        secret = await limited_key(door)
         for method in ("GET", "POST"):
             answered = await door.ask(secret, method, "/v1/keys/anna/limits", json={} if method == "POST" else None)
             assert answered.status_code == 403

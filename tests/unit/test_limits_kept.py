@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from keyed import Keyed, keyed_door
+from keyed import Keyed, keyed_door, limited_key
 from viiwork.api import keyring
 from viiwork.limits import USUAL_BATCHES, USUAL_BYTES, USUAL_FILES, Account, Limits, parse_limit
-from viiwork.store import apikeys, files
+from viiwork.store import files
 from viiwork.store.kept import kept_now, reserve
 
 LINE = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "standin", "messages": []}}
@@ -24,11 +24,6 @@ async def door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     monkeypatch.setattr(keyring, "FRESH_S", 0.0)  # so that nothing has to be waited for
     async with keyed_door(tmp_path) as made:
         yield made
-
-
-async def key(door: Keyed, name: str = "anna", *, tenant: str = "", **limits: object) -> str:
-    made = await apikeys.create(door.store, name, tenant=tenant, limits=Limits.model_validate(limits))
-    return made.secret
 
 
 async def send(
@@ -57,7 +52,7 @@ async def left(door: Keyed, secret: str) -> dict[str, tuple[int, int, str]]:
 
 async def test_one_file_too_many_is_refused_until_one_is_deleted(door: Keyed) -> None:
     """The refusal tells what there is, what may be, and what to do; SDKs are told not to try again."""
-    secret = await key(door, stored_files=2)
+    secret = await limited_key(door, stored_files=2)
     first, _ = [(await send(door, secret)).json()["id"] for _ in range(2)]
     refused = await send(door, secret)
     assert (refused.status_code, refused.headers["x-should-retry"]) == (409, "false")
@@ -70,7 +65,7 @@ async def test_one_file_too_many_is_refused_until_one_is_deleted(door: Keyed) ->
 
 
 async def test_bytes_are_counted_and_come_back(door: Keyed) -> None:
-    secret = await key(door, stored_bytes=len(LINES) + 10)
+    secret = await limited_key(door, stored_bytes=len(LINES) + 10)
     kept = (await send(door, secret)).json()["id"]
     assert (await left(door, secret))["stored_bytes"] == (len(LINES) + 10, 10, "key")
     refused = (await send(door, secret, b"x" * 11)).json()["error"]
@@ -83,7 +78,7 @@ async def test_bytes_are_counted_and_come_back(door: Keyed) -> None:
 
 
 async def test_a_file_without_a_byte_is_counted_off_too(door: Keyed) -> None:
-    secret = await key(door, stored_files=1)
+    secret = await limited_key(door, stored_files=1)
     empty = (await send(door, secret, b"")).json()["id"]
     assert (await door.ask(secret, "DELETE", f"/v1/files/{empty}")).status_code == 200
     assert (await left(door, secret))["stored_files"] == (1, 1, "key")
@@ -91,7 +86,7 @@ async def test_a_file_without_a_byte_is_counted_off_too(door: Keyed) -> None:
 
 async def test_a_file_that_cannot_be_kept_is_refused_before_its_megabytes_come(door: Keyed) -> None:
     """What was refused leaves nothing on the disk either."""
-    secret = await key(door, stored_bytes=100)
+    secret = await limited_key(door, stored_bytes=100)
     blobs = {path for path in door.root.rglob("*") if path.is_file()}
     refused = await send(door, secret, b"x" * 200_000)
     assert refused.json()["error"]["code"] == "storage_limit_exceeded"
@@ -103,14 +98,14 @@ async def test_a_file_that_cannot_be_kept_is_refused_before_its_megabytes_come(d
 
 async def test_the_same_upload_again_is_the_same_file_however_little_is_left(door: Keyed) -> None:
     """Its answer was lost: under its key it is told, and not refused for being there."""
-    secret = await key(door, stored_files=1)
+    secret = await limited_key(door, stored_files=1)
     told = [await send(door, secret, headers={"idempotency-key": "one"}) for _ in range(2)]
     assert told[0].json() == told[1].json()
 
 
 async def test_a_limit_of_a_key_counts_for_that_key_and_a_tenants_for_all_of_its_keys(door: Keyed) -> None:
-    narrow = await key(door, "narrow", tenant="lab", stored_files=1)
-    wide = await key(door, "wide", tenant="lab")
+    narrow = await limited_key(door, "narrow", tenant="lab", stored_files=1)
+    wide = await limited_key(door, "wide", tenant="lab")
     assert [(await send(door, wide)).status_code for _ in range(2)] == [200, 200]
     assert [(await send(door, narrow)).status_code for _ in range(2)] == [200, 409]
     assert (await left(door, wide))["stored_files"] == (USUAL_FILES, USUAL_FILES - 3, "tenant")
@@ -120,8 +115,8 @@ async def test_a_limit_of_a_key_counts_for_that_key_and_a_tenants_for_all_of_its
 async def test_who_has_a_key_has_the_usual_limits_and_may_have_none(door: Keyed) -> None:
     """Where keys are off nobody is limited: the label that a request carries is no proof of anything."""
     usual, free = (
-        await key(door),
-        await key(door, "free", stored_files="none", stored_bytes="none", open_batches="none"),
+        await limited_key(door),
+        await limited_key(door, "free", stored_files="none", stored_bytes="none", open_batches="none"),
     )
     of = await left(door, usual)
     assert [of[name][0] for name in ("stored_files", "stored_bytes", "open_batches")] == [
@@ -136,7 +131,7 @@ async def test_who_has_a_key_has_the_usual_limits_and_may_have_none(door: Keyed)
 
 
 async def test_one_batch_too_many_waits_for_the_end_of_another(door: Keyed) -> None:
-    secret = await key(door, open_batches=1)
+    secret = await limited_key(door, open_batches=1)
     file = (await send(door, secret)).json()["id"]
     first = await begin(door, secret, file, headers={"idempotency-key": "one"})
     refused = await begin(door, secret, file)
@@ -150,7 +145,7 @@ async def test_one_batch_too_many_waits_for_the_end_of_another(door: Keyed) -> N
 
 
 async def test_a_batch_that_was_deleted_is_open_no_more(door: Keyed) -> None:
-    secret = await key(door, open_batches=1)
+    secret = await limited_key(door, open_batches=1)
     file = (await send(door, secret)).json()["id"]
     batch = (await begin(door, secret, file)).json()["id"]
     assert (await left(door, secret))["open_batches"] == (1, 0, "key")
@@ -165,7 +160,7 @@ async def test_a_batch_that_was_deleted_is_open_no_more(door: Keyed) -> None:
 
 async def test_files_of_before_they_were_counted_count_too(door: Keyed) -> None:
     """They are added up when their tenant's next one comes."""
-    secret = await key(door, tenant="lab")
+    secret = await limited_key(door, tenant="lab")
     await send(door, secret)
     await door.store.client.delete(f"{door.store.prefix}stored:t:lab")
     await send(door, secret)
