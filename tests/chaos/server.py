@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from viiwork.processes import is_alive
 from viiwork.settings import Settings
@@ -16,6 +19,7 @@ from viiwork.store import embedded
 from viiwork.store.binaries import find_binary
 
 DISK_BYTES = 256 * 1024 * 1024
+UNMOUNT_S = 30.0
 FAKETIME = (
     "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
@@ -111,7 +115,25 @@ def mount(folder: Path) -> None:
 
 
 def unmount(folder: Path) -> None:
-    subprocess.run(["umount", str(folder)], check=True)
+    """Give the disk back. A server's child that was killed with it may take a moment to let go of its files.
+
+    Raises AssertionError that names who holds them still.
+    """
+    until = time.monotonic() + UNMOUNT_S
+    while (asked := subprocess.run(["umount", str(folder)], capture_output=True, text=True, check=False)).returncode:
+        assert time.monotonic() < until, f"{asked.stderr.strip()} Held by: {_holders(folder) or 'nobody'}"
+        time.sleep(0.1)
+
+
+def _holders(folder: Path) -> list[str]:
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        with suppress(OSError):
+            about = Path(f"/proc/{process.pid}")
+            held = [link.readlink() for link in (about / "cwd", *about.glob("fd/*")) if link.is_symlink()]
+            if any(folder in (path, *path.parents) for path in held):
+                found.append(f"{process.pid} {' '.join(process.info['cmdline'] or [])}")
+    return found
 
 
 class FalseClockServer(Server):

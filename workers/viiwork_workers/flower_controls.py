@@ -14,6 +14,8 @@ from viiwork.queues import HintId
 
 PATIENCE_S = 5.0
 """How long a worker's answer is waited for; it comes at once, on a busy machine within a second or two."""
+ASKS = 2
+"""What is asked is published to whoever listens at that moment: a worker that has just come up may miss it once."""
 SLOTS = "How many jobs a worker has at once is a setting of the fleet: change engine.slots and start it again."
 POOL = (
     "There is no pool to restart. Shut the worker down instead: it finishes what runs, and `viiwork up` starts it anew."
@@ -42,13 +44,35 @@ class RefusedInHtml(Refused):
         self.finish(f"<p>{self._why}</p>")
 
 
-class ShutDown(ControlHandler):  # type: ignore[misc] # flower is untyped
+class Asking(ControlHandler):  # type: ignore[misc] # flower is untyped
+    """A control that asks one worker and waits for what it says."""
+
+    async def ask(self, name: str, command: str, **arguments: str) -> dict[str, Any] | None:
+        """What the worker answers, or None. The command must be one that may be heard twice."""
+        for _ in range(ASKS):
+            answers = await self.run_blocking(
+                command,
+                name,
+                self.capp.control.broadcast,
+                command,
+                arguments=arguments,
+                destination=[name],
+                reply=True,
+                timeout=PATIENCE_S,
+            )
+            told = next((answer[name] for answer in answers or () if name in answer), None)
+            if told is not None:
+                return dict(told)
+        return None
+
+
+class ShutDown(Asking):
     """A worker ends in order."""
 
     async def post(self, name: str) -> None:
-        control = self.capp.control
-        if not await self.run_blocking("worker.ping", name, control.ping, destination=[name], timeout=PATIENCE_S):
+        if await self.ask(name, "ping") is None:
             raise HTTPError(404, silent(name))
+        control = self.capp.control
         await self.run_blocking("worker.shutdown", name, control.broadcast, "shutdown", destination=[name])
         late = f"what takes longer than {self.application.drain_grace_s:g} s goes back to its queue"
         away = "" if name.startswith("reader") else f" To keep it away: viiwork drain {name}."
@@ -60,7 +84,7 @@ class ShutDown(ControlHandler):  # type: ignore[misc] # flower is untyped
         )
 
 
-class Consumer(ControlHandler):  # type: ignore[misc] # flower is untyped
+class Consumer(Asking):
     """A consumer is a lane of one worker: cancelled it is paused, added it goes on."""
 
     def initialize(self, command: str) -> None:
@@ -70,17 +94,7 @@ class Consumer(ControlHandler):  # type: ignore[misc] # flower is untyped
         queue = self.get_argument("queue", "")
         if not queue:
             raise HTTPError(400, "Say which queue: its name stands in the table, such as batch.MODEL.")
-        answers = await self.run_blocking(
-            self._command,
-            name,
-            self.capp.control.broadcast,
-            self._command,
-            arguments={"queue": queue},
-            destination=[name],
-            reply=True,
-            timeout=PATIENCE_S,
-        )
-        told = next((answer[name] for answer in answers or () if name in answer), {"error": silent(name)})
+        told = await self.ask(name, self._command, queue=queue) or {"error": silent(name)}
         if "ok" not in told:
             raise HTTPError(403, str(told.get("error")))
         self.write({"message": told["ok"]})
