@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from tests.ports import free_port
 from tests.workers import eventually
 from viiwork.fleet.plan import FLOWER_USER, Role, plan
 from viiwork.jobs import Job, State
@@ -119,9 +119,3 @@ def as_check(check: Callable[[], bool]) -> Any:
 
 def _environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("VIIWORK_", "FLOWER_"))}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

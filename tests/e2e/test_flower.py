@@ -17,7 +17,8 @@ import pytest
 from celery.events import EventReceiver
 
 from tests.door import Door
-from tests.flowering import LONG, Page, as_check, free_port, shown, stands, unhurried, with_flower
+from tests.flowering import LONG, Page, as_check, shown, stands, unhurried, with_flower
+from tests.ports import free_port
 from tests.workers import Fleet, clients, drop_connections, eventually, make_job, ready
 from viiwork.fleet.plan import FLOWER_USER
 from viiwork.jobs import Job, Lane, Settle, State, TaskName, child_id, new_id

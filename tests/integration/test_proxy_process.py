@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.door import Door
-from tests.flowering import free_port
+from tests.ports import free_port
 from tests.workers import Fleet, ready
 from viiwork.settings import Settings
 from viiwork.store import Store

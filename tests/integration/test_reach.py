@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.door import Door
+from tests.ports import free_port
 from tests.workers import Fleet, eventually, make_job
 from viiwork.api.workertokens import WorkerTokens
 from viiwork.jobs import Job, State
@@ -38,7 +39,7 @@ class Box2:
         """The door looks once a second who may come in."""
         self.tokens.revoke("box2")
         headers = {"Authorization": f"Bearer {self.token_file.read_text()}"}
-        async with httpx.AsyncClient(trust_env=False, headers=headers) as http:
+        async with httpx.AsyncClient(trust_env=False, headers=headers, timeout=60) as http:
 
             async def refused() -> bool:
                 return (await http.get(f"{self.url}{BLOBS_PATH}")).status_code == 401
@@ -46,8 +47,15 @@ class Box2:
             await eventually(refused, what="the token opens nothing")
 
     async def card(self) -> WorkerCard:
-        (worker,) = [one.card for one in (await self.store.fleet()).workers]
-        return worker
+        """What it last said of itself."""
+        found: list[WorkerCard] = []
+
+        async def one() -> bool:
+            found[:] = [one.card for one in (await self.store.fleet()).workers]
+            return len(found) == 1
+
+        await eventually(one, what="one worker in the roster")
+        return found[0]
 
     async def says(self, start: str, *, limit: int) -> None:
         """Wait until people are told so, and the worker takes so many."""
@@ -78,7 +86,7 @@ class Box2:
 
 @pytest.fixture
 def door(settings: Settings) -> Iterator[Door]:
-    with Door(settings) as made:
+    with Door(settings, VIIWORK_API_PORT=str(free_port())) as made:
         yield made
 
 

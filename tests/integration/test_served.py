@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.ports import free_port
 from viiwork.errors import SettingsError, StartupError
 from viiwork.recipes.check import Checked, check_engine, check_fleet
 from viiwork.recipes.served import Told, ask_served
@@ -20,15 +20,13 @@ from viiwork.settings import EngineSection, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "of-the-server"
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """A fake vLLM with a key, that nobody of ours started."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     fake = [sys.executable, "-m", "tests.fakes.openai_server", "--port", str(port)]
     told = [*fake, "--dialect", "vllm", "--model", "Org/Its-Model", "--context", "1234"]
     server = subprocess.Popen(told, cwd=ROOT, env={**os.environ, "VLLM_API_KEY": KEY})

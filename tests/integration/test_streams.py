@@ -14,6 +14,7 @@ import pytest
 
 from tests.door import Door
 from tests.hands import Hands, keys
+from tests.ports import free_port
 from tests.workers import Fleet, eventually, make_job, ready
 from viiwork.client import Client
 from viiwork.jobs import Job, Lane, State, Status
@@ -60,7 +61,7 @@ def gate(tmp_path: Path) -> Gate:
 
 @pytest.fixture
 def door(settings: Settings) -> Iterator[Door]:
-    with Door(settings) as running:
+    with Door(settings, VIIWORK_API_PORT=str(free_port())) as running:
         yield running
 
 
@@ -74,7 +75,7 @@ def spoken(text: str = SLOWLY, **fields: Any) -> Job:
 async def stream(door: Door, job: Job, **headers: str) -> AsyncIterator[AsyncIterator[Event]]:
     """The events of one reader."""
     async with (
-        httpx.AsyncClient(base_url=door.url, timeout=30) as http,
+        httpx.AsyncClient(base_url=door.url, timeout=90) as http,
         http.stream("GET", f"/v1/jobs/{job.id}/events", headers=headers) as response,
     ):
         assert response.status_code == 200

@@ -13,6 +13,7 @@ import pytest
 
 from tests.door import Door
 from tests.hands import Hands, recount
+from tests.ports import free_port
 from tests.workers import eventually
 from viiwork.cli.main import run
 from viiwork.client import Client
@@ -78,7 +79,7 @@ async def test_the_command_waits_for_a_door_that_is_started_again(
     """A person who submits sees one remark, and one batch."""
     await Hands(real_store).beat()
     file = job_file(tmp_path / "jobs.jsonl").path
-    with Door(settings) as first:
+    with Door(settings, VIIWORK_API_PORT=str(free_port())) as first:
         url = first.url
         command = asyncio.create_task(in_thread(lambda: run(["submit", str(file), "--server", url, "--json"])))
         await something_taken(real_store)
@@ -113,12 +114,12 @@ async def test_a_large_file_goes_through_in_bounded_memory(
 
 async def something_taken(store: Store) -> None:
     """Wait until the first jobs of a file have been taken in."""
-    for _ in range(1000):
+
+    async def taken() -> bool:
         depth = await store.client.hgetall(f"{store.prefix}depth")
-        if sum(map(int, depth.values())) > 1000:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nothing was taken")
+        return sum(map(int, depth.values())) > 1000
+
+    await eventually(taken, what="the first jobs are taken in")
 
 
 async def test_a_file_stops_at_the_watermark_and_running_work_still_ends(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from commands import Cli
 from service import Service
 from standin import MODEL, NOTICE, StandIn
+from tests.ports import free_port
 from tests.terminal import Terminal
 from viiwork.cli.watch import patiently
 from viiwork.client import Client
@@ -216,8 +217,8 @@ class TestWatch:
     def test_following_survives_a_restart_of_the_service(self, cli: Cli, tmp_path: Path) -> None:
         """The rows it has are not asked for again, and none is missing."""
         redis = fakeredis.FakeServer()
-        with Service(tmp_path / "state", idle=True, redis=redis) as first:
-            port = int(first.url.rpartition(":")[2])
+        port = free_port()
+        with Service(tmp_path / "state", idle=True, port=port, redis=redis) as first:
             with Client(first.url) as client:
                 analysis = client.analyze([TextDocument(str(n)) for n in range(3)], task="summarize").id
             second = Service(tmp_path / "state", port=port, redis=redis)

@@ -14,6 +14,7 @@ import fakeredis
 import pytest
 
 from service import Service
+from tests.ports import free_port
 from viiwork import Analysis, AsyncAnalysis, AsyncClient, Client, FileDocument, TextDocument
 from viiwork.errors import NotFound, Unavailable, UsageError
 from viiwork.jobs import BatchState, BatchStatus, State
@@ -68,7 +69,7 @@ class TestAHold:
             assert not analysis.resume().paused
             assert not analysis.wait(timeout_s=0.01).finished
             analysis.cancel()
-            assert analysis.wait(timeout_s=20).state is BatchState.CANCELLED
+            assert analysis.wait(timeout_s=60).state is BatchState.CANCELLED
             assert {row.state for row in analysis} == {State.CANCELLED}
 
     def test_waiting_tells_how_far_it_is(self, service: Service, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,16 +85,16 @@ class TestAHold:
     def test_a_service_that_is_restarted_meanwhile_is_waited_for(self, tmp_path: Path) -> None:
         """However many tries are made of each request."""
         redis = fakeredis.FakeServer()
-        with Service(tmp_path, idle=True, redis=redis) as first:
-            port = int(first.url.rpartition(":")[2])
+        port = free_port()
+        with Service(tmp_path, idle=True, port=port, redis=redis) as first:
             client = Client(first.url, retries=0)
             analysis = client.analyze(TEXTS, task="summarize")
             looked, ended = threading.Event(), []
             waiting = threading.Thread(target=lambda: ended.append(analysis.wait(on_progress=lambda _: looked.set())))
             waiting.start()
-            assert looked.wait(10)
+            assert looked.wait(60)
         with client, Service(tmp_path, port=port, redis=redis):
-            waiting.join(20)
+            waiting.join(60)
         assert [status.state for status in ended] == [BatchState.COMPLETED]
 
     def test_a_service_that_never_answered_is_not_waited_for(self) -> None:
