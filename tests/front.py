@@ -84,7 +84,7 @@ def await_model(url: str, key: str = "") -> None:
     """Until a worker serves it, and the readers are there."""
     until_s = time.monotonic() + WITHIN_S
     shown = {"authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=url, headers=shown, trust_env=False) as http:
+    with httpx.Client(base_url=url, headers=shown, trust_env=False, timeout=WITHIN_S) as http:
         while True:
             workers = http.get("/v1/fleet").json().get("workers", [])
             if {worker["card"]["model"] for worker in workers if worker["card"].get("model")} >= {MODEL, "read"}:

@@ -14,6 +14,7 @@ from typing import Any
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 INTERRUPT = "\x03"
+WITHIN_S = 60.0
 
 
 def environment(url: str) -> dict[str, str]:
@@ -61,7 +62,7 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Read until `text` has appeared."""
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + WITHIN_S
         while text not in self.screen:
             assert time.monotonic() < until_s, self.screen
             assert self.process.poll() is None or self._more(), self.screen
@@ -69,7 +70,7 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for the end; answers the exit code."""
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + WITHIN_S
         while self.process.poll() is None:
             assert time.monotonic() < until_s, self.screen
             self._more()

@@ -65,7 +65,7 @@ class Fleet:
         for process in ended:
             process.kill()
         for process in ended:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
             self._end_session(process)
 
     def bury(self, name: str) -> int:
@@ -102,7 +102,7 @@ class Fleet:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait(timeout=10)
+                process.wait(timeout=60)
 
 
 def bare_environ() -> dict[str, str]:
@@ -116,7 +116,7 @@ def make_job(*, lane: Lane = Lane.BATCH, model: str = "noop", text: str = "hello
     return Job(**{"id": new_id("job"), "tenant": "anna@lab", "lane": lane, "model": model, "input": work, **fields})
 
 
-async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 30.0, what: str = "") -> None:
+async def eventually(check: Callable[[], Awaitable[bool]], *, within_s: float = 60.0, what: str = "") -> None:
     """Wait until `check` holds; a bound, not a timing assertion."""
     loop = asyncio.get_running_loop()
     end = loop.time() + within_s

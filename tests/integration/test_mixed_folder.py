@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import psutil
+import pytest
 
 from tests.mixed_folder import FILES, HOSTILE, MixedFile, mixed_folder
 from tests.workers import Fleet, eventually, ready
@@ -83,6 +84,7 @@ def wrong_with(file: MixedFile, row: Row) -> str:
     return "" if file.pages in (0, row.answer.pages) else f"{file.name}: {row.answer.pages} pages"
 
 
+@pytest.mark.timeout(400)
 async def test_every_file_is_accounted_for_and_the_reader_lives(
     fleet: Fleet, real_store: Store, settings: Settings
 ) -> None:

@@ -133,7 +133,7 @@ def town(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     fleet = Fleet(settings)
     with (
         Door(settings) as door,
-        OpenAI(base_url=f"{door.url}/v1", api_key="anything", max_retries=0, timeout=30) as client,
+        OpenAI(base_url=f"{door.url}/v1", api_key="anything", max_retries=0, timeout=90) as client,
     ):
         fleet.start("gpu0", module="tests.wordy")
         fleet.start("cpu0", module="tests.gifted")
@@ -372,7 +372,7 @@ class TestDocs:
         section = DOCS.read_text("utf-8").partition("## With clients of the OpenAI API")[2].partition("\n## ")[0]
         (code,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
         here = code.replace("http://127.0.0.1:8400", town.url).replace("mistral-7b", SIMULATED)
-        done = subprocess.run(command, input=here, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, input=here, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         assert "[simulated]" in done.stdout
 

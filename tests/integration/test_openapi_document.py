@@ -28,7 +28,7 @@ def test_what_the_document_says_is_kept(front: Front, tmp_path: Path) -> None:
     outcome = ask_briefly(front.url, tmp_path, given(front.url))
     assert outcome.code == 0, outcome.said
     assert "Traceback" not in front.log()
-    document = httpx.get(f"{front.url}/openapi.json", trust_env=False).json()
+    document = httpx.get(f"{front.url}/openapi.json", trust_env=False, timeout=60).json()
     operations = {f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item}
     reached = {each for each in operations if any(status < 300 for status in outcome.statuses(each))}
     assert len(reached) >= REACHED * len(operations), operations - reached

@@ -108,7 +108,7 @@ async def test_a_swap_is_done_whole_or_not_at_all(
     made = await begun(settings, crew, fake_store, bad=bad)
     looking = asyncio.create_task(ready_at_once(crew))
     await ask_swaps(fake_store, [ASKED])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await made.turn()
     looking.cancel()
     (swap,) = await swaps(fake_store)
@@ -125,7 +125,7 @@ async def test_a_swap_does_not_wait_for_a_worker_that_gets_no_watts(
     made = await begun(settings, crew, fake_store, held="gpu0")
     looking = asyncio.create_task(ready_at_once(crew, held="gpu0"))
     await ask_swaps(fake_store, [ASKED])
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await made.turn()
     looking.cancel()
     (swap,) = await swaps(fake_store)
@@ -134,7 +134,7 @@ async def test_a_swap_does_not_wait_for_a_worker_that_gets_no_watts(
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.02)
 
@@ -164,7 +164,7 @@ async def test_a_drain_is_heeded_while_a_swap_is_under_way(settings: Settings, c
         await drains.drain(fake_store, [Drained(worker="gpu0@box", reason="fan")])
         await made.heed()
         await until(lambda: "gpu0" not in running(crew))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await turn
     (swap,) = await swaps(fake_store)
     assert (swap.state, running(crew)) == ("done", {"gpu1": OTHER})
@@ -184,7 +184,7 @@ async def test_a_swap_of_which_all_cards_are_drained_has_failed(
         await until(lambda: running(crew).get("gpu0") == OTHER)
         await drains.drain(fake_store, [Drained(worker="gpu0@box"), Drained(worker="gpu1@box")])
         await made.heed()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await turn
     (swap,) = await swaps(fake_store)
     assert (swap.state, "drained meanwhile" in swap.why, running(crew)) == ("failed", True, {})

@@ -58,7 +58,7 @@ async def test_a_name_is_looked_up_once_and_called_where_it_was_judged() -> None
     names = Names(["127.0.0.1"], ["169.254.169.254"])
     async with (
         server(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n") as (port, heads),
-        Post(HERE, timeout_s=5, resolve=names) as post,
+        Post(HERE, timeout_s=60, resolve=names) as post,
     ):
         outcome = await post.send(f"http://hooks.example:{port}/a?b=c", b"{}", {"webhook-id": "msg_1"})
     assert (outcome.status, outcome.fault, names.asked) == (200, "", 1)
@@ -70,7 +70,7 @@ async def test_a_name_is_looked_up_once_and_called_where_it_was_judged() -> None
 
 @pytest.mark.parametrize("answer", [["10.0.0.1"], ["169.254.169.254", "fd00:ec2::254"], []])
 async def test_a_name_that_stands_for_no_public_address_is_not_called(answer: list[str]) -> None:
-    async with Post((), timeout_s=5, resolve=Names(answer)) as post:
+    async with Post((), timeout_s=60, resolve=Names(answer)) as post:
         outcome = await post.send("https://hooks.example/", b"{}", {})
     assert outcome.status == 0
     assert outcome.fault.startswith("Not sent: hooks.example ")
@@ -97,13 +97,13 @@ async def test_an_answer_that_is_none_is_a_failure_in_our_own_words(answer: byte
 async def test_a_body_that_never_ends_is_not_waited_for() -> None:
     """The first lines say that the receiver has it; a gigabyte of answer is never read."""
     endless = b"HTTP/1.1 202 Accepted\r\ncontent-length: 1000000000000\r\n\r\n" + b"a" * 1000
-    async with server(endless) as (port, _), Post(HERE, timeout_s=30) as post:
+    async with server(endless) as (port, _), Post(HERE, timeout_s=60) as post:
         assert (await post.send(f"http://127.0.0.1:{port}/", b"{}", {})).delivered
 
 
 async def test_a_receivers_cookies_are_not_kept() -> None:
     answer = b"HTTP/1.1 200 OK\r\nset-cookie: who=someone; path=/\r\ncontent-length: 0\r\n\r\n"
-    async with server(answer) as (port, heads), Post(HERE, timeout_s=10) as post:
+    async with server(answer) as (port, heads), Post(HERE, timeout_s=60) as post:
         for _ in range(2):
             assert (await post.send(f"http://127.0.0.1:{port}/", b"{}", {})).delivered
     assert len(heads) == 2
@@ -118,10 +118,10 @@ async def test_a_certificate_must_be_of_the_name_that_was_written(tmp_path: Path
     trust = ssl.create_default_context(cafile=authority.file)
     well = b"HTTP/1.1 204 No Content\r\n\r\n"
     async with server(well, tls=context) as (port, _):
-        async with Post(HERE, timeout_s=5, resolve=Names(["127.0.0.1"]), trust=trust) as post:
+        async with Post(HERE, timeout_s=60, resolve=Names(["127.0.0.1"]), trust=trust) as post:
             assert (await post.send(f"https://127.0.0.1:{port}/", b"{}", {})).delivered
             other = await post.send(f"https://hooks.example:{port}/", b"{}", {})
-        async with Post(HERE, timeout_s=5) as post:
+        async with Post(HERE, timeout_s=60) as post:
             stranger = await post.send(f"https://127.0.0.1:{port}/", b"{}", {})
     assert "certificate" in other.fault
     assert "certificate" in stranger.fault
