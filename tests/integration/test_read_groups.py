@@ -12,16 +12,19 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from tests.workers import eventually
 from viiwork.documents import Limits
 from viiwork.documents.nursery import IDLE_S, MOST_IDLE
 from viiwork.documents.readchild import SHARED
 from viiwork.documents.reader import Reader
 from viiwork.errors import DocumentError
 
+NURSERY = "acting_nursery.py"
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
 from viiwork.documents import nursery, readchild
+nursery.IDLE_S = {idle_s}
 from viiwork.documents.contents import Contents
 from viiwork.documents.document import Document
 from viiwork.documents.outcomes import Unread
@@ -37,10 +40,16 @@ nursery.main()
 SPIN = "end = time.process_time() + 0.7\nwhile time.process_time() < end: pass"
 
 
+@pytest.fixture
+def idle_s() -> float:
+    """For how long a process waits for another document: here for as long as a test may take."""
+    return 600.0
+
+
 @pytest_asyncio.fixture
-async def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[Reader]:
-    script = tmp_path / "acting_nursery.py"
-    script.write_text(SCRIPT)
+async def reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, idle_s: float) -> AsyncIterator[Reader]:
+    script = tmp_path / NURSERY
+    script.write_text(SCRIPT.format(idle_s=idle_s))
     monkeypatch.setattr("viiwork.documents.helper.COMMAND", (sys.executable, "-P", str(script)))
     async with Reader(Limits(cpu_s=2)) as reading:
         yield reading
@@ -66,7 +75,7 @@ def children() -> list[psutil.Process]:
 def reads(process: psutil.Process) -> bool:
     """Whether it is a reading helper: services that earlier tests share are children too."""
     with suppress(psutil.Error):
-        return "viiwork.documents.nursery" in process.cmdline()
+        return any(word.endswith(NURSERY) for word in process.cmdline())
     return False
 
 
@@ -118,14 +127,25 @@ async def test_a_document_that_outgrew_the_process_is_its_last(reader: Reader, d
     assert await process_of(reader, document) != first
 
 
-async def test_idle_processes_end_by_themselves_and_are_few(reader: Reader, document: Path) -> None:
+async def test_idle_processes_are_few(reader: Reader, document: Path) -> None:
     """The oldest goes when there are more."""
-    for number in range(MOST_IDLE + 2):
-        await process_of(reader, document, group=f"tenant {number}")
-    assert len(children()) <= MOST_IDLE + 1  # one may be about to be reaped
-    async with asyncio.timeout(IDLE_S + 20):
-        while children():
-            await asyncio.sleep(0.05)
+    used = [await process_of(reader, document, group=f"tenant {number}") for number in range(MOST_IDLE + 2)]
+
+    async def left() -> bool:
+        return {child.pid for child in children()} == {*used[2:]}
+
+    await eventually(left, what="the two oldest are gone")
+
+
+@pytest.mark.parametrize("idle_s", [IDLE_S])
+async def test_idle_processes_end_by_themselves(reader: Reader, document: Path) -> None:
+    """And the next document has another one."""
+    assert await process_of(reader, document) in {child.pid for child in children()}
+
+    async def gone() -> bool:
+        return not children()
+
+    await eventually(gone, what="the idle process ends")
     assert await process_of(reader, document)
 
 
