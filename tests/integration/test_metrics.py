@@ -70,7 +70,9 @@ async def test_a_fleet_at_work_is_told_in_full(
     await real_store.submit(jobs)
 
     async def done() -> bool:
-        return all([(await real_store.job(job.id)).state in TERMINAL for job in jobs])
+        """And told: what a worker has in its hands comes with its beats."""
+        over = all([(await real_store.job(job.id)).state in TERMINAL for job in jobs])
+        return over and not any(sum(w.in_flight.values()) for w in (await real_store.fleet()).workers)
 
     await eventually(done, what="all jobs have ended")
     text = await scrape(http)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,13 +139,14 @@ def held(folder: Path) -> dict[str, bytes]:
 
 
 def half_and_held(box: Box, *, commit: int = 1) -> subprocess.Popen[str]:
-    """A pull that has half of the weights and waits for the rest."""
+    """A pull that has kept a mebibyte of the weights, which is all that comes in one piece, and waits for the rest."""
     box.hub.held["model.safetensors"] = threading.Event()
     process = box.start("pull", "org/name")
     assert box.hub.reached.wait(PATIENCE_S)
     parts = box.folder(commit) / ".parts"
-    while not any(part.stat().st_size for part in parts.glob("*.part")):
+    while not any(part.stat().st_size >= MIB for part in parts.glob("*.part")):  # a write may be seen half done
         assert process.poll() is None
+        time.sleep(0.01)
     return process
 
 
@@ -484,7 +486,7 @@ def test_a_model_s_directory_is_the_same_wherever_a_process_runs(box: Box, monke
 def test_a_model_in_use_is_not_removed(box: Box) -> None:
     """An engine that was started with its path, and a fleet that was told to serve it by its name."""
     box.models("pull", "org/name")
-    sleeper = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    sleeper = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
     link = box.root / "linked"
     link.symlink_to(box.folder().parent)
     for argv, env in (
@@ -493,7 +495,10 @@ def test_a_model_in_use_is_not_removed(box: Box) -> None:
         ([*sleeper, f"--config={box.folder()}/config.json"], {}),
         (sleeper, {"VIIWORK_ENGINE_MODEL": "org/name"}),
     ):
-        with subprocess.Popen(argv, env={**os.environ, **env}, stdin=subprocess.PIPE) as user:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, env={**os.environ, **env}, stdin=pipe, stdout=pipe) as user:
+            assert user.stdout is not None
+            user.stdout.readline()  # only by now can its arguments be read for certain
             refused = box.models("rm", "org/name", "--yes")
             user.kill()
         assert refused.code == 2
