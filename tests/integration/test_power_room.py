@@ -88,7 +88,7 @@ async def test_a_card_that_warms_up_takes_less_a_hot_one_nothing_and_a_cool_one_
 
         async def cool() -> bool:
             cards = (await workers(real_store)).values()
-            return all(card.limit == SLOTS and not card.throttle for card in cards)
+            return [card.limit == SLOTS and not card.throttle for card in cards] == [True, True]
 
         await eventually(cool, what="without load both have all their slots")
         assert not power_file(settings.state_dir).exists(), "nothing is set that anybody would have to watch"
@@ -122,9 +122,13 @@ async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_
 
         await eventually(loaded, within_s=60, what="all that fit are ready")
         assert max(map(len, at_once)) == 1
-        states = [card.engine_state for card in (await workers(real_store)).values()]
         why = "not started: the budget leaves 369 W for cards: 1 of the engines cannot run"
-        assert sorted(states) == ["", "", "", why]
+
+        async def told_why() -> bool:
+            states = [card.engine_state for card in (await workers(real_store)).values()]
+            return sorted(states) == ["", "", "", why]
+
+        await eventually(told_why, what="the fourth says why it is not started")
         async with watts.watched():
             async with fed(real_store, "sim", tokens=TOKENS, many=MANY) as jobs:
 
@@ -132,7 +136,15 @@ async def test_the_budget_holds_from_before_the_first_load_and_through_a_driver_
                     return bool(watts.told) and (watts.told[max(watts.told)].drawn_w or 0.0) > 300
 
                 await eventually(busy, what="the cards draw most of what they may")
+                before = max(watts.told)
+
+                async def begun() -> bool:
+                    watts.look()
+                    return max(watts.told) > before
+
+                await eventually(begun, what="a period that has just begun, and has looked at the caps")
                 devices.set_cap(devices.found()[1], 0)  # as a driver that starts again does
+                watts.look()
                 forgotten = max(watts.told)
 
                 async def mended() -> bool:
@@ -218,7 +230,7 @@ async def test_when_up_is_killed_its_workers_finish_what_they_have_and_take_noth
 
             async def stands_still() -> bool:
                 cards = (await workers(real_store)).values()
-                unwatched = all(card.limit == 0 and UNWATCHED in card.throttle for card in cards)
+                unwatched = [card.limit == 0 and UNWATCHED in card.throttle for card in cards] == [True, True]
                 return unwatched and not sum(q.running for q in (await real_store.fleet()).queues)
 
             await eventually(stands_still, within_s=60, what="nothing runs and nothing is taken")
