@@ -96,8 +96,8 @@ async def test_every_job_of_a_lost_fleet_ends_exactly_once_in_the_restored_one(b
     file = tmp_path / "fleet.tar.gz"
     server, fleet = box.start(box.old, "gpu0", "gpu1")
     store = await open_store(box.old)
+    await ready(store, 2)  # before the hand has joined, which beats once only and may be given up
     by_hand = await answered_by_hand(store, 5)
-    await ready(store, 3)
     batch = await sealed_batch(store, JOBS, model="sim", text=LONG_QUESTION)
 
     async def under_way() -> bool:
