@@ -10,6 +10,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from service import Service
 from standin import MODEL, NOTICE
 from viiwork.cli.checkedfile import MAX_LINE_BYTES, Faults, check
 from viiwork.cli.urgency import seconds_of
-from viiwork.client import Client
+from viiwork.client import Client, blocking, exchange
 from viiwork.errors import Busy, Full, UsageError
 from viiwork.jobfile import JobFile
 from viiwork.jobs import BatchState
@@ -225,16 +226,19 @@ class TestSending:
             client.submit_file(file)
         assert (caught.value.retry_after_s, caught.value.exit_code, server.asked) == (1.0, 3, 1)
 
-    def test_patience_is_used_up_to_its_end(self, tmp_path: Path) -> None:
+    def test_patience_is_used_up_to_its_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A service that wants a longer wait than is left of it is asked once more when it is over."""
         file = write(tmp_path / "jobs.jsonl", line(1))
+        slept: list[float] = []
+        monkeypatch.setattr(exchange, "time", SimpleNamespace(monotonic=lambda: sum(slept)))
+        monkeypatch.setattr(blocking, "time", SimpleNamespace(sleep=slept.append))
         with (
             Refusing(429, "busy", times=9, retry_after_s=3600) as server,
-            Client(server.url, busy_patience_s=0.5) as client,
+            Client(server.url, busy_patience_s=600) as client,
             pytest.raises(Busy) as caught,
         ):
             client.submit_file(file)
-        assert (caught.value.retry_after_s, server.asked) == (3600.0, 2)
+        assert (caught.value.retry_after_s, server.asked, slept) == (3600.0, 2, [600.0])
 
     def test_the_command_says_why_nothing_was_taken(self, cli: Cli, tmp_path: Path) -> None:
         """One line and exit code 3."""

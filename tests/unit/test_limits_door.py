@@ -186,11 +186,11 @@ class TestTheOfficialSdk:
             if response.status_code == 429:
                 refused.append(response)
 
-        http = httpx.Client(event_hooks={"response": [noted]})
+        http = httpx.Client(event_hooks={"response": [noted]}, timeout=60)
         with openai.OpenAI(base_url=f"{service.url}/v1", api_key="none", http_client=http, max_retries=5) as client:
-            service.run(_emptied(service))
-            client.post("/jobs", body=JOB, cast_to=object)
-        assert refused
+            while not refused:  # on a busy machine half a second is over before the request has come
+                service.run(_emptied(service))
+                client.post("/jobs", body=JOB, cast_to=object)
         assert all(0 < int(response.headers["retry-after-ms"]) <= 500 for response in refused)
 
     def test_a_chat_tells_what_is_left_and_counts_as_one_request(self, service: Service) -> None:
@@ -242,7 +242,7 @@ def test_our_own_client_sends_a_folder_as_the_limit_lets_it(tmp_path: Path, monk
     pauses: list[float] = []
     with (
         Service(tmp_path / "state", limits={"batch_requests_per_minute": 2}) as service,
-        Client(service.url, busy_patience_s=61) as client,
+        Client(service.url, busy_patience_s=85) as client,
     ):
 
         def passed(seconds: float) -> None:
