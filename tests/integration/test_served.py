@@ -62,6 +62,13 @@ def test_its_only_model_is_taken_with_its_own_name_and_context(url: str, tmp_pat
     assert checked(url, tmp_path, alias="mine", model="Org/Its-Model").alias == "mine"
 
 
+def test_the_name_that_is_shown_is_taken_as_well_as_its_own(url: str, tmp_path: Path) -> None:
+    """`up` showed one that it then refused."""
+    shown = checked(url, tmp_path).alias
+    found = checked(url, tmp_path, model=shown)
+    assert (found.name, found.alias, found.model.context_tokens) == ("Org/Its-Model", shown, 1234)
+
+
 def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does(url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"does not serve 'other'\. It serves Org/Its-Model\."):
         checked(url, tmp_path, model="other")

@@ -14,6 +14,7 @@ from viiwork.errors import SettingsError, StartupError, ViiworkError
 from viiwork.jobs import MODEL_PATTERN
 from viiwork.recipes.check import check_cards, check_engine, check_fleet
 from viiwork.recipes.load import load_recipe
+from viiwork.recipes.meant import meant
 from viiwork.recipes.modelfacts import USUAL_KV_BYTES, alias_of, kv_bytes, look_at
 from viiwork.recipes.programs import find_program, has_module
 from viiwork.settings import EngineSection, FleetSection, Settings
@@ -111,6 +112,25 @@ def test_mistral_7b_keeps_128_kib_a_token() -> None:
 def test_a_models_name_becomes_a_name_to_serve_it_under(name: str, alias: str) -> None:
     assert alias_of(name) == alias
     assert re.match(MODEL_PATTERN, alias)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names", "name"),
+    [
+        ("tiny", ("models/Tiny.gguf", "模型"), "models/Tiny.gguf"),
+        ("tiny", ("models/tiny.gguf", "tiny"), "tiny"),
+        ("models/tiny.gguf", ("models/tiny.gguf", "other/tiny.gguf"), "models/tiny.gguf"),
+        ("tiny", ("models/tiny.gguf", "other/tiny.gguf"), ""),
+        ("tiny", ("models/tiny.gguf", "models/tiny.gguf"), "models/tiny.gguf"),
+        ("Tiny", ("models/tiny.gguf",), ""),
+        ("", ("模型",), ""),
+        ("tiny", (), ""),
+    ],
+)
+def test_a_servers_model_is_meant_by_its_own_name_or_by_the_one_that_is_shown_if_only_one_has_it(
+    wanted: str, names: tuple[str, ...], name: str
+) -> None:
+    assert meant(wanted, names) == name
 
 
 @pytest.mark.parametrize("name", ["", "///", "模型", "read"])

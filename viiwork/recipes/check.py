@@ -12,6 +12,7 @@ from viiwork.errors import SettingsError, StartupError
 from viiwork.models import find
 from viiwork.recipes.cards import numbers, seen_cards
 from viiwork.recipes.load import file_of, is_path, kind_for, known_recipes, load_recipe, unknown
+from viiwork.recipes.meant import MANY, meant, not_served, serves, shown_address
 from viiwork.recipes.modelfacts import CONFIG, GGUF, MLC_CONFIG, ModelFacts, alias_of, checked_alias, look_at
 from viiwork.recipes.programs import find_program, program_in_image
 from viiwork.recipes.recipe import Recipe
@@ -170,32 +171,25 @@ def _elsewhere(recipe: Recipe, settings: Settings) -> Checked:
 
 def _key_refused(settings: Settings) -> StartupError:
     engine = settings.engine
-    shown = _shown(engine.url or "")
+    shown = shown_address(engine.url or "")
     if engine.key_file is None:
         hint = "Put the key into a file, and give it with --key-file FILE (engine.key_file)."
         return StartupError(f"{shown} answers, but wants a key.", hint=hint)
     return StartupError(f"{shown} answers, but refuses the key.", hint=f"Check the one in {engine.key_file}.")
 
 
-def _shown(url: str) -> str:
-    """Without the name and password that may stand in it."""
-    scheme, mark, rest = url.partition("://")
-    return scheme + mark + rest.rpartition("@")[2]
-
-
 def _its_name(url: str, told: Told, wanted: str) -> str:
-    """What the server calls the model: as a person said, or the only one that it serves."""
-    shown = _shown(url)
+    """What the server calls the model that a person named, by that name or the one shown here; or its only one."""
+    shown = shown_address(url)
     names = [model.name for model in told.models]
-    if wanted and (not names or wanted in names):
-        return wanted
-    there = ", ".join(names[:8])
+    if wanted and (name := meant(wanted, names) if names else wanted):
+        return name
     if wanted:
-        raise SettingsError(f"{shown} does not serve '{wanted}'.", hint=f"It serves {there}.", param="engine.model")
+        raise SettingsError(f"{not_served(url, wanted)}.", hint=f"{serves(names)}.", param="engine.model")
     if len(names) == 1:
         return names[0]
     if names:
-        hint = f"Say which with --model: {there}."
+        hint = f"Say which with --model: {', '.join(names[:MANY])}."
         raise SettingsError(f"{shown} serves several models.", hint=hint, param="engine.model")
     hint = "Start it first, or say with --model what it calls its model: the fleet then comes up and waits for it."
     why = f" ({told.trouble})" if told.trouble else ""
