@@ -77,7 +77,7 @@ $(LLAMA)/.ready: requirements/llama-cpp.txt tests/llama_cpp/llama_server.py | se
 $(LLAMA)/tiny.gguf: tests/llama_cpp/tiny_gguf.py $(VLLM)/tiny-model/.ready $(LLAMA)/.ready
 	$(LLAMA)/bin/python tests/llama_cpp/tiny_gguf.py $(VLLM)/tiny-model $@
 
-test-llama-cpp: setup $(LLAMA)/tiny.gguf ## the tests that start real llama.cpp on the CPU, on the same tiny model (a minute)
+test-llama-cpp: setup $(LLAMA)/tiny.gguf ## the tests that start real llama.cpp on the CPU, on the same tiny model (a minute; vLLM's environment, which makes that model, comes first)
 	@$(BIN)/python -m pytest tests/llama_cpp -m llama_cpp
 
 clients: $(CLIENTS)/.ready ## other people's clients and LiteLLM's proxy, in an environment of their own

@@ -27,6 +27,7 @@ from viiwork.errors import (
 RETRY_AFTER_S = 2
 TAKEN = "x-viiwork-taken"
 """Of a file or an analysis that a limit cut: how much of it is there by now."""
+HAD = "Of OpenAI's API there are chat/completions, completions, embeddings, models, files and batches."
 NAMED = {404: ("not_found", "There is nothing at this address."), 405: ("method_not_allowed", "Not with this method.")}
 
 
@@ -82,6 +83,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         code, message = NAMED.get(error.status_code, ("invalid_request", str(error.detail)))
+        if error.status_code == 404 and request.url.path.startswith("/v1/"):
+            message = f"{message} {HAD}"
         response = problem(error.status_code, message, code=code)
         response.headers.update(error.headers or {})
         if error.status_code == 405 and (taken := methods(app.openapi()["paths"], request.url.path)):

@@ -178,7 +178,10 @@ def _show(made: KeyShown, *, as_json: bool) -> None:
     print(made.secret)
     key = made.key
     say(f"This is the key {key.name} of {key.tenant} ({', '.join(key.scopes)}). It is shown this once.")
-    say("Its holder keeps it with `viiwork login`, or in VIIWORK_API_KEY.")
+    if key.two_until_ms:
+        say(f"The old secret is valid too, until {moment(key.two_until_ms)}; --at-once ends it now.")
+    say("Its holder keeps it with `viiwork login`, or in VIIWORK_API_KEY. A fleet on loopback asks for keys")
+    say("once it is started with VIIWORK_API_KEYS=on.")
 
 
 def _scopes(said: list[str] | None) -> tuple[Scope, ...]:

@@ -28,7 +28,7 @@ def check_wanted(reckoner: Reckoner, files: Sequence[FileDocument], *, above_hou
     """
     if not reckoner.runs or not is_long(reckoner.bound(files), above_hours):
         return
-    say("This may take long: reading the files to say how long. --yes goes on without.")
+    say("Reading the files to say how long this takes; --yes goes on without.")
     found = reckoner.estimate(files)
     if not is_long(found, above_hours) or found.by is None:
         return

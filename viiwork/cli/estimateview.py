@@ -21,7 +21,7 @@ def estimate_view(found: Estimate) -> Table:
     """What was found and what it takes, one fact a line."""
     read, work, by = found.found, found.work, found.by
     facts = [
-        ("Documents", f"{read.documents:,} of {read.files:,} files"),
+        ("Documents", f"{read.documents:,} of {read.files:,}, those inside other files counted"),
         ("Copies", f"{read.copies:,} of these, answered once" if read.copies else ""),
         ("Unreadable", ", ".join(f"{count:,} {code}" for code, count in read.unreadable.most_common())),
         ("Pages", f"{read.pages:,}"),

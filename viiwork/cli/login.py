@@ -13,6 +13,9 @@ from viiwork.errors import UsageError
 from viiwork.logins import Logins
 from viiwork.wire import public
 
+ASKED_FOR = "Keys are asked for once the fleet is started with VIIWORK_API_KEYS=on."
+"""On loopback nobody needs one unless that is said."""
+
 
 def login(server: Server = None, *, as_json: AsJson = False) -> None:
     """Ask for an API key, try it, and keep it in a file that only you can read. From a pipe the first line is it."""
@@ -26,7 +29,7 @@ def login(server: Server = None, *, as_json: AsJson = False) -> None:
     with Client(url, api_key=key, retries=0, away_patience_s=0) as client:
         who = client.whoami()
     if who.key is None:
-        raise UsageError(f"{shown} needs no key; nothing is kept.")
+        raise UsageError(f"{shown} needs no key; nothing is kept.", hint=ASKED_FOR)
     path = Logins.of_user().keep(url, key.strip())
     if as_json:
         print_json({"server": shown, **public(who)})

@@ -105,7 +105,7 @@ class Report:
             if self.copies[how]:
                 console.print(plain(copies_line(self.copies[how], how)), soft_wrap=True)
         if self.cut_off:
-            console.print(plain(cut_off_line(self.cut_off), "yellow"), soft_wrap=True)
+            console.print(plain(cut_off_line(self.cut_off, task=status.task), "yellow"), soft_wrap=True)
         if used := energy_of(status):
             console.print(plain(f"Energy of the cards: {used}"), soft_wrap=True)
         for notice in notices(self.good):
@@ -127,10 +127,11 @@ def copies_line(count: int, how: str) -> str:
     return f"{said} the same content as another, {COPIES[how]}."
 
 
-def cut_off_line(count: int) -> str:
-    """That answers end in the middle; nothing in the table shows it."""
+def cut_off_line(count: int, *, task: str | None) -> str:
+    """That answers end in the middle, and who can allow longer ones; nothing in the table shows it."""
     said = "1 answer was" if count == 1 else f"{count} answers were"
-    return f"{said} cut off at the limit of tokens: allow longer ones with `viiwork analyze --max-tokens N`."
+    how = "by max_output_tokens in their lines" if task == jobfile.TASK else "with `viiwork analyze --max-tokens N`"
+    return f"{said} cut off at the limit of tokens: allow longer ones {how}."
 
 
 def reason_of(row: Row) -> str:

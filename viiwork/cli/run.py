@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import typer
@@ -61,7 +62,8 @@ def carry_out(client: Client, order: Order, files: Sequence[Hashed], wish: Wish)
     if output is None:
         return plainly(client, order, drawn(files, wish), wish)
     begun = output.record.unfinished
-    output.collect(client, server=wish.server)
+    with told_how_to_go_on():
+        output.collect(client, server=wish.server)
     renew_retried(output, client, begun=begun, server=wish.server)
     left = output.left(files)
     if len(left) < len(files):
@@ -132,8 +134,15 @@ def work_on(
     sinks: list[Sink] = [raw_printer() if wish.as_json else row_reader(report)]
     if not wish.as_json:
         say(f"{status.id}: {documents(status)}, model {status.model}")
-    try:
+    with told_how_to_go_on():
         return output.follow(client, status.id, sinks, server=wish.server)
+
+
+@contextmanager
+def told_how_to_go_on() -> Iterator[None]:
+    """Whoever stops waiting hears how the output is finished."""
+    try:
+        yield
     except typer.Exit:
         say("  go on here:   the same command with --resume")
         raise
