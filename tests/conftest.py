@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import fakeredis
+import httpx
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as examples
@@ -25,12 +26,16 @@ from viiwork_workers.engines.guard import link as guard_link
 pytest.register_assert_rewrite("tests.kit")
 LONG_FIRST = ("e2e", "chaos", "integration", "contract_openai", "property", "contract", "unit")
 """Rooms in the order in which `make test` hands out their files: at the end only short ones are left to wait for."""
+PATIENCE_S = 60.0
+"""How long a request of a test's waits for its answer, where the test says nothing of it."""
 OTHER_REDIS = os.environ.get("VIIWORK_REDIS_URL", "")
 """Tests on somebody's Redis use a random prefix, remove their own keys and never flush."""
 
 
 def pytest_configure() -> None:
-    """The same wherever the tests are started: tables as wide as in a pipe, no example is late, and Ctrl-C is heard.
+    """The same wherever the tests are started: tables as wide as in a pipe, nothing is late, and Ctrl-C is heard.
+
+    httpx gives up after five seconds by itself, which a machine that runs all tests may take now and then.
 
     What a shell starts in the background ignores SIGINT, and so do its children. Each process that a test starts reads
     compiled modules, also where the machine's owner wants none written: that was a sixth of its start.
@@ -38,6 +43,9 @@ def pytest_configure() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     examples.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     examples.load_profile("untimed")
+    patient = httpx.Timeout(PATIENCE_S)
+    for phase in ("connect", "read", "write", "pool"):
+        setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, phase, getattr(patient, phase))
     os.environ.pop("COLUMNS", None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,15 +13,17 @@ from typing import Any
 
 import httpx
 
+from tests.endless import ENDLESS
 from tests.ports import free_port
-from tests.workers import eventually
+from tests.workers import eventually, make_job
 from viiwork.fleet.plan import FLOWER_USER, Role, plan
-from viiwork.jobs import Job, State
+from viiwork.jobs import Job, Lane, State
 from viiwork.settings import Settings
 from viiwork.store import Store
 
 LONG = "word " * 7_800
 """A prompt that a simulated card at this scale chews on for over a second, and others wait for."""
+WITHIN_S = 60.0
 
 
 class Page:
@@ -37,11 +39,12 @@ class Page:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(spec.argv, env=dict(spec.env), stdout=log, stderr=log)
         self.client = httpx.Client(
-            base_url=spec.address, auth=(FLOWER_USER, self.password), timeout=20, trust_env=False
+            base_url=spec.address, auth=(FLOWER_USER, self.password), timeout=WITHIN_S, trust_env=False
         )
 
     def wait(self) -> Page:
-        for _ in range(600):
+        until_s = time.monotonic() + WITHIN_S
+        while time.monotonic() < until_s:
             try:
                 if self.client.get("/healthcheck").status_code == httpx.codes.OK:
                     return self
@@ -68,7 +71,7 @@ class Page:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=30)
 
     def close(self) -> None:
         self.client.close()
@@ -90,13 +93,12 @@ def with_flower(settings: Settings) -> Settings:
     )
 
 
-def unhurried(settings: Settings, **queue: float) -> Settings:
-    """Cards of `with_flower` that chew on a long prompt for five seconds; loading takes them as long."""
-    slow = {"engine": settings.engine.model_copy(update={"time_scale": 0.6})}
-    return settings.model_copy(update={**slow, "queue": settings.queue.model_copy(update=queue)})
+def endless(number: int, *, lane: Lane = Lane.BATCH) -> Job:
+    """A job that runs on `tests.endless` for as long as a test needs it, however busy the machine is."""
+    return make_job(model="sim", lane=lane, text=f"{ENDLESS} {number}")
 
 
-async def shown(page: Page, hint: str, state: str, *, within_s: float = 30) -> None:
+async def shown(page: Page, hint: str, state: str, *, within_s: float = WITHIN_S) -> None:
     """Wait until Flower shows a hint in this state."""
     await eventually(as_check(lambda: page.state(hint) == state), within_s=within_s, what=f"{hint} {state}")
 
@@ -107,7 +109,7 @@ async def stands(store: Store, one: Job, state: State) -> None:
     async def there() -> bool:
         return (await store.job(one.id)).state is state
 
-    await eventually(there, within_s=60, what=f"{one.id} {state}")
+    await eventually(there, within_s=WITHIN_S, what=f"{one.id} {state}")
 
 
 def as_check(check: Callable[[], bool]) -> Any:

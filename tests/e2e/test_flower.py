@@ -17,7 +17,7 @@ import pytest
 from celery.events import EventReceiver
 
 from tests.door import Door
-from tests.flowering import LONG, Page, as_check, shown, stands, unhurried, with_flower
+from tests.flowering import LONG, Page, as_check, endless, shown, stands, with_flower
 from tests.ports import free_port
 from tests.workers import Fleet, clients, drop_connections, eventually, make_job, ready
 from viiwork.fleet.plan import FLOWER_USER
@@ -36,6 +36,18 @@ SECRET_NAME = "Quartzletter"
 CONTROLS = ("pool/grow", "pool/shrink", "pool/restart", "pool/autoscale")
 
 
+class Listening(EventReceiver):  # type: ignore[misc] # celery is untyped
+    """Says when it does: what is published before is lost."""
+
+    def __init__(self, *told: Any, **options: Any) -> None:
+        super().__init__(*told, **options)
+        self.listens = threading.Event()
+
+    def on_consume_ready(self, *told: Any, **options: Any) -> None:
+        super().on_consume_ready(*told, **options)
+        self.listens.set()
+
+
 class Ear:
     """Hears every event that any worker of the fleet sends."""
 
@@ -44,9 +56,10 @@ class Ear:
         server = broker(settings.redis.url)
         self._app = make_app(settings, broker_url=server.url, broker_options=server.transport_options)
         self._connection = self._app.connection_for_read()
-        self._receiver = EventReceiver(self._connection, handlers={"*": self.events.append}, app=self._app)
+        self._receiver = Listening(self._connection, handlers={"*": self.events.append}, app=self._app)
         self._thread = threading.Thread(target=self._receiver.capture, kwargs={"limit": None, "timeout": None})
         self._thread.start()
+        assert self._receiver.listens.wait(30), "it does not listen"
 
     def close(self) -> None:
         self._receiver.should_stop = True
@@ -105,17 +118,15 @@ async def test_each_hint_is_shown_as_what_it_was(fleet: Fleet, real_store: Store
     assert (await real_store.job(good.id)).state is State.SUCCEEDED
 
 
-async def test_revoke_cancels_what_runs_and_what_waits(
-    fleet: Fleet, real_store: Store, page: Page, settings: Settings
-) -> None:
+async def test_revoke_cancels_what_runs_and_what_waits(fleet: Fleet, real_store: Store, page: Page) -> None:
     """With and without `terminate`; the slot is free at once, and Flower says REVOKED."""
-    fleet.start("gpu0", settings=unhurried(settings))
+    fleet.start("gpu0", module="tests.endless")
     await ready(real_store, 1)
-    running = [job(text=f"{n} {LONG}", lane=Lane.INTERACTIVE) for n in range(4)]
+    running = [endless(n, lane=Lane.INTERACTIVE) for n in range(4)]
     await real_store.submit(running)
     for one in running:
         await shown(page, f"{one.id}.1.1", "STARTED")
-    waiting = [job(lane=Lane.INTERACTIVE, text=f"waits {n}") for n in range(4)]
+    waiting = [endless(n, lane=Lane.INTERACTIVE) for n in range(4, 8)]
     await real_store.submit(waiting)
 
     for number, one in enumerate((waiting[0], waiting[3], running[3], running[2])):
@@ -134,16 +145,21 @@ async def test_workers_tell_what_they_are_and_what_they_do(fleet: Fleet, real_st
     """Model, engine, slots, jobs in flight and backlog a lane: in the API, on the page, and on the broker's page."""
     fleet.start("gpu0", "reader0")
     await ready(real_store, 2)
-    await real_store.submit([job(text=f"{n} {LONG}") for n in range(20)])
+    await real_store.submit([job(text=f"{n} {LONG}") for n in range(60)])
+
+    workers: dict[str, Any] = {}
 
     async def busy() -> bool:
-        told = page.get("/api/workers")[f"gpu0@{HOST}"]["stats"]["viiwork"]
-        return bool(told["in_flight"]["batch"] >= 3 and told["backlog"]["batch"] >= 10)
+        workers.clear()
+        workers.update(page.get("/api/workers?refresh=1"))  # those that took no longer than a second to answer
+        wanted = {f"gpu0@{HOST}": {"stats", "active_queues"}, f"reader0@{HOST}": {"stats"}}
+        if not all(facts <= workers.get(name, {}).keys() for name, facts in wanted.items()):
+            return False
+        told = workers[f"gpu0@{HOST}"]["stats"]["viiwork"]
+        return bool(told["kv_use"] and told["in_flight"]["batch"] >= 3 and told["backlog"]["batch"] >= 10)
 
-    await eventually(busy, what="a worker with its batch share full and a backlog")
-    workers = page.get("/api/workers?refresh=1")
+    await eventually(busy, within_s=60, what="a worker with its batch share full and a backlog")
     told = workers[f"gpu0@{HOST}"]["stats"]["viiwork"]
-    assert told["kv_use"] > 0
     told.pop("tokens_per_s", None)  # once an answer was written
     assert told | {"in_flight": 0, "backlog": 0, "incarnation": "", "kv_use": 0} == {
         "model": "sim",
@@ -157,9 +173,7 @@ async def test_workers_tell_what_they_are_and_what_they_do(fleet: Fleet, real_st
     }
     assert [queue["name"] for queue in workers[f"gpu0@{HOST}"]["active_queues"]] == ["interactive.sim", "batch.sim"]
     assert workers[f"reader0@{HOST}"]["stats"]["viiwork"]["model"] == "read"
-    html = page.client.get(f"/worker/gpu0@{HOST}").text
-    for words in ("simulated Radeon VII", ">sim<", "interactive 0, batch 3", "batch.sim"):
-        assert words in html, words
+    await eventually(as_check(lambda: seen_at_work(page)), what="the same on its page")
     queues = {queue["name"]: queue for queue in page.get("/api/queues/length")["active_queues"]}
     batch = queues["batch.sim"]
     parts = batch["messages_backlog"], batch["messages_ready"], batch["messages_unacknowledged"]
@@ -193,7 +207,7 @@ async def test_no_text_name_password_or_key_is_told(fleet: Fleet, real_store: St
     await shown(page, f"{chat.id}.1.1", "SUCCESS")
     await shown(page, f"{documents[1].id}.1.1", "FAILURE")
     await shown(page, f"{asked.headers['x-viiwork-job']}.1.1", "SUCCESS")
-    assert len([event for event in ear.events if event["type"] == "task-received"]) >= 5
+    await eventually(as_check(lambda: received(ear) >= 5), what="what Flower has heard, heard here too")
 
     hints = list(page.get("/api/tasks"))
     paths = ["/api/workers", "/api/tasks", "/api/task/types", "/api/queues/length", "/metrics", "/", "/workers?json=1"]
@@ -275,42 +289,41 @@ async def test_controls_that_would_break_a_worker_are_refused(fleet: Fleet, real
     await shown(page, f"{after.id}.1.1", "SUCCESS")
 
 
-async def test_a_killed_worker_goes_offline_and_its_hints_go_back(
-    fleet: Fleet, real_store: Store, page: Page, settings: Settings
-) -> None:
+async def test_a_killed_worker_goes_offline_and_its_hints_go_back(fleet: Fleet, real_store: Store, page: Page) -> None:
     """Flower alone would show its jobs as running for ever, and count it as online in the metrics."""
-    fleet.start("gpu0", settings=unhurried(settings))
+    fleet.start("gpu0", module="tests.endless")
     await ready(real_store, 1)
-    work = [job(text=f"{n} {LONG}") for n in range(3)]
+    work = [endless(n) for n in range(3)]
     await real_store.submit(work)
     for one in work:
         await shown(page, f"{one.id}.1.1", "STARTED")
     fleet.kill("gpu0")
     fleet.start("gpu1")
-    await shown(page, f"{work[0].id}.1.1", "RETRY", within_s=60)
+    for one in work:
+        await shown(page, f"{one.id}.1.1", "RETRY")
     assert page.get(f"/api/task/info/{work[0].id}.1.1")["exception"].startswith("worker_lost")
     await eventually(as_check(lambda: page.online().get(f"gpu0@{HOST}") is False), what="gpu0 offline")
-    metrics = page.client.get("/metrics").text
-    assert f'flower_worker_online{{worker="gpu0@{HOST}"}} 0.0' in metrics
+    offline = f'flower_worker_online{{worker="gpu0@{HOST}"}} 0.0'
+    await eventually(as_check(lambda: offline in page.client.get("/metrics").text), what="gpu0 offline in the metrics")
     assert f"gpu0@{HOST}" not in page.get("/api/workers")
     assert page.client.get(f"/worker/gpu0@{HOST}").status_code == 404
     for one in work:
         await stands(real_store, one, State.SUCCEEDED)
-    ended = {hint: task["state"] for hint, task in page.get("/api/tasks").items()}
-    assert {state for hint, state in ended.items() if hint.endswith(".1.1")} == {"RETRY"}
     await eventually(
         as_check(lambda: [task["state"] for task in page.get("/api/tasks").values()].count("SUCCESS") == 3),
         what="the second attempts in Flower",
     )
+    ended = {hint: task["state"] for hint, task in page.get("/api/tasks").items()}
+    assert {state for hint, state in ended.items() if hint.endswith(".1.1")} == {"RETRY"}
 
 
 async def test_a_stopped_worker_says_what_it_gave_back(
     fleet: Fleet, real_store: Store, page: Page, settings: Settings
 ) -> None:
     """SIGTERM with jobs in hand: their hints are RETRY and the worker is offline, long before its lease is over."""
-    fleet.start("gpu0", settings=unhurried(settings, lease_ttl_s=600.0))
+    fleet.start("gpu0", settings=leased(settings), module="tests.endless")
     await ready(real_store, 1)
-    work = [job(text=f"{n} {LONG}") for n in range(3)]
+    work = [endless(n) for n in range(3)]
     await real_store.submit(work)
     for one in work:
         await shown(page, f"{one.id}.1.1", "STARTED")
@@ -337,7 +350,7 @@ async def test_two_fleets_on_one_server_do_not_see_each_other(
     one = job(text="hello")
     await real_store.submit([one])
     await shown(page, f"{one.id}.1.1", "SUCCESS")
-    assert list(page.get("/api/workers")) == [f"gpu0@{HOST}"]
+    await eventually(as_check(lambda: list(page.get("/api/workers")) == [f"gpu0@{HOST}"]), what="gpu0 in Flower")
     assert next_door.get("/api/workers") == next_door.get("/api/tasks") == next_door.online() == {}
     assert next_door.get("/api/queues/length") == {"active_queues": []}
     async for key in real_store.client.scan_iter(match=f"viiwork-test:{name}:*"):
@@ -407,7 +420,7 @@ def test_what_it_cannot_start_with_is_said_in_one_line(open_page: Callable[..., 
             (alone, "secret-enough", 3, "viiwork up"),
         ):
             page = open_page(given, password=password)
-            assert page.process.wait(timeout=30) == code
+            assert page.process.wait(timeout=60) == code
             said = page.log.read_text()
             page.log.unlink()
             assert words in said
@@ -425,8 +438,23 @@ def test_its_login_may_come_from_a_file(open_page: Callable[..., Page], settings
     assert "quite-a-long-secret" not in str(psutil.Process(page.process.pid).environ())
 
 
+def leased(settings: Settings) -> Settings:
+    """With a lease that no test waits for the end of."""
+    return settings.model_copy(update={"queue": settings.queue.model_copy(update={"lease_ttl_s": 600.0})})
+
+
 def in_file(settings: Settings, login: Path) -> Settings:
     return settings.model_copy(update={"flower": settings.flower.model_copy(update={"login_file": login})})
+
+
+def seen_at_work(page: Page) -> bool:
+    """What the page of gpu0 says; between the end of a job and the next one's begin two are in flight."""
+    html = page.client.get(f"/worker/gpu0@{HOST}").text
+    return all(words in html for words in ("simulated Radeon VII", ">sim<", "interactive 0, batch 3", "batch.sim"))
+
+
+def received(ear: Ear) -> int:
+    return [event["type"] for event in ear.events].count("task-received")
 
 
 def job(*, text: str = "hello", lane: Lane = Lane.BATCH) -> Job:

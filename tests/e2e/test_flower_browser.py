@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import MISSING, Tab, browse, chromium
-from tests.flowering import LONG, Page, as_check, shown, stands, unhurried, with_flower
+from tests.flowering import LONG, Page, as_check, endless, shown, stands, with_flower
 from tests.workers import Fleet, eventually, make_job, ready
 from viiwork.devices.simulated import FOLDER
 from viiwork.fleet.plan import FLOWER_USER
@@ -110,6 +110,11 @@ async def test_the_workers_page_shows_each_card_and_what_the_load_makes_of_it(
     assert (row["Model"], row["Slots"], row["Cards"]) == ("sim", "0/4", "gpu0 simulated Radeon VII")
     assert (row["KV"], row["Tokens/s"], row["Held back by"]) == ("0 %", "-", "-")
     at_rest = int(row["°C"].split("/")[0])
+
+    async def beside() -> bool:
+        return bool(await worker_row(tab, f"reader0@{HOST}"))
+
+    await eventually(beside, what="the reader on the page")
     reader = await worker_row(tab, f"reader0@{HOST}")
     assert {reader[name] for name in ("KV", "Tokens/s", "Cards", "VRAM GiB", "°C", "W")} == {"-"}
 
@@ -209,13 +214,11 @@ async def _held_back(tab: Tab, why: str) -> bool:
     return (await worker_row(tab, GPU0)).get("Held back by") == why
 
 
-async def test_terminate_and_revoke_cancel_the_job(
-    tab: Tab, page: Page, fleet: Fleet, real_store: Store, settings: Settings
-) -> None:
+async def test_terminate_and_revoke_cancel_the_job(tab: Tab, page: Page, fleet: Fleet, real_store: Store) -> None:
     """One that runs, one that waits to be tried again while no worker is there, and one that has ended already."""
-    fleet.start("gpu0", settings=unhurried(settings))
+    fleet.start("gpu0", module="tests.endless")
     await ready(real_store, 1)
-    first, waits, runs = (job(text=f"{n} {LONG}") for n in range(3))
+    first, waits, runs = (endless(n) for n in range(3))
     done = job()
     await real_store.submit([done])
     await shown(page, f"{done.id}.1.1", "SUCCESS")

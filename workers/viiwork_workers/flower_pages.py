@@ -18,7 +18,7 @@ from viiwork.errors import StoreUnavailable
 from viiwork.roster import QueueDepth
 from viiwork.store import Store
 from viiwork.telemetry import known_queues
-from viiwork_workers.flower_controls import CONTROLS, silent
+from viiwork_workers.flower_controls import ASKS, CONTROLS, silent
 from viiwork_workers.flower_workers import Workers
 
 TASK_COLUMNS |= {"args": "Lane, model", "uuid": "Hint", "exception": "Ended with"}
@@ -93,12 +93,16 @@ class QueueLengths(GetQueueLengths):  # type: ignore[misc] # flower is untyped
 
 
 class Worker(WorkerView):  # type: ignore[misc] # flower is untyped
-    """Flower would show what the worker said when somebody last looked."""
+    """Flower would show what the worker said when somebody last looked. What it left out is asked for once more."""
 
     async def get(self, name: str) -> None:
-        self.application.workers.pop(name, None)
-        await self.application.update_workers(workername=name)
-        if name not in self.application.workers:
+        known = self.application.workers
+        known.pop(name, None)
+        for _ in range(ASKS):
+            await self.application.update_workers(workername=name)
+            if known.get(name, {}).keys() >= set(self.application.inspector.inspect_methods):
+                break
+        if name not in known:
             raise HTTPError(404, silent(name))
         await super().get(name)
 
