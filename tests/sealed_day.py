@@ -208,7 +208,15 @@ def in_files(state: StateDir) -> list[str]:
     kept = [state.root / name for name in ("blobs", "redis")]
     files = [path for path in state.root.rglob("*") if path.is_file() and not any(map(path.is_relative_to, kept))]
     assert any(path.parent == state.logs for path in files)
-    return [path.name for path in files if MARK.encode() in path.read_bytes()]
+    return [path.name for path in files if MARK.encode() in content(path)]
+
+
+def content(path: Path) -> bytes:
+    """Nothing of a file that its fleet has just replaced or taken away."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def left_in_files(state: StateDir) -> list[str]:
@@ -234,7 +242,15 @@ def secrets_in_argv(state: StateDir) -> list[str]:
     assert kept
     mine = [each for each in psutil.process_iter() if _tag(each) == str(state.root)]
     assert len(mine) > 3
-    return [each.name() for each in mine if any(secret in " ".join(each.cmdline()) for secret in kept)]
+    return [name for name, words in map(_shown, mine) if any(secret in words for secret in kept)]
+
+
+def _shown(process: psutil.Process) -> tuple[str, str]:
+    """Its name and its command line; of one that has just ended nobody can see them."""
+    try:
+        return process.name(), " ".join(process.cmdline())
+    except psutil.Error:
+        return "", ""
 
 
 def _tag(process: psutil.Process) -> str:

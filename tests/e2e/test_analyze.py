@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,15 +118,16 @@ def test_two_analyses_at_once_do_not_mix(home: Shell, elsewhere: Shell, tmp_path
 
 def test_ctrl_c_detaches_and_results_go_on_in_a_half_written_file(home: Shell, tmp_path: Path) -> None:
     """The analysis goes on without its terminal; `results --out` mends a torn last line and adds what is missing."""
-    folder = folder_of(tmp_path / "docs", 400, "figs")  # more than four quick cards do before the signal
+    folder = folder_of(tmp_path / "docs", 400, "figs")  # more than four quick cards do before it is held
     process = home.start("analyze", str(folder), "--task", "summarize")
     line = process.stderr.readline() if process.stderr else ""
     analysis = next(word.rstrip(":") for word in line.split() if word.startswith("an_"))
-    time.sleep(0.3)
+    home.run("pause", analysis)  # it would be over while a busy machine did something else
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert f"viiwork watch {analysis}" in out + err
     assert f"viiwork cancel {analysis}" in out + err
+    home.run("resume", analysis)
     home.run("watch", analysis)
     whole = tmp_path / "whole.jsonl"
     home.run("results", analysis, "--out", str(whole))

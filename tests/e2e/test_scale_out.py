@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.door import Door
-from tests.workers import Fleet, bare_environ, ready
+from tests.workers import Fleet, bare_environ, eventually, ready
 from viiwork.settings import Settings
 from viiwork.statedir import Run, StateDir
 from viiwork.store import Store
@@ -31,11 +31,10 @@ JOB = {"messages": [{"role": "user", "content": "ready?"}]}
 
 
 def until(true: Callable[[], bool], *, what: str) -> None:
-    for _ in range(int(PATIENCE_S / 0.05)):
-        if true():
-            return
+    until_s = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < until_s, f"never: {what}"
         time.sleep(0.05)
-    raise AssertionError(f"never: {what}")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +84,7 @@ class Load:
             thread.join(PATIENCE_S)
 
     def _ask(self) -> None:
-        with httpx.Client(base_url=self._url, timeout=30, trust_env=False) as http:
+        with httpx.Client(base_url=self._url, timeout=PATIENCE_S, trust_env=False) as http:
             while not self._over.is_set():
                 try:
                     answer = http.post("/v1/jobs", params={"wait": 20}, json=JOB)
@@ -175,7 +174,7 @@ async def test_what_one_host_takes_in_is_awaited_at_another(
             target=lambda: answers.append(httpx.get(url, params={"wait": 40}, timeout=PATIENCE_S))
         )
         waiting.start()
-        until(lambda: bool(psutil.Process(one.process.pid).net_connections("tcp")[1:]), what="the wait")
+        await eventually(lambda: waited_for(real_store, begun["id"]), what="the wait")
         one.process.send_signal(signal.SIGHUP)
         until(lambda: refused(one.url), what="a door that takes nobody in")
         fleet.start("cpu0")
@@ -189,4 +188,12 @@ def refused(url: str) -> bool:
         httpx.get(f"{url}/health/live", timeout=30)
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:
+        return False  # it was let in and then sent away: the door was just being closed
     return False
+
+
+async def waited_for(store: Store, job: str) -> bool:
+    """Whether somebody waits for a job: a connection alone may not have brought its request yet."""
+    channel = f"{store.prefix}ev:{job}"
+    return bool(dict(await store.client.pubsub_numsub(channel))[channel])

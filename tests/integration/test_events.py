@@ -204,8 +204,10 @@ async def test_a_long_poll_ends_with_the_job(service: Service, real_store: Store
     await real_store.submit([job])
     waiting = asyncio.create_task(service.http.get(f"/v1/jobs/{job.id}", params={"wait": 60}))
 
+    channel = f"{real_store.prefix}ev:{job.id}"
+
     async def listened_to() -> bool:
-        return await real_store.client.pubsub_numsub(f"{real_store.prefix}ev:{job.id}") != []
+        return bool(dict(await real_store.client.pubsub_numsub(channel))[channel])
 
     await eventually(listened_to, what="the long poll listens")
     assert await hands.do(lane=Lane.INTERACTIVE) == job.id
