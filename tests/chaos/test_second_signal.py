@@ -19,8 +19,8 @@ TERM, INT, QUIT = signal.SIGTERM, signal.SIGINT, signal.SIGQUIT
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """More grace than any test has patience for."""
-    patient = settings.queue.model_copy(update={"drain_grace_s": 120.0})
+    """More grace than any test has patience for; and no lease runs out on a busy machine."""
+    patient = settings.queue.model_copy(update={"drain_grace_s": 120.0, "lease_ttl_s": 120.0})
     return settings.model_copy(update={"queue": patient})
 
 

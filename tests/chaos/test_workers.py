@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.workers import Fleet, clients, drop_connections, eventually, make_job, ready
 from viiwork.jobs import Job, Lane, State
-from viiwork.settings import Settings
+from viiwork.settings import EngineSection, Settings
 from viiwork.store import Store
 from viiwork.store.upkeep import Upkeep
-from viiwork.work import ChatInput, Message
 
 JOBS = 500
-LONG_JOBS, LONG_TOKENS = 60, 240
-"""For signals that must find jobs running: short ones that are taken together end together, and leave a gap."""
+GATED = 12
+"""For signals that must find jobs running: none of these goes on before its gate is opened."""
 SLOTS = 8
 
 
@@ -31,14 +29,29 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"engine": engine})
 
 
-async def submit(store: Store, count: int, *, tokens: int = 16) -> list[Job]:
-    jobs = [make_job(model="sim", input=chat(f"job {n}", tokens)) for n in range(count)]
+@pytest.fixture
+def gated(settings: Settings) -> Settings:
+    """Workers of `tests.wordy` in their place."""
+    return settings.model_copy(update={"engine": EngineSection(kind="noop")})
+
+
+async def submit(store: Store, count: int) -> list[Job]:
+    jobs = [make_job(model="sim", text=f"job {n}") for n in range(count)]
     await store.submit(jobs)
     return jobs
 
 
-def chat(text: str, tokens: int) -> ChatInput:
-    return ChatInput(messages=(Message(role="user", content=text),), max_output_tokens=tokens)
+async def held_at_the_gate(store: Store, gate: Path) -> list[Job]:
+    """Jobs that a worker holds, and that end once the gate is open."""
+    gate.touch()
+    jobs = [make_job(text=f"1 words, as {gate} lets") for _ in range(GATED)]
+    await store.submit(jobs)
+
+    async def held() -> bool:
+        return await running(store) > 0
+
+    await eventually(held, what="jobs in the worker's hands")
+    return jobs
 
 
 async def accounts(store: Store, jobs: list[Job]) -> dict[str, int]:
@@ -55,11 +68,6 @@ async def accounts(store: Store, jobs: list[Job]) -> dict[str, int]:
 
 async def settled(store: Store) -> bool:
     return sum(q.waiting + q.queued + q.running for q in (await store.fleet()).queues) == 0
-
-
-async def both_busy(store: Store) -> bool:
-    """More runs than batch may hold on one worker, so both have some."""
-    return await running(store) > SLOTS - SLOTS // 4
 
 
 async def running(store: Store) -> int:
@@ -82,16 +90,17 @@ async def test_a_worker_killed_under_500_jobs_loses_none_and_doubles_none(fleet:
 
 
 async def test_dropped_connections_rerun_nothing_and_hold_no_slot_back(
-    fleet: Fleet, real_store: Store, settings: Settings
+    fleet: Fleet, real_store: Store, settings: Settings, tmp_path: Path
 ) -> None:
     """All connections dropped with all slots full: at most K+1 held, and an interactive job starts.
 
     Its leases are long: one that ran out on a busy machine would run its jobs again, and rightly.
     """
     lasting = settings.model_copy(update={"queue": settings.queue.model_copy(update={"lease_ttl_s": 120.0})})
-    before = set(Path(tempfile.gettempdir()).iterdir())
+    scraps = tmp_path / "scraps"
+    scraps.mkdir()
     others = await clients(real_store)
-    fleet.start("gpu0", "gpu1", settings=lasting)
+    fleet.start("gpu0", "gpu1", settings=lasting, environ={"TMPDIR": str(scraps)})
     await ready(real_store, 2)
     jobs = await submit(real_store, JOBS)
 
@@ -109,7 +118,7 @@ async def test_dropped_connections_rerun_nothing_and_hold_no_slot_back(
     await eventually(lambda: settled(real_store), within_s=90, what="all jobs settled")
     assert await accounts(real_store, jobs) == {"succeeded": len(jobs)}
     assert await attempts(real_store, jobs) == len(jobs), "a dropped connection must not run a job again"
-    assert [p for p in set(Path(tempfile.gettempdir()).iterdir()) - before if p.is_file()] == []
+    assert [path for path in scraps.iterdir() if path.is_file()] == []
 
 
 async def started(store: Store, job: str) -> bool:
@@ -125,37 +134,41 @@ async def attempts(store: Store, jobs: list[Job]) -> int:
     return sum([(await store.job(job.id)).attempt for job in jobs])
 
 
-async def test_a_frozen_worker_is_fenced_when_it_thaws(fleet: Fleet, real_store: Store) -> None:
+async def test_a_frozen_worker_is_fenced_when_it_thaws(
+    fleet: Fleet, real_store: Store, gated: Settings, tmp_path: Path
+) -> None:
     """SIGSTOP past the lease: its jobs are done elsewhere, and what it commits afterwards is refused."""
-    fleet.start("gpu0", "gpu1")
-    await ready(real_store, 2)
-    jobs = await submit(real_store, LONG_JOBS, tokens=LONG_TOKENS)
-    await eventually(lambda: both_busy(real_store), what="jobs running on both workers")
+    fleet.start("gpu0", settings=gated, module="tests.wordy")
+    await ready(real_store, 1)
+    jobs = await held_at_the_gate(real_store, gate := tmp_path / "gate")
     fleet.processes["gpu0"].send_signal(signal.SIGSTOP)
     try:
+        fleet.start("gpu1", settings=gated, module="tests.wordy")
+        gate.write_bytes(b"1")
         await eventually(lambda: settled(real_store), within_s=90, what="the other worker finishes all")
     finally:
         fleet.processes["gpu0"].send_signal(signal.SIGCONT)
-    assert await attempts(real_store, jobs) > LONG_JOBS, "what it held was run again elsewhere"
-    assert await accounts(real_store, jobs) == {"succeeded": LONG_JOBS}
+    assert await attempts(real_store, jobs) > GATED, "what it held was run again elsewhere"
+    assert await accounts(real_store, jobs) == {"succeeded": GATED}
     await ready(real_store, 2)
-    assert await accounts(real_store, jobs) == {"succeeded": LONG_JOBS}
+    assert await accounts(real_store, jobs) == {"succeeded": GATED}
 
 
 async def test_a_worker_told_to_stop_gives_back_what_it_cannot_finish(
-    fleet: Fleet, real_store: Store, settings: Settings
+    fleet: Fleet, real_store: Store, gated: Settings, tmp_path: Path
 ) -> None:
     """SIGTERM and no grace: exit code 0, and its jobs are done by the other without a strike."""
-    hasty = settings.queue.model_copy(update={"drain_grace_s": 0.0})
-    fleet.start("gpu0", settings=settings.model_copy(update={"queue": hasty}))
-    fleet.start("gpu1")
-    await ready(real_store, 2)
-    jobs = await submit(real_store, LONG_JOBS, tokens=LONG_TOKENS)
-    await eventually(lambda: both_busy(real_store), what="jobs running on both workers")
+    hasty = gated.queue.model_copy(update={"drain_grace_s": 0.0, "lease_ttl_s": 120.0})
+    hurried = gated.model_copy(update={"queue": hasty})
+    fleet.start("gpu0", settings=hurried, module="tests.wordy")
+    await ready(real_store, 1)
+    jobs = await held_at_the_gate(real_store, gate := tmp_path / "gate")
     assert fleet.stop("gpu0") == 0
+    gate.write_bytes(b"1")
+    fleet.start("gpu1", settings=hurried, module="tests.wordy")
     await eventually(lambda: settled(real_store), within_s=90, what="the other worker finishes all")
-    assert await accounts(real_store, jobs) == {"succeeded": LONG_JOBS}
-    assert await attempts(real_store, jobs) > LONG_JOBS, "something was given back"
+    assert await accounts(real_store, jobs) == {"succeeded": GATED}
+    assert await attempts(real_store, jobs) > GATED, "something was given back"
     strikes = await real_store.read([("HGET", f"{real_store.prefix}job:{job.id}", "strikes") for job in jobs])
     assert not any(strikes)
 
