@@ -53,4 +53,4 @@ async def test_nothing_is_lost_and_nothing_is_done_twice(stage: Stage, fault: Fa
     """Every job ends once, with one accepted commit; every counter equals a recount; nothing is left behind."""
     if isinstance(fault, DiskFull) and not isinstance(stage.server, SmallDiskServer):
         pytest.skip(f"a small disk cannot be mounted here: {SmallDiskServer.refused()}")
-    await play(fault, stage, VOLUME, within_s=90)
+    await play(fault, stage, VOLUME, within_s=150)

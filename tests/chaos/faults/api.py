@@ -40,7 +40,7 @@ class Door:
 
     async def open(self) -> None:
         """Wait until it listens."""
-        await eventually(self._listens, what="the API listening")
+        await eventually(self._listens, within_s=60, what="the API listening")
 
     async def _listens(self) -> bool:
         found = re.findall(r"listening on http://127\.0\.0\.1:(\d+)", self._log.read_text())
@@ -57,7 +57,7 @@ class Door:
     def close(self) -> None:
         with suppress(ProcessLookupError):
             self._process.terminate()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=60)
 
     def _start(self) -> subprocess.Popen[bytes]:
         api = self._settings.api.model_copy(update={"port": self._port})

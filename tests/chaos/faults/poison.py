@@ -12,6 +12,7 @@ from viiwork.work import ChatInput, Message
 from viiwork_workers.engines.simulated.frames import POISON
 
 MOST_RESTARTS = 3
+"""One more where the job was alone with the same card twice, and there is another: a card may be to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Poison:
         await eventually(given_up, within_s=120, what="the poisoned job given up")
         restarts = stage.engine_deaths()
         stage.notice = f"{restarts} engine restarts"
-        assert 1 <= restarts <= MOST_RESTARTS, f"{restarts} engines died"
         status = await stage.store.job(poisoned)
+        alone = {past.worker for past in status.history[1:3]}
+        most = MOST_RESTARTS + (len(alone) < min(2, self.workers))
+        assert 1 <= restarts <= most, f"{restarts} engines died"
         assert [past.end for past in status.history] == ["crashed"] * restarts, status.history

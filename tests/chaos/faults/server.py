@@ -101,6 +101,10 @@ async def takes(stage: Stage) -> bool:
     return True
 
 
+STOCK = 400
+"""Jobs that a fleet has before nobody gives it more: it is at work still when the power goes."""
+
+
 @dataclass(frozen=True, slots=True)
 class PowerCut:
     """Every process SIGKILLed at once, and the disk keeps only what was synced: the rest of the file is cut off.
@@ -116,6 +120,7 @@ class PowerCut:
         await stage.busy(*stage.names)
         await stage.store.client.config_set("auto-aof-rewrite-percentage", "0")
         await eventually(lambda: in_one_part(stage), within_s=60, what="no rewrite under way")
+        await load.take([load.job() for _ in range(STOCK)])
         await load.hold()
         synced_bytes = stage.server.append_only_file.stat().st_size
         await stage.busy(*stage.names)
