@@ -55,7 +55,7 @@ def test_a_remark_stops_nothing(
     monkeypatch.setenv("VIIWORK_QUEU_BEAT_S", "3")
     monkeypatch.setenv("VIIWORK_FLEET_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.delenv("VIIWORK_URL", raising=False)
-    monkeypatch.setenv("VIIWORK_API_PORT", "9")  # which nobody serves
+    monkeypatch.setattr("viiwork.cli.options.DEFAULT_URL", "http://127.0.0.1:9")  # which nobody serves
     assert load_settings().queue.beat_s == 1.0
     assert run(["models", "list", "--dir", str(tmp_path)]) == 0
     said = capfd.readouterr()
