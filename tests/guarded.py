@@ -21,7 +21,7 @@ from viiwork_workers.engines.guard.record import read_record
 
 SCRIPT = Path(__file__).with_name("small_engine.py")
 METRICS = Metrics(running="running", waiting="waiting", kv_use="kv", prompt_tokens="prompt", output_tokens="output")
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 class Guarded:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -30,6 +32,18 @@ def free_port() -> int:
                 continue
         return port
     raise AssertionError(f"no port from {ports.start} to {ports.stop} is free")
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A port where nobody listens, and that nobody else may bind or is given meanwhile.
+
+    Whoever sets SO_REUSEADDR, as servers do, may listen on it all the same.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 def _first_given() -> int:

@@ -4,7 +4,8 @@ PLAN is a JSON file that is read again at every request, so that a test can chan
 say (lines for its log), exit (at once, with this code), loading (so many looks answer 503), answer (to the canary),
 odd (so many canaries are answered with nothing at first), slow (seconds that each takes), status (of the answer to the
 canary), sick (status of the health page), metrics (the page), helper (start a process that outlives it), stubborn
-(ignores SIGTERM), late (binds its port when this file is there).
+(ignores SIGTERM), late (binds its port when this file is there). With only (a pid) the rest of the plan is that
+process' alone, with first (a number) that of so many lives: the next life does well, however late a test looks.
 """
 
 import json
@@ -22,7 +23,19 @@ ASKED = [0]
 
 def plan():
     with open(PLAN, encoding="utf-8") as file:  # noqa: PTH123 - pathlib takes longer to import than all of this
-        return json.load(file)
+        told = json.load(file)
+    return told if told.get("only", os.getpid()) == os.getpid() else {}
+
+
+def first_lives():
+    """The plan at the start of this life, if it is one of those that it is for."""
+    now = plan()
+    if "first" not in now:
+        return now
+    with open(PLAN + ".lives", "a", encoding="utf-8") as lives:  # noqa: PTH123 - as above
+        lives.write("x")
+        lives.flush()
+        return now if lives.tell() <= now["first"] else {}
 
 
 def help_me():
@@ -79,7 +92,7 @@ def serve(line):
 
 
 def main():
-    now = plan()
+    now = first_lives()
     for said in now.get("say", []):
         print(said, flush=True)
     if "exit" in now:

@@ -36,7 +36,7 @@ async def asked(*answers: tuple[int, Any], expect: str = "") -> tuple[Canary, li
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         probe = Probe(Launch(worker="gpu0", title="small", alias="small", expect=expect), url, "k")
-        canary = await probe.canary(timeout_s=5.0)
+        canary = await probe.canary(timeout_s=60.0)
         await probe.close()
     assert len(heard) == len(answers)
     return canary, heard

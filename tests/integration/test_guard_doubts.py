@@ -18,6 +18,7 @@ from viiwork.processes import identity
 from viiwork_workers.engines.guard import followed
 from viiwork_workers.engines.guard.course import MANY_PORTS, Fall
 from viiwork_workers.engines.guard.followed import FollowedKeeper
+from viiwork_workers.engines.guard.frames import Phase
 from viiwork_workers.engines.guard.life import Life
 from viiwork_workers.engines.guard.lives import fall_of
 from viiwork_workers.engines.guard.port import owner
@@ -27,25 +28,21 @@ from viiwork_workers.engines.guard.port import owner
 async def test_an_engine_that_says_that_it_cannot_work_is_sent_nothing_more(guarded: Guarded, status: int) -> None:
     """Within two looks, and not after `hang_s`."""
     keeper = await guarded.keeper()
-    await stage(keeper, "ready")
-    guarded.plan(sick=status)
+    guarded.plan(sick=status, only=(await stage(keeper, "ready")).pid)
     fallen = await stage(keeper, "restarting")
     assert fallen.why == "the engine's health page says that it cannot work"
     assert fallen.fault_of == ""
-    guarded.plan()
     await stage(keeper, "ready", life=2)
 
 
 async def test_a_worker_whose_requests_fail_has_the_engine_looked_at(guarded: Guarded) -> None:
     """Its health page is fine, and its next canary would come in ten minutes."""
     keeper = await guarded.keeper()
-    await stage(keeper, "ready")
-    guarded.plan(status=500)
+    guarded.plan(status=500, only=(await stage(keeper, "ready")).pid)
     keeper.doubt()
     fallen = await stage(keeper, "restarting")
     assert fallen.why == "it answers a test request with HTTP 500"
     assert fallen.fault_of == ""  # a request may have broken it
-    guarded.plan()
     keeper.doubt()  # of one that is not ready: nothing
     ready = await stage(keeper, "ready", life=2)
     keeper.doubt()  # of one that is fine: nothing either
@@ -61,11 +58,9 @@ async def test_one_odd_answer_is_no_garbage(guarded: Guarded) -> None:
 
 async def test_jobs_of_an_engine_that_writes_rubbish_are_not_to_blame(guarded: Guarded) -> None:
     keeper = await guarded.keeper(guarded.launch(canary_every_s=0.2))
-    await stage(keeper, "ready")
-    guarded.plan(answer="!" * 30)
+    guarded.plan(answer="!" * 30, only=(await stage(keeper, "ready")).pid)
     fallen = await stage(keeper, "restarting", "failed")
     assert fallen.fault_of == "engine"
-    guarded.plan()
     assert (await stage(keeper, "ready")).fault_of == ""
 
 
@@ -103,7 +98,11 @@ async def test_what_passes_is_tried_again_in_words_of_its_own(guarded: Guarded) 
     fallen = await stage(keeper, "restarting", "failed")
     assert (fallen.stage, fallen.why) == ("restarting", "this machine could not start the engine: Is a directory")
     guarded.files.engine_log.rmdir()
-    await stage(keeper, "ready")
+    if (
+        await stage(keeper, "ready", "failed")
+    ).stage == "failed":  # this test was too slow: five tries are quickly made
+        keeper.again()
+        await stage(keeper, "ready")
 
 
 async def test_a_card_that_does_not_answer_holds_no_guard_up(guarded: Guarded) -> None:
@@ -121,12 +120,13 @@ async def test_a_card_that_does_not_answer_holds_no_guard_up(guarded: Guarded) -
 
 async def test_a_guard_that_says_nothing_is_replaced(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped, as by a disk that does not answer: it is killed, and its engine ended by the next."""
-    monkeypatch.setattr(followed, "MANY_SILENT", 3)
     keeper = await guarded.keeper()
     first = await stage(keeper, "ready")
     guard = guarded.guard_pid()
     os.kill(guard, signal.SIGSTOP)
-    assert (await stage(keeper, "restarting")).why == followed.GUARD_SILENT
+    with monkeypatch.context() as hurried:
+        hurried.setattr(followed, "MANY_SILENT", 3)
+        assert (await stage(keeper, "restarting")).why == followed.GUARD_SILENT
     assert (await stage(keeper, "ready")).pid != first.pid
     assert guarded.guard_pid() != guard
     assert identity(first.pid) is None
@@ -134,11 +134,19 @@ async def test_a_guard_that_says_nothing_is_replaced(guarded: Guarded, monkeypat
 
 async def test_a_guard_speaks_though_nothing_changes(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without metrics there is no load to tell of."""
-    monkeypatch.setattr(followed, "MANY_SILENT", 5)
+    said: list[object] = []
+    take = FollowedKeeper._take
+
+    def heard(keeper: FollowedKeeper, report: Phase) -> None:
+        said.append(report)
+        take(keeper, report)
+
+    monkeypatch.setattr(FollowedKeeper, "_take", heard)
     keeper = await guarded.keeper()
     ready = await stage(keeper, "ready")
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(keeper.changed(ready), 6.0)
+    said.clear()
+    await until(lambda: len(said) == 2, what="it says again where it stands")
+    assert keeper.phase == ready
 
 
 async def test_a_guard_that_cannot_be_started_yet_is_started_later(

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.guarded import SCRIPT, Guarded, stage
+from tests.ports import kept_port
 from viiwork.fleet.leftovers import longest_end_s
 from viiwork.guardrecord import read_records
 from viiwork.recipes import Launch
 from viiwork.statedir import StateDir
-from viiwork_workers.engines.guard.child import free_port
 
 KEY = "a key of theirs"
 
@@ -25,8 +25,8 @@ KEY = "a key of theirs"
 class Elsewhere:
     """The small engine, run by hand."""
 
-    def __init__(self, root: Path) -> None:
-        self.port = free_port()
+    def __init__(self, root: Path, port: int) -> None:
+        self.port = port
         self.plan_file = root / "theirs.json"
         self.key_file = root / "their.key"
         self.key_file.write_text(KEY + "\n", encoding="utf-8")
@@ -55,9 +55,10 @@ class Elsewhere:
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Iterator[Elsewhere]:
-    made = Elsewhere(tmp_path)
-    yield made
-    made.stop()
+    with kept_port() as port:
+        made = Elsewhere(tmp_path, port)
+        yield made
+        made.stop()
 
 
 async def test_it_is_looked_for_until_it_is_there_and_again_when_it_has_gone(

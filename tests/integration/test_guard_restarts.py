@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from urllib.parse import urlsplit
 
 import psutil
@@ -21,6 +20,7 @@ GROWTH_BYTES = 3 * 1024 * 1024
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_a_hundred_restarts_leave_no_process_no_handle_no_port_and_no_memory(
     guarded: Guarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,6 +44,11 @@ async def test_a_hundred_restarts_leave_no_process_no_handle_no_port_and_no_memo
     assert guard.num_fds() < warm[0] + SLACK  # a leak would have taken one a life
     assert guard.memory_info().rss < warm[1] + GROWTH_BYTES
     assert len(guard.children(recursive=True)) == 2
-    for port in {*ports} - {urlsplit(last.url).port}:
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", port)) != 0
+    assert len({*ports}) > WARM
+    assert listened(guarded) == {urlsplit(last.url).port}
+
+
+def listened(guarded: Guarded) -> set[int]:
+    """The ports of the guard and its engine. Others may have been given a former one by now."""
+    lines = [line for pid in guarded.everyone() for line in psutil.Process(pid).net_connections("tcp")]
+    return {line.laddr.port for line in lines if line.status == psutil.CONN_LISTEN}

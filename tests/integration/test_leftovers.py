@@ -130,7 +130,7 @@ async def test_where_nothing_is_left_nothing_is_said(crashed: Crashed) -> None:
     people = [(crashed.guarded.guard_pid(), identity(crashed.guarded.guard_pid()) or ""), *living(crashed.guarded)]
     for person in people:
         send(*person, signal.SIGKILL)
-    await asyncio.to_thread(wait_gone, people, timeout_s=5)
+    await asyncio.to_thread(wait_gone, people, timeout_s=60)
     assert list(read_records(crashed.state.root)) == ["gpu0"]
     assert not await crashed.down()
     assert (crashed.told, read_records(crashed.state.root)) == ([], {})

@@ -173,6 +173,7 @@ class FollowedKeeper:
             while report := await reader.readline():
                 self._silent = 0
                 self._take(REPORTS.validate_json(report))
+                await asyncio.sleep(0)  # so that who follows hears each: a fall and the start after it come together
         except ValueError:
             log.warning("%s: its engine's guard said what cannot be understood", self._launch.worker)
         except NameTaken:
