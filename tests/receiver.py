@@ -64,11 +64,11 @@ class Receiver:
         self._server.server_close()
         self._thread.join(10)
 
-    def wait(self, count: int, *, within_s: float = 20.0) -> list[Heard]:
+    def wait(self, count: int, *, within_s: float = 60.0) -> list[Heard]:
         """What was heard, once it is so many."""
         return self.until(lambda heard: len(heard) >= count, within_s=within_s)
 
-    def until(self, enough: Callable[[list[Heard]], bool], *, within_s: float = 20.0) -> list[Heard]:
+    def until(self, enough: Callable[[list[Heard]], bool], *, within_s: float = 60.0) -> list[Heard]:
         end_s = time.monotonic() + within_s
         while not enough(self.heard):
             assert time.monotonic() < end_s, f"{len(self.heard)} were heard within {within_s:.0f} s"

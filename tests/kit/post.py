@@ -35,7 +35,7 @@ class Weight:
 class Post:
     """One worker and its engine, seen from the store and from the operating system."""
 
-    def __init__(self, fleet: Fleet, store: Store, *, model: str, within_s: float = 30.0) -> None:
+    def __init__(self, fleet: Fleet, store: Store, *, model: str, within_s: float = 60.0) -> None:
         self.fleet = fleet
         self.store = store
         self.model = model
