@@ -19,7 +19,7 @@ from viiwork.store import Store
 from viiwork.work import ChatInput, Message
 
 ROOT = Path(__file__).resolve().parents[1]
-BARE = ("viiwork_workers", "tests.wordy")
+BARE = ("viiwork_workers", "tests.wordy", "tests.witnessed")
 """Modules whose workers of a built-in kind have no process behind them that would be left."""
 
 

@@ -16,14 +16,15 @@ from tests.conftest import remove_keys
 from tests.door import Door
 from tests.terminal import INTERRUPT, Terminal, environment
 from tests.visited import Visited
-from tests.workers import Fleet, ready
+from tests.workers import Fleet, eventually, ready
 from viiwork.client import Client
 from viiwork.jobs import State, Status
 from viiwork.settings import load_settings
 from viiwork.store import Store
 
 T = TypeVar("T")
-SLOWLY = "80 words, one every 0.05 s"
+ENDLESS = "9999 words, one every 0.05 s"
+"""For what is cut short: it takes eight minutes."""
 PREVIEW = "extractive-preview"
 SIMULATED = "simulated-mistral-7b"
 JOBS = Path(__file__).parents[2] / "samples" / "jobs.jsonl"
@@ -40,7 +41,7 @@ class Town(Visited):
             input=b"" if stdin is None else stdin,
             capture_output=True,
             env=environment(self.url),
-            timeout=60,
+            timeout=120,
             check=False,
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -53,6 +54,32 @@ class Town(Visited):
             return [await store.job(name.rpartition(":")[2]) for name in names]
 
         return [job for job in self.do(read) if job.model == "noop"]
+
+    def at_rest(self) -> None:
+        """Wait until the workers say that they have no job."""
+
+        async def idle(store: Store) -> bool:
+            return not any(sum(worker.in_flight.values()) for worker in (await store.fleet()).workers)
+
+        self.do(lambda store: eventually(lambda: idle(store), what="workers at rest"))
+
+
+class Gate:
+    """80 words, of which so many are written as a test lets through."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.let(5)
+        self.order = f"80 words, as {file} lets"
+
+    def let(self, words: int) -> None:
+        self._file.write_bytes(bytes(words))
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    """Five may come."""
+    return Gate(tmp_path / "gate")
 
 
 @pytest.fixture(scope="module")
@@ -100,11 +127,12 @@ class TestAsk:
         assert said.stderr == ""
         assert (job.lane.value, job.stream) == ("interactive", True)
 
-    def test_at_a_terminal_it_is_seen_while_it_is_written(self, town: Town) -> None:
+    def test_at_a_terminal_it_is_seen_while_it_is_written(self, town: Town, gate: Gate) -> None:
         """The first words are there while the job runs."""
-        with Terminal(["ask", SLOWLY, "--model", "noop"], url=town.url) as terminal:
+        with Terminal(["ask", gate.order, "--model", "noop"], url=town.url) as terminal:
             terminal.wait_for("3né")
             assert town.jobs()[-1].state is State.RUNNING
+            gate.let(80)
             assert terminal.end() == 0
         job = town.jobs()[-1]
         assert job.answer is not None
@@ -112,19 +140,21 @@ class TestAsk:
 
     def test_ctrl_c_cancels_the_job(self, town: Town) -> None:
         """Exit code 130, and what ran is stopped."""
-        with Terminal(["ask", SLOWLY, "--model", "noop"], url=town.url) as terminal:
+        with Terminal(["ask", ENDLESS, "--model", "noop"], url=town.url) as terminal:
             terminal.wait_for("3né")
             terminal.type(INTERRUPT)
             assert terminal.end() == 130
         assert town.jobs()[-1].state is State.CANCELLED
         assert "Cancelled." in terminal.screen and "Traceback" not in terminal.screen
 
-    def test_after_a_crash_the_answer_begins_again_on_a_new_line(self, town: Town) -> None:
+    def test_after_a_crash_the_answer_begins_again_on_a_new_line(self, town: Town, gate: Gate) -> None:
         """`(started again)`, then the whole answer once."""
-        with Terminal(["ask", SLOWLY, "--model", "noop"], url=town.url) as terminal:
+        with Terminal(["ask", gate.order, "--model", "noop"], url=town.url) as terminal:
             terminal.wait_for("3né")
             town.fleet.kill("gpu0")
             town.fleet.start("gpu0", module="tests.wordy")
+            terminal.wait_for("(started again)")
+            gate.let(80)
             assert terminal.end() == 0
         job = town.jobs()[-1]
         assert job.answer is not None
@@ -212,6 +242,7 @@ class TestAsk:
 class TestTop:
     def test_into_a_pipe_goes_one_look(self, town: Town) -> None:
         """Models by lane, and workers with their slots."""
+        town.at_rest()
         for arguments in ([], ["--once"]):
             said = town.command("top", *arguments)
             assert said.returncode == 0, said.stderr
@@ -258,7 +289,7 @@ class TestTop:
     def test_tokens_a_second_and_who_waits_are_shown(self, town: Town) -> None:
         """While somebody's job is being written."""
         with Client(town.url, submitter="anna@lab") as client:
-            job = client.submit_job([{"role": "user", "content": SLOWLY}], model="noop")
+            job = client.submit_job([{"role": "user", "content": ENDLESS}], model="noop")
             with Terminal(["top"], url=town.url) as terminal:
                 terminal.wait_for("tokens/s")
                 terminal.wait_for("anna@lab")

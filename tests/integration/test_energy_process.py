@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+import signal
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +12,9 @@ import pytest
 from tests.workers import Fleet, eventually, ready
 from viiwork.devices.kinds import card_kinds
 from viiwork.devices.simulated import FOLDER
-from viiwork.devices.simulated_files import CardFiles, CardRecord
+from viiwork.devices.simulated_files import CardRecord
 from viiwork.devices.thermal import HOLDS_S, Standing, power_w
-from viiwork.jobs import BatchStatus, Job, Lane, child_id, new_id
+from viiwork.jobs import BatchStatus, Job, Lane, State, child_id, new_id
 from viiwork.settings import Settings
 from viiwork.store import Store
 from viiwork.store.gauges import surveyed
@@ -24,55 +23,53 @@ from viiwork.work import ChatInput, Message
 
 (KIND,) = card_kinds("1xRadeonVII")
 CARDS = (0, 1)
-LOOK_S, BEAT_S = 1.0, 0.2
 JOBS, TOKENS = 24, 220
+TRIES = 3
+"""A machine that stands still for longer than a load holds (5 s) has a batch measured anew."""
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Two simulated cards, seven times as fast as real ones, at the pace of the worker's looks: one a second."""
+    """Two simulated cards, seven times as fast as real ones; the worker looks once a second and beats more often."""
     engine = {"kind": "simulated", "model": "sim", "slots": 8, "time_scale": 0.15}
     return settings.model_copy(
         update={
             "engine": settings.engine.model_copy(update=engine),
             "devices": settings.devices.model_copy(update={"spec": "simulated:2xRadeonVII"}),
+            "queue": settings.queue.model_copy(update={"beat_s": 0.1}),
         }
     )
 
 
 class Witness:
-    """Reads what the simulator wrote of each card; each record says since when it holds."""
+    """Reads all that the simulator wrote of each card; each record says since when it holds."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._files = [CardFiles(state_dir / FOLDER, f"gpu{card}") for card in CARDS]
+        self._files = [state_dir / FOLDER / f"gpu{card}.all" for card in CARDS]
         self.seen: list[list[CardRecord]] = [[] for _ in CARDS]
 
-    async def watch(self) -> None:
-        """Until it is cancelled."""
-        while True:
-            self.look()
-            await asyncio.sleep(0.02)
-
     def look(self) -> None:
-        for files, seen in zip(self._files, self.seen, strict=True):
-            record = files.record()
-            if record is not None and (not seen or record.at_s != seen[-1].at_s):
-                seen.append(record)
+        for file, seen in zip(self._files, self.seen, strict=True):
+            lines = file.read_text("utf-8").split("\n")[:-1] if file.exists() else []
+            records = {record.at_s: record for record in map(CardRecord.model_validate_json, lines)}
+            seen[:] = records.values()
 
     def looks(self) -> int:
         """How often the worker has looked at all cards."""
+        self.look()
         return min(map(len, self.seen))
 
+    def unbroken(self, first: int, last: int) -> bool:
+        """Whether each record was followed by the next while it held."""
+        return all(after.at_s - record.at_s < HOLDS_S for steps in self._steps(first, last) for record, after in steps)
+
     def joules(self, first: int, last: int) -> float:
-        """What the cards drew between two of those looks."""
-        return sum(_drawn(seen[first : last + 1]) for seen in self.seen)
+        """What the cards drew between two of those looks, by the simulator's own formula."""
+        steps = [step for steps in self._steps(first, last) for step in steps]
+        return sum(_watts(record) * (after.at_s - record.at_s) for record, after in steps)
 
-
-def _drawn(records: Sequence[CardRecord]) -> float:
-    """The simulator's own formula; a record holds until the next, for each was written within its time."""
-    steps = list(pairwise(records))
-    assert all(after.at_s - record.at_s < HOLDS_S for record, after in steps)
-    return sum(_watts(record) * (after.at_s - record.at_s) for record, after in steps)
+    def _steps(self, first: int, last: int) -> list[list[tuple[CardRecord, CardRecord]]]:
+        return [list(pairwise(seen[first : last + 1])) for seen in self.seen]
 
 
 def _watts(record: CardRecord) -> float:
@@ -81,13 +78,8 @@ def _watts(record: CardRecord) -> float:
 
 
 @pytest.fixture
-async def witness(settings: Settings) -> AsyncIterator[Witness]:
-    found = Witness(settings.state_dir)
-    watching = asyncio.create_task(found.watch())
-    yield found
-    watching.cancel()
-    with suppress(asyncio.CancelledError):
-        await watching
+def witness(settings: Settings) -> Witness:
+    return Witness(settings.state_dir)
 
 
 async def told_j(store: Store) -> float:
@@ -97,15 +89,27 @@ async def told_j(store: Store) -> float:
 
 
 async def account(store: Store, witness: Witness) -> tuple[int, float]:
-    """The number of a look, and all that was used up to it as the store has it: several beats came after that look."""
-    for _ in range(30):
+    """The number of a look, and all that a worker at rest had used up to it, as the store has it.
+
+    A job that ends between two looks is charged up to its end: what is told is of a look again after the next one.
+    """
+    while True:
         before = witness.looks()
-        await asyncio.sleep(2.5 * BEAT_S)
+        while (now := witness.looks()) == before:
+            await asyncio.sleep(0.02)
+        await beaten(store, times=3)
         joules = await told_j(store)
-        witness.look()
-        if witness.looks() == before > 0:
-            return before - 1, joules
-    raise AssertionError("the worker looks without a pause")
+        if witness.looks() == now:
+            return now - 1, joules
+
+
+async def beaten(store: Store, *, times: int) -> None:
+    """Wait until the one worker has said so often again that it lives."""
+    (life,) = await store.client.zrange(f"{store.prefix}incs", 0, -1)
+    for _ in range(times):
+        last = await store.client.zscore(f"{store.prefix}incs", life)
+        while await store.client.zscore(f"{store.prefix}incs", life) == last:
+            await asyncio.sleep(0.005)
 
 
 async def submit(store: Store, count: int) -> str:
@@ -146,17 +150,22 @@ async def test_a_batch_and_idle_time_together_are_what_the_cards_drew(
     fleet: Fleet, real_store: Store, witness: Witness
 ) -> None:
     """Of a worker with two cards, over a rest, a batch whose jobs come and go, and another rest."""
-    fleet.start("gpu0+gpu1")
+    fleet.start("gpu0+gpu1", module="tests.witnessed")
     await ready(real_store, 1)
 
     async def looks() -> bool:
         return witness.looks() >= 2
 
     await eventually(looks, what="the worker looks at its cards")
-    first, before_j = await account(real_store, witness)
-    batch = await submit(real_store, JOBS)
-    status = await done(real_store, batch)
-    last, after_j = await account(real_store, witness)
+    earlier_j = 0.0
+    for _ in range(TRIES):
+        first, before_j = await account(real_store, witness)
+        batch = await submit(real_store, JOBS)
+        status = await done(real_store, batch)
+        last, after_j = await account(real_store, witness)
+        if witness.unbroken(first, last):
+            break
+        earlier_j += status.energy_j or 0.0
     drawn_j = witness.joules(first, last)
     idle_j = KIND.idle_w * len(CARDS) * (witness.seen[0][last].at_s - witness.seen[0][first].at_s)
     assert drawn_j > 2 * idle_j, "the cards worked"
@@ -166,7 +175,7 @@ async def test_a_batch_and_idle_time_together_are_what_the_cards_drew(
     assert sum(each or 0.0 for each in jobs_j) == pytest.approx(status.energy_j)
     assert min(each or 0.0 for each in jobs_j) > 0
     sums = await by_worker(real_store)
-    assert sum(sums["jobs"].values()) / 1000 == pytest.approx(status.energy_j)
+    assert sum(sums["jobs"].values()) / 1000 == pytest.approx(earlier_j + (status.energy_j or 0.0))
     assert status.energy_simulated, "nobody may take it for a real card's"
     shown = await surveyed(real_store, await real_store.fleet())
     assert shown.energy is not None
@@ -184,11 +193,16 @@ async def test_the_jobs_of_a_killed_worker_are_counted_once_and_as_not_wholly_kn
     await ready(real_store, 2)
     batch = await submit(real_store, JOBS)
 
-    async def busy() -> bool:
-        workers = (await real_store.fleet()).workers
-        return all(sum(worker.in_flight.values()) > 1 for worker in workers)
+    async def caught() -> bool:
+        """Whether the one that is killed had jobs when it was stopped."""
+        fleet.processes["gpu0"].send_signal(signal.SIGSTOP)
+        jobs = [await real_store.job(child_id(batch, str(n))) for n in range(JOBS)]
+        if any(job.state is State.RUNNING and job.worker.startswith("gpu0@") for job in jobs):
+            return True
+        fleet.processes["gpu0"].send_signal(signal.SIGCONT)
+        return False
 
-    await eventually(busy, what="both have jobs")
+    await eventually(caught, what="it has jobs")
     fleet.kill("gpu0")
     status = await done(real_store, batch)
     jobs = [await real_store.job(child_id(batch, str(n))) for n in range(JOBS)]
