@@ -97,7 +97,7 @@ def test_a_taken_port_is_one_line_and_exit_code_2(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with Door(settings, VIIWORK_API_PORT=str(port)) as door:
-            assert door.process.wait(20) == 2
+            assert door.process.wait(60) == 2
             said = door.log.read_text()
     assert f"127.0.0.1:{port}: address already in use" in said
     assert len(said.splitlines()) == 1
@@ -108,7 +108,7 @@ def test_no_redis_is_one_line_and_exit_code_3(tmp_path: Path, url: str) -> None:
     """Neither one that refuses nor a fleet that is not up."""
     nowhere = Settings(fleet={"name": "door", "state_dir": tmp_path}, redis={"url": url})
     with Door(nowhere) as door:
-        assert door.process.wait(20) == 3
+        assert door.process.wait(60) == 3
         said = [line for line in door.log.read_text().splitlines() if "listening" not in line]
     assert len(said) == 1, said
 

@@ -34,7 +34,7 @@ def start(temp: Path) -> subprocess.Popen[str]:
 def test_a_run_prints_one_object_and_leaves_nothing(tmp_path: Path) -> None:
     """Settings of the person who runs it do not reach it, and its server, workers and files are gone."""
     with start(tmp_path) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=170)
     assert process.returncode == 0, err
     told = json.loads(out)
     assert sorted(told) == ["figures", "goals", "scenario"]
@@ -49,7 +49,7 @@ def test_a_run_that_is_stopped_takes_everything_down(tmp_path: Path) -> None:
         process.stderr.readline()
         place = await_place(process, tmp_path)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
     assert tagged(TAG, str(place)) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 import kombu
 import pytest
 
+from tests.ports import kept_port
 from viiwork.errors import StoreUnavailable
 from viiwork.store.binaries import find_binary
 from viiwork.store.endpoint import broker, connect
@@ -21,29 +22,27 @@ from viiwork.store.server_check import ServerFacts, check_server
 from viiwork.store.server_launch import ping
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def server(folder: Path, *lines: str, sentinel: bool = False) -> Iterator[int]:
     """A plain server on a free loopback port."""
-    port = free_port()
+    with kept_port() as port:
+        yield from _serving(port, folder, *lines, sentinel=sentinel)
+
+
+def _serving(port: int, folder: Path, *lines: str, sentinel: bool) -> Iterator[int]:
     config = folder / f"{port}.conf"
     config.write_text("\n".join((f"port {port}", "bind 127.0.0.1", f'dir "{folder}"', 'save ""', *lines)) + "\n")
     argv = [str(find_binary(os.environ).path), str(config), *(["--sentinel"] if sentinel else [])]
     with (folder / f"{port}.log").open("wb") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not _accepts(port) and time.monotonic() < deadline:
             time.sleep(0.02)
         yield port
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 def _accepts(port: int) -> bool:
@@ -65,7 +64,8 @@ def checked(url: str) -> ServerFacts:
 def test_a_cluster_node_is_refused_in_one_line(tmp_path: Path) -> None:
     """With what to do."""
     with (
-        server(tmp_path, "cluster-enabled yes", f"cluster-port {free_port()}") as port,
+        kept_port() as bus,
+        server(tmp_path, "cluster-enabled yes", f"cluster-port {bus}") as port,
         pytest.raises(StoreUnavailable, match="Redis Cluster") as caught,
     ):
         checked(f"redis://127.0.0.1:{port}/0")
@@ -86,13 +86,13 @@ def test_a_wrong_password_is_refused_without_showing_it(tmp_path: Path) -> None:
 def test_nobody_there_is_one_line_without_the_password() -> None:
     """A port where nothing listens; a socket that is not there; a name that nobody has."""
     for url in (
-        f"redis://:hidden@127.0.0.1:{free_port()}/0",
+        "redis://:hidden@127.0.0.1:{port}/0",
         "unix://:hidden@/no/such/redis.sock?db=0",
         "redis://:hidden@no-such-host.invalid:6379/0",
-        f"sentinel://:hidden@127.0.0.1:{free_port()}/main",
+        "sentinel://:hidden@127.0.0.1:{port}/main",
     ):
-        with pytest.raises(StoreUnavailable, match="does not answer") as caught:
-            checked(url)
+        with kept_port() as port, pytest.raises(StoreUnavailable, match="does not answer") as caught:
+            checked(url.format(port=port))
         assert "hidden" not in str(caught.value)
         assert "\n" not in str(caught.value)
 

@@ -63,7 +63,7 @@ async def served(settings: Settings, store: Store) -> AsyncIterator[Service]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False))
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with httpx.AsyncClient(base_url=url, timeout=20) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         yield Service(app, server, url, http)
     app.state.watch.end()
     server.should_exit = True
@@ -297,12 +297,12 @@ async def test_a_service_that_shuts_down_ends_its_streams_in_order(
         found = re.search(r"listening on (\S+)", log.read_text())
         assert found is not None
         path = f"{found[1]}/v1/analyses/{analysis}/events"
-        async with httpx.AsyncClient(timeout=20) as http, http.stream("GET", path) as response:
+        async with httpx.AsyncClient(timeout=60) as http, http.stream("GET", path) as response:
             events = told(response)
             assert (await anext(events)).event == "progress"
             process.send_signal(signal.SIGTERM)
             assert [event async for event in events] == []
-        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert await asyncio.to_thread(process.wait, 60) == 0
         assert "ancel" not in log.read_text() and "Traceback" not in log.read_text()
     finally:
         if process.poll() is None:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.hands import Hands
@@ -22,7 +21,7 @@ from viiwork.fleet.plan import TAG, ProcessSpec, Role
 from viiwork.fleet.report import Event
 from viiwork.fleet.supervisor import Supervisor
 from viiwork.jobs import State
-from viiwork.processes import end, tagged
+from viiwork.processes import end, identity, tagged
 from viiwork.settings import Settings, load_settings
 from viiwork.statedir import ChildRecord, StateDir
 from viiwork.store import Store, open_store
@@ -179,9 +178,8 @@ async def test_a_dead_workers_job_comes_back_at_once_as_a_suspect(tmp_path: Path
         await store.submit([job])
         await hands.take()
         os.kill(hands.card.pid, signal.SIGKILL)
-        while (await store.job(job.id)).state is State.RUNNING:
+        while (status := await store.job(job.id)).state in (State.RUNNING, State.WAITING):  # taken back, then released
             await asyncio.sleep(0.02)
-        status = await store.job(job.id)
         await store.close()
         supervisor.ask_to_stop()
         await running
@@ -222,7 +220,7 @@ time.sleep(600)
         specs = []
         for name, role in (("api", Role.API), ("reader0", Role.READER), ("cpu0", Role.ENGINE), ("flower", Role.FLOWER)):
             spec = stand_in(name, role, polite, root=tmp_path)
-            specs.append(ProcessSpec(name, role, (*spec.argv, name), spec.env, stop_grace_s=5))
+            specs.append(ProcessSpec(name, role, (*spec.argv, name), spec.env, stop_grace_s=60))
         return [*specs, stand_in("cpu1", Role.ENGINE, deaf, root=tmp_path, grace_s=0.5)]
 
     supervisor = Supervisor(alone(tmp_path), report=lambda event: None, planner=plan)
@@ -257,7 +255,8 @@ async def test_helpers_go_with_the_process_that_died(tmp_path: Path) -> None:
     while pids.read_text().count("\n") < 2:
         await asyncio.sleep(0.02)
     assert exits == [(leader, -signal.SIGKILL)]
-    assert not psutil.pid_exists(helper) or psutil.Process(helper).status() == psutil.STATUS_ZOMBIE
+    while identity(helper) is not None:  # it was killed; a busy machine may let it go later
+        await asyncio.sleep(0.02)
     await child.stop(hurry=asyncio.Event())
     assert child.state is ChildState.STOPPED
     assert (child.restarts.total, len(exits)) == (1, 2)

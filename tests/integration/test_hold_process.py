@@ -40,9 +40,9 @@ async def test_a_held_worker_finishes_what_it_has_and_takes_jobs_again_when_nobo
         await eventually(done)
         return Counter([(await real_store.job(job.id)).worker for job in jobs])
 
-    await real_store.hold(OWNER, {names[0]: 0, names[1]: 2}, why="A test.", for_s=2.5)
+    await real_store.hold(OWNER, {names[0]: 0, names[1]: 2}, why="A test.", for_s=120)
     await eventually(held)
-    await real_store.hold(OWNER, {names[0]: 0, names[1]: 2}, why="A test.", for_s=2.5)
     assert set(await run(30)) == {names[1]}
+    await real_store.hold(OWNER, {names[0]: 0, names[1]: 2}, why="A test.", for_s=1.0)
     await eventually(free)
     assert sum((await run(60)).values()) == 60

@@ -61,7 +61,7 @@ async def test_four_doors_admit_what_the_limit_says(store: Store, settings: Sett
 
 async def uploaded(url: str, secret: str) -> int:
     """The status of one upload."""
-    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {secret}"}) as http:
+    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {secret}"}, timeout=60) as http:
         sent = await http.post("/v1/files", data={"purpose": "user_data"}, files={"file": ("a.txt", b"text")})
         return sent.status_code
 
@@ -70,7 +70,7 @@ async def hammered(url: str, secret: str, for_s: float) -> list[int]:
     """The statuses of one request after the other."""
     codes: list[int] = []
     ends_s = asyncio.get_running_loop().time() + for_s
-    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {secret}"}) as http:
+    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {secret}"}, timeout=60) as http:
         while asyncio.get_running_loop().time() < ends_s:
             codes.append((await http.post("/v1/jobs", json=JOB)).status_code)
     return codes

@@ -26,8 +26,8 @@ from viiwork.store.server_config import max_memory_bytes
 from viiwork.store.server_launch import LOADING_S, SERVER_DIR, launch, ping, sync_client, url_of
 
 STOP_GRACE_S = 30.0
-LOCK_S = 5.0
-"""A killed server is a zombie to see while its last threads still hold the lock."""
+LOCK_S = 30.0
+"""A killed server is a zombie to see while its last threads still hold the lock: for as long as a slow disk syncs."""
 
 
 @dataclass(frozen=True, slots=True)
