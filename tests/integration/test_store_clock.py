@@ -67,9 +67,22 @@ async def test_nobody_is_called_dead_by_a_clock_that_jumped_since_the_last_beat(
     assert await may_reap(contact, keeping)
     contact = Contact(needed_s=5.0)
     then_s = await keeping.server_ms() / 1000 - HOUR_MS / 1000
-    contact.seen(here_s=time.monotonic() - 10, server_s=then_s - 10)
-    contact.seen(here_s=time.monotonic(), server_s=then_s)
+    for ago_s in range(10, -1, -1):
+        contact.seen(here_s=time.monotonic() - ago_s, server_s=then_s - ago_s)
+    assert contact.long_enough(here_s=time.monotonic())
     assert not await may_reap(contact, keeping)
+
+
+async def test_who_was_frozen_between_its_look_and_the_reaping_calls_nobody_dead(store: Store) -> None:
+    """The others were frozen too, and have not beaten yet; judged is how they stood at the look."""
+    keeping, hands = upkeep(store, lease_ttl_s=2.0), Hands(store)
+    await store.submit([make_job()])
+    await hands.beat()
+    await hands.take()
+    now_ms = await keeping.server_ms()
+    await store.client.zadd(f"{store.prefix}incs", {hands.card.incarnation: now_ms - 6000})
+    assert await keeping.reap(at_ms=now_ms - 5000) == 0
+    assert await keeping.reap(at_ms=now_ms) == 1
 
 
 async def test_a_worker_that_has_just_come_goes_by_what_the_others_have_seen(store: Store) -> None:

@@ -219,7 +219,7 @@ async def test_a_dead_worker_with_more_jobs_than_a_slice_is_reaped_whole(real_st
     await real_store.release("batch.noop")
     for _ in range(count):
         await hands.take()
-    back, dead = await real_store.call("reap", 0, 4, hands.card.incarnation)
+    back, dead = await real_store.call("reap", 0, "given_back", 0, hands.card.incarnation)
     assert (back, dead) == (SLICE, 0)
     assert (await depths(real_store)) == {"batch.noop|running": 20, "batch.noop|waiting": SLICE}
     assert await upkeep(real_store).reap(hands.card.incarnation) == 20

@@ -41,6 +41,7 @@ def test_a_jump_of_redis_clock_starts_the_count_again(jump_s: float, caplog: pyt
     contact.seen(here_s=10.0, server_s=10.0 + jump_s)
     assert "clock jumped" in caplog.text
     assert not contact.long_enough(here_s=14.9)
+    contact.seen(here_s=12.5, server_s=12.5 + jump_s)
     contact.seen(here_s=15.0, server_s=15.0 + jump_s)
     assert contact.long_enough(here_s=15.0), "the new time is as good as the old"
 
@@ -49,6 +50,7 @@ def test_a_jump_of_redis_clock_starts_the_count_again(jump_s: float, caplog: pyt
 def test_a_slow_round_trip_is_no_jump(drift_s: float, caplog: pytest.LogCaptureFixture) -> None:
     contact = Contact(needed_s=5.0)
     contact.seen(here_s=0.0, server_s=0.0)
+    contact.seen(here_s=2.5, server_s=2.5)
     contact.seen(here_s=5.0, server_s=5.0 + drift_s)
     assert contact.long_enough(here_s=5.0)
     assert caplog.records == [] or all(record.levelno < logging.WARNING for record in caplog.records)
@@ -58,12 +60,25 @@ def test_a_worker_that_was_frozen_for_a_lease_calls_nobody_dead_for_another() ->
     """Both clocks moved on, and the others may have been frozen with it: they must have time to beat."""
     contact = Contact(needed_s=5.0)
     contact.seen(here_s=0.0, server_s=100.0)
+    contact.seen(here_s=2.5, server_s=102.5)
     contact.seen(here_s=5.0, server_s=105.0)
     assert contact.long_enough(here_s=5.0)
     contact.seen(here_s=65.0, server_s=165.0)
     assert not contact.long_enough(here_s=69.9)
+    contact.seen(here_s=67.5, server_s=167.5)
     contact.seen(here_s=70.0, server_s=170.0)
     assert contact.long_enough(here_s=70.0)
+
+
+@pytest.mark.parametrize("frozen_s", [5.1, 7.6, 9.9])
+def test_a_machine_that_stood_still_for_most_of_a_lease_calls_nobody_dead(frozen_s: float) -> None:
+    """The others' last beats may have been a quarter of a lease old before: together that is a whole one."""
+    contact = Contact(needed_s=10.0)
+    for at in range(20):
+        contact.seen(here_s=float(at), server_s=float(at))
+    assert contact.long_enough(here_s=19.0)
+    contact.seen(here_s=19.0 + frozen_s, server_s=19.0 + frozen_s)
+    assert not contact.long_enough(here_s=19.0 + frozen_s)
 
 
 def test_a_clock_that_stood_still_with_the_machine_is_a_jump() -> None:

@@ -173,11 +173,11 @@ class Steering(Reading):
         await self.release(*await self._queues())
         return taken
 
-    async def reap(self, *incarnations: str, ttl_ms: int, crashed: bool = True) -> int:
-        """Take back the jobs of these dead workers, or of those silent for `ttl_ms`; answers how many."""
+    async def reap(self, *incarnations: str, ttl_ms: int, crashed: bool = True, at_ms: int = 0) -> int:
+        """Take back the jobs of these dead workers, or of those silent for `ttl_ms` at `at_ms` (0: now); how many."""
         taken = 0
         how = "crashed" if crashed else "given_back"
-        while some := sum(await self.call("reap", ttl_ms, how, *incarnations)):
+        while some := sum(await self.call("reap", ttl_ms, how, at_ms, *incarnations)):
             taken += some
         return taken
 

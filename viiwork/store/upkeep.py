@@ -128,9 +128,9 @@ class Upkeep:
         call = _lock_call(owner, for_ms)
         return bool(await self._store.call(call.script, *call.args))
 
-    async def reap(self, *incarnations: str, crashed: bool = True) -> int:
-        """Take back the jobs of incarnations that are silent for a whole lease, or of those named."""
-        return await self._store.reap(*incarnations, ttl_ms=self._ttl_ms, crashed=crashed)
+    async def reap(self, *incarnations: str, crashed: bool = True, at_ms: int = 0) -> int:
+        """Take back the jobs of incarnations silent for a whole lease at `at_ms` (0: now), or of those named."""
+        return await self._store.reap(*incarnations, ttl_ms=self._ttl_ms, crashed=crashed, at_ms=at_ms)
 
     async def mend(self) -> int:
         """Publish the hints that vanished, bring back what had to pause, and fill the ready queues."""

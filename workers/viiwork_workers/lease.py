@@ -30,6 +30,9 @@ AT_REST = 2
 """Times as long between beats of a worker at rest: they are a third of what it costs then (measured)."""
 MISSABLE = 4
 """Beats in a lease, at least: one that is late or lost must not make anybody look dead."""
+GAP = 0.5
+"""Of a lease: a longer one between two answers is a break. The others' last beats were up to a quarter old before it,
+and grew as old as a lease in one of three quarters."""
 
 
 @dataclass(slots=True)
@@ -50,7 +53,7 @@ class Contact:
     def seen(self, *, here_s: float, server_s: float) -> None:
         """Redis answered: its clock and ours (monotonic) at that moment."""
         if self._last is not None:
-            if here_s - self._last[0] > self.needed_s:
+            if here_s - self._last[0] > GAP * self.needed_s:
                 self._since = None
             drift_s = (server_s - self._last[1]) - (here_s - self._last[0])
             if abs(drift_s) > CLOCK_JUMP_S:
@@ -156,8 +159,8 @@ class Beats:
             station.abort(job, state)
 
     async def _keep_up(self, upkeep: Upkeep) -> None:
-        if await may_reap(self._contact, upkeep):
-            reaped = await upkeep.reap()
+        if looked_ms := await may_reap(self._contact, upkeep):
+            reaped = await upkeep.reap(at_ms=looked_ms)
             if reaped:
                 log.warning("took %d jobs back from a worker that went silent", reaped)
         await upkeep.mend()
@@ -178,15 +181,19 @@ def pause_s(settings: QueueSection, *, at_rest: bool) -> float:
     return max(settings.beat_s, min(AT_REST * settings.beat_s, settings.lease_ttl_s / MISSABLE))
 
 
-async def may_reap(contact: Contact, upkeep: Upkeep) -> bool:
-    """Whether others may be called dead now. The clock is asked once more: it may have jumped since the last beat.
+async def may_reap(contact: Contact, upkeep: Upkeep) -> int:
+    """The moment of Redis' clock by which others may be called dead; 0 when nobody may.
+
+    The clock is asked once more: it may have jumped since the last beat.
 
     A worker that has just started goes by what the others have seen: where all are replaced one by one, none of them
     would know Redis for a lease (the dead ones' jobs waited 31 s then, measured).
     """
-    contact.seen(here_s=time.monotonic(), server_s=await upkeep.server_ms() / 1000)
+    looked_ms = await upkeep.server_ms()
+    contact.seen(here_s=time.monotonic(), server_s=looked_ms / 1000)
     of_fleet_s = await upkeep.unbroken_ms() / 1000
-    return contact.long_enough(here_s=time.monotonic()) or of_fleet_s >= contact.needed_s
+    may = contact.long_enough(here_s=time.monotonic()) or of_fleet_s >= contact.needed_s
+    return looked_ms if may else 0
 
 
 def _die_without_beats(running: Future[None]) -> None:

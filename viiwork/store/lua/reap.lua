@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Takes the jobs of dead incarnations back. ARGV: time to live in milliseconds, how they ended (`crashed`: the suspect
--- rule; `given_back`: somebody stopped them, nobody's fault), then incarnations that are known to be dead (their process
--- was seen to exit); without any, those whose last beat is older than the ttl.
+-- rule; `given_back`: somebody stopped them, nobody's fault), the moment by which that is judged (0: now; whoever was
+-- frozen since it looked must call nobody dead for what the others missed meanwhile), then incarnations that are known
+-- to be dead (their process was seen to exit); without any, those whose last beat is older than the ttl at that moment.
 -- Answers {jobs sent back, jobs dead}.
 
 local function bury(inc)
@@ -12,9 +13,12 @@ local function bury(inc)
 end
 
 local dead = {}
-for i = 3, #ARGV do dead[#dead + 1] = ARGV[i] end
+for i = 4, #ARGV do dead[#dead + 1] = ARGV[i] end
 if #dead == 0 then none_in_the_future(P .. 'incs') end
-if #dead == 0 then dead = redis.call('ZRANGEBYSCORE', P .. 'incs', '-inf', NOW - tonumber(ARGV[1]), 'LIMIT', 0, 10) end
+if #dead == 0 then
+  local at = tonumber(ARGV[3]) > 0 and math.min(NOW, tonumber(ARGV[3])) or NOW
+  dead = redis.call('ZRANGEBYSCORE', P .. 'incs', '-inf', at - tonumber(ARGV[1]), 'LIMIT', 0, 10)
+end
 
 local back, given_up, touched = 0, 0, 0
 for _, inc in ipairs(dead) do
