@@ -4,8 +4,9 @@ PLAN is a JSON file that is read again at every request, so that a test can chan
 say (lines for its log), exit (at once, with this code), loading (so many looks answer 503), answer (to the canary),
 odd (so many canaries are answered with nothing at first), slow (seconds that each takes), status (of the answer to the
 canary), sick (status of the health page), metrics (the page), helper (start a process that outlives it), stubborn
-(ignores SIGTERM), late (binds its port when this file is there). With only (a pid) the rest of the plan is that
-process' alone, with first (a number) that of so many lives: the next life does well, however late a test looks.
+(ignores SIGTERM), late (binds its port when this file is there), models (that it lists).
+With only (a pid) the rest of the plan is that process' alone, with first (a number) that of so many lives: the next
+life does well, however late a test looks.
 """
 
 import json
@@ -58,7 +59,7 @@ def answer(path, key):
     if key != f"Bearer {KEY}":
         return 401, ""
     if path == "/v1/models":
-        return 200, json.dumps({"data": [{"id": "small"}]})
+        return 200, json.dumps({"data": [{"id": name} for name in now.get("models", ["small"])]})
     if path == "/metrics":
         return 200, now.get("metrics", "")
     if path == "/v1/chat/completions":

@@ -19,6 +19,8 @@ NO_WATTS = "not started"
 """What the state of an engine starts with that the power budget has no room for; why follows."""
 AWAITS_SERVER = "waiting for its server"
 """What the state of an engine starts with that is a server somebody else runs, and does not answer; why follows."""
+AWAITS_MODEL = "waiting for its model"
+"""What the state of an engine starts with that is such a server, answers, and serves other models; why follows."""
 AWAITS_CARD = "waiting for its card"
 """What the state of an engine starts with whose card is off the bus or in reset; how that is follows."""
 

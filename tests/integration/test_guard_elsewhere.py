@@ -18,6 +18,7 @@ from viiwork.fleet.leftovers import longest_end_s
 from viiwork.guardrecord import read_records
 from viiwork.recipes import Launch
 from viiwork.statedir import StateDir
+from viiwork_workers.engines.server.standing import state_of
 
 KEY = "a key of theirs"
 
@@ -117,6 +118,26 @@ async def test_garbage_from_elsewhere_is_put_away_too(guarded: Guarded, theirs: 
     theirs.plan()
     keeper.again()
     await stage(keeper, "ready")
+
+
+async def test_one_that_lists_other_models_is_not_used_until_it_has_ours(guarded: Guarded, theirs: Elsewhere) -> None:
+    """It was ready under the name of a model that its server did not know. It is looked at again, more often than an
+    engine may die; and the name that is asked for is the one that it lists.
+    """
+    theirs.plan(models=["other", "models/Small-er.gguf"])
+    theirs.start()
+    keeper = await guarded.keeper(theirs.launch(guarded, alias="small", health="/v1/models"))
+    phase = await stage(keeper, "failed", "restarting", life=8)
+    assert (phase.stage, phase.unserved, phase.away, phase.fault_of) == ("restarting", True, False, "engine")
+    told = f"http://127.0.0.1:{theirs.port} does not serve 'small'. It serves other, models/Small-er.gguf"
+    assert phase.why == told
+    assert state_of(phase) == f"waiting for its model: {told}"
+    assert "--model" in phase.advice
+    theirs.plan(models=["other", "models/Small.gguf"])
+    ready = await stage(keeper, "ready")
+    assert (ready.model, ready.unserved) == ("models/Small.gguf", False)
+    theirs.plan(models=["other"])
+    assert (await stage(keeper, "restarting")).unserved
 
 
 async def test_a_wrong_key_ends_the_tries_at_once(guarded: Guarded, theirs: Elsewhere) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.ports import free_port
 from viiwork.errors import SettingsError, StartupError
-from viiwork.recipes.check import Checked, check_engine, check_fleet
+from viiwork.recipes.check import Checked, check_engine, check_fleet, check_server
 from viiwork.recipes.served import Told, ask_served
 from viiwork.settings import EngineSection, Settings
 
@@ -49,10 +49,14 @@ def answers(address: str) -> bool:
         return False
 
 
-def checked(url: str, tmp_path: Path, **more: object) -> Checked:
+def settings(url: str, tmp_path: Path, **more: object) -> Settings:
     (tmp_path / "key").write_text(f"{KEY}\n")
     engine = EngineSection.model_validate({"kind": "url", "url": url, "key_file": tmp_path / "key", **more})
-    return check_engine(Settings(engine=engine), worker="cpu0", environ={})
+    return Settings(engine=engine)
+
+
+def checked(url: str, tmp_path: Path, **more: object) -> Checked:
+    return check_engine(settings(url, tmp_path, **more), worker="cpu0", environ={})
 
 
 def test_its_only_model_is_taken_with_its_own_name_and_context(url: str, tmp_path: Path) -> None:
@@ -71,7 +75,7 @@ def test_the_name_that_is_shown_is_taken_as_well_as_its_own(url: str, tmp_path: 
 
 def test_a_model_that_it_does_not_serve_is_refused_with_those_that_it_does(url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"does not serve 'other'\. It serves Org/Its-Model\."):
-        checked(url, tmp_path, model="other")
+        check_server(settings(url, tmp_path, model="other"), checked(url, tmp_path, model="other"))
 
 
 def test_without_its_key_it_tells_nothing(url: str) -> None:

@@ -116,6 +116,18 @@ async def test_a_server_of_somebody_elses_is_looked_for_and_then_the_fleet_comes
     assert row.state == AWAY
 
 
+async def test_a_server_with_other_models_is_waited_for_likewise() -> None:
+    told = "http://127.0.0.1:8080 does not serve 'wrong'. It serves tiny"
+    state = f"waiting for its model: {told}"
+    late = cards(card(1, state).model_copy(update={"engine_restarts": MANY_TRIES}))
+    cpus = [engine("cpu0", pid=1)]
+    assert is_up(cpus, late)
+    (said,) = absences(cpus, late)
+    assert said.startswith(f"cpu0: {told}. Have that server serve it, or end this fleet and give another --model")
+    (row,) = fleet_report(load_settings(), cpus, server=None, cards=late).processes
+    assert row.state == state
+
+
 async def test_the_line_that_waits_says_why_such_a_server_does_not_answer(fake_store: Store) -> None:
     readiness = Readiness(load_settings(), fake_store, [engine("cpu0", pid=1)], host="h")
     readiness.cards = cards(card(1, AWAY))

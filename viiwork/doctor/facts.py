@@ -108,6 +108,10 @@ class FleetFacts:
     """Engine workers by model."""
     held_back: Mapping[str, str]
     """Why an engine worker takes no work just now, by its name."""
+    to_mend: tuple[str, ...]
+    """What a person can do about those who wait for something outside the fleet."""
+    unexplained: bool
+    """Whether others of them are held back too."""
     readers: int
     waiting: Mapping[str, int]
     """Jobs that wait, by model."""

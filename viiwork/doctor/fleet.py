@@ -8,6 +8,8 @@ from viiwork.doctor.facts import FleetFacts
 from viiwork.doctor.finding import Finding, fail, ok, warn
 from viiwork.errors import Full
 
+SEE_WHY = "See their logs. `viiwork quarantine list` says why, `viiwork quarantine lift` ends it."
+
 
 def workers(fleet: FleetFacts) -> Finding:
     """Somebody must serve each model, and somebody must read."""
@@ -22,9 +24,7 @@ def workers(fleet: FleetFacts) -> Finding:
         return warn("Workers", f"{counts}; no reader, so documents wait", "Set workers.readers to at least 1.")
     if fleet.held_back:
         found = "; ".join(f"{name}: {why}" for name, why in sorted(fleet.held_back.items()))
-        return warn(
-            "Workers", found, "See their logs. `viiwork quarantine list` says why, `viiwork quarantine lift` ends it."
-        )
+        return warn("Workers", found, " ".join((*fleet.to_mend, *([SEE_WHY] if fleet.unexplained else []))))
     return ok("Workers", f"{counts}; {fleet.readers} for reading")
 
 

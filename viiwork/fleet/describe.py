@@ -12,7 +12,7 @@ from viiwork.fleet.plan import FLOWER_USER, api_url, flower_url
 from viiwork.fleet.report import FleetReport, ProcessReport
 from viiwork.fleet.restarts import LONGEST_DELAY_S, MAX_QUICK_DEATHS
 from viiwork.processes import identity
-from viiwork.roster import AWAITS_CARD, AWAITS_SERVER, NO_WATTS, WorkerCard
+from viiwork.roster import AWAITS_CARD, AWAITS_MODEL, AWAITS_SERVER, NO_WATTS, WorkerCard
 from viiwork.settings import Settings
 from viiwork.statedir import StateDir, SupervisorRecord
 
@@ -53,7 +53,7 @@ def fleet_report(
 
 def _row(child: Child, card: WorkerCard | None) -> ProcessReport:
     told = {"engine": card.engine, "model": card.model, "slots": card.slots} if card is not None else {}
-    if card is not None and card.engine_state.startswith((AWAITS_CARD, AWAITS_SERVER, NO_WATTS)):
+    if card is not None and card.engine_state.startswith((AWAITS_CARD, AWAITS_SERVER, AWAITS_MODEL, NO_WATTS)):
         told["state"] = card.engine_state
     return ProcessReport.model_validate({**child.record().model_dump(), **told})
 

@@ -14,7 +14,7 @@ from viiwork.fleet.containerroom import container_facts
 from viiwork.fleet.plan import engine_names
 from viiwork.fleet.wanted import engine_sections
 from viiwork.recipes.cards import numbers
-from viiwork.recipes.check import BUILT_IN, Checked, check_engine, check_fleet, check_key
+from viiwork.recipes.check import BUILT_IN, Checked, check_engine, check_fleet, check_server
 from viiwork.recipes.launching import kv_bytes_of
 from viiwork.settings import Settings
 
@@ -35,7 +35,7 @@ def engine_facts(settings: Settings, environ: Mapping[str, str]) -> EngineFacts:
             check_fleet(settings, (), environ=environ)
             return EngineFacts(title=kind, alias=settings.engine.alias or settings.engine.model or "")
         checked = check_engine(settings, worker=workers[0], environ=environ)
-        check_key(settings, checked)
+        check_server(settings, checked)
     except ViiworkError as error:
         return EngineFacts(title=kind, alias="", error=error, container=container)
     return replace(_of(settings, checked, workers), container=container)

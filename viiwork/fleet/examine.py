@@ -25,7 +25,7 @@ from viiwork.fleet.joining import check_blobs, check_joinable, in_clear
 from viiwork.fleet.machineroom import machine_facts
 from viiwork.fleet.running import other_engine
 from viiwork.jobs import READER_MODEL
-from viiwork.roster import WorkerCard
+from viiwork.roster import AWAITS_MODEL, AWAITS_SERVER, WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store, apikeys
 from viiwork.store.blobdir import disk_now_s
@@ -38,6 +38,11 @@ from viiwork.wire import SCHEMA
 
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
+TO_MEND = {
+    AWAITS_SERVER: "Start that server, or give another --url (engine.url); the worker goes on by itself.",
+    AWAITS_MODEL: "Have that server serve the model, or give another --model (engine.model).",
+}
+"""What a person can do, by what a worker says that it waits for."""
 
 
 async def examine(settings: Settings) -> Facts:
@@ -131,13 +136,17 @@ async def fleet_facts(store: Store, settings: Settings) -> FleetFacts:
             waiting[depth.model] += depth.waiting + depth.queued
     workers = newest(status.workers)
     cards = [worker.card for worker in workers]
+    held = {
+        worker.card.name: why
+        for worker in workers
+        if (why := held_back(worker.card, quarantined=bool(worker.quarantine)))
+    }
+    waits = {said: {name for name, why in held.items() if said in why} for said in TO_MEND}
     return FleetFacts(
         workers=Counter(card.model for card in cards if card.model != READER_MODEL),
-        held_back={
-            worker.card.name: why
-            for worker in workers
-            if (why := held_back(worker.card, quarantined=bool(worker.quarantine)))
-        },
+        held_back=held,
+        to_mend=tuple(TO_MEND[said] for said, names in waits.items() if names),
+        unexplained=held.keys() != set().union(*waits.values()),
         readers=sum(card.model == READER_MODEL for card in cards),
         waiting=waiting,
         dead=int(dead),

@@ -7,12 +7,19 @@ from collections.abc import Mapping, Sequence
 from viiwork.errors import EngineFault, StartupError
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import Role
-from viiwork.roster import AWAITS_CARD, AWAITS_SERVER, GIVEN_UP, NO_WATTS, WorkerCard
+from viiwork.roster import AWAITS_CARD, AWAITS_MODEL, AWAITS_SERVER, GIVEN_UP, NO_WATTS, WorkerCard
 
 Cards = Mapping[int, WorkerCard]
 """What workers told of themselves, by process id."""
 MANY_TRIES = 5
 """So often a server that somebody else runs is looked for, in about 8 s, before the fleet comes up without it."""
+WHAT_TO_DO = {
+    AWAITS_SERVER: "Start that server, or end this fleet and give another --url (engine.url). "
+    "The fleet is up and takes work, which waits until the server answers.",
+    AWAITS_MODEL: "Have that server serve it, or end this fleet and give another --model (engine.model). "
+    "The fleet is up and takes work, which waits until the server has the model.",
+}
+"""By what its worker says that it waits for."""
 
 
 def is_up(children: Sequence[Child], cards: Cards) -> bool:
@@ -58,21 +65,27 @@ def is_held(child: Child, cards: Cards) -> bool:
 
 
 def server_away(child: Child, cards: Cards) -> str:
-    """Why the server that its worker speaks to does not answer, once it was looked for often; else empty."""
-    card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
-    told, _, why = ("", "", "") if card is None else card.engine_state.partition(": ")
-    return why if card is not None and told == AWAITS_SERVER and card.engine_restarts >= MANY_TRIES else ""
+    """Why the server that its worker speaks to is of no use, once it was looked for often; else empty."""
+    return _awaited(child, cards)[1]
 
 
 def absences(children: Sequence[Child], cards: Cards) -> list[str]:
-    """What is said when a fleet comes up without such a server: why, what to do, and where to read on."""
-    away = {child: why for child in children if (why := server_away(child, cards))}
+    """What is said when a fleet comes up without such a server, or its model: why, what to do, where to read on."""
+    found = {child: _awaited(child, cards) for child in children}
     return [
-        f"{child.spec.name}: {why}. Start that server, or end this fleet and give another --url (engine.url). "
-        "The fleet is up and takes work, which waits until the server answers; it is looked for again and again. "
+        f"{child.spec.name}: {why}. {WHAT_TO_DO[told]} It is looked for again and again. "
         f"See {child.log.with_name(f'guard-{child.spec.name}.log')}."
-        for child, why in away.items()
+        for child, (told, why) in found.items()
+        if why
     ]
+
+
+def _awaited(child: Child, cards: Cards) -> tuple[str, str]:
+    card = cards.get(child.pid) if child.spec.role is Role.ENGINE and child.pid else None
+    if card is None or card.engine_restarts < MANY_TRIES:
+        return "", ""
+    told, _, why = card.engine_state.partition(": ")
+    return (told, why) if told in WHAT_TO_DO else ("", "")
 
 
 def _words(child: Child) -> str:

@@ -11,7 +11,7 @@ import httpx
 from viiwork.errors import StoreUnavailable
 from viiwork.fleet.child import Child, ChildState
 from viiwork.fleet.plan import Role, api_url
-from viiwork.roster import AWAITS_SERVER, GIVEN_UP, WorkerCard
+from viiwork.roster import AWAITS_MODEL, AWAITS_SERVER, GIVEN_UP, WorkerCard
 from viiwork.settings import Settings
 from viiwork.store import Store
 
@@ -77,12 +77,12 @@ class Readiness:
     def _awaited(self, child: Child) -> str:
         """`gpu0`, or `gpu0: loading (35 s)` once its worker tells how its engine stands.
 
-        Of a server that somebody else runs, why it does not answer: that is for whoever waits here to mend.
+        Of a server that somebody else runs, why it is of no use: that is for whoever waits here to mend.
         """
         card = self.cards.get(child.pid)
         told = card.engine_state if card is not None and child.pid else ""
         short, _, why = told.partition(": ")
-        state = why if short == AWAITS_SERVER else short
+        state = why if short in (AWAITS_SERVER, AWAITS_MODEL) else short
         return f"{child.spec.name}: {state}" if state else child.spec.name
 
 

@@ -39,6 +39,8 @@ class Checked:
     """What such a server calls its model."""
     refuses_key: bool = False
     """Such a server answers, but wants a key, or another one."""
+    unserved: str = ""
+    """Such a server answers, and these are the models that it has: not the one that is wanted."""
 
 
 def check_fleet(settings: Settings, workers: tuple[str, ...], *, environ: Mapping[str, str]) -> None:
@@ -54,15 +56,21 @@ def check_fleet(settings: Settings, workers: tuple[str, ...], *, environ: Mappin
         raise unknown(kind, (*BUILT_IN, *known_recipes()))
     for worker in workers[:1]:  # they differ in their cards alone
         checked = check_engine(settings, worker=worker, environ=environ)
-        check_key(settings, checked)
+        check_server(settings, checked)
         if not settings.devices.spec:  # else the cards themselves were counted
             check_cards(checked.recipe, workers)
 
 
-def check_key(settings: Settings, checked: Checked) -> None:
-    """Raises StartupError where the server answers and refuses the key: a worker that runs waits for a person then."""
+def check_server(settings: Settings, checked: Checked) -> None:
+    """Raises StartupError where a server answers and refuses the key, SettingsError where it has other models.
+
+    A worker that runs does not end for that: its guard tells of it and looks again.
+    """
     if checked.refuses_key:
         raise _key_refused(settings)
+    if checked.unserved:
+        message = f"{not_served(settings.engine.url or '', checked.name)}."
+        raise SettingsError(message, hint=f"{checked.unserved}.", param="engine.model")
 
 
 def check_cards(recipe: Recipe, workers: tuple[str, ...], *, root: Path = ROOT) -> None:
@@ -160,13 +168,15 @@ def _elsewhere(recipe: Recipe, settings: Settings) -> Checked:
     folder = Path(engine.model).expanduser() if engine.model else None
     local = folder is not None and folder.is_dir()
     facts = look_at(folder) if folder is not None and local else ModelFacts()
-    name = _its_name(engine.url, told, "" if local else engine.model or "")
+    wanted, names = "" if local else engine.model or "", [model.name for model in served]
+    name = (meant(wanted, names) or wanted) if wanted else _its_only_name(engine.url, told)
+    unserved = serves(names) if wanted and names and name not in names else ""
     context = next((model.context_tokens for model in served if model.name == name), None)
     model = ModelFacts(
         context_tokens=context or facts.context_tokens, tokenizer=facts.tokenizer, kv_bytes=facts.kv_bytes
     )
     alias = _alias(settings, engine.model if local and engine.model else name)
-    return Checked(recipe, model, alias, "", name=name, refuses_key=told.refuses_key)
+    return Checked(recipe, model, alias, "", name=name, refuses_key=told.refuses_key, unserved=unserved)
 
 
 def _key_refused(settings: Settings) -> StartupError:
@@ -178,14 +188,10 @@ def _key_refused(settings: Settings) -> StartupError:
     return StartupError(f"{shown} answers, but refuses the key.", hint=f"Check the one in {engine.key_file}.")
 
 
-def _its_name(url: str, told: Told, wanted: str) -> str:
-    """What the server calls the model that a person named, by that name or the one shown here; or its only one."""
+def _its_only_name(url: str, told: Told) -> str:
+    """What the server calls its model, where nobody says. Raises SettingsError, StartupError."""
     shown = shown_address(url)
     names = [model.name for model in told.models]
-    if wanted and (name := meant(wanted, names) if names else wanted):
-        return name
-    if wanted:
-        raise SettingsError(f"{not_served(url, wanted)}.", hint=f"{serves(names)}.", param="engine.model")
     if len(names) == 1:
         return names[0]
     if names:

@@ -8,7 +8,8 @@ from viiwork.errors import SettingsError
 from viiwork.recipes.modelfacts import alias_of
 
 MANY = 8
-"""So many of a server's models are named to a person."""
+LONGEST = 120
+"""So many of a server's models are named to a person, and so many characters of each."""
 
 
 def meant(wanted: str, names: Sequence[str]) -> str:
@@ -33,7 +34,7 @@ def not_served(url: str, wanted: str) -> str:
 
 def serves(names: Sequence[str]) -> str:
     """`It serves a, b`."""
-    return f"It serves {', '.join(names[:MANY])}"
+    return f"It serves {', '.join(name[:LONGEST] for name in names[:MANY])}"
 
 
 def _shown_as(name: str) -> str:

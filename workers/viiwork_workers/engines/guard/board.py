@@ -10,6 +10,10 @@ from viiwork_workers.engines.guard.frames import Load, Phase, Stage
 from viiwork_workers.engines.guard.log import Diary
 
 Tell = Callable[[Phase | Load], None]
+NO_REASONS = {
+    **{"url": "", "key": "", "model": "", "why": "", "advice": "", "fault_of": ""},
+    **{"awaits_turn": False, "away": False, "unserved": False},
+}
 
 
 class Board:
@@ -35,8 +39,7 @@ class Board:
     def move(self, stage: Stage, **changes: Any) -> None:
         """To a stage; what is said of its reasons and its address is said anew each time."""
         before = self._phase
-        reasons = {"url": "", "key": "", "why": "", "advice": "", "fault_of": "", "awaits_turn": False, "away": False}
-        self._phase = before.model_copy(update={**reasons, **changes, "stage": stage})
+        self._phase = before.model_copy(update={**NO_REASONS, **changes, "stage": stage})
         if stage != before.stage:
             self._since_s = time.monotonic()
         if self._phase != before:

@@ -10,9 +10,12 @@ from viiwork_workers.engines.deaths import Deaths
 from viiwork_workers.engines.guard.frames import FaultOf
 from viiwork_workers.engines.guard.known import Known
 
-How = Literal["died", "hung", "late", "broken", "garbage", "away"]
+How = Literal["died", "hung", "late", "broken", "garbage", "away", "unserved"]
 """died: the process ended, or says itself that it is broken; late: it was not ready in time; broken: it answered the
-canary with an error; garbage: with what makes no sense; away: a server that somebody else runs does not answer."""
+canary with an error; garbage: with what makes no sense; away: a server that somebody else runs does not answer;
+unserved: such a server answers, and lists other models than ours."""
+OF_OTHERS = ("away", "unserved")
+"""What somebody else may mend at any time: it is looked at again and never given up."""
 MANY_QUICK = 5
 """Quick deaths in a row after which an engine is given up."""
 MANY_GARBAGE = 2
@@ -79,7 +82,7 @@ class Course:
         return replace(seen, given_up=seen._is_over(fall))
 
     def _is_over(self, fall: Fall) -> bool:
-        if fall.how == "away":
+        if fall.how in OF_OTHERS:
             return False
         quick = self.deaths.quick >= MANY_QUICK or self.lates >= MANY_LATE
         return quick or self.canaries >= MANY_GARBAGE or (fall.hopeless and not self.ever_ready)

@@ -82,6 +82,10 @@ class Phase(Wire):
     """Whether it is started again as soon as the host's power room lets it load."""
     away: bool = False
     """Whether it is a server that somebody else runs, which does not answer."""
+    unserved: bool = False
+    """Whether it is such a server that answers, and lists other models than the one that is wanted."""
+    model: str = ""
+    """What such a server calls the model, while it is `ready`; empty where it tells nothing: then as it was named."""
 
 
 class Load(Wire):

@@ -89,7 +89,7 @@ class Life:
                     "away", "the file with the server's key cannot be read", "Check --key-file (engine.key_file)."
                 )
         fall = await self._serve(Post(self._launch.url, key))
-        return fall if fall.how == "garbage" or fall.hopeless else replace(fall, how="away")
+        return fall if fall.how in ("garbage", "unserved") or fall.hopeless else replace(fall, how="away")
 
     async def _run_process(self) -> Fall:
         try:

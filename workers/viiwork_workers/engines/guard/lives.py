@@ -90,8 +90,8 @@ class Lives:
         counts = {"pid": 0, "deaths": deaths.quick, "restarts": deaths.total}
         stage: Stage = "failed" if self._course.given_up else "restarting"
         times = f" ({deaths.quick} times in a row)" if self._course.given_up and deaths.quick > 1 else ""
-        told = {"why": fall.why + times, "advice": fall.advice, "fault_of": fall.fault_of, "away": fall.how == "away"}
-        self._board.move(stage, **told, **counts)
+        told = {"why": fall.why + times, "advice": fall.advice, "fault_of": fall.fault_of}
+        self._board.move(stage, away=fall.how == "away", unserved=fall.how == "unserved", **told, **counts)
 
     async def _clear_away(self, *, grace_s: float) -> None:
         """Every process of it, and its memory on the card."""

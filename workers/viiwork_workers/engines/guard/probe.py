@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from viiwork.recipes import Launch
+from viiwork.recipes.meant import meant, not_served, serves
 from viiwork_workers.engines.guard.canary import CANARY_TOKENS, QUESTIONS, Question
 from viiwork_workers.engines.guard.frames import Load
 from viiwork_workers.engines.guard.http import Line, Reply
@@ -18,6 +19,7 @@ Standing = Literal["up", "loading", "odd", "silent", "refused"]
 """odd: it answers with a status that means neither; silent: no answer in time; refused: nothing listens there."""
 NOT_ITS_KIND = frozenset({400, 404, 405, 415, 422, 501})
 """What servers answer to a request that their model cannot be asked: no chat template, no text at all."""
+MODELS = "/v1/models"
 REFUSES = "it refuses the key"
 VERSIONS = {"vllm": ("/version", "version"), "llama.cpp": ("/props", "build_info"), "tgi": ("/info", "version")}
 """By dialect the page that tells the engine's version, and under which name. MLC-LLM's server has none."""
@@ -34,6 +36,11 @@ class Probe:
         self._line = Line(url, key)
         self.trouble = ""
         """Why its health page did not answer last: `connection refused`."""
+        self.model = launch.alias
+        """What it calls the model: as its list has it, where it has one."""
+        self.unserved = ""
+        """Why a server that somebody else runs is of no use although it answers: it does not serve the model."""
+        self._listed = b""
 
     @property
     def trusts(self) -> bool:
@@ -51,17 +58,18 @@ class Probe:
         """How its health page answers."""
         reply = await self._line.get(self._launch.health, timeout_s=timeout_s)
         self.trouble = reply.why
+        if self._launch.health == MODELS and reply.fine:
+            self._listing(reply)
         return self._standing(reply)
 
     async def models(self, *, timeout_s: float) -> str:
         """Why its list of models will not do; empty when it will. A server may have none."""
-        reply = await self._line.get("/v1/models", timeout_s=timeout_s)
+        reply = await self._line.get(MODELS, timeout_s=timeout_s)
         if reply.status in (401, 403):
             return REFUSES
         if reply.status == 404:
             return ""
-        listed = reply.json() if reply.fine else None
-        return "" if isinstance(listed, dict) and listed.get("data") else "it does not list its models yet"
+        return "" if reply.fine and self._listing(reply) else "it does not list its models yet"
 
     async def version(self, *, timeout_s: float) -> str:
         """What the program says of its version; empty where it says nothing."""
@@ -101,7 +109,7 @@ class Probe:
 
     async def _ask(self, question: Question, *, timeout_s: float) -> Reply:
         """In the way that it can answer: in a chat, else by completing a text, else with a vector."""
-        model: dict[str, Any] = {"model": self._launch.alias}
+        model: dict[str, Any] = {"model": self.model}
         text = model | {"temperature": question.temperature, "seed": question.seed, "max_tokens": CANARY_TOKENS}
         text |= {"priority": -1} if self._launch.priority else {}
         completion = text | {"prompt": question.prompt}
@@ -115,6 +123,23 @@ class Probe:
             reply = await self._line.post("/v1/embeddings", model | {"input": question.prompt}, timeout_s=timeout_s)
         return reply
 
+    def _listing(self, reply: Reply) -> bool:
+        """Whether it is a list of models. In one of a server that somebody else runs, ours is looked for."""
+        if reply.body == self._listed:
+            return True
+        listed = reply.json()
+        entries = listed.get("data") if isinstance(listed, dict) else None
+        if not entries:
+            return False
+        self._listed = reply.body
+        names = names_of(entries)
+        if self._launch.url and names:
+            wanted = self._launch.alias
+            found = meant(wanted, names)
+            self.model = found or wanted
+            self.unserved = "" if found else f"{not_served(self._launch.url, wanted)}. {serves(names)}"
+        return True
+
     def _standing(self, reply: Reply) -> Standing:
         if reply.fine:
             return "up"
@@ -123,3 +148,9 @@ class Probe:
         if reply.status:
             return "odd"
         return "refused" if reply.refused else "silent"
+
+
+def names_of(entries: object) -> list[str]:
+    """The models that a server lists; none where it does not name them as others do."""
+    told = entries if isinstance(entries, list) else []
+    return [name for entry in told if isinstance(entry, dict) and isinstance(name := entry.get("id"), str)]

@@ -97,7 +97,7 @@ class Serving:
         return max(self._launch.hang_s, self._launch.start_timeout_s - (_now() - self._begin_s))
 
     async def _load(self) -> Fall | None:
-        """None once it is up and lists its model."""
+        """None once it is up and lists its model. A server that somebody else runs may list others."""
         while _now() - self._begin_s < self._launch.start_timeout_s:
             standing = await self._first_standing()
             if standing is None:
@@ -112,7 +112,7 @@ class Serving:
                     why = f"the engine at its address answers, but {REFUSES}"
                     return Fall("broken", why, advice, hopeless=True)
                 if standing == "up" and not listed:
-                    return None
+                    return self._unserved()
                 why = why or listed
             self._board.move("loading", why=why)
             await asyncio.sleep(QUICK_LOOK_S if _now() - self._begin_s < 10 * LOOK_S else LOOK_S)
@@ -136,6 +136,13 @@ class Serving:
         shown = self._launch.url.rpartition("@")[2]  # a name and a password may stand before it
         why = f" ({self._probe.trouble})" if self._probe.trouble else ""
         return Fall("away", f"the server at {shown} does not answer{why}", "Start it, or check --url (engine.url).")
+
+    def _unserved(self) -> Fall | None:
+        """No job of ours can have made it serve another model."""
+        if not self._probe.unserved:
+            return None
+        advice = "Have it serve that model, or name one that it serves with --model (engine.model)."
+        return Fall("unserved", self._probe.unserved, advice, fault_of="engine")
 
     async def _check(self, *, within_s: float) -> Fall | None:
         """None once its text makes sense."""
@@ -189,11 +196,14 @@ class Serving:
             # vLLM without its EngineCore closes its port at once and takes 4 s more to end, measured
             if look.standing == "refused" or watch.sick:
                 return self._away() if self._launch.url else _unwell(look.standing)
+            if (fall := self._unserved()) is not None:
+                return fall
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_S)
 
     def _new_watch(self) -> Watch:
-        self._board.move("ready", url=self._post.url, key=self._post.key, version=self._version)
+        model = self._probe.model if self._launch.url else ""
+        self._board.move("ready", url=self._post.url, key=self._post.key, version=self._version, model=model)
         return Watch.of(self._launch.hang_s, ours=not self._launch.url)
 
     async def _look(self) -> Look:

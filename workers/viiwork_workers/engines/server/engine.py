@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import replace
 
 from viiwork.errors import EngineDied, EngineFault, JobRefused, Unavailable
 from viiwork.recipes.launch import Launch
@@ -31,8 +32,9 @@ MANY_TROUBLES = 3
 class Life:
     """One life of the server: from the moment it is ready until it is not."""
 
-    def __init__(self, phase: Phase, busyness: Busyness, connections: Connections) -> None:
+    def __init__(self, phase: Phase, tongue: Tongue, busyness: Busyness, connections: Connections) -> None:
         self.number = phase.life
+        self.tongue = replace(tongue, alias=phase.model or tongue.alias)
         self._over = asyncio.Event()
         self.jobs_innocent = False
         """Whether it was ended for what no job can have caused."""
@@ -148,7 +150,7 @@ class ServerEngine:
         listener = None if isinstance(work, StepInput) else manner.on_text
         load = self._keeper.load
         streams = self._always_stream or listener is not None or (load is not None and load.uncounted)
-        ask = self._tongue.ask(asked, lane=manner.lane, stream=streams and not isinstance(asked, EmbeddingInput))
+        ask = life.tongue.ask(asked, lane=manner.lane, stream=streams and not isinstance(asked, EmbeddingInput))
         try:
             reply = await life.server.answer(ask, on_text=listener)
         except EngineTrouble as trouble:
@@ -189,17 +191,18 @@ class ServerEngine:
             self._life.jobs_innocent = phase.fault_of == "engine"
             self._end_life("it is over")
         if phase.stage == "ready" and self._life is None:
-            self._life = Life(phase, self._busyness, self._connections)
+            self._life = Life(phase, self._tongue, self._busyness, self._connections)
             self._ready.set()
 
     def _tell_of_absence(self, phase: Phase) -> None:
-        """Once when a server that somebody else runs goes, and once it is back: nobody here has a log of its own."""
-        if phase.away and phase.why != self._absence:
+        """Once when a server that somebody else runs goes, or serves other models, and once it is back: nobody here has
+        a log of its own."""
+        if (phase.away or phase.unserved) and phase.why != self._absence:
             self._absence = phase.why
             log.warning("%s. %s It is looked for again and again.", phase.why, phase.advice)
         elif phase.stage == "ready" and self._absence:
             self._absence = ""
-            log.info("the server answers now")
+            log.info("the server answers now, and serves the model")
 
     def _end_life(self, why: str) -> None:
         life, self._life = self._life, None

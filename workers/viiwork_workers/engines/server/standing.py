@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from viiwork.roster import AWAITS_AGAIN, AWAITS_SERVER
+from viiwork.roster import AWAITS_AGAIN, AWAITS_MODEL, AWAITS_SERVER
 from viiwork_workers.engines.base import Signals
 from viiwork_workers.engines.guard.frames import Load, Phase
 
@@ -33,6 +33,8 @@ def state_of(phase: Phase, *, here_s: float = 0.0) -> str:
         return AWAITS_AGAIN
     if phase.away:
         return f"{AWAITS_SERVER}: {phase.why}"
+    if phase.unserved:
+        return f"{AWAITS_MODEL}: {phase.why}"
     if phase.stage == "restarting" and phase.deaths:
         return f"restarting ({phase.deaths} death{'s' if phase.deaths > 1 else ''})"
     return f"failed: {_why(phase)}" if phase.stage == "failed" else phase.stage
@@ -40,7 +42,7 @@ def state_of(phase: Phase, *, here_s: float = 0.0) -> str:
 
 def waiting_for(phase: Phase) -> str:
     """Why a job that comes now cannot be taken."""
-    state = "away" if phase.away else state_of(phase)  # no address to whoever sends jobs
+    state = "away" if phase.away else AWAITS_MODEL if phase.unserved else state_of(phase)  # no address to whoever asks
     return f"the engine takes no jobs now; it is {state}."
 
 
