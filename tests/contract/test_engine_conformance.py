@@ -50,6 +50,7 @@ def fake(dialect: Dialect) -> Case:
         calls_tools=dialect != "llama.cpp",
         refused=(*INCOMPLETE, TOO_LONG),
         killable=True,
+        holds="[[hang 8]] ",
     )
 
 

@@ -90,7 +90,7 @@ async def test_a_celery_worker_reads_our_hint(app: Celery, real_store: Store) ->
         consumer = app.amqp.TaskConsumer(channel, queues=[lane_queue(Lane.BATCH, "noop")])
         consumer.on_message = received.append
         consumer.consume()
-        connection.drain_events(timeout=10)
+        connection.drain_events(timeout=60)
         (message,) = received
         assert message.decode()[:2] == [[], {}]
         request = Request(message, app=app, task=app.tasks["viiwork.run"], hostname="gpu0@here")

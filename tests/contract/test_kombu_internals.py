@@ -35,6 +35,7 @@ from viiwork_workers.slots import IDLE_TIMERS, LaneQoS, stop_idle_timers
 from viiwork_workers.takes import Takes
 
 MODEL = "noop"
+WITHIN_S = 60.0
 
 
 class Transport:
@@ -93,9 +94,8 @@ class Transport:
 
     def turn_until(self, held: int) -> None:
         """Until so many hints are held, and some turns more in case there are too many."""
-        for _ in range(2000):
-            if len(self.messages) >= held:
-                break
+        until_s = time.monotonic() + WITHIN_S
+        while len(self.messages) < held and time.monotonic() < until_s:
             next(self._loop)
         self.turn()
 
@@ -301,6 +301,7 @@ def test_the_connection_of_a_pop_is_idle_once_its_reply_was_read(transport: Tran
 @pytest.mark.parametrize("slots", [2])
 def test_a_pop_under_way_may_go_one_over_and_loses_nothing(transport: Transport, slots: int) -> None:
     """Batch asked while there was room; its answer comes when the slots are full, and must be taken."""
+    transport.channels[Lane.BATCH].brpop_timeout = WITHIN_S  # else it is over by itself after a second
     transport.turn()
     assert transport.channels[Lane.BATCH]._in_poll
     transport.put(Lane.INTERACTIVE, slots)
@@ -424,20 +425,20 @@ def test_a_callback_from_another_thread_wakes_the_hub() -> None:
     """An idle hub waits in its poll; without the wake-up a finished job would wait for the next second."""
     hub = Hub()
     try:
-        timer = hub.call_later(30.0, lambda: None)
+        timer = hub.call_later(2 * WITHIN_S, lambda: None)
         loop, ran = hub.create_loop(), threading.Event()
         asleep = threading.Event()
         hub.on_tick.add(asleep.set)  # the last thing before the poll
 
         def call() -> None:
-            asleep.wait(10)
+            asleep.wait(WITHIN_S)
             hub.call_soon(ran.set)
 
         caller = threading.Thread(target=call)
         caller.start()
         begin_s = time.monotonic()
         next(loop)
-        assert time.monotonic() - begin_s < 5, "it slept through the call"
+        assert time.monotonic() - begin_s < WITHIN_S, "it slept through the call"
         caller.join()
         next(loop)
         assert ran.is_set()

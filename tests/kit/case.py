@@ -47,7 +47,9 @@ class Case:
     refused: tuple[EngineWork, ...] = ()
     killable: bool = False
     """It has a process of its own."""
-    start_s: float = 30.0
+    holds: str = ""
+    """What in a prompt lets it write some pieces and then nothing more, for whoever is to be killed in the middle."""
+    start_s: float = 90.0
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self, folder: Path) -> Settings:

@@ -36,7 +36,7 @@ class Lives:
             running = asyncio.create_task(engine.run(step(LETTER * 30)))
             await asyncio.sleep(0)
             await engine.close()
-            ended = (await asyncio.wait_for(asyncio.gather(running, return_exceptions=True), timeout=30))[0]
+            ended = (await asyncio.wait_for(asyncio.gather(running, return_exceptions=True), timeout=60))[0]
             assert isinstance(ended, EngineFault | Answer)
 
     async def test_while_it_loads_it_takes_nothing_and_says_so(self, case: Case, tmp_path: Path) -> None:
@@ -68,8 +68,14 @@ class Lives:
     async def _killed_under(self, engine: Engine, case: Case) -> list[BaseException | Answer]:
         hearing = Hearing()
         works: list[EngineWork] = (
-            [chat("Tell me more.", tokens=1_000), step(LETTER * 4)] if case.writes else [step(LETTER * 30)] * 2
+            [chat(f"{case.holds}Tell me more.", tokens=1_000), step(f"{case.holds}{LETTER * 4}")]
+            if case.writes
+            else [step(LETTER * 30)] * 2
         )
+        told = engine.signals()
+        assert told is not None
+        if not case.writes:
+            os.kill(told.pid, signal.SIGSTOP)  # it would be done before anybody saw it begin
         running = [asyncio.create_task(engine.run(work, hearing.manner)) for work in works]
 
         async def begun() -> bool:
@@ -77,8 +83,6 @@ class Lives:
 
         await asyncio.sleep(0)
         await eventually(begun, what="the stream's first pieces")
-        told = engine.signals()
-        assert told is not None
         os.kill(told.pid, signal.SIGKILL)
-        ended = await asyncio.wait_for(asyncio.gather(*running, return_exceptions=True), timeout=30)
+        ended = await asyncio.wait_for(asyncio.gather(*running, return_exceptions=True), timeout=60)
         return list(ended)
