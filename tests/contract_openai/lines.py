@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from openai import OpenAI
+from openai import ConflictError, OpenAI
 from openai.types import Batch, FileObject
 
-from tests.front import MODEL
+from tests.front import MODEL, Front
 
 CHAT = "/v1/chat/completions"
 ENDED = ("completed", "failed", "expired", "cancelled")
@@ -39,10 +41,16 @@ def started(sdk: OpenAI, content: bytes, *, endpoint: str = CHAT, **said: Any) -
     return sdk.batches.create(**told)
 
 
-def held(sdk: OpenAI, count: int = 400, **said: Any) -> Batch:
-    """A batch that is paused before it can have ended, by an address of ours."""
-    batch = started(sdk, jsonl([line(f"c-{n}", max_tokens=200) for n in range(count)]), **said)
-    sdk.post(f"/batches/{batch.id}/pause", cast_to=Batch)
+def held(sdk: OpenAI, front: Front, count: int = 400, **said: Any) -> Batch:
+    """A batch that is paused, by an address of ours, before its worker can have done it; its window may be over."""
+    worker = front.workers.processes["cpu0"]
+    worker.send_signal(signal.SIGSTOP)
+    try:
+        batch = started(sdk, jsonl([line(f"c-{n}", max_tokens=200) for n in range(count)]), **said)
+        with suppress(ConflictError):
+            sdk.post(f"/batches/{batch.id}/pause", cast_to=Batch)
+    finally:
+        worker.send_signal(signal.SIGCONT)
     return batch
 
 

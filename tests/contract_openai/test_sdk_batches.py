@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from openai import BadRequestError, NotFoundError, OpenAI
+from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
 from openai._legacy_response import HttpxBinaryResponseContent
 
-from tests.contract_openai.lines import CHAT, content, ended, held, jsonl, line, sent, started
-from tests.front import MODEL
+from tests.contract_openai.lines import CHAT, WITHIN_S, content, ended, held, jsonl, line, sent, started
+from tests.front import MODEL, Front
 
 REFUSED = {"temperature": 9}
+MANY = 1500
+"""Lines that are not all done while a busy machine does something else."""
 
 
 def test_a_batch_from_upload_to_both_files(sdk: OpenAI) -> None:
@@ -85,7 +88,7 @@ def test_another_window_and_fields_of_ours(sdk: OpenAI) -> None:
 
 def test_cancelling_keeps_what_was_finished(sdk: OpenAI) -> None:
     """What was not is in the error file, with `batch_cancelled`."""
-    batch = started(sdk, jsonl([line(f"c-{n}", max_tokens=200) for n in range(400)]))
+    batch = started(sdk, jsonl([line(f"c-{n}", max_tokens=200) for n in range(MANY)]))
     while (sdk.batches.retrieve(batch.id).request_counts or batch.request_counts).completed < 3:  # type: ignore[union-attr]
         time.sleep(0.02)
     asked = sdk.batches.cancel(batch.id)
@@ -94,14 +97,14 @@ def test_cancelling_keeps_what_was_finished(sdk: OpenAI) -> None:
     assert batch.status == "cancelled" and batch.cancelled_at is not None
     done = {row["custom_id"] for row in content(sdk, batch.output_file_id)}
     undone = content(sdk, batch.error_file_id)
-    assert len(done) >= 3 and done | {row["custom_id"] for row in undone} == {f"c-{n}" for n in range(400)}
+    assert len(done) >= 3 and done | {row["custom_id"] for row in undone} == {f"c-{n}" for n in range(MANY)}
     assert {(row["error"]["code"], row["response"]) for row in undone} == {("batch_cancelled", None)}
     assert sdk.batches.cancel(batch.id).status == "cancelled"
 
 
-def test_what_is_not_done_in_the_window_is_told(sdk: OpenAI) -> None:
+def test_what_is_not_done_in_the_window_is_told(sdk: OpenAI, front: Front) -> None:
     """An expired batch has an error file with `batch_expired`; what was done by then is in the output file."""
-    batch = ended(sdk, held(sdk, extra_body={"deadline_s": 3}))
+    batch = ended(sdk, held(sdk, front, extra_body={"deadline_s": 6}))
     undone = content(sdk, batch.error_file_id)
     assert batch.status == "expired" and batch.expired_at is not None
     assert {(row["error"]["code"], row["response"]) for row in undone} == {("batch_expired", None)}
@@ -114,14 +117,15 @@ def test_partial_output_can_be_read_while_it_runs(sdk: OpenAI) -> None:
     batch = started(sdk, jsonl([line(f"c-{n}", max_tokens=200) for n in range(300)]))
     try:
         early: list[dict[str, Any]] = []
-        until_s = time.monotonic() + 30
+        until_s = time.monotonic() + WITHIN_S
         while not early:
             assert time.monotonic() < until_s
             text = sdk.get(f"/batches/{batch.id}/output", cast_to=HttpxBinaryResponseContent).text
             early = [json.loads(each) for each in text.splitlines()]
         assert all(row["response"]["status_code"] == 200 for row in early)
     finally:
-        sdk.batches.cancel(batch.id)
+        with suppress(ConflictError):  # a busy machine may have been done with it by now
+            sdk.batches.cancel(batch.id)
     rows = content(sdk, ended(sdk, batch).output_file_id)
     assert all(row in rows for row in early)
 

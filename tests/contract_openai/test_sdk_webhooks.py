@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import json
 
 import httpx
 import pytest
@@ -10,15 +10,17 @@ from openai import InvalidWebhookSignatureError, OpenAI
 
 from tests.contract_openai.lines import ended, held, jsonl, line, started
 from tests.front import Front
-from tests.receiver import Receiver
+from tests.receiver import Heard, Receiver
 
 
-def heard(receiver: Receiver, count: int) -> None:
-    """Until so much has come; a bound, not a timing assertion."""
-    until_s = time.monotonic() + 30
-    while len(receiver.heard) < count:
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
+def heard(receiver: Receiver, *ids: str) -> list[Heard]:
+    """What has come of these batches, once something has of each; earlier tests' may end meanwhile too."""
+
+    def of(one: Heard) -> str:
+        return str(json.loads(one.body)["data"]["id"])
+
+    came = receiver.until(lambda told: {*map(of, told)} >= {*ids}, within_s=60)
+    return [one for one in came if of(one) in ids]
 
 
 def test_batches_that_end_are_told_and_unwrapped(sdk: OpenAI, front: Front) -> None:
@@ -31,13 +33,13 @@ def test_batches_that_end_are_told_and_unwrapped(sdk: OpenAI, front: Front) -> N
         try:
             good = ended(sdk, started(sdk, jsonl([line("a")])))
             bad = ended(sdk, started(sdk, b"{no\n"))
-            late = held(sdk, extra_body={"deadline_s": 3})
-            left = sdk.batches.cancel(held(sdk).id)
-            heard(receiver, 4)
+            late = held(sdk, front, extra_body={"deadline_s": 6})
+            left = sdk.batches.cancel(held(sdk, front).id)
+            came = heard(receiver, *(batch.id for batch in (good, bad, late, left)))
         finally:
             http.delete(f"/v1/callbacks/endpoints/{endpoint}")
     told = {}
-    for one in receiver.heard:
+    for one in came:
         event = sdk.webhooks.unwrap(one.body, one.headers, secret=secret)
         assert event.object == "event" and event.id == one.id and event.created_at > 1.7e9
         told[event.type] = event.data.id  # type: ignore[union-attr]
@@ -47,6 +49,6 @@ def test_batches_that_end_are_told_and_unwrapped(sdk: OpenAI, front: Front) -> N
         "batch.expired": late.id,
         "batch.cancelled": left.id,
     }
-    first = receiver.heard[0]
+    first = came[0]
     with pytest.raises(InvalidWebhookSignatureError):
         sdk.webhooks.unwrap(first.body.replace(b"batch.", b"Batch."), first.headers, secret=secret)
