@@ -27,8 +27,9 @@ submit = partial(rigging.submit, tokens=120, lanes=(Lane.BATCH,))
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Cards forty times as fast as real ones, which are taken to be lost after a second."""
+    """Cards forty times as fast as real ones, lost after a second; no lease runs out on a busy machine."""
     changes = {
+        "queue": {"lease_ttl_s": 60.0},
         "engine": {"kind": "simulated", "slots": 4, "time_scale": 0.025},
         "devices": {"spec": SPEC, "settle_s": 1.0},
         "api": {"port": 0},
@@ -157,7 +158,8 @@ async def test_a_swap_whose_fleet_is_killed_in_the_middle_has_failed_and_the_old
 ) -> None:
     """And the next `up` says so."""
     devices = settings.devices.model_copy(update={"spec": "simulated:2xRadeonVII@60"})
-    settings = settings.model_copy(update={"serve": settings.serve[:1], "devices": devices})
+    engine = settings.engine.model_copy(update={"time_scale": 0.25})  # the swap takes longer than to kill its fleet
+    settings = settings.model_copy(update={"serve": settings.serve[:1], "devices": devices, "engine": engine})
     with up(settings) as running:
         run = StateDir(settings.state_dir).read_run()
         assert run is not None
