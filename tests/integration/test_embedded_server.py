@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,17 @@ def test_a_live_server_is_adopted_with_the_memory_that_the_settings_give_now(roo
         assert client.config_get("maxmemory") == {"maxmemory": str(77 * 1024**2)}
     second.stop()
     assert not first.is_alive()
+
+
+def test_a_live_server_that_is_slow_to_answer_is_waited_for_and_adopted(root: Path) -> None:
+    """A machine that stands still is no reason to end it: workers are connected to it."""
+    first = embedded.start(settings_in(root))
+    os.kill(first.record.pid, signal.SIGSTOP)
+    going_on = threading.Timer(2.5, os.kill, (first.record.pid, signal.SIGCONT))  # it is asked for 2 s at a time
+    going_on.start()
+    second = embedded.start(settings_in(root))
+    going_on.join()
+    assert (second.adopted, second.record.pid) == (True, first.record.pid)
 
 
 def test_a_server_outlives_the_process_that_started_it(root: Path) -> None:

@@ -25,7 +25,7 @@ from viiwork.doctor.finding import GIB
 from viiwork.errors import Busy, Full
 from viiwork.fleet.examine import held_back
 from viiwork.roster import WorkerCard
-from viiwork.store.server_facts import facts_of, has_password, reach_of
+from viiwork.store.server_facts import facts_of, has_password, reach_of, skew
 
 REDIS = RedisFacts(
     kind="Valkey",
@@ -243,3 +243,8 @@ def test_a_server_that_tells_little_is_not_taken_for_a_broken_one() -> None:
     facts = facts_of({"redis_version": "7.2.4", "aof_enabled": 1}, {}, skew_s=0.0, sentinel=False)
     verdicts = {check(facts).verdict for check in redis.CHECKS}
     assert FAIL not in verdicts
+
+
+def test_a_clock_is_off_by_what_no_slow_answer_explains() -> None:
+    assert [skew(server_s, 100.0, 107.0) for server_s in (100.0, 103.5, 107.0)] == [0.0, 0.0, 0.0]
+    assert (skew(97.0, 100.0, 107.0), skew(110.5, 100.0, 107.0)) == (-3.0, 3.5)

@@ -23,7 +23,7 @@ from viiwork.settings import Settings
 from viiwork.statedir import Run, ServerRecord, StateDir
 from viiwork.store.endpoint import normalise
 from viiwork.store.server_config import max_memory_bytes
-from viiwork.store.server_launch import LOADING_S, SERVER_DIR, launch, ping, sync_client, url_of
+from viiwork.store.server_launch import LOADING_S, READY_S, SERVER_DIR, launch, ping, sync_client, url_of
 
 STOP_GRACE_S = 30.0
 LOCK_S = 30.0
@@ -131,9 +131,11 @@ def _adopt(settings: Settings, state: StateDir) -> RunningServer | None:
     found = running(state)
     if found is None:
         return None
-    deadline = time.monotonic() + LOADING_S
+    patience_s, began_s = {"loading": LOADING_S, "slow": READY_S}, time.monotonic()
     with suppress(StoreUnavailable):
-        while (answer := ping(found.url)) == "loading" and time.monotonic() < deadline and found.is_alive():
+        while (answer := ping(found.url)) in patience_s and found.is_alive():
+            if time.monotonic() - began_s > patience_s[answer]:
+                break
             time.sleep(0.1)
         if answer == "ready" and found.is_alive():
             _resize(found.url, max_memory_bytes(settings))

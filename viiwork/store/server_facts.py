@@ -23,10 +23,15 @@ async def gather(client: Redis, *, url: str) -> RedisFacts:
         info: dict[str, Any] = await client.info()
         before_s = time.time()
         seconds, micros = await client.time()
-        skew_s = seconds + micros / 1_000_000 - (before_s + time.time()) / 2
+        skew_s = skew(seconds + micros / 1_000_000, before_s, time.time())
     except (RedisError, OSError, EOFError) as error:
         raise explain(error, url) from error
     return facts_of(info, await _configuration(client), skew_s=skew_s, sentinel=url.startswith("sentinel:"))
+
+
+def skew(server_s: float, before_s: float, after_s: float) -> float:
+    """What is certain of how far its clock is ahead: it answered at some moment between these two. Pure."""
+    return server_s - min(max(server_s, before_s), after_s)
 
 
 async def _configuration(client: Redis) -> dict[str, str]:

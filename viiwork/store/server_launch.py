@@ -14,6 +14,7 @@ from urllib.parse import quote
 import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
 from viiwork.errors import StartupError, StoreUnavailable
@@ -152,12 +153,14 @@ def _startup_failure(record: ServerRecord, log: Path, begin: int) -> StartupErro
 
 
 def ping(url: str) -> str:
-    """`ready`, `loading` or `silent`."""
+    """`ready`, `loading`, `slow` (it took the question and did not answer in time) or `silent`."""
     with closing(sync_client(url)) as client:
         try:
             client.ping()
         except BusyLoadingError:
             return "loading"
+        except RedisTimeout:
+            return "slow"
         except (RedisError, OSError):
             return "silent"
     return "ready"
