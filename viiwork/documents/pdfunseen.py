@@ -10,6 +10,7 @@ from itertools import islice
 import pypdfium2.raw as pdfium
 
 from viiwork.documents.pdfpieces import (
+    MODES,
     NOT_TEXT,
     Handle,
     Run,
@@ -83,16 +84,14 @@ def look(page: Handle, textpage: Handle) -> Unseen:
 
 def _suspects(run: Run) -> Iterator[Suspects]:
     """Pages have thousands of pieces and a handful of ways to draw them: each way is judged once."""
-    for mode in set(run.modes) - {NOT_TEXT}:
-        places = run.places(mode)
+    for mode in filter(run.modes.__contains__, MODES):
         if mode in UNDRAWN:
-            yield Suspects(INVISIBLE, run, places)
+            yield Suspects(INVISIBLE, run, run.places(mode))
             continue
-        all_alike = len(places) == len(run.handles)
-        drawn = drawings(run.handles if all_alike else [run.handles[place] for place in places])
+        drawn = drawings(run.pieces(mode))
         kinds = {way: kind for way in ways(drawn) if (kind := _kind(way, is_filled=mode in FILLED, scale=run.scale))}
         for kind in set(kinds.values()):
-            told = zip(each(drawn), places, strict=True)
+            told = zip(each(drawn), run.places(mode), strict=True)
             yield Suspects(kind, run, [place for way, place in told if kinds.get(way) == kind])
 
 
