@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.ports import free_port
+from tests.terminal import Terminal
 from tests.workers import bare_environ
 
 pytestmark = pytest.mark.slow
@@ -38,6 +39,12 @@ class Fleet:
         argv = [sys.executable, "-m", "viiwork.cli.main", *arguments]
         told: dict[str, Any] = {"env": self.environ, "cwd": self.cwd, "timeout": PATIENCE_S, "check": False}
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, **told)
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start one command, away from any terminal."""
+        argv, pipe = [sys.executable, "-m", "viiwork.cli.main", *arguments], subprocess.PIPE
+        told: dict[str, Any] = {"env": self.environ, "cwd": self.cwd, "text": True}
+        return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, **told)
 
     def serve(self, model: str) -> None:
         """Start the server, with this model alone."""
@@ -87,20 +94,43 @@ def workers_of(doctor: str) -> str:
     return next(f"{each['found']} {each['advice']}" for each in checks if each["check"] == "Workers")
 
 
-def test_a_worker_takes_work_once_its_server_has_the_model_and_says_until_then_what_it_serves(fleet: Fleet) -> None:
-    """It took work under a name that the server did not know. The name that is asked for is the server's own."""
+def test_whoever_waits_is_told_for_what_and_is_answered_once_the_server_is_there(fleet: Fleet) -> None:
+    """A bar that stood still for minutes said nothing. Rows, and an answer's JSON, stay by themselves; and the name
+    that the server is asked for is its own.
+    """
+    fleet.stop()
     fleet.becomes("waiting for its server: ")
     assert "Start that server" in workers_of(fleet.viiwork("doctor", "--json").stdout)
-    fleet.serve("other")
-    told = f"{fleet.address} does not serve 'tiny'. It serves other"
-    assert fleet.becomes("waiting for its model: ") == f"waiting for its model: {told}"
-    assert told in fleet.viiwork("status").stdout
-    assert told in (fleet.cwd / "state" / "logs" / "cpu0.log").read_text()
-    assert "Have that server serve the model" in workers_of(fleet.viiwork("doctor", "--json").stdout)
-    fleet.serve("models/Tiny.gguf")
+    file = fleet.cwd / "letter.txt"
+    file.write_text("The lease ends in May.\n")
+    cause = f"the server at {fleet.address} does not answer (connection refused)"
+    with Terminal(["analyze", str(file)], url=fleet.api) as analyze, Terminal(["ask", "Why?"], url=fleet.api) as ask:
+        piped = [fleet.begin("analyze", str(file), "--json"), fleet.begin("ask", "Why?", "--json")]
+        analyze.wait_for(cause)
+        analyze.wait_for("0 of 1 done, waiting for its server")
+        ask.wait_for(cause)
+        for waiting in piped:
+            assert waiting.stderr is not None
+            while cause not in (line := waiting.stderr.readline()):
+                assert line, "it ended without a word"
+        fleet.serve("models/Tiny.gguf")
+        fleet.becomes("ready")
+        assert (analyze.end(), ask.end()) == (0, 0)
+        assert analyze.screen.count(cause) == ask.screen.count(cause) == 1
+    for waiting in piped:
+        told, _ = waiting.communicate(timeout=PATIENCE_S)
+        assert waiting.returncode == 0
+        assert [json.loads(line)["state"] for line in told.splitlines()] == ["succeeded"]
+
+
+def test_a_server_that_comes_back_with_another_model_is_sent_nothing_and_is_said_to(fleet: Fleet) -> None:
+    """Its worker took work under a name that the server did not know."""
+    if fleet.server is None:
+        fleet.serve("tiny")
     fleet.becomes("ready")
-    asked = fleet.viiwork("ask", "Why?", "--json")
-    assert asked.returncode == 0, asked.stderr
-    assert json.loads(asked.stdout)["model"] == "tiny"
     fleet.serve("other")
-    fleet.becomes("waiting for its model: ")
+    state = fleet.becomes("waiting for its model: ")
+    told = f"{fleet.address} does not serve 'tiny'. It serves other"
+    assert told in fleet.viiwork("status").stdout
+    assert told in state
+    assert "Have that server serve the model" in workers_of(fleet.viiwork("doctor", "--json").stdout)

@@ -11,6 +11,7 @@ import typer
 
 from viiwork.cli.options import AsJson, Server, by_flags, connect
 from viiwork.cli.screen import clean, one_line, print_json, say
+from viiwork.cli.standstill import Standstill, watched
 from viiwork.client import Client
 from viiwork.errors import UsageError, ViiworkError
 from viiwork.heldback import closed_lane
@@ -36,6 +37,13 @@ class Page:
         if self._live and (shown := clean(text)):
             print(shown, end="", flush=True)
             self._last = shown[-1]
+
+    def remark(self, text: str) -> None:
+        """Something on standard error, on a line of its own."""
+        if self._last:
+            self._end_line()
+            self._last = "\n"
+        say(text)
 
     def begin_again(self) -> None:
         """What stands there is void."""
@@ -84,8 +92,7 @@ def ask(
     with connect(server) as client:
         with by_flags():
             job = client.submit_job(messages, model=model or None, lane=Lane.INTERACTIVE, stream=True, **fields)
-        say_if_closed(client, job)
-        status = followed(client, job, page)
+        status = followed(client, job, page, closed=say_if_closed(client, job))
     if as_json:
         print_json(public(status))
     else:
@@ -93,17 +100,24 @@ def ask(
     raise typer.Exit(exit_code(status, said=as_json))
 
 
-def followed(client: Client, job: Status, page: Page) -> Status:
-    """The job's last status, once its text is on the page; whoever stops reading cancels the job."""
+def followed(client: Client, job: Status, page: Page, *, closed: str = "") -> Status:
+    """The job's last status, once its text is on the page; whoever stops reading cancels the job.
+
+    What it waits for while nothing comes is said, but not that its lane is `closed`, which was said.
+    """
     status = job
+    still = Standstill(client.fleet, job.model, job.lane, told=closed)
     try:
-        for told in client.job_text(job.id):
-            if isinstance(told, Delta):
-                page.add(told.text)
-            elif isinstance(told, Restart):
-                page.begin_again()
-            else:
-                status = waited_for(told, before=status)
+        with watched(still, page.remark):
+            for told in client.job_text(job.id):
+                if not isinstance(told, Status) or told.state is State.RUNNING:
+                    still.moved()
+                if isinstance(told, Delta):
+                    page.add(told.text)
+                elif isinstance(told, Restart):
+                    page.begin_again()
+                else:
+                    status = waited_for(told, before=status)
     except (KeyboardInterrupt, BrokenPipeError) as end:
         with suppress(ViiworkError):
             client.cancel_job(job.id)
@@ -114,12 +128,14 @@ def followed(client: Client, job: Status, page: Page) -> Status:
     return status
 
 
-def say_if_closed(client: Client, job: Status) -> None:
+def say_if_closed(client: Client, job: Status) -> str:
     """The question is taken all the same; but nobody should sit till morning before a lane that is closed."""
+    closed = ""
     with suppress(ViiworkError):  # the answer's own road tells what is wrong
         closed = closed_lane(client.fleet(), job.model, job.lane, now=datetime.now(UTC))
         if closed:
             say(one_line(f"{closed} The question waits there; Ctrl-C cancels it."))
+    return closed
 
 
 def waited_for(status: Status, *, before: Status) -> Status:

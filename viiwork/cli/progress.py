@@ -25,6 +25,7 @@ class Display(progress.Display, Protocol):
     """Shows how far an upload and an analysis are."""
 
     def upload(self, sent_bytes: int, total_bytes: int) -> None: ...
+    def waits(self, short: str, news: str) -> None: ...
 
 
 def display() -> Display:
@@ -32,8 +33,10 @@ def display() -> Display:
     return Bar() if err().is_terminal else Lines()
 
 
-def describe(status: BatchStatus, pace: Pace) -> str:
-    """`12 of 40 done, 1 failed, 5 one at a time, 3.2 a second, 9 s left`; a paused one has no time left to be told."""
+def describe(status: BatchStatus, pace: Pace, *, waits: str = "") -> str:
+    """`12 of 40 done, 1 failed, 5 one at a time, 3.2 a second, 9 s left`; one that is paused, or waits for something in
+    the fleet, has no time left to be told.
+    """
     counts = status.counts
     parts = [f"{counts.settled} of {counts.total} done"]
     parts += [f"{counts.failed} {failed_word(status)}"] if counts.failed else []
@@ -46,6 +49,8 @@ def describe(status: BatchStatus, pace: Pace) -> str:
         return ", ".join([*parts, "paused"])
     if status.held:
         return ", ".join([*parts, f"held: {status.held}"])
+    if waits:
+        return ", ".join([*parts, waits])
     parts += [f"{pace.per_second:.1f} a second"] if pace.per_second else []
     left_s = pace.left_s(counts.total - counts.settled)
     parts += [f"{duration(left_s)} left"] if left_s is not None else []
@@ -81,6 +86,7 @@ class Bar(progress.Hidden):
         self._upload: TaskID | None = None
         self._documents: TaskID | None = None
         self._suspects = 0
+        self._waits = ""
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -97,6 +103,12 @@ class Bar(progress.Hidden):
         note = upload_note(sent_bytes, total_bytes)
         self._bars.update(self._upload, total=max(1, total_bytes), completed=sent_bytes, note=note)
 
+    def waits(self, short: str, news: str) -> None:
+        """What it waits for, in the bar's line, and above it the whole sentence once."""
+        self._waits = short
+        if news:
+            self._bars.console.print(plain(news), soft_wrap=True)
+
     def progress(self, status: BatchStatus, /) -> None:
         self._pace = seen(self._pace, status)
         if self._documents is None:
@@ -104,7 +116,7 @@ class Bar(progress.Hidden):
         if status.suspects and not self._suspects:
             self._bars.console.print(plain(one_at_a_time(status.suspects)), soft_wrap=True)
         self._suspects = status.suspects
-        note, counts = describe(status, self._pace), status.counts
+        note, counts = describe(status, self._pace, waits=self._waits), status.counts
         self._bars.update(self._documents, total=max(1, counts.total), completed=counts.settled, note=note)
 
 
@@ -119,6 +131,7 @@ class Lines(progress.Hidden):
         self._stands: tuple[object, ...] = ()
         self._said = ""
         self._suspects = 0
+        self._waits = ""
 
     def upload(self, sent_bytes: int, total_bytes: int) -> None:
         now_s = self._clock()
@@ -127,6 +140,11 @@ class Lines(progress.Hidden):
             return
         if self._sent.reached(now_s, sent_bytes / max(1, total_bytes), at_once=sent_bytes >= total_bytes):
             self._say(f"uploading: {upload_note(sent_bytes, total_bytes)}")
+
+    def waits(self, short: str, news: str) -> None:
+        self._waits = short
+        if news:
+            say(news)
 
     def progress(self, status: BatchStatus, /) -> None:
         self._pace = seen(self._pace, status)
@@ -137,7 +155,8 @@ class Lines(progress.Hidden):
         changed, self._stands = stands != self._stands, stands
         share = status.counts.settled / max(1, status.counts.total)
         if self._settled.reached(self._clock(), share, at_once=changed):
-            self._say(f"{doing(status)}: {describe(status, self._pace)}", again=not status.paused)
+            told = describe(status, self._pace, waits=self._waits)
+            self._say(f"{doing(status)}: {told}", again=not status.paused)
 
     def _say(self, text: str, *, again: bool = False) -> None:
         """The same text twice only where it says that nothing moves although it should."""

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from viiwork import jobfile
 from viiwork.cli.options import AsJson, Server, connect, server_flag
 from viiwork.cli.progress import Display, display
 from viiwork.cli.report import Report
 from viiwork.cli.screen import print_json_line, say
+from viiwork.cli.standstill import Standstill
 from viiwork.client import Client
 from viiwork.errors import Busy, Full, Unavailable
 from viiwork.jobs import BatchStatus, Row, behind
@@ -69,6 +71,7 @@ def follow(
     A service that answered once (`met`: before this) is waited for when it goes away; one that never did is not.
     """
     pause_s, settled = LOOK_EVERY_S[0], 0
+    stands: Stands | None = None
 
     def look() -> BatchStatus:
         nonlocal after, met, settled
@@ -84,11 +87,35 @@ def follow(
 
     while True:
         status = patiently(look, worth_waiting=lambda: met)
+        stands = stands or Stands(client, status)
+        shown.waits(*stands.look(status))
         shown.progress(status)
         if status.finished:
             return status
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.3, LOOK_EVERY_S[1])
+
+
+class Stands:
+    """Whether an analysis moves, from look to look; where it does not, what it waits for."""
+
+    def __init__(self, client: Client, status: BatchStatus) -> None:
+        reads = status.task != jobfile.TASK
+        self._still = Standstill(client.fleet, status.model, status.lane, reads=reads)
+        self._seen = _marks(status)
+
+    def look(self, status: BatchStatus) -> tuple[str, str]:
+        """What it waits for in short, and a sentence where that is news; of one that is held on purpose, nothing."""
+        seen, self._seen = self._seen, _marks(status)
+        if seen != self._seen or status.finished or status.paused or status.held:
+            self._still.moved()
+            return "", ""
+        news = self._still.look()
+        return self._still.found.short, news
+
+
+def _marks(status: BatchStatus) -> tuple[object, ...]:
+    return status.state, status.counts, status.calls, status.paused, status.held
 
 
 def patiently(look: Callable[[], BatchStatus], *, worth_waiting: Callable[[], bool]) -> BatchStatus:
