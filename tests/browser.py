@@ -170,4 +170,4 @@ async def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:
 def _end_session(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=60)

@@ -59,7 +59,7 @@ class Proxy:
         """End the proxy and what passes through it."""
         self._do(self._shut())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
         self._loop.close()
 
     def _do(self, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -50,7 +50,7 @@ class UpFleet(Fleet):
         lives = [psutil.Process(self.processes[name].pid) for name in names]
         for life in lives:
             life.send_signal(signal.SIGKILL)
-        psutil.wait_procs(lives, timeout=10)
+        psutil.wait_procs(lives, timeout=60)
 
     def close(self) -> None:
         """They end with their supervisor."""

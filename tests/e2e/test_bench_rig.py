@@ -25,7 +25,7 @@ from viiwork.store.server_launch import sync_client
 pytestmark = pytest.mark.slow
 
 SMALL = ("--window", "1.5", "--rounds", "1", "--prompt-tokens", "32", "--output-tokens", "16", "--think", "0.1")
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 NO_SUBMITTER = "viiwork-bench"
 
 

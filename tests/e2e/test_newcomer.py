@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.ports import free_port
 from tests.workers import bare_environ
 
 pytestmark = pytest.mark.slow
@@ -74,8 +74,7 @@ def engine(tmp_path: Path) -> Iterator[str]:
     """The address of a server that somebody runs already."""
     script = tmp_path / "script.json"
     script.write_text(json.dumps({mark: answer(fields) for mark, fields in SCRIPT.items()}))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     argv = [sys.executable, "-m", "tests.fakes.openai_server", "--port", str(port), "--model", "qwen3:8b"]
     with subprocess.Popen([*argv, "--script", str(script)], cwd=ROOT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline()
@@ -96,7 +95,7 @@ def shell(tmp_path: Path) -> Iterator[dict[str, Any]]:
     environ |= {"VIIWORK_API_PORT": "0", "VIIWORK_FLOWER_ENABLED": "false", "COLUMNS": "160"}
     place: dict[str, Any] = {"cwd": clone, "env": environ}
     yield place
-    subprocess.run("viiwork down --now", shell=True, check=True, timeout=60, capture_output=True, **place)
+    subprocess.run("viiwork down --now", shell=True, check=True, timeout=120, capture_output=True, **place)
 
 
 def test_five_commands_lead_from_a_clone_to_a_table_of_fields(

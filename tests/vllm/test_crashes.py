@@ -47,7 +47,7 @@ def told(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
             "redis": {"url": redis_url, "prefix": "viiwork-test:crashes:"},
             "engine": engine_section(kind=kind, hang_s=HANG_S),
             "flower": {"enabled": False},
-            "queue": {"beat_s": 0.2, "lease_ttl_s": 3.0, "hint_grace_s": 1.0, "drain_grace_s": 5.0},
+            "queue": {"beat_s": 0.2, "lease_ttl_s": 10.0, "hint_grace_s": 1.0, "drain_grace_s": 5.0},
         }
     )
 

@@ -49,7 +49,7 @@ class Door:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def start_again(self) -> None:
         self._process = self._start()
