@@ -115,9 +115,9 @@ def up(
         if detach:
             screen.show(Event(kind="ready", fleet=start_detached(settings, report=screen.show)))
         else:
-            from viiwork.fleet.supervisor import Supervisor  # noqa: PLC0415 - heavy, and another process' with --detach
+            from viiwork.fleet.supervisor import keep_up  # noqa: PLC0415 - heavy, and another process' with --detach
 
-            asyncio.run(Supervisor(settings, report=screen.show).run())
+            asyncio.run(keep_up(settings, report=screen.show))
     if not detach:
         with suppress(OSError):  # the terminal may have been closed long ago
             say("Stopped.")

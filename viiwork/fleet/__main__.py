@@ -11,7 +11,7 @@ from contextlib import suppress
 from viiwork.errors import ViiworkError
 from viiwork.fleet.detach import as_fault
 from viiwork.fleet.report import SECONDS, Event
-from viiwork.fleet.supervisor import Supervisor
+from viiwork.fleet.supervisor import keep_up
 from viiwork.settings import load_settings
 
 
@@ -24,7 +24,7 @@ def main() -> int:
         to_pipe(event)
 
     try:
-        asyncio.run(Supervisor(load_settings(), report=report).run())
+        asyncio.run(keep_up(load_settings(), report=report))
     except ViiworkError as error:
         report(Event(kind="failed", text=str(error), fault=as_fault(error)))
         return error.exit_code

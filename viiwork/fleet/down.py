@@ -60,6 +60,9 @@ def _stop_supervisor(lock: FleetLock, settings: Settings, *, now: bool, tell: Ca
     while identity(pid) == who:
         if time.monotonic() > deadline:
             raise StartupError(f"the fleet (pid {pid}) did not stop in {patience_s:.0f} s.", hint="Try `down --now`.")
+        if now:  # a supervisor that was busy has seen the first two as one
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
         time.sleep(POLL_S)
 
 

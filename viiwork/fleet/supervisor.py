@@ -37,6 +37,7 @@ from viiwork.settings import Settings
 from viiwork.statedir import FleetLock, Run, StateDir, SupervisorRecord
 from viiwork.store import Store
 
+ENDS = (signal.SIGINT, signal.SIGTERM)
 TICK_S = 0.25
 READY_LIMIT_S = 900.0
 """A large model on a slow disk takes up to 15 minutes; after that the fleet is announced without the stragglers."""
@@ -92,7 +93,7 @@ class Supervisor:
 
     def ask_to_stop(self) -> None:
         """As SIGTERM does: the first time in order, the second time in a hurry."""
-        if self._stop.is_set():
+        if self._stop.is_set() and not self._hurry.is_set():
             self._hurry.set()
             self._herald.notice("Stopping at once.")
         self._stop.set()
@@ -105,7 +106,7 @@ class Supervisor:
 
     def _listen_for_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDS:
             loop.add_signal_handler(number, self.ask_to_stop)
         # A closed terminal sends it too: it must not end the fleet.
         loop.add_signal_handler(signal.SIGHUP, self._renew)
@@ -223,6 +224,14 @@ class Supervisor:
 
     def _fleet_report(self, readiness: Readiness) -> FleetReport:
         return fleet_report(self.settings, self._crew.children, server=self._ground.row(), cards=readiness.cards)
+
+
+async def keep_up(settings: Settings, *, report: Report) -> None:
+    """One run in a process of its own. Whoever signals again once all is stopped does not end it while it leaves."""
+    await Supervisor(settings, report=report).run()
+    for number in ENDS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 def keep_no_dumps() -> None:
