@@ -27,7 +27,8 @@ READER = worker("reader0@lab", model=READER_MODEL)
 
 
 def fleet(*workers: WorkerStatus, **fields: object) -> FleetStatus:
-    return FleetStatus.model_validate({"fleet": "f", "workers": workers, **fields})
+    queues = [{"model": "tiny", "lane": "batch", "queued": 1}, {"model": "other", "lane": "batch", "running": 1}]
+    return FleetStatus.model_validate({"fleet": "f", "workers": workers, "queues": queues, **fields})
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,14 @@ def test_documents_wait_for_a_reader_and_all_for_room_in_redis() -> None:
     assert awaited(ready, "tiny", Lane.BATCH, reads=True, now=NOW).told == "No reader is up: documents wait."
     assert awaited(ready, "tiny", Lane.BATCH, reads=False, now=NOW) == NOTHING
     assert awaited(full, "tiny", Lane.BATCH, reads=False, now=NOW).told.startswith("Redis' memory is 99% full")
+
+
+def test_a_model_none_of_whose_jobs_is_left_stops_nobody() -> None:
+    """A file of jobs may name several."""
+    stopped = fleet(READER, worker(engine_state=AWAY), queues=[{"model": "other", "lane": "batch", "running": 1}])
+    assert awaited(stopped, "tiny", Lane.BATCH, reads=True, now=NOW) == NOTHING
+    unread = fleet(worker(), queues=[{"model": READER_MODEL, "lane": "batch", "waiting": 1}])
+    assert awaited(unread, "tiny", Lane.BATCH, reads=True, now=NOW).short == "no reader is up"
 
 
 class Service:

@@ -28,7 +28,13 @@ NOTHING = Awaited()
 
 
 def awaited(fleet: FleetStatus, model: str, lane: Lane, *, reads: bool, now: datetime) -> Awaited:
-    """Why nobody works on this model's jobs of this lane just now. `reads`: they are made of documents."""
+    """Why nobody works on this model's jobs of this lane just now. `reads`: they are made of documents.
+
+    A file of jobs may name several models, of which this is one: where none of its jobs is left it stops nobody.
+    """
+    left = {depth.model for depth in fleet.queues if depth.waiting or depth.queued or depth.running}
+    if model not in left and not (reads and READER_MODEL in left):
+        return NOTHING
     crew = [worker for worker in fleet.workers if worker.card.model == model]
     if not crew:
         return Awaited("no worker is up", f"No engine worker for the model {one_line(model)} is up: its jobs wait.")
