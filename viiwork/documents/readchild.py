@@ -12,9 +12,11 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+
+from pydantic_core import to_json
 
 from viiwork.documents.limits import MAX_REQUEST_BYTES, MIB, Limits
 from viiwork.documents.outcomes import Unread
@@ -130,7 +132,7 @@ def _is_light() -> bool:
 def _answer(request: dict[str, Any], limits: Limits) -> bytes:
     way = tuple(request["way"])
     found = look_into(Path(request["path"]), name=request["name"], limits=limits, way=way)
-    answer = json.dumps(asdict(found), ensure_ascii=False).encode()
+    answer = to_json(found)
     if len(answer) > limits.output_bytes:
         raise Unread("too_big", f": its text is over {limits.output_bytes:,} bytes")
     return answer
