@@ -11,7 +11,7 @@ CLIENTS := .venv-clients
 CODE := viiwork workers bench samples examples tests .ci
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 
-.PHONY: help setup demo test quick audit chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp clients test-clients test-docker compose-test check format openapi bench quality lock samples clean
+.PHONY: help setup demo test quick audit chaos vllm-cpu tiny-model test-vllm llama-cpp test-llama-cpp clients test-clients test-docker compose-test check format openapi bench explore quality lock samples clean
 
 help: ## what there is to do
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -106,6 +106,11 @@ chaos: setup ## every fault on 4 workers and 2,000 jobs; prints the table (about
 
 openapi: setup ## schemathesis against a service, with other requests each time (10 minutes)
 	@$(BIN)/python -m tests.openapi 600
+
+explore: setup ## the property tests five times, with other examples each time (5 minutes)
+	@for _ in 1 2 3 4 5; do \
+		$(BIN)/python -m pytest -q -n 2 --hypothesis-profile=fresh $$(grep -rl '^from hypothesis' tests --include='test_*.py') || exit; \
+	done
 
 check: setup ## format, lint, strict types, import rules
 	$(BIN)/ruff format --check $(CODE)

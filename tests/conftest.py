@@ -39,10 +39,16 @@ def pytest_configure() -> None:
 
     What a shell starts in the background ignores SIGINT, and so do its children. Each process that a test starts reads
     compiled modules, also where the machine's owner wants none written: that was a sixth of its start.
+
+    Hypothesis makes the same examples each time, so that what a change is judged by is the change; `make explore` makes
+    others.
     """
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    examples.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    examples.load_profile("untimed")
+    for name, same in (("same", True), ("fresh", False)):
+        examples.register_profile(
+            name, derandomize=same, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+        )
+    examples.load_profile("same")  # unless the command line says --hypothesis-profile=fresh
     patient = httpx.Timeout(PATIENCE_S)
     for phase in ("connect", "read", "write", "pool"):
         setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, phase, getattr(patient, phase))
