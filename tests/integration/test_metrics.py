@@ -29,8 +29,9 @@ BATCH = "batch.noop"
 
 @pytest.fixture
 async def http(settings: Settings, real_store: Store) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application, on a real server."""
-    transport = httpx.ASGITransport(create_app(settings, real_store))
+    """A client of the application, on a real server. Whoever has beaten once lives for half a minute."""
+    patient = settings.model_copy(update={"queue": settings.queue.model_copy(update={"lease_ttl_s": 30.0})})
+    transport = httpx.ASGITransport(create_app(patient, real_store))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8400") as client:
         yield client
 

@@ -186,7 +186,7 @@ class TestTheConnection:
         with Service(tmp_path, api={"min_free_bytes": 2**60}) as full:
             ready = httpx.get(full.url + "/health/ready", trust_env=False)
             assert ready.status_code == httpx.codes.INSUFFICIENT_STORAGE
-            assert asyncio.run(is_up(full.url + "/health/ready"))
+            wait_until(lambda: asyncio.run(is_up(full.url + "/health/ready")))  # it is asked for two seconds at a time
         with Stranger() as stranger:
             assert not asyncio.run(is_up(stranger.url + "/health/ready"))
         assert not asyncio.run(is_up(f"http://127.0.0.1:{free_port()}"))
